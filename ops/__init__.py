@@ -1,0 +1,1 @@
+"""Verbs: what happens inside a run. Steps, and the questions that a run may ask."""

@@ -1,0 +1,1 @@
+"""The command `orchestrator`: one module per group of commands."""

@@ -1,0 +1,1 @@
+"""The forms and workflows of each product."""

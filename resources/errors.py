@@ -1,0 +1,203 @@
+"""Every error that this project raises on purpose, in one tree.
+
+OrchestratorError
+├── SettingsError
+├── DatabaseError
+│   ├── DatabaseUnreachable
+│   ├── NoTransaction
+│   ├── SchemaOutOfDate
+│   └── EmbeddedServerError
+├── CatalogueError
+│   ├── UnknownProduct
+│   ├── ProductNotInRegistry
+│   ├── CatalogueOutOfDate
+│   └── ModelDeclarationError
+├── SubscriptionError
+│   ├── UnknownSubscription
+│   ├── StaleSubscription
+│   ├── InvalidLifecycle
+│   └── SubscriptionLocked
+├── FormError
+│   ├── FormInvalid
+│   └── FormIncomplete
+├── WorkflowError
+│   ├── UnknownWorkflow
+│   ├── WorkflowDeclarationError
+│   ├── StartRefused
+│   └── StateError
+├── ProcessError
+│   ├── UnknownProcess
+│   ├── RunMayNotAct
+│   └── StepsChanged
+└── ProcessFailure
+    └── InconsistentData
+        └── DriftFound
+ExternalSystemError
+└── ExternalSystemUnavailable
+
+The docstring of an error is its message when none is given, so each has a sentence and the sentence has one home.
+Raise the leaf; catch the branch.
+"""
+
+from typing import Any
+
+
+class OrchestratorError(Exception):
+    """Something went wrong in the orchestrator."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class SettingsError(OrchestratorError):
+    """A setting in the environment has a value that cannot be used."""
+
+
+class DatabaseError(OrchestratorError):
+    """The database cannot do what was asked."""
+
+
+class DatabaseUnreachable(DatabaseError):
+    """The database does not answer; check DATABASE_URI and that the server is running."""
+
+
+class NoTransaction(DatabaseError):
+    """No transaction is open here; open one with `database.transaction()`."""
+
+
+class SchemaOutOfDate(DatabaseError):
+    """The database schema is not the one of this version; run `orchestrator db upgrade`."""
+
+
+class EmbeddedServerError(DatabaseError):
+    """The embedded PostgreSQL cannot be started."""
+
+
+class CatalogueError(OrchestratorError):
+    """The product catalogue cannot do what was asked."""
+
+
+class UnknownProduct(CatalogueError):
+    """There is no such product."""
+
+
+class ProductNotInRegistry(CatalogueError):
+    """The product has rows in the database but no model in the code."""
+
+
+class CatalogueOutOfDate(CatalogueError):
+    """The catalogue in the database is not the one of the code; run `orchestrator catalogue apply`."""
+
+
+class ModelDeclarationError(CatalogueError, TypeError):
+    """A product or block class is declared in a way that cannot work."""
+
+
+class SubscriptionError(OrchestratorError, ValueError):
+    """The subscription cannot do what was asked."""
+
+
+class UnknownSubscription(SubscriptionError):
+    """There is no such subscription."""
+
+
+class StaleSubscription(SubscriptionError):
+    """The subscription was changed by somebody else since it was read; read it again."""
+
+
+class InvalidLifecycle(SubscriptionError):
+    """The subscription's status does not fit the class or the change."""
+
+
+class SubscriptionLocked(SubscriptionError):
+    """Another process is changing the subscription."""
+
+
+class FormError(OrchestratorError):
+    """The form cannot be used."""
+
+
+class FormInvalid(FormError):
+    """The input of a form page is not valid.
+
+    `errors` has one mapping per message: `loc` (path of the field), `msg`, `type`, `input` (what was given).
+    """
+
+    def __init__(self, message: str = "", *, page: int = 0, errors: list[dict[str, Any]] | None = None) -> None:
+        self.page = page
+        self.errors = errors or []
+        super().__init__(message)
+
+
+class FormIncomplete(FormError):
+    """The form needs another page; `schema` is its JSON schema, `meta` what its client is told beside it."""
+
+    def __init__(self, message: str = "", *, schema: dict[str, Any] | None = None, meta: Any = None) -> None:
+        self.schema = schema or {}
+        self.meta = meta
+        super().__init__(message)
+
+
+class WorkflowError(OrchestratorError):
+    """The workflow cannot do what was asked."""
+
+
+class UnknownWorkflow(WorkflowError):
+    """There is no such workflow."""
+
+
+class WorkflowDeclarationError(WorkflowError, ValueError):
+    """A workflow or step is declared in a way that cannot work."""
+
+
+class StartRefused(WorkflowError):
+    """The workflow may not start here and now. `reason` is the reference's reason key, `details` its ids."""
+
+    def __init__(self, message: str = "", *, reason: str = "", details: dict[str, Any] | None = None) -> None:
+        self.reason = reason
+        self.details = details or {}
+        super().__init__(message)
+
+
+class StateError(WorkflowError):
+    """A step's argument cannot be taken out of the state, or its result cannot be put back."""
+
+
+class ProcessError(OrchestratorError):
+    """The process cannot do what was asked."""
+
+
+class UnknownProcess(ProcessError):
+    """There is no such process."""
+
+
+class RunMayNotAct(ProcessError):
+    """This Dagster run may not act for the process."""
+
+
+class StepsChanged(ProcessError):
+    """The code's steps no longer fit the steps that the process has done."""
+
+
+class ProcessFailure(OrchestratorError):
+    """A step failed in a way that people should read; `details` is shown beside the reason."""
+
+    def __init__(self, message: str = "", details: Any = None) -> None:
+        self.details = details
+        super().__init__(message)
+
+
+class InconsistentData(ProcessFailure):
+    """Data in the orchestrator and elsewhere disagree."""
+
+
+class DriftFound(InconsistentData):
+    """Reality is not what the subscription says; `details` lists expected and actual values."""
+
+
+class ExternalSystemError(Exception):
+    """An external system answered with an error."""
+
+
+class ExternalSystemUnavailable(ExternalSystemError):
+    """An external system did not answer; trying again later may help."""

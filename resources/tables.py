@@ -1,0 +1,357 @@
+"""The schema: what the database keeps, as typed SQLAlchemy tables."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+Timestamp = TIMESTAMP(timezone=True)
+
+
+class Table(DeclarativeBase):
+    """The base of all tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {Json: JSONB, list[Any]: JSONB, datetime: Timestamp}
+
+
+# --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable ---
+
+
+class ProductTable(Table):
+    """What can be sold. The id is the uuid5 of the name, so it is the same everywhere."""
+
+    __tablename__ = "products"
+
+    product_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    description: Mapped[str] = mapped_column(String(2000))
+    product_type: Mapped[str] = mapped_column(String(255), index=True)
+    tag: Mapped[str] = mapped_column(String(20), index=True)
+    status: Mapped[str] = mapped_column(String(255))
+    fixed_inputs: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    end_date: Mapped[datetime | None]
+
+
+class ProductBlockTable(Table):
+    """A typed group of values that products are made of."""
+
+    __tablename__ = "product_blocks"
+
+    product_block_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    description: Mapped[str] = mapped_column(String(2000))
+    tag: Mapped[str | None] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    end_date: Mapped[datetime | None]
+
+
+class ResourceTypeTable(Table):
+    """One named value of a block; blocks that use the same name share the row."""
+
+    __tablename__ = "resource_types"
+
+    resource_type_id: Mapped[UUID] = mapped_column(primary_key=True)
+    resource_type: Mapped[str] = mapped_column(String(510), unique=True)
+    description: Mapped[str] = mapped_column(String(2000))
+
+
+class WorkflowTable(Table):
+    """A workflow of the code; soft-deleted when the code has it no more, so that history keeps its name."""
+
+    __tablename__ = "workflows"
+
+    workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    target: Mapped[str] = mapped_column(String(20))
+    description: Mapped[str] = mapped_column(String(2000))
+    is_task: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+
+
+class ProductProductBlockTable(Table):
+    """Which blocks stand at the root of a product."""
+
+    __tablename__ = "product_product_blocks"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id", ondelete="CASCADE"), primary_key=True)
+    product_block_id: Mapped[UUID] = mapped_column(
+        ForeignKey("product_blocks.product_block_id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class ProductBlockResourceTypeTable(Table):
+    """Which values a block has."""
+
+    __tablename__ = "product_block_resource_types"
+
+    product_block_id: Mapped[UUID] = mapped_column(
+        ForeignKey("product_blocks.product_block_id", ondelete="CASCADE"), primary_key=True
+    )
+    resource_type_id: Mapped[UUID] = mapped_column(
+        ForeignKey("resource_types.resource_type_id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class ProductBlockRelationTable(Table):
+    """Which blocks a block may hold, and how many."""
+
+    __tablename__ = "product_block_relations"
+
+    in_use_by_id: Mapped[UUID] = mapped_column(
+        ForeignKey("product_blocks.product_block_id", ondelete="CASCADE"), primary_key=True
+    )
+    depends_on_id: Mapped[UUID] = mapped_column(
+        ForeignKey("product_blocks.product_block_id", ondelete="CASCADE"), primary_key=True
+    )
+    min: Mapped[int | None]
+    max: Mapped[int | None]
+
+
+class ProductWorkflowTable(Table):
+    """Which workflows a product has."""
+
+    __tablename__ = "products_workflows"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id", ondelete="CASCADE"), primary_key=True)
+    workflow_id: Mapped[UUID] = mapped_column(ForeignKey("workflows.workflow_id", ondelete="CASCADE"), primary_key=True)
+
+
+# --- processes: the engine's memory ---
+
+
+class ProcessTable(Table):
+    """One execution of a workflow. Its id is the id of its first Dagster run; `run_id` names the newest segment."""
+
+    __tablename__ = "processes"
+    __table_args__ = (
+        Index("ix_processes_status_open", "last_status", postgresql_where=text("last_status <> 'completed'")),
+        Index("ix_processes_started_at", text("started_at DESC")),
+    )
+
+    process_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workflow_id: Mapped[UUID] = mapped_column(ForeignKey("workflows.workflow_id"), index=True)
+    is_task: Mapped[bool] = mapped_column(server_default=text("false"))
+    last_status: Mapped[str] = mapped_column(String(50))
+    last_step: Mapped[str | None] = mapped_column(String(255))
+    assignee: Mapped[str] = mapped_column(String(50), server_default=text("'SYSTEM'"))
+    state: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    step_keys: Mapped[list[Any]]
+    failed_reason: Mapped[str | None] = mapped_column(String(10_000))
+    traceback: Mapped[str | None] = mapped_column(String(50_000))
+    created_by: Mapped[str | None] = mapped_column(String(255))
+    note: Mapped[str | None] = mapped_column(String(5000))
+    run_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    parent_process_id: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_modified_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class ProcessStepTable(Table):
+    """The ledger. One row per step of a process; `removed` and `set` are the change of state, never the whole of it."""
+
+    __tablename__ = "process_steps"
+    __table_args__ = (UniqueConstraint("process_id", "position"),)
+
+    process_id: Mapped[UUID] = mapped_column(ForeignKey("processes.process_id", ondelete="CASCADE"), primary_key=True)
+    step_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    step_id: Mapped[UUID] = mapped_column(default=uuid4, server_default=func.gen_random_uuid(), unique=True)
+    position: Mapped[int]
+    name: Mapped[str] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(50))
+    set: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    removed: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    error: Mapped[Json | None]
+    run_id: Mapped[str | None] = mapped_column(String(255))
+    created_by: Mapped[str | None] = mapped_column(String(255))
+    commit_hash: Mapped[str | None] = mapped_column(String(40))
+    attempts: Mapped[int] = mapped_column(server_default=text("1"))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+
+
+class ProcessWaitTable(Table):
+    """What a stopped process waits for. At most one wait of a process is open (unanswered)."""
+
+    __tablename__ = "process_waits"
+    __table_args__ = (
+        Index("uq_process_waits_open", "process_id", unique=True, postgresql_where=text("answered_at IS NULL")),
+        Index("ix_process_waits_deadline", "deadline", postgresql_where=text("answered_at IS NULL")),
+    )
+
+    wait_id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, server_default=func.gen_random_uuid())
+    process_id: Mapped[UUID] = mapped_column(ForeignKey("processes.process_id", ondelete="CASCADE"), index=True)
+    step_key: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(50))
+    token_hash: Mapped[str | None] = mapped_column(String(128), unique=True)
+    deadline: Mapped[datetime | None]
+    progress: Mapped[Json | None]
+    answer: Mapped[Json | None]
+    answered_by: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    answered_at: Mapped[datetime | None]
+
+
+# --- subscriptions ---
+
+
+class SubscriptionTable(Table):
+    """A customer's instance of a product.
+
+    `version` rises with each saved change and a save with a stale one is refused; `locked_by` is the one process that
+    may change it; `document` is its own block tree, which lists and searches read; `search` is made from it.
+    """
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        Index("ix_subscriptions_search", "search", postgresql_using="gin"),
+        Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
+        CheckConstraint("version > 0", name="version_positive"),
+    )
+
+    subscription_id: Mapped[UUID] = mapped_column(primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id"), index=True)
+    customer_id: Mapped[str] = mapped_column(String(255), index=True)
+    description: Mapped[str] = mapped_column(String(2000))
+    status: Mapped[str] = mapped_column(String(50), index=True)
+    insync: Mapped[bool]
+    start_date: Mapped[datetime | None]
+    end_date: Mapped[datetime | None]
+    note: Mapped[str | None] = mapped_column(String(5000))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    locked_by: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
+    document: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    search: Mapped[str | None] = mapped_column(TSVECTOR)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SubscriptionInstanceTable(Table):
+    """One block of a subscription: `values` holds its resource types, typed, lists in order."""
+
+    __tablename__ = "subscription_instances"
+
+    subscription_instance_id: Mapped[UUID] = mapped_column(primary_key=True)
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), index=True
+    )
+    product_block: Mapped[str] = mapped_column(String(255), index=True)
+    label: Mapped[str | None] = mapped_column(String(255))
+    values: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+
+
+class SubscriptionInstanceRelationTable(Table):
+    """A block holds another, in `attribute` at `position` (0 unless the attribute is a list)."""
+
+    __tablename__ = "subscription_instance_relations"
+    __table_args__ = (Index("ix_subscription_instance_relations_depends_on_id", "depends_on_id"),)
+
+    in_use_by_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscription_instances.subscription_instance_id", ondelete="CASCADE"), primary_key=True
+    )
+    attribute: Mapped[str] = mapped_column(String(255), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    depends_on_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscription_instances.subscription_instance_id", ondelete="CASCADE")
+    )
+
+
+class SubscriptionVersionTable(Table):
+    """Append-only: the subscription as it was after each change, and who made it."""
+
+    __tablename__ = "subscription_versions"
+    __table_args__ = (Index("ix_subscription_versions_created_at", "subscription_id", "created_at"),)
+
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(primary_key=True)
+    document: Mapped[Json]
+    process_id: Mapped[UUID | None]
+    step_key: Mapped[str | None] = mapped_column(String(255))
+    created_by: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class SubscriptionMetadataTable(Table):
+    """Free JSON beside a subscription, written by an organisation's own code."""
+
+    __tablename__ = "subscription_metadata"
+
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True
+    )
+    metadata_: Mapped[Json] = mapped_column("metadata")
+
+
+class CustomerDescriptionTable(Table):
+    """What one customer calls a subscription."""
+
+    __tablename__ = "subscription_customer_descriptions"
+    __table_args__ = (UniqueConstraint("customer_id", "subscription_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, server_default=func.gen_random_uuid())
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), index=True
+    )
+    customer_id: Mapped[str] = mapped_column(String(255), index=True)
+    description: Mapped[str] = mapped_column(String(2000))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ProcessSubscriptionTable(Table):
+    """Which processes have touched which subscriptions."""
+
+    __tablename__ = "processes_subscriptions"
+
+    process_id: Mapped[UUID] = mapped_column(ForeignKey("processes.process_id", ondelete="CASCADE"), primary_key=True)
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+# --- the engine ---
+
+
+class ScheduleTable(Table):
+    """A schedule made at run time: which workflow starts when, with which inputs."""
+
+    __tablename__ = "schedules"
+
+    schedule_id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, server_default=func.gen_random_uuid())
+    workflow_id: Mapped[UUID] = mapped_column(ForeignKey("workflows.workflow_id"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    trigger: Mapped[str] = mapped_column(String(20))
+    trigger_kwargs: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
+    inputs: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    created_by: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    next_run_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class EngineSettingsTable(Table):
+    """One row: whether the engine is paused, and which catalogue the database holds."""
+
+    __tablename__ = "engine_settings"
+    __table_args__ = (CheckConstraint("singleton", name="one_row"),)
+
+    singleton: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    global_lock: Mapped[bool] = mapped_column(server_default=text("false"))
+    catalogue_hash: Mapped[str | None] = mapped_column(String(64))

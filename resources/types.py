@@ -1,0 +1,96 @@
+"""The words of the field as types: lifecycles, targets, statuses, ids."""
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+State: TypeAlias = dict[str, Any]
+"""A process's working memory: JSON only. Steps read its keys by name and return the keys they set."""
+
+SubscriptionId: TypeAlias = UUID
+ProcessId: TypeAlias = UUID
+StepKey: TypeAlias = str
+
+
+class SubscriptionLifecycle(StrEnum):
+    """Where a subscription stands in its life."""
+
+    INITIAL = "initial"
+    ACTIVE = "active"
+    MIGRATING = "migrating"
+    DISABLED = "disabled"
+    TERMINATED = "terminated"
+    PROVISIONING = "provisioning"
+
+
+class ProductLifecycle(StrEnum):
+    """Where a product stands in the catalogue; editable, unlike the rest of a product."""
+
+    ACTIVE = "active"
+    PRE_PRODUCTION = "pre production"
+    PHASE_OUT = "phase out"
+    END_OF_LIFE = "end of life"
+
+
+class Target(StrEnum):
+    """What a workflow does to a subscription. SYSTEM has none: it is a task."""
+
+    CREATE = "CREATE"
+    MODIFY = "MODIFY"
+    TERMINATE = "TERMINATE"
+    SYSTEM = "SYSTEM"
+    VALIDATE = "VALIDATE"
+    RECONCILE = "RECONCILE"
+
+
+class ProcessStatus(StrEnum):
+    """The truth about a process; its row says it, Dagster's run status does not."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    WAITING = "waiting"
+    AWAITING_CALLBACK = "awaiting_callback"
+    ABORTED = "aborted"
+    FAILED = "failed"
+    RESUMED = "resumed"
+    API_UNAVAILABLE = "api_unavailable"
+    INCONSISTENT_DATA = "inconsistent_data"
+    COMPLETED = "completed"
+
+    @property
+    def is_final(self) -> bool:
+        """No way leads out of a final status."""
+        return self in (ProcessStatus.COMPLETED, ProcessStatus.ABORTED)
+
+    @property
+    def is_failure(self) -> bool:
+        """The last step failed; the process can be continued from it."""
+        return self in (ProcessStatus.FAILED, ProcessStatus.API_UNAVAILABLE, ProcessStatus.INCONSISTENT_DATA)
+
+
+class StepStatus(StrEnum):
+    """The outcome of one step, as the ledger keeps it."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    SUSPEND = "suspend"
+    WAITING = "waiting"
+    AWAITING_CALLBACK = "awaiting_callback"
+    FAILED = "failed"
+    ABORT = "abort"
+    COMPLETE = "complete"
+
+    @property
+    def is_committed(self) -> bool:
+        """A committed step is never run again."""
+        return self in (StepStatus.SUCCESS, StepStatus.SKIPPED, StepStatus.COMPLETE)
+
+
+class Assignee(StrEnum):
+    """Who has to act on a process that stands still."""
+
+    NOC = "NOC"
+    SYSTEM = "SYSTEM"
+    CHANGES = "CHANGES"
+    KLANTSUPPORT = "KLANTSUPPORT"
