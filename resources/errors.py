@@ -33,7 +33,8 @@ OrchestratorError
     └── InconsistentData
         └── DriftFound
 ExternalSystemError
-└── ExternalSystemUnavailable
+├── ExternalSystemUnavailable
+└── PlaybookFailed
 
 The docstring of an error is its message when none is given, so each has a sentence and the sentence has one home.
 Raise the leaf; catch the branch.
@@ -201,3 +202,7 @@ class ExternalSystemError(Exception):
 
 class ExternalSystemUnavailable(ExternalSystemError):
     """An external system did not answer; trying again later may help."""
+
+
+class PlaybookFailed(ExternalSystemError):
+    """A playbook ended without success."""
