@@ -1,7 +1,7 @@
 """The schema: what the database keeps, as typed SQLAlchemy tables."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, func, text
@@ -24,7 +24,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSONB, list[Any]: JSONB, datetime: Timestamp}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {Json: JSONB, list[Any]: JSONB, datetime: Timestamp}
 
 
 # --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable ---
