@@ -16,6 +16,9 @@ OrchestratorError
 │   ├── UnknownSubscription
 │   ├── StaleSubscription
 │   ├── InvalidLifecycle
+│   ├── InvalidBlocks
+│   ├── BlockInUse
+│   ├── PastIsReadOnly
 │   └── SubscriptionLocked
 ├── FormError
 │   ├── FormInvalid
@@ -108,6 +111,18 @@ class StaleSubscription(SubscriptionError):
 
 class InvalidLifecycle(SubscriptionError):
     """The subscription's status does not fit the class or the change."""
+
+
+class InvalidBlocks(SubscriptionError):
+    """The blocks of the subscription do not fit together."""
+
+
+class BlockInUse(SubscriptionError):
+    """A block cannot be removed while another subscription uses it."""
+
+
+class PastIsReadOnly(SubscriptionError):
+    """A subscription as it was cannot be saved; read the present one with `from_subscription`."""
 
 
 class SubscriptionLocked(SubscriptionError):

@@ -242,7 +242,11 @@ class SubscriptionTable(Table):
 
 
 class SubscriptionInstanceTable(Table):
-    """One block of a subscription: `values` holds its resource types, typed, lists in order."""
+    """One block of a subscription: `values` holds its resource types, typed, lists in order.
+
+    A block at the root of the subscription says in which field it stands (`attribute`, `position` as in the relations);
+    the others have these null, their relations say it.
+    """
 
     __tablename__ = "subscription_instances"
 
@@ -251,12 +255,17 @@ class SubscriptionInstanceTable(Table):
         ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), index=True
     )
     product_block: Mapped[str] = mapped_column(String(255), index=True)
+    attribute: Mapped[str | None] = mapped_column(String(255))
+    position: Mapped[int | None]
     label: Mapped[str | None] = mapped_column(String(255))
     values: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
 
 
 class SubscriptionInstanceRelationTable(Table):
-    """A block holds another, in `attribute` at `position` (0 unless the attribute is a list)."""
+    """A block holds another, in `attribute` at `position` (0 unless the attribute is a list).
+
+    The database itself refuses to remove a block that another one holds.
+    """
 
     __tablename__ = "subscription_instance_relations"
     __table_args__ = (Index("ix_subscription_instance_relations_depends_on_id", "depends_on_id"),)
@@ -266,9 +275,7 @@ class SubscriptionInstanceRelationTable(Table):
     )
     attribute: Mapped[str] = mapped_column(String(255), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    depends_on_id: Mapped[UUID] = mapped_column(
-        ForeignKey("subscription_instances.subscription_instance_id", ondelete="CASCADE")
-    )
+    depends_on_id: Mapped[UUID] = mapped_column(ForeignKey("subscription_instances.subscription_instance_id"))
 
 
 class SubscriptionVersionTable(Table):
