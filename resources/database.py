@@ -1,0 +1,237 @@
+"""The subscription database as a resource: engine, transaction, advisory locks."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import psycopg
+import sqlalchemy as sa
+from pydantic import Field
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from resources.embedded import embedded_server, embedded_uri
+from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError
+from resources.settings import settings
+
+DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+CONNECT_SECONDS = 10
+OVERFLOW = 20
+"""Connections beyond the pool's size that one process may open for a moment."""
+
+_engines: dict[str, sa.Engine] = {}
+_guard = threading.Lock()
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+class SubscriptionDatabase(dg.ConfigurableResource[Any]):
+    """The database of subscriptions and processes. A plain object: it is as usable outside Dagster."""
+
+    uri: str = Field(
+        "", description="postgresql://user:password@host/name; DATABASE_URI, else the embedded, when empty"
+    )
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the embedded server, which we migrate ourselves."""
+        return not self.uri and settings().database_uri is None
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is; the embedded server runs when this returns. str() of it hides the password."""
+        if self.uri:
+            return postgres_url(self.uri, "psycopg")
+        if (uri := settings().database_uri) is not None:
+            return postgres_url(uri.get_secret_value(), "psycopg")
+        return postgres_url(embedded_uri(), "psycopg")
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The one engine of this process for this database; a forked child makes its own."""
+        url = self.url
+        key = url.render_as_string(hide_password=False)
+        with _guard:
+            if key not in _engines:
+                _engines[key] = _make_engine(url)
+            return _engines[key]
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[Session]:
+        """Make a session the current one; commit at the end, roll back on an error.
+
+        Inside a transaction of the same context and database it joins that one, whose end decides. Nothing is sent
+        before the session is used. Raises DatabaseUnreachable then.
+        """
+        engine = self.engine
+        outer = _session.get()
+        if outer is not None and _engine_of(outer) is engine:
+            yield outer
+            return
+        bind = engine.execution_options(postgresql_readonly=True) if read_only else engine
+        with Session(bind, expire_on_commit=False) as session:
+            token = _session.set(session)
+            try:
+                yield session
+                session.commit()
+            finally:
+                _session.reset(token)
+
+    @contextmanager
+    def advisory_lock(self, name: str) -> Iterator[None]:
+        """Only one holder of `name` in the whole database; waits for it.
+
+        The lock has a connection of its own, so it outlives transactions, and it is not re-entrant.
+        """
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def dispose(self) -> None:
+        """Close this process's idle connections to the database; the next use opens new ones."""
+        with _guard:
+            engine = _engines.pop(self.url.render_as_string(hide_password=False), None)
+        if engine is not None:
+            engine.dispose()
+
+
+def current_session() -> Session:
+    """The session of the transaction that this context is in. Raises NoTransaction."""
+    session = _session.get()
+    if session is None:
+        raise NoTransaction
+    return session
+
+
+@dataclass
+class StatementCount:
+    """The statements sent to the database, in order; BEGIN, COMMIT and liveness checks are not among them."""
+
+    statements: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.statements)
+
+    def clear(self) -> None:
+        """Begin again at none."""
+        self.statements.clear()
+
+
+@contextmanager
+def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
+    """Count what this process sends through `engine`, for tests and benchmarks."""
+    counted = StatementCount()
+
+    def note(*arguments: Any) -> None:
+        counted.statements.append(arguments[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield counted
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def postgres_url(uri: str, driver: str) -> sa.URL:
+    """`uri` for one driver, however its scheme was written. Raises SettingsError, which does not repeat a password."""
+    try:
+        url = sa.make_url(uri)
+    except (ArgumentError, ValueError):
+        raise SettingsError("The database URI cannot be read; expected postgresql://user:password@host/name.") from None
+    if url.drivername not in DIALECTS:
+        raise SettingsError(
+            f"The database URI begins with `{url.drivername}://`; expected postgresql://user:password@host/name."
+        )
+    return url.set(drivername=f"postgresql+{driver}")
+
+
+def place(url: sa.URL) -> str:
+    """Where a database is, in words, without the password."""
+    host = url.host or url.query.get("host") or "the local socket"
+    port = url.port or url.query.get("port") or 5432
+    return f"database {url.database or url.username} on {host}, port {port}"
+
+
+def _make_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=settings().database_pool_size,
+        max_overflow=OVERFLOW,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        connect_args=_connect_arguments(url),
+    )
+    event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect_arguments(url: sa.URL) -> dict[str, Any]:
+    given = {"connect_timeout": CONNECT_SECONDS, "application_name": "orchestrator"}
+    arguments = {name: value for name, value in given.items() if name not in url.query}
+    options = url.query.get("options", "")
+    return arguments | {"options": f"{options} -c timezone=UTC".strip()}
+
+
+def _connect(
+    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
+) -> DBAPIConnection:
+    try:
+        return dialect.connect(*positional, **named)
+    except psycopg.OperationalError as error:
+        if not _revive_embedded(named):
+            raise DatabaseUnreachable(_unreachable(named, error)) from error
+    try:
+        return dialect.connect(*positional, **named)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(_unreachable(named, error)) from error
+
+
+def _revive_embedded(named: dict[str, Any]) -> bool:
+    """Start the embedded server again if it was killed under its users."""
+    server = embedded_server()
+    if named.get("host") != str(server.data):
+        return False
+    server.attach()
+    return True
+
+
+def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:
+    reason = " ".join(str(error).split())
+    where = f"database {named.get('dbname') or named.get('user')} on {named.get('host') or 'the local socket'}"
+    return (
+        f"PostgreSQL does not answer: {where}, port {named.get('port', 5432)}, user {named.get('user')}. {reason}."
+        " Check DATABASE_URI, and that the server runs and lets this user in."
+    )
+
+
+def _engine_of(session: Session) -> sa.Engine:
+    bind = session.get_bind()
+    engine = bind.engine
+    return getattr(engine, "_proxied", engine)
+
+
+def _forget_after_fork() -> None:
+    # The parent's connections are the parent's: leave its sockets alone, open others.
+    global _guard
+    _guard = threading.Lock()
+    for engine in _engines.values():
+        engine.dispose(close=False)
+    _engines.clear()
+    _session.set(None)
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,1 @@
+"""The schema's history (alembic): run by `schema.py`, shipped in the package."""

@@ -1,0 +1,131 @@
+"""One throwaway PostgreSQL for a pytest run, shared by its workers, and fresh databases on it."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.orm import Session
+
+from resources import lease, schema
+from resources.database import StatementCount, SubscriptionDatabase, statement_counter
+from resources.embedded import EmbeddedServer
+from resources.settings import Settings, settings
+
+TEMPLATE = "template_orchestrator"
+HOME = "ORCHESTRATOR_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing of the developer's environment or `.orchestrator` reaches a test; the default database is ours."""
+    workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
+    for name in (*Settings.model_fields, "dagster_home"):
+        os.environ.pop(name.upper(), None)
+    os.environ[HOME] = workerinput[HOME] if workerinput else _directory()
+    settings.cache_clear()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell each xdist worker where the server is."""
+    node.workerinput[HOME] = os.environ[HOME]  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the directory if no test started the server; else its keeper does, once the last process is gone."""
+    if not hasattr(config, "workerinput") and not any(Path(os.environ[HOME]).iterdir()):
+        Path(os.environ[HOME]).rmdir()
+
+
+def _directory() -> str:
+    home = tempfile.mkdtemp(prefix="pg-", dir="/tmp")  # the socket's path must be short
+    Path(home).chmod(0o711)  # root's server is another user's
+    return home
+
+
+@pytest.fixture(scope="session")
+def server() -> EmbeddedServer:
+    """The server of this run, with a migrated template database. Made by the first worker that needs it."""
+    home = Path(os.environ[HOME])
+    server = EmbeddedServer(home, throwaway=True)
+    server.attach()
+    with lease.mutex(home / "template"):
+        if not _exists(server, TEMPLATE):
+            _administer(server, "CREATE DATABASE {}", "draft")
+            draft = SubscriptionDatabase(uri=server.uri("draft"))
+            schema.upgrade(draft)
+            draft.dispose()
+            _administer(server, "ALTER DATABASE {} RENAME TO {}", "draft", TEMPLATE)
+    return server
+
+
+@pytest.fixture
+def database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
+    """A database of the test's own, empty and migrated; what the test commits goes with it."""
+    yield from _fresh_database(server)
+
+
+@pytest.fixture(scope="session")
+def worker_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
+    """The database of this worker, in which nothing is ever committed."""
+    yield from _fresh_database(server)
+
+
+@pytest.fixture
+def session(worker_database: SubscriptionDatabase) -> Iterator[Session]:
+    """The current session, whose transaction is rolled back after the test."""
+    with worker_database.transaction() as session:
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+def statements(request: pytest.FixtureRequest) -> Iterator[StatementCount]:
+    """The statements sent to the test's database since the fixture was made or cleared."""
+    name = "database" if "database" in request.fixturenames else "worker_database"
+    database: SubscriptionDatabase = request.getfixturevalue(name)
+    with statement_counter(database.engine) as counted:
+        yield counted
+
+
+@pytest.fixture
+def forked() -> Callable[[Callable[[], object]], int]:
+    """Calls a function in a forked child; the child's exit code, 0 when the function returned."""
+
+    def call(function: Callable[[], object]) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: the claim under test
+            child = os.fork()
+        if child == 0:
+            try:
+                function()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return call
+
+
+def _fresh_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
+    name = f"test_{uuid4().hex}"
+    _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
+    database = SubscriptionDatabase(uri=server.uri(name))
+    yield database
+    database.dispose()
+    _administer(server, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _administer(server: EmbeddedServer, statement: str, *names: str) -> None:
+    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _exists(server: EmbeddedServer, name: str) -> bool:
+    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+        return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None

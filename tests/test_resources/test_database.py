@@ -1,0 +1,149 @@
+"""The subscription database: transactions, URIs, errors."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from resources.database import (
+    StatementCount,
+    SubscriptionDatabase,
+    current_session,
+    place,
+    postgres_url,
+)
+from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError
+from resources.tables import EngineSettingsTable
+
+
+def count(database: SubscriptionDatabase) -> int:
+    with database.transaction() as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(EngineSettingsTable)) or 0
+
+
+def test_a_transaction_commits_at_its_end(database: SubscriptionDatabase) -> None:
+    with database.transaction() as session:
+        session.add(EngineSettingsTable())
+    assert count(database) == 1
+
+
+def test_an_error_rolls_the_transaction_back(database: SubscriptionDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        session.add(EngineSettingsTable())
+        session.flush()
+        raise ZeroDivisionError
+    assert count(database) == 0
+
+
+def test_an_inner_transaction_joins_the_outer(database: SubscriptionDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as outer:
+        with database.transaction() as inner:
+            inner.add(EngineSettingsTable())
+            assert inner is outer
+        raise ZeroDivisionError
+    assert count(database) == 0
+
+
+def test_another_database_is_not_joined(database: SubscriptionDatabase, server: object) -> None:
+    other = SubscriptionDatabase(
+        uri=database.uri.rpartition("?")[0].rpartition("/")[0] + "/postgres?" + database.uri.partition("?")[2]
+    )
+    with database.transaction() as outer, other.transaction() as inner:
+        assert inner is not outer
+        assert current_session() is inner
+    other.dispose()
+
+
+def test_the_current_session_is_that_of_the_transaction(database: SubscriptionDatabase) -> None:
+    with database.transaction() as session:
+        assert current_session() is session
+    with pytest.raises(NoTransaction):
+        current_session()
+
+
+def test_a_transaction_that_is_not_used_sends_nothing() -> None:
+    with SubscriptionDatabase(uri="postgresql://nobody@127.0.0.1:1/none").transaction():
+        pass
+
+
+def test_a_read_only_transaction_cannot_write(database: SubscriptionDatabase) -> None:
+    with (
+        pytest.raises(DBAPIError, match="read-only transaction"),
+        database.transaction(read_only=True) as session,
+    ):
+        session.add(EngineSettingsTable())
+        session.flush()
+
+
+def test_read_only_costs_no_statement(database: SubscriptionDatabase, statements: StatementCount) -> None:
+    with database.transaction(read_only=True) as session:
+        session.execute(sa.text("SELECT 1"))
+    assert statements.statements == ["SELECT 1"]
+
+
+def test_read_only_ends_with_the_transaction(database: SubscriptionDatabase) -> None:
+    with database.transaction(read_only=True) as session:
+        session.execute(sa.text("SELECT 1"))
+    with database.transaction() as session:
+        session.add(EngineSettingsTable())
+    assert count(database) == 1
+
+
+def test_times_are_utc(session: Session) -> None:
+    assert session.scalar(sa.text("SHOW timezone")) == "UTC"
+
+
+def test_the_engine_is_made_once(database: SubscriptionDatabase) -> None:
+    assert SubscriptionDatabase(uri=database.uri).engine is database.engine
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_every_scheme_serves_every_driver(scheme: str, driver: str) -> None:
+    assert (
+        postgres_url(f"{scheme}://u:p@h:5433/d", driver).render_as_string(False)
+        == f"postgresql+{driver}://u:p@h:5433/d"
+    )
+
+
+@pytest.mark.parametrize("uri", ["mysql://u:secret@h/d", "u:secret@h", "postgresql://u:secret@h:port/d", "secret"])
+def test_an_unusable_uri_is_refused_without_its_password(uri: str) -> None:
+    with pytest.raises(SettingsError, match="expected postgresql://") as refusal:
+        postgres_url(uri, "psycopg")
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_place_hides_the_password() -> None:
+    assert place(postgres_url("postgresql://u:secret@h:5433/d", "psycopg")) == "database d on h, port 5433"
+
+
+def test_an_unreachable_database_is_named_without_its_password() -> None:
+    database = SubscriptionDatabase(uri="postgresql://noc:secret@127.0.0.1:1/core")
+    with pytest.raises(DatabaseUnreachable) as refusal, database.transaction() as session:
+        session.execute(sa.text("SELECT 1"))
+    message = str(refusal.value)
+    assert "database core on 127.0.0.1, port 1, user noc" in message
+    assert "DATABASE_URI" in message
+    assert "secret" not in message
+
+
+def test_a_missing_database_is_named(database: SubscriptionDatabase) -> None:
+    missing = SubscriptionDatabase(uri=database.uri.replace("test_", "missing_"))
+    with pytest.raises(DatabaseUnreachable, match="does not exist"), missing.transaction() as session:
+        session.execute(sa.text("SELECT 1"))
+
+
+def test_an_advisory_lock_lets_one_in(database: SubscriptionDatabase) -> None:
+    probe = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    with database.advisory_lock("schema"), database.engine.connect() as connection:
+        assert connection.scalar(probe) == 1
+    with database.engine.connect() as connection:
+        assert connection.scalar(probe) == 0
+
+
+def test_a_forked_child_has_connections_of_its_own(database: SubscriptionDatabase, forked: Callable[..., int]) -> None:
+    assert count(database) == 0
+    assert forked(lambda: count(database)) == 0
+    assert count(database) == 0
