@@ -66,7 +66,9 @@ setup(
         "alembic>=1.13,<2",  # schema migrations
         "psycopg[binary]>=3.2,<4",  # the driver of the subscription database
         "psycopg2-binary>=2.9,<3",  # the driver of dagster-postgres
-        "pydantic>=2.9,<3",  # domain models
+        "pydantic>=2.9,<3",  # domain models ...
+        "pydantic-core",  # ... the schemas of value types of our own, at the version that pydantic pins
+        "annotated-types>=0.6",  # ... and Len, the bounds of a list of blocks
         "pydantic-forms>=2.4,<3",  # forms of one page or many
         "pydantic-settings>=2.6,<3",  # the environment
         "click>=8.1,<9",  # the command `orchestrator`
