@@ -242,10 +242,18 @@ def private_dagster(module: Module) -> list[str]:
 
 
 def _has_comment(module: Module, one: Import) -> bool:
-    above = module.lines[one.first_line - 2] if one.first_line > 1 else ""
-    return above.lstrip().startswith("#") or any(
-        "#" in line for line in module.lines[one.first_line - 1 : one.last_line]
-    )
+    """Whether a comment stands beside the import or above it; one comment may speak for imports on adjacent lines."""
+    private = {
+        line
+        for other in module.imports
+        if PRIVATE_DAGSTER.match(other.name)
+        for line in range(other.first_line, other.last_line + 1)
+    }
+    above = one.first_line - 1
+    while above in private:
+        above -= 1
+    beside = module.lines[one.first_line - 1 : one.last_line]
+    return any("#" in line for line in beside) or (above > 0 and module.lines[above - 1].lstrip().startswith("#"))
 
 
 # --- rule 5: nothing imports a door ---

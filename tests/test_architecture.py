@@ -59,6 +59,7 @@ BROKEN = [
     ("private_dagster", "orchestrator_defs.api.rest", "from dagster import _core"),
     ("private_dagster", "ops.a", "import dagster._utils.log"),
     ("private_dagster", "resources.launcher", "from dagster._core.launcher import RunLauncher"),
+    ("private_dagster", "resources.launcher", "# argued\nimport dagster\nimport dagster._core"),
     ("private_dagster", "resources.launcher", "# argued\n\nfrom dagster._core.launcher import RunLauncher"),
     ("door_imports", "orchestrator_defs.definitions", "from orchestrator_defs.api.app import app"),
     ("door_imports", "orchestrator_defs.workflow", "from orchestrator_defs import cli"),
@@ -88,6 +89,10 @@ KEPT = [
     ("resources.netbox", "import pynetbox"),
     ("resources.launcher", "# argued\nfrom dagster._core.launcher import RunLauncher"),
     ("resources.launcher", "from dagster._core.launcher import RunLauncher  # argued"),
+    (
+        "resources.launcher",
+        "# argued\nimport dagster._core.events\nfrom dagster._core.events.log import (\n    EventLogEntry,\n)",
+    ),
     ("ops.a", "from dagster import OpExecutionContext, __version__"),
     ("orchestrator_defs.cli.main", "import click\nfrom orchestrator_defs.cli.db import db\nimport rich"),
     ("orchestrator_defs.api.app", "from fastapi import FastAPI\nfrom orchestrator_defs.api.rest import router"),
