@@ -1,0 +1,1 @@
+"""The lab: NetBox, a playbook runner and devices in small, for those who have none at hand."""

@@ -1,0 +1,110 @@
+"""The lab's server process, started on first use and shared by all processes of the machine.
+
+In its home, `lab` beside the embedded data, or `lab-<hash>` for a database of your own, lie
+
+    lab.pid    pid, then address, of the server once it answers       lab.log     what it said
+    lab.lease  held by each process that uses it; its keeper ends the server when nobody does
+    lab.start  held while somebody looks whether it runs, and starts it
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from resources import lease
+from resources.errors import ExternalSystemUnavailable
+from resources.keeper import running_pid, stop
+from resources.settings import settings
+
+TOKEN = "lab"
+"""The lab's own token, for NetBox and for the playbook runner: it listens on loopback and holds nothing real."""
+
+START_SECONDS = 60
+
+
+def lab_url() -> str:
+    """The address of the running lab, which this process then uses until it ends; starts it when needed.
+
+    Costs some microseconds when it runs. Raises ExternalSystemUnavailable when it cannot be started.
+    """
+    home = lab_home()
+    if lease.is_held(home / "lab.lease") and (url := running_url(home)):
+        return url
+    home.mkdir(parents=True, exist_ok=True)
+    lease.hold(home / "lab.lease")
+    with lease.mutex(home / "lab.start"):
+        if (url := running_url(home)) is None:
+            url = _start(home)
+        if not lease.has_keeper(home / "lab.lease"):
+            lease.start_keeper(home / "lab.lease", pid_file(home))
+    return url
+
+
+def lab_home() -> Path:
+    """The directory of the lab that belongs to the database in use."""
+    uri = settings().database_uri
+    name = "lab" if uri is None else f"lab-{hashlib.sha256(uri.get_secret_value().encode()).hexdigest()[:12]}"
+    return settings().home.absolute() / name
+
+
+def pid_file(home: Path) -> Path:
+    """Where the server says that it answers, and at which address."""
+    return home / "lab.pid"
+
+
+def running_url(home: Path) -> str | None:
+    """The address of the lab of this home, or None when it does not run."""
+    if running_pid(pid_file(home)) is None:
+        return None
+    try:
+        return pid_file(home).read_text().split()[1]
+    except (OSError, IndexError):
+        return None
+
+
+def stop_lab() -> bool:
+    """End the lab's server whoever uses it; the next use starts it again. False when it did not run."""
+    home = lab_home()
+    if running_url(home) is None:
+        return False
+    stop(pid_file(home))
+    return True
+
+
+def _start(home: Path) -> str:
+    pid_file(home).unlink(missing_ok=True)
+    log = home / "lab.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "resources.lab.server", str(pid_file(home))],
+            cwd=home,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        if (url := running_url(home)) is not None:
+            return url
+        if server.poll() is not None:
+            break
+        time.sleep(0.02)
+    server.kill()
+    server.wait()
+    last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+    raise ExternalSystemUnavailable(
+        f"The lab cannot be started; it said: {last or 'nothing'} (all of it in {log}). "
+        "Set NETBOX_URL and PLAYBOOK_URL to use systems of your own."
+    )
+
+
+def _environment() -> dict[str, str]:
+    """The server works in another directory: what depends on ours is told it."""
+    project = str(Path(__file__).resolve().parents[2])
+    paths = [project, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ORCHESTRATOR_HOME": str(settings().home.absolute())}

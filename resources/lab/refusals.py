@@ -1,0 +1,32 @@
+"""What the lab answers when it does not do what was asked, in the shapes that NetBox uses."""
+
+from typing import Any
+
+
+class RefusedError(Exception):
+    """An answer other than success: its status and its JSON."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.status = status
+        self.body = body
+        super().__init__(f"{status}: {body}")
+
+
+def bad_field(field: str, message: str) -> RefusedError:
+    """400, the field's fault."""
+    return RefusedError(400, {field: [message]})
+
+
+def bad_object(message: str) -> RefusedError:
+    """400, the fault of the fields together."""
+    return RefusedError(400, {"__all__": [message]})
+
+
+def not_found() -> RefusedError:
+    """404."""
+    return RefusedError(404, {"detail": "Not found."})
+
+
+def conflict(message: str) -> RefusedError:
+    """409: it would be right at another time."""
+    return RefusedError(409, {"detail": message})

@@ -1,0 +1,52 @@
+"""The process that serves the lab: `python -m resources.lab.server PID_FILE`, run in the directory of that file."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from resources.database import SubscriptionDatabase
+from resources.lab.app import create_app
+
+STOP_SECONDS = 2
+
+
+def uvicorn_server(database: SubscriptionDatabase) -> uvicorn.Server:
+    """A server for the lab on this database, that says nothing but warnings."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(database),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+def loopback_socket() -> tuple[socket.socket, str]:
+    """A socket that listens on a free port of this machine alone, and its address as a URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def main(pid_file: Path) -> None:
+    """Serve until SIGINT or SIGTERM; the pid file appears when requests are answered and goes at the end."""
+    server = uvicorn_server(SubscriptionDatabase(uri=""))
+    listener, url = loopback_socket()
+    fresh = pid_file.with_suffix(".new")
+    fresh.write_text(f"{os.getpid()}\n{url}\n")
+    fresh.replace(pid_file)
+    try:
+        asyncio.run(server.serve(sockets=[listener]))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        pid_file.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,243 @@
+"""NetBox's objects as typed records, with the marks that the orchestrator leaves on them."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+DeviceStatus: TypeAlias = Literal["planned", "staged", "active", "offline", "decommissioning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place where devices stand."""
+
+    id: int
+    name: str
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceType:
+    """A model of a vendor; its port templates decide which interfaces a new device gets."""
+
+    id: int
+    vendor: str
+    model: str
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRole:
+    """What a device is for."""
+
+    id: int
+    name: str
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device; `vendor`, `model`, `site` and `role` are names, not slugs."""
+
+    id: int
+    name: str
+    vendor: str
+    model: str
+    site: str
+    role: str
+    status: str
+    description: str
+    ipv4_loopback: IPv4Address | None
+    ipv6_loopback: IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A port of a device. `speed` is in Mbit/s, 0 when unknown; `description` is without its marker."""
+
+    id: int
+    device: str
+    name: str
+    speed: int
+    enabled: bool
+    description: str
+    reserved: bool
+    cable_id: int | None
+    vlans: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """The loopback addresses of a device."""
+
+    interface_id: int
+    ipv4_id: int
+    ipv4: IPv4Address
+    ipv6_id: int
+    ipv6: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPrefixes:
+    """The /31 and the /127 of a core link; the first host of each is side A's, the second side B's."""
+
+    ipv4_id: int
+    ipv4: IPv4Network
+    ipv6_id: int
+    ipv6: IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A cable between two interfaces."""
+
+    id: int
+    a_interface_id: int
+    b_interface_id: int
+    status: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class L2vpn:
+    """A layer 2 service with its VNI and its route target."""
+
+    id: int
+    name: str
+    vni: int
+    route_target: str
+
+
+SPEEDS = {
+    "100base-tx": 100,
+    "1000base-t": 1_000,
+    "1000base-x-sfp": 1_000,
+    "10gbase-t": 10_000,
+    "10gbase-x-sfpp": 10_000,
+    "25gbase-x-sfp28": 25_000,
+    "40gbase-x-qsfpp": 40_000,
+    "100gbase-x-qsfp28": 100_000,
+    "400gbase-x-qsfpdd": 400_000,
+    "400gbase-x-osfp": 400_000,
+}
+"""Type of a port -> Mbit/s; NetBox's port templates have a type and no speed."""
+
+NATIVE_VLAN = 1
+"""NetBox has no VLAN 0: untagged traffic is its interface's untagged VLAN, of this number."""
+
+_MARKER = re.compile(r"\s*\[[0-9a-f]{16}\]$")
+
+
+# Markers
+
+
+def marker(key: str) -> str:
+    return f"[{hashlib.sha256(key.encode()).hexdigest()[:16]}]"
+
+
+def marked(text: str, key: str) -> str:
+    return f"{text} {marker(key)}".strip()
+
+
+def unmarked(text: str) -> str:
+    return _MARKER.sub("", text)
+
+
+def remarked(text: str, now: Json) -> str:
+    """The text with the marker that the object has now, if it has one."""
+    found = _MARKER.search(now["description"])
+    return f"{text} {found.group().strip()}".strip() if found else text
+
+
+def carries(found: Json, key: str) -> bool:
+    return str(found["description"]).endswith(marker(key))
+
+
+# NetBox's JSON as records
+
+
+def device_type_record(one: Json) -> DeviceType:
+    return DeviceType(one["id"], one["manufacturer"]["name"], one["model"], one["slug"])
+
+
+def device_record(one: Json) -> Device:
+    ipv4, ipv6 = (ip_interface(ip["address"]).ip if ip else None for ip in (one["primary_ip4"], one["primary_ip6"]))
+    return Device(
+        id=one["id"],
+        name=one["name"],
+        vendor=one["device_type"]["manufacturer"]["name"],
+        model=one["device_type"]["model"],
+        site=one["site"]["name"],
+        role=one["role"]["name"],
+        status=one["status"]["value"],
+        description=unmarked(one["description"]),
+        ipv4_loopback=IPv4Address(ipv4) if ipv4 else None,
+        ipv6_loopback=IPv6Address(ipv6) if ipv6 else None,
+    )
+
+
+def interface_record(one: Json) -> Interface:
+    return Interface(
+        id=one["id"],
+        device=one["device"]["name"],
+        name=one["name"],
+        speed=one["speed"] // 1000 if one["speed"] else SPEEDS.get(one["type"]["value"], 0),
+        enabled=one["enabled"],
+        description=unmarked(one["description"]),
+        reserved=bool(one["description"] or one["cable"] or one["mark_connected"] or vlans_by_number(one)),
+        cable_id=one["cable"]["id"] if one["cable"] else None,
+        vlans=tuple(sorted(vlans_by_number(one))),
+    )
+
+
+def cable_record(one: Json) -> Cable:
+    a, b = (one[f"{side}_terminations"][0]["object_id"] for side in "ab")
+    return Cable(one["id"], a, b, one["status"]["value"], unmarked(one["description"]))
+
+
+def l2vpn_record(one: Json) -> L2vpn:
+    targets = one["import_targets"]
+    return L2vpn(one["id"], one["name"], one["identifier"], targets[0]["name"] if targets else "")
+
+
+# VLANs: one VLAN object in NetBox for each (interface, service, number), so that each has one owner
+
+
+def vlan_name(vid: int, service: str, interface_id: int) -> str:
+    # NetBox allows 64 characters; a longer name keeps its beginning for people and a hash for uniqueness.
+    tail = f":{interface_id}:{vid}"
+    room = 64 - len(tail)
+    digest = hashlib.sha256(service.encode()).hexdigest()[:8]
+    return (service if len(service) <= room else f"{service[: room - 9]}-{digest}") + tail
+
+
+def made_for(interface_id: int, vid: int, vlan: Json) -> bool:
+    """Whether the VLAN object is one that `vlan_name` named for this interface."""
+    return str(vlan["name"]).endswith(f":{interface_id}:{vid}")
+
+
+def vlans_by_number(interface: Json) -> dict[int, Json]:
+    tagged = {one["vid"]: one for one in interface["tagged_vlans"]}
+    return tagged | ({0: interface["untagged_vlan"]} if interface["untagged_vlan"] else {})
+
+
+def vlan_service(vlan: Json) -> str:
+    """The service that a VLAN object is made for; brief objects carry its description."""
+    return str(vlan["description"])
+
+
+def vlan_values(vlans: dict[int, Json]) -> Json:
+    tagged = [one["id"] for vid, one in vlans.items() if vid]
+    return {
+        "mode": "tagged" if tagged else "access" if vlans else "",
+        "tagged_vlans": tagged,
+        "untagged_vlan": vlans[0]["id"] if 0 in vlans else None,
+    }
+
+
+def slug(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+    return f"{words[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
