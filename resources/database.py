@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.embedded import embedded_server, embedded_uri
+from resources.embedded import embedded_uri, revive
 from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError
 from resources.settings import settings
 
@@ -91,7 +91,7 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
 
         The lock has a connection of its own, so it outlives transactions, and it is not re-entrant.
         """
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        key = lock_key(name)
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
             try:
@@ -166,6 +166,21 @@ def place(url: sa.URL) -> str:
     return f"database {url.database or url.username} on {host}, port {port}"
 
 
+def lock_key(name: str) -> int:
+    """The number that an advisory lock's name stands for."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+def connect_or_revive(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
+    """Connect; when that fails and the embedded server was killed under its users, start it again and connect."""
+    try:
+        return dialect.connect(*positional, **named)
+    except dialect.loaded_dbapi.OperationalError:
+        if not revive(str(named.get("host"))):
+            raise
+    return dialect.connect(*positional, **named)
+
+
 def _make_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
@@ -190,23 +205,9 @@ def _connect(
     dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
 ) -> DBAPIConnection:
     try:
-        return dialect.connect(*positional, **named)
-    except psycopg.OperationalError as error:
-        if not _revive_embedded(named):
-            raise DatabaseUnreachable(_unreachable(named, error)) from error
-    try:
-        return dialect.connect(*positional, **named)
+        return connect_or_revive(dialect, positional, named)
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable(_unreachable(named, error)) from error
-
-
-def _revive_embedded(named: dict[str, Any]) -> bool:
-    """Start the embedded server again if it was killed under its users."""
-    server = embedded_server()
-    if named.get("host") != str(server.data):
-        return False
-    server.attach()
-    return True
 
 
 def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:
@@ -225,12 +226,11 @@ def _engine_of(session: Session) -> sa.Engine:
 
 
 def _forget_after_fork() -> None:
-    # The parent's connections are the parent's: leave its sockets alone, open others.
+    # The parent's connections are the parent's: the child leaves its sockets alone and opens others.
     global _guard
     _guard = threading.Lock()
     for engine in _engines.values():
         engine.dispose(close=False)
-    _engines.clear()
     _session.set(None)
 
 

@@ -336,6 +336,15 @@ def embedded_uri(database: str = "orchestrator") -> str:
     return server.uri(database)
 
 
+def revive(host: str) -> bool:
+    """Start the embedded server again if `host` is its socket's directory and it was killed; False: it is another's."""
+    with _guard:
+        servers = [server for server in _servers.values() if str(server.data) == host]
+        for server in servers:
+            server.attach()
+    return bool(servers)
+
+
 def embedded_home(home: Path) -> Path:
     """`home`, or a directory with a short plain name made from it where PostgreSQL cannot have its data there."""
     home = home.expanduser().absolute()
@@ -355,7 +364,8 @@ def embedded_home(home: Path) -> Path:
             return parent / name
     raise EmbeddedServerError(
         f"The embedded PostgreSQL cannot have its data in {home} (nor in {parents[0]}): the path must have at"
-        f" most {SOCKET_PATH_LIMIT - len(SOCKET) - 4} bytes, no spaces and no quotes. Set ORCHESTRATOR_HOME to another one."
+        f" most {SOCKET_PATH_LIMIT - len(SOCKET) - 4} bytes, no spaces, no quotes."
+        " Set ORCHESTRATOR_HOME to another directory."
     )
 
 

@@ -1,5 +1,6 @@
 """One throwaway PostgreSQL for a pytest run, shared by its workers, and fresh databases on it."""
 
+import json
 import os
 import tempfile
 import warnings
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from dagster import DagsterInstance
 from psycopg import sql
 from sqlalchemy.orm import Session
 
@@ -91,6 +93,28 @@ def statements(request: pytest.FixtureRequest) -> Iterator[StatementCount]:
     database: SubscriptionDatabase = request.getfixturevalue(name)
     with statement_counter(database.engine) as counted:
         yield counted
+
+
+@pytest.fixture
+def dagster_instance(server: EmbeddedServer, tmp_path: Path) -> Iterator[DagsterInstance]:
+    """A Dagster instance with this project's storage, in a database of the test's own."""
+    name = f"dagster_{uuid4().hex}"
+    _administer(server, "CREATE DATABASE {}", name)
+    storage = {
+        "module": "resources.dagster_storage",
+        "class": "OrchestratorStorage",
+        "config": {"postgres_url": server.uri(name)},
+    }
+    overrides = {
+        "storage": {"custom": storage},
+        "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+        "telemetry": {"enabled": False},
+    }
+    (tmp_path / "dagster.yaml").write_text(json.dumps(overrides))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+    _administer(server, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 @pytest.fixture

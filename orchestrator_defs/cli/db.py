@@ -1,0 +1,113 @@
+"""`orchestrator db`: the schema of the database, from the shell."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from resources import schema
+from resources.database import SubscriptionDatabase, place
+from resources.errors import OrchestratorError
+
+
+@click.group()
+def db() -> None:
+    """The schema of the database: bring it up to date, look, compare."""
+
+
+@db.command()
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Migrate up to REVISION (head: this version's)."""
+    with _database() as database:
+        before = schema.current(database)
+        schema.upgrade(database, revision)
+        click.echo(_moved(database, before))
+
+
+@db.command()
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def downgrade(revision: str, yes: bool) -> None:
+    """Migrate down to REVISION (base: nothing is left). What the older schema has no place for is lost."""
+    with _database() as database:
+        before = schema.current(database)
+        if not yes:
+            question = f"Take the {place(database.url)} from revision {before or 'none'} down to {revision}?"
+            click.confirm(question, abort=True)
+        schema.downgrade(database, revision)
+        click.echo(_moved(database, before))
+
+
+@db.command()
+def current() -> None:
+    """Show the database and its revision. Exit code 1 when it is not this version's."""
+    with _database() as database:
+        revision = schema.current(database)
+        click.echo(f"{_capital(place(database.url))}: {revision or 'no schema'}{_remark(revision)}")
+        if revision != schema.head():
+            raise click.exceptions.Exit(1)
+
+
+@db.command()
+def history() -> None:
+    """List the revisions, oldest first; the database's is marked."""
+    with _database() as database:
+        revision = schema.current(database)
+        for known in schema.history():
+            click.echo(f"{'*' if known.revision == revision else ' '} {known.revision}  {known.description}")
+
+
+@db.command()
+def check() -> None:
+    """Compare the database with the models. Exit code 1 when they differ."""
+    with _database() as database:
+        differences = schema.check(database)
+        for difference in differences:
+            click.echo(difference)
+        if differences:
+            raise click.ClickException(
+                f"The {place(database.url)} differs from the models in the {len(differences)} points above."
+                " `orchestrator db current` tells whether it is up to date."
+            )
+        click.echo(f"The {place(database.url)} is as the models say.")
+
+
+@db.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Drop all subscriptions, processes and the catalogue, and begin with an empty schema."""
+    with _database() as database:
+        if not yes:
+            click.confirm(f"All data in the {place(database.url)} will be lost. Go on?", abort=True)
+        schema.reset(database)
+        click.echo(f"The {place(database.url)} is empty, at revision {schema.current(database)}.")
+
+
+@contextmanager
+def _database() -> Iterator[SubscriptionDatabase]:
+    """The database; what is wrong with it in a line and exit code 1."""
+    try:
+        yield SubscriptionDatabase()
+    except OrchestratorError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _moved(database: SubscriptionDatabase, before: str | None) -> str:
+    after = schema.current(database)
+    where = _capital(place(database.url))
+    if after == before:
+        return f"{where} is at revision {after or 'none'} already."
+    return f"{where} went from revision {before or 'none'} to {after or 'none'}."
+
+
+def _remark(revision: str | None) -> str:
+    if revision == schema.head():
+        return " (up to date)"
+    if revision in {None, *(known.revision for known in schema.history())}:
+        return f" (this version needs {schema.head()}: run `orchestrator db upgrade`)"
+    return f" (not known to this version, which needs {schema.head()})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
