@@ -1,0 +1,70 @@
+"""What was changed in a subscription, when, by whom and by which process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.database import current_session
+from resources.tables import ProcessTable, SubscriptionTable, SubscriptionVersionTable, WorkflowTable
+from resources.types import ProcessId, SubscriptionId
+from resources.versions import Difference, difference
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One saved change; `difference` is against the version before it, and empty for the first."""
+
+    version: int
+    created_at: datetime
+    created_by: str | None
+    process_id: ProcessId | None
+    workflow_name: str | None
+    step_key: str | None
+    difference: Sequence[Difference]
+
+
+def read_history(subscription_id: SubscriptionId, *, limit: int | None = None) -> list[HistoryEntry]:
+    """The newest changes first, in one statement; empty when there is no such subscription."""
+    version = SubscriptionVersionTable
+    query = (
+        sa.select(
+            version.version,
+            version.created_at,
+            version.created_by,
+            version.process_id,
+            WorkflowTable.name,
+            version.step_key,
+            version.document,
+        )
+        .outerjoin(ProcessTable, ProcessTable.process_id == version.process_id)
+        .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(version.subscription_id == subscription_id)
+        .order_by(version.version.desc())
+        .limit(None if limit is None else limit + 1)  # the one before the last shown is compared with
+    )
+    rows = current_session().execute(query).all()
+    before = [row.document for row in rows[1:]] + [None]
+    return [_entry(*row, older) for row, older in zip(rows, before, strict=True)][:limit]
+
+
+def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
+    """The subscription as one JSON document, secrets masked; empty when there is none of that id. One statement."""
+    table = SubscriptionTable
+    return current_session().scalar(sa.select(table.document).where(table.subscription_id == subscription_id)) or {}
+
+
+def _entry(
+    version: int,
+    created_at: datetime,
+    created_by: str | None,
+    process_id: ProcessId | None,
+    workflow_name: str | None,
+    step_key: str | None,
+    document: dict[str, Any],
+    before: dict[str, Any] | None,
+) -> HistoryEntry:
+    changed = [] if before is None else difference(before, document)
+    return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, changed)

@@ -1,0 +1,156 @@
+"""Which subscriptions use which: read from the relations between their blocks, never by loading models."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from resources.database import current_session
+from resources.tables import (
+    ProductTable,
+    SubscriptionInstanceRelationTable,
+    SubscriptionInstanceTable,
+    SubscriptionTable,
+)
+from resources.types import SubscriptionId, SubscriptionLifecycle
+
+DEPTH_LIMIT = 10
+
+
+class Direction(StrEnum):
+    """From a subscription to those that hold its blocks, or to those whose blocks it holds."""
+
+    IN_USE_BY = "in_use_by"
+    DEPENDS_ON = "depends_on"
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedSubscription:
+    """A neighbour; `depth` 1 is a direct one, and the nearest way counts."""
+
+    subscription_id: SubscriptionId
+    description: str
+    status: SubscriptionLifecycle
+    insync: bool
+    product_name: str
+    customer_id: str
+    depth: int = 1
+
+    def as_detail(self) -> dict[str, Any]:
+        """How a refusal shows it to a client."""
+        return {
+            "subscription_id": str(self.subscription_id),
+            "description": self.description,
+            "status": self.status.value,
+            "insync": self.insync,
+            "product": {"name": self.product_name},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RelationStatus:
+    """What stands around a subscription that a change of it should know."""
+
+    locked_relations: tuple[RelatedSubscription, ...]
+    """Direct neighbours, either way, that are out of sync."""
+    unterminated_in_use_by: tuple[RelatedSubscription, ...]
+    """Direct users that are not terminated."""
+
+
+def in_use_by_subscriptions(
+    subscription_id: SubscriptionId,
+    *,
+    statuses: Collection[SubscriptionLifecycle] | None = None,
+    depth: int = 1,
+) -> list[RelatedSubscription]:
+    """The subscriptions that hold a block of this one, in one statement.
+
+    `depth` > 1 also follows their users, up to that many steps (at most 10); circles end where they began, and the
+    subscription itself is never among them. `statuses` filters the answer, not the way. None means all.
+    """
+    return _related(subscription_id, (Direction.IN_USE_BY,), statuses, depth)
+
+
+def depends_on_subscriptions(
+    subscription_id: SubscriptionId,
+    *,
+    statuses: Collection[SubscriptionLifecycle] | None = None,
+    depth: int = 1,
+) -> list[RelatedSubscription]:
+    """The subscriptions whose blocks this one holds, in one statement; see `in_use_by_subscriptions`."""
+    return _related(subscription_id, (Direction.DEPENDS_ON,), statuses, depth)
+
+
+def status_relations(subscription_id: SubscriptionId) -> RelationStatus:
+    """Out-of-sync neighbours and unterminated users, in two statements."""
+    users = in_use_by_subscriptions(subscription_id)
+    around = {user.subscription_id: user for user in depends_on_subscriptions(subscription_id)}
+    around |= {user.subscription_id: user for user in users}
+    return RelationStatus(
+        locked_relations=tuple(sorted((n for n in around.values() if not n.insync), key=_by_description)),
+        unterminated_in_use_by=tuple(user for user in users if user.status is not SubscriptionLifecycle.TERMINATED),
+    )
+
+
+def _by_description(related: RelatedSubscription) -> tuple[int, str, str]:
+    return related.depth, related.description, str(related.subscription_id)
+
+
+def _related(
+    subscription_id: SubscriptionId,
+    directions: tuple[Direction, ...],
+    statuses: Collection[SubscriptionLifecycle] | None,
+    depth: int,
+) -> list[RelatedSubscription]:
+    reached = _reached(subscription_id, directions[0], min(depth, DEPTH_LIMIT))
+    subscription = SubscriptionTable
+    query = (
+        sa.select(
+            subscription.subscription_id,
+            subscription.description,
+            subscription.status,
+            subscription.insync,
+            ProductTable.name,
+            subscription.customer_id,
+            reached.c.depth,
+        )
+        .join(reached, reached.c.subscription_id == subscription.subscription_id)
+        .join(ProductTable, ProductTable.product_id == subscription.product_id)
+    )
+    if statuses is not None:
+        query = query.where(subscription.status.in_([SubscriptionLifecycle(status).value for status in statuses]))
+    rows = current_session().execute(query)
+    found = [RelatedSubscription(r[0], r[1], SubscriptionLifecycle(r[2]), *r[3:]) for r in rows]
+    return sorted(found, key=_by_description)
+
+
+def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subquery:
+    """The subscriptions within `depth` steps and how near they are; UNION ends circles, the depth bounds the work."""
+    edge = _edges(direction)
+    way = sa.select(sa.literal(start, sa.Uuid()).label("subscription_id"), sa.literal(0).label("depth")).cte(
+        "way", recursive=True
+    )
+    onward = (sa.select(edge.c.target, way.c.depth + 1).join(way, way.c.subscription_id == edge.c.source)).where(
+        way.c.depth < depth, edge.c.target != start
+    )
+    way = way.union(onward)
+    nearest = sa.select(way.c.subscription_id, sa.func.min(way.c.depth).label("depth")).where(way.c.depth > 0)
+    return nearest.group_by(way.c.subscription_id).subquery("nearest")
+
+
+def _edges(direction: Direction) -> sa.Subquery:
+    """One row per relation between blocks of two subscriptions, as source and target subscription."""
+    user, used = aliased(SubscriptionInstanceTable), aliased(SubscriptionInstanceTable)
+    relation = SubscriptionInstanceRelationTable
+    source, target = (used, user) if direction is Direction.IN_USE_BY else (user, used)
+    return (
+        sa.select(source.subscription_id.label("source"), target.subscription_id.label("target"))
+        .select_from(relation)
+        .join(user, user.subscription_instance_id == relation.in_use_by_id)
+        .join(used, used.subscription_instance_id == relation.depends_on_id)
+        .where(user.subscription_id != used.subscription_id)
+        .subquery("edge")
+    )
