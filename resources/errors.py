@@ -16,6 +16,7 @@ OrchestratorError
 │   ├── UnknownSubscription
 │   ├── StaleSubscription
 │   ├── InvalidLifecycle
+│   ├── WrongProduct
 │   ├── InvalidBlocks
 │   ├── BlockInUse
 │   ├── PastIsReadOnly
@@ -111,6 +112,10 @@ class StaleSubscription(SubscriptionError):
 
 class InvalidLifecycle(SubscriptionError):
     """The subscription's status does not fit the class or the change."""
+
+
+class WrongProduct(SubscriptionError):
+    """The subscription is of another product than the class."""
 
 
 class InvalidBlocks(SubscriptionError):

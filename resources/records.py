@@ -1,0 +1,112 @@
+"""A subscription as rows, without any model: what persistence reads and writes, and models are made from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+from uuid import UUID
+
+
+class Place(NamedTuple):
+    """Where a block stands: in a field of another block or, when `holder` is None, of the subscription."""
+
+    holder: UUID | None
+    attribute: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRecord:
+    """A row of products; `fixed_inputs` as JSON."""
+
+    product_id: UUID
+    name: str
+    description: str
+    product_type: str
+    tag: str
+    status: str
+    created_at: datetime | None
+    end_date: datetime | None
+    fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRecord:
+    """A row of subscriptions, as far as a model may change it, `insync` and `version` apart."""
+
+    subscription_id: UUID
+    product_id: UUID
+    customer_id: str
+    description: str
+    status: str
+    start_date: datetime | None
+    end_date: datetime | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRecord:
+    """A row of subscription_instances; `values` as JSON. `subscription_id` is the owner's."""
+
+    subscription_instance_id: UUID
+    subscription_id: UUID
+    product_block: str
+    label: str | None
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks and who holds whom: those of one subscription, and of others as far as they are reached from it."""
+
+    records: Mapping[UUID, BlockRecord] = field(default_factory=dict)
+    places: Mapping[Place, UUID] = field(default_factory=dict)
+
+    @cached_property
+    def _held(self) -> Mapping[tuple[UUID | None, str], list[UUID]]:
+        held: dict[tuple[UUID | None, str], list[UUID]] = {}
+        for place in sorted(self.places, key=lambda place: place.position):
+            held.setdefault((place.holder, place.attribute), []).append(self.places[place])
+        return held
+
+    def held_by(self, holder: UUID | None, attribute: str) -> list[UUID]:
+        """The blocks in one field, in order."""
+        return self._held.get((holder, attribute), [])
+
+    def own(self, subscription_id: UUID) -> "Blocks":
+        """Only the blocks of one subscription, and what these hold."""
+        records = {key: record for key, record in self.records.items() if record.subscription_id == subscription_id}
+        places = {place: held for place, held in self.places.items() if place.holder is None or place.holder in records}
+        return Blocks(records, places)
+
+    def roots(self) -> Iterator[tuple[Place, UUID]]:
+        """The blocks that the subscription itself holds."""
+        return ((place, held) for place, held in self.places.items() if place.holder is None)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRecord:
+    """All rows of one subscription; `blocks` also has those of other subscriptions that it reaches."""
+
+    header: HeaderRecord
+    product: ProductRecord
+    insync: bool
+    version: int
+    blocks: Blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a model knows to be in the database: its own rows as they were read or last saved."""
+
+    header: HeaderRecord
+    insync: bool
+    version: int
+    blocks: Blocks
+
+    @classmethod
+    def of(cls, record: SubscriptionRecord) -> "Snapshot":
+        """The own part of what was read."""
+        own = record.blocks.own(record.header.subscription_id)
+        return cls(record.header, record.insync, record.version, own)
