@@ -70,6 +70,7 @@ setup(
         "pydantic-core",  # ... the schemas of value types of our own, at the version that pydantic pins
         "annotated-types>=0.6",  # ... and Len, the bounds of a list of blocks
         "pydantic-forms>=2.4,<3",  # forms of one page or many
+        "structlog>=24.1",  # pydantic-forms logs through it: so that no input reaches a log
         "pydantic-settings>=2.6,<3",  # the environment
         "click>=8.1,<9",  # the command `orchestrator`
         "rich>=13",  # its tables

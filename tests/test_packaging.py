@@ -1,0 +1,169 @@
+"""The wheel is whole: what the project needs is inside it, and it works where the project's folder is not."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.architecture import FLOORS, ROOT, project_modules
+
+pytestmark = pytest.mark.slow
+
+SOURCES = (*FLOORS, "setup.py", "pyproject.toml", "README.md", "LICENSE")
+STEERING = ("DATABASE_URI", "DAGSTER_DATABASE_URI", "DAGSTER_HOME", "ORCHESTRATOR_HOME", "NETBOX_URL", "PLAYBOOK_URL")
+NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without what would lead to this checkout or to a database."""
+    steered = {*STEERING, "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    return {key: value for key, value in os.environ.items() if key not in steered} | more
+
+
+def run(*command: str | Path, cwd: Path, **more: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built without a network from a copy, so that the checkout's own installation is left alone."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=NOT_SHIPPED)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, source, cwd=target)
+    (built,) = target.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def contents(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment whose project comes from the wheel and whose dependencies are this environment's.
+
+    The other environment's own .pth files are not read, so an editable installation there is not seen.
+    """
+    venv = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=venv)
+    pip = (sys.executable, "-m", "pip", "--python", venv / "bin" / "python")
+    run(*pip, "install", "--no-deps", "--no-index", "--no-compile", wheel, cwd=venv)
+    (site_packages,) = venv.glob("lib/python*/site-packages")
+    site_packages.joinpath("dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return venv / "bin"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """An empty folder, far from the project's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+def test_wheel_has_every_file_of_the_three_packages(contents: set[str]) -> None:
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for floor in FLOORS
+        for path in (ROOT / floor).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert files - contents == set()
+
+
+def test_wheel_has_the_migrations(contents: set[str]) -> None:
+    assert "resources/migrations/env.py" in contents
+    assert "resources/migrations/script.py.mako" in contents
+    assert [name for name in contents if name.startswith("resources/migrations/versions/") and name.endswith(".py")]
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_wheel_tells_type_checkers_that_it_is_typed(contents: set[str], floor: str) -> None:
+    assert f"{floor}/py.typed" in contents
+
+
+def test_wheel_has_nothing_beside_the_three_packages(contents: set[str]) -> None:
+    tops = {name.partition("/")[0] for name in contents}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(FLOORS)
+
+
+def test_metadata_names_licence_and_python(metadata: Message) -> None:
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.14"}
+
+
+def test_metadata_has_the_extras(metadata: Message) -> None:
+    assert metadata.get_all("Provides-Extra") == ["embedded", "test"]
+
+
+def test_what_is_imported_is_declared(metadata: Message) -> None:
+    requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
+    declared = {
+        canonicalize_name(one.name) for one in requirements if one.marker is None or "embedded" in str(one.marker)
+    }
+    brought_by = packages_distributions()
+    imported = {one.name.partition(".")[0] for module in project_modules().values() for one in module.imports}
+    foreign = imported - set(FLOORS) - sys.stdlib_module_names
+
+    undeclared = {
+        package
+        for package in foreign
+        if not declared & {canonicalize_name(name) for name in brought_by.get(package, [])}
+    }
+
+    assert undeclared == set()
+
+
+def test_modules_come_from_the_wheel(installed: Path, elsewhere: Path) -> None:
+    code = "import resources, ops; print(resources.__file__); print(ops.__file__)"
+
+    origins = run(installed / "python", "-c", code, cwd=elsewhere).split()
+
+    assert [Path(origin).is_relative_to(installed.parent) for origin in origins] == [True, True]
+
+
+def test_definitions_load_outside_the_project(installed: Path, elsewhere: Path) -> None:
+    code = "import orchestrator_defs; print(orchestrator_defs.defs.get_repository_def().has_job('create_node'))"
+
+    assert run(installed / "python", "-c", code, cwd=elsewhere).split() == ["True"]
+
+
+def test_command_runs_outside_the_project(installed: Path, elsewhere: Path) -> None:
+    assert "Usage: orchestrator" in run(installed / "orchestrator", "--help", cwd=elsewhere)
+
+
+def test_shipped_migrations_make_the_schema_of_the_models(installed: Path, elsewhere: Path, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+
+    run(installed / "orchestrator", "db", "upgrade", cwd=elsewhere, ORCHESTRATOR_HOME=home)
+    run(installed / "orchestrator", "db", "check", cwd=elsewhere, ORCHESTRATOR_HOME=home)
+
+    assert list(elsewhere.iterdir()) == []
