@@ -267,8 +267,11 @@ def _matching(query: AnySelect, where: SubscriptionFilter) -> AnySelect:
 
 
 def _prefix_query(text: str) -> sa.ColumnElement[Any]:
-    """All words, each the beginning of one in the index; quoted, so that no character is an operator."""
-    words = (word.replace("\\", " ").replace("'", "''") for word in text.split())
+    """All words, each the beginning of one in the index; quoted, so that no character is an operator.
+
+    Hyphens are underscores, as in the index: PostgreSQL would read them as part of a compound or a sign.
+    """
+    words = (word.replace("-", "_").replace("\\", " ").replace("\x00", " ").replace("'", "''") for word in text.split())
     return sa.func.to_tsquery("simple", " & ".join(f"'{word}':*" for word in words))
 
 

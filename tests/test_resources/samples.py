@@ -91,6 +91,7 @@ def subscribe(
     session.add(SubscriptionVersionTable(subscription_id=subscription_id, version=1, document=root))
     for name, values in blocks.items():
         add_block(subscription_id, name, values, UUID(keys[name]))
+    session.flush()
     return subscription_id
 
 
