@@ -1,0 +1,128 @@
+"""`orchestrator catalogue`: see how the products of the code differ from the database, and make it so."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import click
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from orchestrator_defs.cli import output
+from orchestrator_defs.cli.application import Application, ApplicationGroup, reading, writing
+from resources.catalogue_plan import CataloguePlan
+from resources.catalogue_rows import BlockRow, DeclaredCatalogue, ProductRow
+from resources.errors import UnknownProduct
+
+SIGNS = {"create": "[green]+[/green]", "update": "[yellow]~[/yellow]", "remove": "[red]-[/red]"}
+
+drop_values = click.option(
+    "--drop-values", is_flag=True, help="Also delete stored values that the models no longer have."
+)
+
+
+@click.group(cls=ApplicationGroup)
+def catalogue() -> None:
+    """Products, blocks and workflows: the code against the database."""
+
+
+@catalogue.command()
+@drop_values
+@click.option("--check", is_flag=True, help="Exit with 1 when there is a difference.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def plan(application: Application, drop_values: bool, check: bool, as_json: bool) -> None:
+    """Show what `apply` would change, and how many subscriptions each change touches."""
+    with reading(application):
+        found = application.catalogue.plan(drop_values=drop_values)
+    _print(found, as_json=as_json)
+    if found and not as_json:
+        click.echo("`orchestrator catalogue apply` makes it so.")
+    if found and check:
+        raise click.exceptions.Exit(1)
+
+
+@catalogue.command()
+@drop_values
+@click.option("--yes", is_flag=True, help="Do not ask before values are deleted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def apply(application: Application, drop_values: bool, yes: bool, as_json: bool) -> None:
+    """Make the catalogue in the database the one of the code. May run twice."""
+    if drop_values and not yes:
+        click.confirm("Values that the models no longer have will be deleted for good. Go on?", abort=True)
+    with writing(application):
+        done = application.catalogue.apply(drop_values=drop_values)
+    _print(done, as_json=as_json)
+    if done and not as_json:
+        click.echo("Applied.")
+
+
+@catalogue.command()
+@click.argument("product", required=False)
+@click.pass_obj
+def show(application: Application, product: str | None) -> None:
+    """List the products of the code; with the name of one, its blocks, values and workflows."""
+    rows = application.catalogue.rows
+    if product is None:
+        output.show(_products(rows.products.values()))
+    elif product in rows.products:
+        output.show(_product(rows, rows.products[product]))
+    else:
+        names = ", ".join(f"'{name}'" for name in rows.products) or "none"
+        raise UnknownProduct(f"The code has no product '{product}'; it has: {names}.")
+
+
+def _print(found: CataloguePlan, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json([asdict(change) for change in found])
+    elif not found:
+        click.echo("The catalogue in the database is the one of the code.")
+    else:
+        for change in found:
+            mark = "[bold red] ![/bold red]" if change.warning else ""
+            touched = f" [dim]({change.subscriptions} subscription{'s' * (change.subscriptions != 1)})[/dim]"
+            output.show(
+                f"{SIGNS[change.action]} {change.kind} [bold]{escape(change.name)}[/bold]: {escape(change.detail)}"
+                f"{touched if change.subscriptions else ''}{mark}"
+            )
+
+
+def _products(products: Iterable[ProductRow]) -> Table:
+    table = Table("Product", "Type", "Tag", "Fixed inputs", "Blocks", "Workflows", title="Products of the code")
+    for row in products:
+        inputs = ", ".join(f"{key}={value}" for key, value in row.fixed_inputs.items())
+        cells = (
+            row.name,
+            row.product_type,
+            row.tag,
+            inputs,
+            ", ".join(sorted(row.roots)),
+            ", ".join(sorted(row.workflows)),
+        )
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def _product(rows: DeclaredCatalogue, row: ProductRow) -> Tree:
+    tree = Tree(f"[bold]{escape(row.name)}[/bold]  {escape(row.product_type)}, {escape(row.tag)}")
+    tree.add(escape(row.description))
+    for key, value in row.fixed_inputs.items():
+        tree.add(f"{escape(key)} = {escape(str(value))}")
+    for root in sorted(row.roots):
+        _grow(tree, rows, rows.blocks[root], ())
+    for name in sorted(row.workflows):
+        workflow = rows.workflows[name]
+        tree.add(f"[cyan]{escape(name)}[/cyan]  {workflow.target}: {escape(workflow.description)}")
+    return tree
+
+
+def _grow(tree: Tree, rows: DeclaredCatalogue, block: BlockRow, above: tuple[str, ...], number: str = "") -> None:
+    """Add a block and what it may hold; a block inside itself is named and not opened again."""
+    branch = tree.add(f"[green]{escape(block.name)}[/green]{f'  {number}' if number else ''}")
+    if block.name in above:
+        return
+    for name, value in block.values.items():
+        branch.add(f"{escape(name)}{f'  [dim]{escape(value.description)}[/dim]' if value.description else ''}")
+    for name, count in block.holds.items():
+        _grow(branch, rows, rows.blocks[name], (*above, block.name), str(count))

@@ -1,0 +1,24 @@
+"""How commands print what is more than a line."""
+
+import json
+from typing import Any
+
+import click
+from pydantic_core import to_jsonable_python
+from rich.console import Console, RenderableType
+
+PIPE_WIDTH = 500
+"""Into a pipe or a file nothing is folded: a line is a row, whatever the terminal was."""
+
+
+def show(what: RenderableType) -> None:
+    """Print a table, a tree or text with markup."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPE_WIDTH)
+    console.print(what, soft_wrap=isinstance(what, str))
+
+
+def show_json(value: Any) -> None:
+    """Print anything that pydantic can write as JSON."""
+    click.echo(json.dumps(to_jsonable_python(value), indent=2, ensure_ascii=False))

@@ -1,0 +1,224 @@
+"""`orchestrator subscriptions`: list them, look into one, read its history."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from orchestrator_defs.cli import output
+from orchestrator_defs.cli.application import Application, ApplicationGroup, reading
+from resources.documents import ID, OWNER, is_block, is_block_list
+from resources.history import HistoryEntry, read_document, read_history
+from resources.queries import (
+    SubscriptionFilter,
+    SubscriptionSummary,
+    count_subscriptions,
+    find_product,
+    find_subscription,
+    list_subscriptions,
+)
+from resources.relations import RelatedSubscription, depends_on_subscriptions, in_use_by_subscriptions
+from resources.types import SubscriptionLifecycle
+
+STATUS_COLOURS: Mapping[SubscriptionLifecycle, str] = {
+    SubscriptionLifecycle.ACTIVE: "green",
+    SubscriptionLifecycle.PROVISIONING: "yellow",
+    SubscriptionLifecycle.MIGRATING: "yellow",
+    SubscriptionLifecycle.TERMINATED: "dim",
+}
+STATUSES = [status.value for status in SubscriptionLifecycle]
+SHORT_ID = 8
+BLOCK_FACTS = ("name", "label", ID, OWNER)
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(cls=ApplicationGroup, invoke_without_command=True)
+@click.option("--product", help="Only those of this product: its name or id.")
+@click.option(
+    "--status", type=click.Choice([s.value for s in SubscriptionLifecycle]), help="Only those in this status."
+)
+@click.option("--customer", help="Only those of this customer id.")
+@click.option("--search", metavar="TEXT", help="Only those with words that begin so.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many, newest first."
+)
+@as_json_option
+@click.pass_context
+def subscriptions(
+    context: click.Context,
+    product: str | None,
+    status: str | None,
+    customer: str | None,
+    search: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List subscriptions; `show` and `history` look into one."""
+    if context.invoked_subcommand is not None:
+        return
+    with reading(context.obj):
+        where = SubscriptionFilter(
+            product=None if product is None else find_product(product).product_id,
+            status=None if status is None else SubscriptionLifecycle(status),
+            customer_id=customer,
+            search=search,
+        )
+        found = list_subscriptions(where, limit=limit)
+        total = count_subscriptions(where) if len(found) == limit else len(found)
+    if as_json:
+        output.show_json([asdict(one) for one in found])
+    elif not found:
+        click.echo("There is no subscription" + (" that fits." if where != SubscriptionFilter() else " yet."))
+    else:
+        output.show(_table(found))
+        if total > len(found):
+            click.echo(f"{len(found)} of {total}; --limit shows more.")
+
+
+@subscriptions.command()
+@click.argument("subscription_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def show(application: Application, subscription_id: str, as_json: bool) -> None:
+    """Show all of one subscription. ID may be the first characters of an id, 4 or more."""
+    with reading(application):
+        header = find_subscription(subscription_id)
+        document = read_document(header.subscription_id)
+        users = in_use_by_subscriptions(header.subscription_id)
+        used = depends_on_subscriptions(header.subscription_id)
+    if as_json:
+        related = {"in_use_by": [u.as_detail() for u in users], "depends_on": [u.as_detail() for u in used]}
+        output.show_json({**document, **asdict(header), **related})
+    else:
+        output.show(_tree(header, document, users, used))
+
+
+@subscriptions.command()
+@click.argument("subscription_id", metavar="ID")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest changes.")
+@as_json_option
+@click.pass_obj
+def history(application: Application, subscription_id: str, limit: int | None, as_json: bool) -> None:
+    """Show who changed a subscription, when, by which process, and what. ID may be its first characters."""
+    with reading(application):
+        header = find_subscription(subscription_id)
+        entries = read_history(header.subscription_id, limit=limit)
+    if as_json:
+        output.show_json([asdict(entry) for entry in entries])
+        return
+    tree = Tree(f"[bold]{escape(header.description)}[/bold]  {header.subscription_id}")
+    for entry in entries:
+        _add_entry(tree, entry)
+    output.show(tree)
+
+
+def _table(found: Iterable[SubscriptionSummary]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("ID", "Product", "Description", "Status", "In sync", "Customer", "Version", "Locked by"):
+        table.add_column(heading, justify="right" if heading == "Version" else "left", overflow="fold")
+    for one in found:
+        table.add_row(
+            _short(one.subscription_id),
+            escape(one.product_name),
+            escape(one.description),
+            _coloured(one.status),
+            _insync(one.insync),
+            escape(one.customer_id),
+            str(one.version),
+            _short(one.locked_by) if one.locked_by else "",
+        )
+    return table
+
+
+def _tree(
+    header: SubscriptionSummary,
+    document: Mapping[str, Any],
+    users: Iterable[RelatedSubscription],
+    used: Iterable[RelatedSubscription],
+) -> Tree:
+    tree = Tree(f"[bold]{escape(header.description)}[/bold]")
+    tree.add(f"id: {header.subscription_id}")
+    tree.add(f"product: {escape(header.product_name)}  [dim]{escape(header.product_type)}[/dim]")
+    tree.add(f"status: {_coloured(header.status)}")
+    tree.add(f"in sync: {_insync(header.insync)}")
+    tree.add(f"customer: {escape(header.customer_id)}")
+    tree.add(f"version: {header.version}")
+    if header.locked_by:
+        tree.add(f"locked by: process {header.locked_by}")
+    dates = {"from": header.start_date, "until": header.end_date}
+    for what, moment in dates.items():
+        if moment is not None:
+            tree.add(f"{what}: {moment:%Y-%m-%d %H:%M:%S %Z}")
+    if header.note:
+        tree.add(f"note: {escape(header.note)}")
+    known = set(asdict(header)) | {"product"}
+    neighbours = {one.subscription_id: one for one in (*used, *users)}
+    _add_fields(tree, {name: value for name, value in document.items() if name not in known}, neighbours)
+    for user in users:
+        tree.add(f"in use by: {_related(user)}")
+    return tree
+
+
+def _add_fields(branch: Tree, fields: Mapping[str, Any], neighbours: Mapping[UUID, RelatedSubscription]) -> None:
+    for name, value in fields.items():
+        if is_block(value):
+            _add_block(branch, name, value, neighbours)
+        elif is_block_list(value):
+            for position, block in enumerate(value):
+                _add_block(branch, f"{name}.{position}", block, neighbours)
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value)
+            branch.add(f"{escape(name)}: [dim]none[/dim]" if value is None else f"{escape(name)}: {escape(shown)}")
+
+
+def _add_block(
+    branch: Tree, where: str, block: Mapping[str, Any], neighbours: Mapping[UUID, RelatedSubscription]
+) -> None:
+    if "name" not in block:
+        owner = neighbours.get(UUID(block[OWNER]))
+        branch.add(f"{escape(where)}: → {_related(owner) if owner else f'subscription {block[OWNER]}'}")
+        return
+    label = f" “{escape(block['label'])}”" if block.get("label") else ""
+    below = branch.add(f"{escape(where)}: [green]{escape(block['name'])}[/green]{label} [dim]{_short(block[ID])}[/dim]")
+    _add_fields(below, {name: value for name, value in block.items() if name not in BLOCK_FACTS}, neighbours)
+
+
+def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
+    what = f"{entry.workflow_name}, step {entry.step_key}" if entry.workflow_name else "outside a process"
+    process = f" [dim]process {_short(entry.process_id)}[/dim]" if entry.process_id else ""
+    branch = tree.add(
+        f"[bold]version {entry.version}[/bold]  {entry.created_at:%Y-%m-%d %H:%M:%S}  "
+        f"{escape(entry.created_by or 'unknown')}  {escape(what)}{process}"
+    )
+    for one in entry.difference:
+        branch.add(f"{escape(one['path'])}: {_value(one['before'])} → {_value(one['after'])}")
+
+
+def _value(value: Any) -> str:
+    if is_block(value):
+        return f"[green]{escape(value.get('name', 'block'))}[/green] {_short(value[ID])}"
+    return "[dim]none[/dim]" if value is None else escape(value if isinstance(value, str) else json.dumps(value))
+
+
+def _related(one: RelatedSubscription) -> str:
+    return f"{escape(one.description)} [dim]{_short(one.subscription_id)}[/dim] ({_coloured(one.status)})"
+
+
+def _coloured(status: SubscriptionLifecycle) -> str:
+    colour = STATUS_COLOURS.get(status)
+    return f"[{colour}]{status}[/{colour}]" if colour else status.value
+
+
+def _insync(insync: bool) -> str:
+    return "yes" if insync else "[red]no[/red]"
+
+
+def _short(identifier: UUID | str) -> str:
+    return str(identifier)[:SHORT_ID]

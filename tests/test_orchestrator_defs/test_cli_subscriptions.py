@@ -1,0 +1,133 @@
+"""`orchestrator subscriptions`."""
+
+import json
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from click.testing import CliRunner, Result
+from pydantic import SecretStr
+
+from orchestrator_defs.cli.application import Application
+from orchestrator_defs.cli.subscriptions import subscriptions
+from resources.authorship import Author, authored_by
+from resources.catalogue import Catalogue
+from resources.catalogue_apply import catalogue_id
+from resources.database import SubscriptionDatabase
+from tests.test_resources.samples import block, model, product
+
+Invoke = Callable[..., Result]
+NODE_BLOCK = block("Node", {"node_name": (str, "new"), "password": (SecretStr, "hunter2")})
+PORT_BLOCK = block("Port", {"port_name": (str, "new"), "node": (NODE_BLOCK | None, None)})
+NODE, PORT = model("CliNode", {"node": NODE_BLOCK}), model("CliPort", {"port": PORT_BLOCK})
+CATALOGUE = Catalogue([product(NODE), product(PORT, name="Port", product_type="Port", tag="PORT")])
+NODE_ID, PORT_ID = catalogue_id("product", "Node"), catalogue_id("product", "Port")
+
+
+@pytest.fixture
+def invoke(database: SubscriptionDatabase) -> Invoke:
+    """Runs the group on a database that has the catalogue."""
+    with database.transaction():
+        CATALOGUE.apply()
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(subscriptions, arguments, obj=Application(database, CATALOGUE))
+
+    return run
+
+
+@pytest.fixture
+def node(database: SubscriptionDatabase, invoke: Invoke) -> UUID:
+    """A node that was made by one user and renamed by another."""
+    with database.transaction(), authored_by(Author("anna")):
+        made = NODE.from_product_id(NODE_ID, "acme", description="Node ams1")
+        made.save()
+    with database.transaction(), authored_by(Author("bert")):
+        made.node.node_name = "ams1"  # type: ignore[attr-defined]
+        made.save()
+    return made.subscription_id
+
+
+@pytest.fixture
+def port(database: SubscriptionDatabase, node: UUID) -> UUID:
+    """A port on the node."""
+    with database.transaction():
+        made = PORT.from_product_id(PORT_ID, "initech", description="Port ams1 eth0")
+        made.port.node = NODE.from_subscription(node).node  # type: ignore[attr-defined]
+        made.save()
+    return made.subscription_id
+
+
+def test_an_empty_list_says_so(invoke: Invoke) -> None:
+    assert invoke().output == "There is no subscription yet.\n"
+
+
+def test_the_list_is_a_row_per_subscription(invoke: Invoke, node: UUID, port: UUID) -> None:
+    heading, *rows = invoke().output.splitlines()
+    assert heading.split() == ["ID", "Product", "Description", "Status", "In", "sync", *heading.split()[6:]]
+    assert [row[:8] for row in rows] == [str(port)[:8], str(node)[:8]]
+    assert rows[1].split()[1:] == ["Node", "Node", "ams1", "initial", "no", "acme", "2"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [("--product", "Port"), ("--customer", "initech"), ("--search", "eth0 por")],
+)
+def test_filters_leave_what_fits(invoke: Invoke, port: UUID, filters: tuple[str, ...]) -> None:
+    assert [one["description"] for one in json.loads(invoke(*filters, "--json").output)] == ["Port ams1 eth0"]
+
+
+def test_a_list_that_nothing_fits_says_so(invoke: Invoke, node: UUID) -> None:
+    assert invoke("--status", "active").output == "There is no subscription that fits.\n"
+
+
+def test_a_cut_list_says_how_many_there_are(invoke: Invoke, port: UUID) -> None:
+    assert invoke("--limit", "1").output.endswith("1 of 2; --limit shows more.\n")
+
+
+def test_an_unknown_product_is_a_sentence_with_a_hint(invoke: Invoke) -> None:
+    result = invoke("--product", "Prot")
+    assert result.exit_code == 1
+    assert "There is no product 'Prot'; did you mean 'Port'?" in result.output
+
+
+def test_show_has_every_value_of_the_tree(invoke: Invoke, node: UUID) -> None:
+    output = invoke("show", str(node)[:6]).output
+    assert "node_name: ams1" in output
+    assert f"id: {node}" in output
+
+
+def test_show_hides_secrets(invoke: Invoke, node: UUID) -> None:
+    output = invoke("show", str(node)).output + invoke("show", str(node), "--json").output
+    assert "password" in output
+    assert "hunter2" not in output
+
+
+def test_show_names_the_subscriptions_around(invoke: Invoke, node: UUID, port: UUID) -> None:
+    assert f"node: → Node ams1 {str(node)[:8]}" in invoke("show", str(port)).output
+    assert f"in use by: Port ams1 eth0 {str(port)[:8]}" in invoke("show", str(node)).output
+
+
+def test_show_as_json_has_document_and_neighbours(invoke: Invoke, node: UUID, port: UUID) -> None:
+    shown = json.loads(invoke("show", str(node), "--json").output)
+    assert shown["node"]["node_name"] == "ams1"
+    assert [one["subscription_id"] for one in shown["in_use_by"]] == [str(port)]
+
+
+def test_history_says_who_changed_what(invoke: Invoke, node: UUID) -> None:
+    lines = invoke("history", str(node)).output.splitlines()
+    assert "version 2" in lines[1]
+    assert "bert" in lines[1]
+    assert "node.node_name: new → ams1" in lines[2]
+    assert "anna" in lines[3]
+
+
+def test_history_can_be_cut_and_still_knows_the_difference(invoke: Invoke, node: UUID) -> None:
+    (newest,) = json.loads(invoke("history", str(node), "--limit", "1", "--json").output)
+    assert newest["difference"] == [{"path": "node.node_name", "before": "new", "after": "ams1"}]
+
+
+def test_what_is_no_id_is_a_sentence(invoke: Invoke) -> None:
+    result = invoke("show", "ams1")
+    assert result.exit_code == 1
+    assert "'ams1' is not the id of a subscription" in result.output
