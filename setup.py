@@ -17,9 +17,7 @@ TEST = [
     "httpx>=0.27",  # starlette's test client
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
-    "types-psycopg2",
     "types-PyYAML",
-    "types-psutil",
     "types-requests",
     "types-setuptools",
     "build>=1.2",  # the packaging test builds a wheel ...
@@ -79,7 +77,6 @@ setup(
         "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices
         "uvicorn>=0.30",  # serves the lab
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
-        "psutil>=6",  # whether a process is alive
         "PyYAML>=6,<7",  # run configs
     ],
     extras_require={"embedded": EMBEDDED, "test": TEST},
