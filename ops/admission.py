@@ -1,0 +1,263 @@
+"""The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_forms.types import FormMeta
+
+from ops.context import Scope
+from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
+from ops.state import to_json
+from ops.workflow import AuthContext, PredicateContext, RunPredicateFail, Workflow
+from resources import processes
+from resources.database import SubscriptionDatabase
+from resources.errors import StaleSubscription, StartRefused, UnknownProduct
+from resources.processes import NewProcess, StepRecord
+from resources.queries import find_product
+from resources.subscription_headers import SubscriptionHeader, subscription_header
+from resources.types import ProcessId, ProcessStatus, State, Target
+from resources.usability import why_not_usable
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Somebody wants a workflow to start. `user` is who, as authenticated by the door that they came through."""
+
+    workflow: Workflow
+    pages: Sequence[Page]
+    user: str
+    process_id: ProcessId
+    run_id: str | None
+    status: ProcessStatus = ProcessStatus.CREATED
+    idempotency_key: str | None = None
+    first_line: Callable[[State], StepRecord] | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
+    """Start a process: all of it or nothing. Returns its first state.
+
+    The form runs in a read-only transaction; then the process row, its link, the subscription's lock and the ledger's
+    first line are written in one transaction, in which the rules are asked again. Commits.
+
+    Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked.
+    """
+    ask_permission(request)
+    with database.transaction(read_only=True):
+        check_engine()
+        check_predicate(request)
+        state = first_state(request)
+    with database.transaction():
+        check_engine()
+        _write(request, state)
+    return state
+
+
+def first_state(request: StartRequest) -> State:
+    """Fill the form. Needs a transaction; writes nothing."""
+    workflow = request.workflow
+    known: State = {
+        "process_id": str(request.process_id),
+        "reporter": request.user,
+        "workflow_name": workflow.name,
+        "workflow_target": workflow.target.value,
+    }
+    form = start_form(workflow, Scope(resources=request.resources))
+    result = fill(form, known, request.pages or _pages_left_out(workflow), name=workflow.name)
+    state: State = to_json({**known, **result}, f"The form of {workflow.name}")
+    return state
+
+
+def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
+    """A form without fields need not be filled in."""
+    return ({},) if workflow.target is Target.SYSTEM and workflow.initial_input_form is None else ()
+
+
+def _write(request: StartRequest, state: State) -> None:
+    workflow = request.workflow
+    processes.create_process(
+        NewProcess(
+            process_id=request.process_id,
+            workflow_name=workflow.name,
+            is_task=workflow.is_task,
+            step_keys=workflow.step_keys,
+            state=state,
+            created_by=request.user,
+            run_id=request.run_id,
+            status=request.status,
+            idempotency_key=request.idempotency_key,
+        )
+    )
+    if workflow.has_subscription:
+        _take_subscription(request, UUID(state["subscription_id"]), state["version"])
+    if request.first_line is not None:
+        processes.record_step(request.first_line(state))
+
+
+def _take_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
+    header = subscription_header(subscription_id, for_update=True)
+    check_usable(request.workflow, header)
+    if header.version != version:
+        raise _stale(header, version)
+    processes.link(request.process_id, subscription_id)
+    if request.workflow.is_writer:
+        processes.lock(request.process_id, subscription_id)
+
+
+# --- the rules ---
+
+
+def check_engine() -> None:
+    """Refuse a start while the engine is paused."""
+    if processes.engine_is_paused():
+        raise StartRefused("The engine is paused; nothing starts until it is released.", reason="engine.paused")
+
+
+def check_predicate(request: StartRequest) -> None:
+    """Ask the workflow's run predicate."""
+    workflow = request.workflow
+    if workflow.run_predicate is None:
+        return
+    verdict = workflow.run_predicate(PredicateContext(workflow, request.user))
+    if isinstance(verdict, RunPredicateFail):
+        raise StartRefused(f"{workflow.name} may not start now: {verdict.message}", reason="workflow.predicate")
+
+
+def ask_permission(request: StartRequest) -> None:
+    """Ask the workflow's authorisation callback, which may be a coroutine function."""
+    callback = request.workflow.authorize_callback
+    if callback is None:
+        return
+    verdict = callback(AuthContext(request.user, "start_workflow", request.workflow))
+    if inspect.isawaitable(verdict):
+        verdict = asyncio.run(_awaited(verdict))
+    if not verdict:
+        raise StartRefused(
+            f"{request.user} may not start {request.workflow.name}.",
+            reason="subscription.insufficient_workflow_permissions",
+        )
+
+
+async def _awaited(verdict: Any) -> Any:
+    return await verdict
+
+
+def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
+    """Refuse a workflow that may not run on this subscription as it is now; four statements at most."""
+    if workflow.product_types and header.product_type not in workflow.product_types:
+        raise StartRefused(
+            f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
+            f"subscription {header.subscription_id} ({header.description}) is a {header.product_type}.",
+            reason="subscription.wrong_product",
+        )
+    rule = workflow.rule
+    found = why_not_usable(
+        header.subscription_id,
+        workflow.target,
+        usable_when=rule.usable_when,
+        usable_while_out_of_sync=rule.usable_while_out_of_sync,
+        blocked_by_in_use=rule.blocked_by_in_use,
+    )
+    if found:
+        raise StartRefused(found[0].message, reason=found[0].reason, details=found[0].details)
+
+
+def _stale(header: SubscriptionHeader, version: int) -> StaleSubscription:
+    return StaleSubscription(
+        f"Subscription {header.subscription_id} has changed: it is at version {header.version}, not {version}; "
+        f"read it again."
+    )
+
+
+# --- the form: the engine's page first, then the workflow's own ---
+
+
+def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenerator]:
+    """Put the engine's own page, which names the product or the subscription, before the workflow's."""
+
+    def form(state: State) -> FormGenerator:
+        known = dict(state)
+        if workflow.target is Target.CREATE:
+            page = yield product_page(workflow)
+            known |= _product_state(page.product)
+        elif workflow.has_subscription:
+            page = yield subscription_page(workflow)
+            header = subscription_header(page.subscription_id)
+            check_usable(workflow, header)
+            known |= _subscription_state(header)
+        own = workflow.initial_input_form
+        if own is not None:
+            known |= yield from pages_of(own, known, scope)
+        elif workflow.target is Target.SYSTEM:
+            yield EmptyPage
+        return known
+
+    return form
+
+
+def product_page(workflow: Workflow) -> type[FormPage]:
+    """The first page of a create workflow: which product, by id or by name."""
+
+    def check(value: Any) -> UUID:
+        try:
+            product = find_product(str(value))
+        except UnknownProduct as error:
+            raise ValueError(str(error)) from None
+        if product.product_type not in workflow.product_types:
+            raise ValueError(
+                f"This workflow is not valid for this product: {workflow.name} makes "
+                f"{' or '.join(workflow.product_types)}, and {product.name} is a {product.product_type}"
+            )
+        return product.product_id
+
+    class ProductPage(FormPage):
+        model_config = ConfigDict(title="Product")
+        product: Annotated[
+            UUID, BeforeValidator(check), Field(description="id or name", json_schema_extra={"format": "productId"})
+        ]
+
+    return ProductPage
+
+
+def subscription_page(workflow: Workflow) -> type[FormPage]:
+    """The first page of a workflow on a subscription: which one, and the version that the reader has seen."""
+
+    def exists(value: UUID) -> UUID:
+        return subscription_header(value).subscription_id
+
+    class SubscriptionPage(FormPage):
+        model_config = ConfigDict(title="Subscription")
+        meta__: ClassVar[FormMeta | None] = {"hasNext": workflow.initial_input_form is not None}
+        subscription_id: Annotated[UUID, AfterValidator(exists), Field(json_schema_extra={"format": "subscriptionId"})]
+        version: int | None = Field(None, description="refuse if the subscription has changed since this version")
+
+        @model_validator(mode="after")
+        def is_current(self) -> "SubscriptionPage":
+            if self.version is not None:
+                header = subscription_header(self.subscription_id)
+                if header.version != self.version:
+                    raise _stale(header, self.version)
+            return self
+
+    return SubscriptionPage
+
+
+def _product_state(product_id: UUID) -> State:
+    product = find_product(str(product_id))
+    return {"product": str(product.product_id), "product_name": product.name}
+
+
+def _subscription_state(header: SubscriptionHeader) -> State:
+    return {
+        "subscription_id": str(header.subscription_id),
+        "product": str(header.product_id),
+        "product_name": header.product_name,
+        "customer_id": header.customer_id,
+        "version": header.version,
+        "subscription": {"subscription_id": str(header.subscription_id), "description": header.description},
+    }

@@ -1,0 +1,55 @@
+"""What a step may know about the process it runs for."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from dagster import ConfigurableResource
+
+from resources.errors import StateError
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """Injected into a step by annotation: `def reserve(context: StepContext)`.
+
+    `idempotency_key` is the same whenever this step of this process runs again: give it to external systems with each
+    call, so that a repeated call can be recognised.
+    """
+
+    process_id: UUID
+    workflow_name: str
+    step_key: str
+    user: str
+    log: logging.Logger
+
+    @property
+    def idempotency_key(self) -> str:
+        """Process and step: one external effect, however often it is tried."""
+        return f"{self.process_id}:{self.step_key}"
+
+
+def resource_key(resource_type: type[Any]) -> str:
+    """Name the Dagster resource that is injected for a type: its `resource_key`, else its name in lower case."""
+    return getattr(resource_type, "resource_key", None) or resource_type.__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What arguments may be taken from besides the state: resources by key, and the step's context."""
+
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    context: StepContext | None = None
+
+    def resource(self, resource_type: type[ConfigurableResource[Any]]) -> Any:
+        """Find the resource for a type. Raises StateError when the code location binds none."""
+        key = resource_key(resource_type)
+        try:
+            return self.resources[key]
+        except KeyError:
+            raise StateError(
+                f"No resource {key!r} is bound for {resource_type.__name__}; "
+                f"give it to build_definitions(resources={{{key!r}: …}})."
+            ) from None

@@ -1,0 +1,393 @@
+"""One step inside its transaction: claim, inject, run, save, record, report."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from dagster import DagsterInstance, Failure, OpExecutionContext, Output
+
+from ops.admission import StartRequest, admit
+from ops.context import Scope, StepContext
+from ops.forms import as_pages
+from ops.report import failure_metadata, step_metadata
+from ops.state import Delta, arguments_of, merged, models_in, to_json
+from ops.step import LedgerStep, Lens, Step, When
+from ops.workflow import Workflow
+from resources import processes, tags
+from resources.authorship import Author, authored_by
+from resources.database import SubscriptionDatabase
+from resources.errors import (
+    DriftFound,
+    ExternalSystemError,
+    ExternalSystemUnavailable,
+    InconsistentData,
+    OrchestratorError,
+    RunMayNotAct,
+    UnknownProcess,
+)
+from resources.processes import Claim, StepRecord
+from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
+from resources.versions import SubscriptionChange
+
+CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
+    ProcessStatus.CREATED,
+    ProcessStatus.RUNNING,
+    ProcessStatus.RESUMED,
+}
+"""In which statuses a run may take a process over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One Dagster run of a process, as seen from one of its ops."""
+
+    op: OpExecutionContext
+    workflow: Workflow
+    process_id: ProcessId
+    is_named: bool
+
+    @classmethod
+    def of(cls, op: OpExecutionContext, workflow: Workflow) -> "Segment":
+        """Find the process: named by the run's tag or config, else the first run of the run group."""
+        run = op.run
+        named = run.tags.get(tags.PROCESS) or run.run_config.get("process")
+        try:
+            process_id = UUID(str(named or run.root_run_id or run.run_id))
+        except ValueError:
+            raise UnknownProcess(f"{named!r} is not the id of a process.") from None
+        return cls(op, workflow, process_id, bool(named))
+
+    @property
+    def run_id(self) -> str:
+        """The id of this run."""
+        return self.op.run.run_id
+
+    @property
+    def user(self) -> str:
+        """Who had this run started; a run that no door started is the system's."""
+        return self.op.run.tags.get(tags.USER, "SYSTEM")
+
+    @property
+    def database(self) -> SubscriptionDatabase:
+        """Where subscriptions and processes live."""
+        database: SubscriptionDatabase = self.op.resources.database
+        return database
+
+    @property
+    def instance(self) -> DagsterInstance:
+        """Dagster's own storage."""
+        return self.op.instance
+
+    def tag(self, **values: str | None) -> None:
+        """Show the process's data as tags of this run."""
+        self.instance.add_run_tags(
+            self.run_id, {tags.PREFIX + key: str(value) for key, value in values.items() if value}
+        )
+
+    def claim(self) -> Claim:
+        """Make sure that this run may act for the process, and take it over if that is needed and allowed.
+
+        Needs a transaction. Raises RunMayNotAct, UnknownProcess, StepsChanged.
+        """
+        claim = processes.find_claim(self.process_id)
+        if claim is None:
+            raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
+        if (claim.run_id == self.run_id and claim.status is ProcessStatus.RUNNING) or self._has_finished(claim):
+            return claim
+        self._check_may_take(claim)
+        if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
+            raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
+        return claim
+
+    def _has_finished(self, claim: Claim) -> bool:
+        """The process was finished by this very run; what it asks for is committed."""
+        return claim.run_id == self.run_id and claim.status.is_final
+
+    def _check_may_take(self, claim: Claim) -> None:
+        if claim.workflow_name != self.workflow.name:
+            raise RunMayNotAct(f"Process {self.process_id} executes {claim.workflow_name}, not {self.workflow.name}.")
+        if claim.status.is_final:
+            raise RunMayNotAct(
+                f"Process {self.process_id} is {claim.status}; it cannot be continued. Start {self.workflow.name} anew."
+            )
+        if claim.status not in CONTINUABLE:
+            raise RunMayNotAct(
+                f"Process {self.process_id} is {claim.status}; it goes on when what it waits for is there."
+            )
+        if claim.run_id not in (None, self.run_id):
+            run = self.instance.get_run_by_id(str(claim.run_id))
+            if run is not None and not run.is_finished:
+                raise RunMayNotAct(
+                    f"Process {self.process_id} is in the hands of run {claim.run_id}, which is {run.status.value}; "
+                    f"wait for it or terminate it."
+                )
+        self.workflow.check_fits(claim.committed)
+
+
+def refused(error: OrchestratorError) -> Failure:
+    """An error that people should read as it is, without the engine's inside around it."""
+    return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
+
+
+# --- the first step ---
+
+
+def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
+    """Start the process, or find that it is there already and go on with it. Commits; may run twice."""
+    try:
+        segment = Segment.of(op, workflow)
+        with segment.database.transaction(read_only=True):
+            claim = processes.find_claim(segment.process_id)
+        if claim is None:
+            state = _admit_here(segment, place)
+            segment.tag(**tags_of(workflow, state, segment))
+            yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), (), 0.0))
+            return
+    except OrchestratorError as error:
+        raise refused(error) from error
+    yield from run_step(op, workflow, place)
+
+
+def _admit_here(segment: Segment, place: LedgerStep) -> State:
+    """Start a process from inside its own run: Dagster's UI, the shell or a schedule launched it."""
+    if segment.is_named:
+        raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
+    started = datetime.now(UTC)
+
+    def first_line(state: State) -> StepRecord:
+        return _record(segment, place, started, StepStatus.SUCCESS, Delta(state, []))
+
+    config = segment.op.op_config or {}
+    request = StartRequest(
+        workflow=segment.workflow,
+        pages=as_pages(config.get("inputs")),
+        user=segment.user,
+        process_id=segment.process_id,
+        run_id=segment.run_id,
+        status=ProcessStatus.RUNNING,
+        first_line=first_line,
+        resources=_resources(segment.op),
+    )
+    return admit(request, segment.database)
+
+
+def tags_of(workflow: Workflow, state: State, segment: Segment) -> dict[str, str | None]:
+    """What the tags of a run say about its process."""
+    return {
+        "process": str(segment.process_id),
+        "workflow": workflow.name,
+        "target": workflow.target.value,
+        "product": state.get("product_name"),
+        "subscription": state.get("subscription_id"),
+        "customer": state.get("customer_id"),
+        "user": segment.user,
+        "status": ProcessStatus.RUNNING.value,
+    }
+
+
+# --- every other step ---
+
+
+def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
+    """Run one step of a process, once: a step that the ledger has returns without running.
+
+    The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
+    own, and fails the op.
+    """
+    try:
+        segment = Segment.of(op, workflow)
+        with segment.database.transaction():
+            claim = segment.claim()
+    except OrchestratorError as error:
+        raise refused(error) from error
+    if _is_behind(claim, workflow, place):
+        op.log.info(f"{place.label} is done already.")
+        yield Output(None)
+        return
+    started = datetime.now(UTC)
+    try:
+        done = _perform(segment, place, claim, started)
+    except BaseException as error:
+        if _fail(segment, place, claim, started, error):
+            raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
+        done = Done(Delta({}, []))
+    if place.step.outcome is StepStatus.COMPLETE:
+        segment.tag(status=ProcessStatus.COMPLETED)
+    elif created := [change for change in done.changes if change.before is None]:
+        segment.tag(subscription=str(created[0].subscription_id))
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds))
+
+
+def _is_behind(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
+    """The ledger has the step, or has a later one: then the step is new in the code and its time has passed."""
+    positions = {step.key: step.position for step in workflow.ledger_steps}
+    return any(positions.get(key, -1) >= place.position for key in claim.committed)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step has done: its change of state, and of subscriptions."""
+
+    delta: Delta
+    changes: tuple[SubscriptionChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A step's function with its arguments found, and the way its result goes back into the state."""
+
+    step: Step
+    arguments: dict[str, Any]
+    part: State
+    lenses: tuple[tuple[Lens, State], ...]
+
+    def run(self) -> Any:
+        """Call the function."""
+        return self.step.function(**self.arguments)
+
+    def state_after(self, result: Any) -> State:
+        """The whole state with the result merged in, through the lenses it was read by."""
+        part = merged(self.part, result, self.step.key)
+        for lens, whole in reversed(self.lenses):
+            part = lens.put(whole, part)
+        return part
+
+
+def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
+    """Ask the step's conditions and find its arguments; None if a condition says to skip it.
+
+    Needs a transaction if an argument is a subscription.
+    """
+    lenses: list[tuple[Lens, State]] = []
+    for wrapper in step.wrappers:
+        if isinstance(wrapper, When):
+            if not wrapper.predicate(state):
+                return None
+        else:
+            lenses.append((wrapper, state))
+            state = wrapper.get(state)
+    arguments = arguments_of(step.function).values(state, scope, step.key)
+    return Invocation(step, arguments, state, tuple(lenses))
+
+
+def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
+    step = place.step
+    context = StepContext(segment.process_id, segment.workflow.name, place.key, segment.user, segment.op.log)
+    with segment.database.transaction():
+        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context))
+    author = Author(segment.user, segment.process_id, place.key)
+    with authored_by(author), segment.database.transaction():
+        if invocation is None:
+            return _commit(segment, place, started, StepStatus.SKIPPED, Done(Delta({}, [])))
+        result = invocation.run()
+        processes.hold(segment.process_id, segment.run_id)
+        changes = _save(segment, claim, result)
+        if step.effect:
+            step.effect(segment.process_id)
+        delta = Delta.between(claim.state, invocation.state_after(result))
+        return _commit(segment, place, started, step.outcome, Done(delta, changes))
+
+
+def _save(segment: Segment, claim: Claim, result: Any) -> tuple[SubscriptionChange, ...]:
+    """Save the models in a result. What a workflow saves, it holds; another process's subscription is refused."""
+    changes = tuple(change for model in models_in(result) if (change := model.save()) is not None)
+    for change in changes:
+        if change.before is None:
+            processes.link(segment.process_id, change.subscription_id)
+        if change.subscription_id not in claim.holds:
+            processes.lock(segment.process_id, change.subscription_id)
+    return changes
+
+
+def _commit(segment: Segment, place: LedgerStep, started: datetime, outcome: StepStatus, done: Done) -> Done:
+    """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
+    if outcome is StepStatus.SKIPPED:
+        processes.hold(segment.process_id, segment.run_id)
+    status = ProcessStatus.COMPLETED if outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    processes.record_step(_record(segment, place, started, outcome, done.delta), status=status)
+    return done
+
+
+def _record(
+    segment: Segment, place: LedgerStep, started: datetime, status: StepStatus, delta: Delta, error: Any = None
+) -> StepRecord:
+    return StepRecord(
+        process_id=segment.process_id,
+        step_key=place.key,
+        name=place.label,
+        status=status,
+        run_id=segment.run_id,
+        created_by=segment.user,
+        started_at=started,
+        set=delta.set,
+        removed=delta.removed,
+        error=error,
+    )
+
+
+def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
+    return {key: getattr(op.resources, key) for key in op.op_def.required_resource_keys}
+
+
+# --- failure ---
+
+
+def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> bool:
+    """Record a failed attempt, in a transaction of its own.
+
+    False if the step is committed after all: the server did commit, and only its answer was lost.
+    """
+    if isinstance(error, RunMayNotAct):
+        return True
+    status, assignee = _verdict(segment.workflow, error)
+    line = {"class": type(error).__name__, "error": _reason(error), "details": _details(error)}
+    record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), line)
+    with segment.database.transaction():
+        recorded = processes.record_failure(
+            record,
+            status=status,
+            reason=_reason(error),
+            traceback="".join(traceback.format_exception(error)),
+            assignee=assignee,
+        )
+        if recorded and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
+            _mark_drifted(claim.state)
+        committed = not recorded and _is_committed(segment.process_id, place)
+    if recorded:
+        segment.tag(status=status)
+    return not committed
+
+
+def _mark_drifted(state: State) -> None:
+    if subscription_id := state.get("subscription_id"):
+        processes.mark_drifted(UUID(subscription_id), state.get("version"))
+
+
+def _is_committed(process_id: ProcessId, place: LedgerStep) -> bool:
+    claim = processes.find_claim(process_id)
+    return claim is not None and place.key in claim.committed
+
+
+def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
+    """What a failure makes of the process; only tasks tell bad data and absent systems from other failures."""
+    if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
+        return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC
+    if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
+        return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
+    return ProcessStatus.FAILED, Assignee.SYSTEM
+
+
+def _reason(error: BaseException) -> str:
+    """One line for people: an error's own words, with its kind where the words do not say it."""
+    text = str(error).strip()
+    if isinstance(error, OrchestratorError | ExternalSystemError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _details(error: BaseException) -> Any:
+    return to_json(getattr(error, "details", None), "the details of the failure")

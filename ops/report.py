@@ -1,0 +1,55 @@
+"""What an op tells Dagster about the step it ran: the audit trail that people read in its UI."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
+
+from ops.state import Delta, masked
+from resources.versions import SubscriptionChange
+
+CHANGE_COLUMNS = TableSchema(columns=[TableColumn("value"), TableColumn("before"), TableColumn("after")])
+
+
+def step_metadata(
+    process_id: UUID, delta: Delta, changes: Iterable[SubscriptionChange], seconds: float
+) -> dict[str, MetadataValue[Any]]:
+    """A committed step: its change of state without secrets, its duration, each subscription's difference."""
+    changes = tuple(changes)
+    saved = {str(change.subscription_id) for change in changes}
+    visible = {key: value for key, value in delta.set.items() if not _is_dump_of(value, saved)}
+    metadata: dict[str, MetadataValue[Any]] = {
+        "process": MetadataValue.text(str(process_id)),
+        "duration (s)": MetadataValue.float(round(seconds, 4)),
+    }
+    if visible:
+        metadata["state set"] = MetadataValue.json(masked(visible))
+    if delta.removed:
+        metadata["state removed"] = MetadataValue.json(delta.removed)
+    for change in changes:
+        metadata[f"subscription {change.subscription_id}"] = _difference(change)
+    return metadata
+
+
+def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
+    """A failed step: the details that the error carries, if any."""
+    details = getattr(error, "details", None)
+    return {"details": MetadataValue.json(masked(details))} if details else {}
+
+
+def _is_dump_of(value: Any, saved: set[str]) -> bool:
+    """The whole model in the state would say again, at length, what the subscription's difference says."""
+    return isinstance(value, dict) and value.get("subscription_id") in saved
+
+
+def _difference(change: SubscriptionChange) -> MetadataValue[Any]:
+    records = [
+        TableRecord({"value": str(row["path"]), "before": _cell(row["before"]), "after": _cell(row["after"])})
+        for row in change.difference()
+    ]
+    return MetadataValue.table(records, schema=CHANGE_COLUMNS)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)

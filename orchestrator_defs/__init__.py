@@ -1,0 +1,5 @@
+"""What Dagster loads and people launch: jobs, schedules, sensors, and the doors."""
+
+from orchestrator_defs.definitions import defs
+
+__all__ = ["defs"]

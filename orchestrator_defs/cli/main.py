@@ -1,0 +1,28 @@
+"""The command `orchestrator`: its groups put together, and every expected error shown as one sentence."""
+
+import click
+
+from orchestrator_defs.cli.application import ApplicationGroup
+from orchestrator_defs.cli.catalogue import catalogue
+from orchestrator_defs.cli.db import db
+from orchestrator_defs.cli.demo import demo
+from orchestrator_defs.cli.lab import lab
+from orchestrator_defs.cli.process import process, run
+from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.definitions import orchestrator
+
+
+@click.group(cls=ApplicationGroup)
+@click.version_option(package_name="dagster-service-orchestrator")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Service orchestrator on Dagster: products, subscriptions, and the workflows that move them through their life."""
+    context.obj = orchestrator
+
+
+for command in (run, process, subscriptions, catalogue, db, lab, demo):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

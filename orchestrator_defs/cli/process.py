@@ -1,0 +1,151 @@
+"""Commands about processes: start one, look at it, go on with one that failed."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from dagster import DagsterInstance
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator_defs.cli.inputs import read_inputs
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes import Processes
+from resources import processes
+from resources.tables import ProcessStepTable, ProcessTable
+from resources.types import ProcessId, ProcessStatus
+
+FAILED = 1
+"""Exit code of a command whose process did not complete."""
+
+
+@click.command()
+@click.argument("workflow")
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with `inputs`: the pages of the form.")
+@click.pass_obj
+def run(orchestrator: Orchestrator, workflow: str, fields: tuple[str, ...], config: Path | None) -> None:
+    """Start WORKFLOW and wait until it stops.
+
+    The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the line.
+    """
+    with DagsterInstance.get() as instance:
+        service = Processes(orchestrator, instance)
+        user = getpass.getuser()
+        process_id = service.start(workflow, read_inputs(config, fields), user=user)
+        click.echo(f"Process {process_id} of {workflow} is created.")
+        _finish(orchestrator, process_id, service.execute(process_id, user=user))
+
+
+@click.group()
+def process() -> None:
+    """Look at processes, and go on with those that failed."""
+
+
+@process.command("list")
+@click.option("--status", "statuses", multiple=True, type=click.Choice([s.value for s in ProcessStatus]))
+@click.option("--workflow", help="Only processes of this workflow.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def list_command(
+    orchestrator: Orchestrator, statuses: tuple[str, ...], workflow: str | None, limit: int, as_json: bool
+) -> None:
+    """List the newest processes."""
+    with orchestrator.database.transaction(read_only=True):
+        found = processes.list_processes(
+            statuses=[ProcessStatus(status) for status in statuses], workflow=workflow, limit=limit
+        )
+        rows = [_summary(row, name) for row, name in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("process", "workflow", "status", "last step", "by", "started")
+    for row in rows:
+        table.add_row(
+            row["process_id"][:8], row["workflow"], row["status"], row["last_step"], row["created_by"],
+            row["started_at"][:19],
+        )  # fmt: skip
+    Console().print(table if rows else "There are no such processes.")
+
+
+@process.command()
+@click.argument("process_id")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
+    """Show a process (its id or the beginning of it) with its ledger."""
+    with orchestrator.database.transaction(read_only=True):
+        found = processes.find_process_id(process_id)
+        row = processes.get_process(found)
+        summary = _summary(row, processes.workflow_name_of(row))
+        steps = [_step(step) for step in processes.steps_of(found)]
+    pending = [key for key in row.step_keys if key not in {step["key"] for step in steps}]
+    if as_json:
+        click.echo(json.dumps({**summary, "steps": steps, "pending": pending}, indent=2))
+        return
+    console = Console()
+    for key, value in summary.items():
+        if value:
+            console.print(f"[bold]{key.replace('_', ' ')}[/]: {value}", highlight=False)
+    table = Table("step", "status", "attempts", "seconds", "sets")
+    for step in steps:
+        table.add_row(step["name"], step["status"], str(step["attempts"]), f"{step['seconds']:.3f}", step["sets"])
+    for key in pending:
+        table.add_row(key, "pending", "", "", "")
+    console.print(table)
+
+
+@process.command()
+@click.argument("process_id")
+@click.pass_obj
+def resume(orchestrator: Orchestrator, process_id: str) -> None:
+    """Go on with a process from its last committed step, and wait until it stops."""
+    with orchestrator.database.transaction(read_only=True):
+        found = processes.find_process_id(process_id)
+    with DagsterInstance.get() as instance:
+        service = Processes(orchestrator, instance)
+        _finish(orchestrator, found, service.execute(found, user=getpass.getuser()))
+
+
+def _finish(orchestrator: Orchestrator, process_id: ProcessId, status: ProcessStatus) -> None:
+    """Say how a process stands; a process that failed makes the command fail."""
+    with orchestrator.database.transaction(read_only=True):
+        row = processes.get_process(process_id)
+    if status is ProcessStatus.COMPLETED:
+        click.echo(f"Process {process_id} is completed.")
+        return
+    click.echo(f"Process {process_id} is {status} at step '{row.last_step}': {row.failed_reason or ''}", err=True)
+    if status.is_failure:
+        click.echo(f"Once the cause is gone: orchestrator process resume {process_id}", err=True)
+        raise SystemExit(FAILED)
+
+
+def _summary(row: ProcessTable, workflow_name: str) -> dict[str, Any]:
+    return {
+        "process_id": str(row.process_id),
+        "workflow": workflow_name,
+        "status": row.last_status,
+        "last_step": row.last_step,
+        "created_by": row.created_by,
+        "started_at": row.started_at.isoformat(),
+        "last_modified_at": row.last_modified_at.isoformat(),
+        "dagster_run": row.run_id,
+        "failed_reason": row.failed_reason,
+        "note": row.note,
+    }
+
+
+def _step(row: ProcessStepTable) -> dict[str, Any]:
+    return {
+        "key": row.step_key,
+        "name": row.name,
+        "status": row.status,
+        "attempts": row.attempts,
+        "seconds": (row.finished_at - row.started_at).total_seconds(),
+        "sets": ", ".join(row.set),
+        "run_id": row.run_id,
+        "error": row.error,
+    }

@@ -1,0 +1,41 @@
+"""The composition root: the one place that knows the real products, workflows and external systems."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dagster import Definitions
+
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.products import core_link as core_link_workflows
+from orchestrator_defs.products import l2vpn as l2vpn_workflows
+from orchestrator_defs.products import node as node_workflows
+from orchestrator_defs.products import port as port_workflows
+from orchestrator_defs.workflow import WorkflowJob
+from resources.catalogue import Product
+from resources.netbox import NetBox
+from resources.playbooks import PlaybookRunner
+from resources.products import core_link, l2vpn, node, port
+
+
+def build_definitions(
+    products: Iterable[Product], workflows: Iterable[WorkflowJob], resources: Mapping[str, Any] | None = None
+) -> Definitions:
+    """Make a Dagster code location of an organisation's own products, workflows and external systems.
+
+    `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case.
+    """
+    return Orchestrator(products, workflows, resources).definitions
+
+
+orchestrator = Orchestrator(
+    products=[*node.PRODUCTS, *port.PRODUCTS, *core_link.PRODUCTS, *l2vpn.PRODUCTS],
+    workflows=[
+        *node_workflows.WORKFLOWS,
+        *port_workflows.WORKFLOWS,
+        *core_link_workflows.WORKFLOWS,
+        *l2vpn_workflows.WORKFLOWS,
+    ],
+    resources={"netbox": NetBox(), "playbooks": PlaybookRunner()},
+)
+
+defs = orchestrator.definitions

@@ -1,0 +1,122 @@
+"""The run config of a job: `inputs`, typed where the form is known without running code."""
+
+from collections.abc import Iterator
+from enum import Enum as PythonEnum
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from dagster import Any as AnyValue
+from dagster import Array, Bool, ConfigMapping, Enum, EnumValue, Field, Float, Int, Noneable, String
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from ops.admission import subscription_page
+from ops.forms import EmptyPage, is_static
+from ops.workflow import Workflow
+from resources.types import Target
+
+SCALARS: dict[Any, Any] = {str: String, int: Int, float: Float, bool: Bool}
+
+PROCESS = Field(
+    Noneable(String),
+    is_required=False,
+    description="id of a failed process to go on with, instead of starting a new one",
+)
+
+
+def launchpad(workflow: Workflow) -> ConfigMapping:
+    """Map the run config that people write to the config of the job's first op."""
+    return ConfigMapping(
+        config_fn=_to_ops,
+        config_schema={"inputs": inputs_field(workflow), "process": PROCESS},
+        receive_processed_config_values=False,
+    )
+
+
+def start_schema() -> dict[str, Any]:
+    """The config of the op `start`, which the launchpad's is mapped to."""
+    return {"inputs": Field(AnyValue, is_required=False), "process": PROCESS}
+
+
+def _to_ops(config: dict[str, Any]) -> dict[str, Any]:
+    return {"ops": {"start": {"config": dict(config)}}}
+
+
+def inputs_field(workflow: Workflow) -> Field:
+    """The field `inputs`: the fields of the page for a one-page form, else a list of pages."""
+    page = only_page(workflow)
+    if page is None:
+        return Field(Array(dict), is_required=False, description=_how_to_fill(workflow))
+    # Not required here, because a run that goes on with a process needs none; the op `start` says what is missing.
+    return Field(dict(_fields(page, workflow.name)), is_required=False, description=_title(page))
+
+
+def only_page(workflow: Workflow) -> type[BaseModel] | None:
+    """The one page of a form that is known without running code; None for any other form."""
+    own = workflow.initial_input_form
+    if workflow.target is Target.CREATE or not is_static(own):
+        return None
+    if workflow.has_subscription:
+        return subscription_page(workflow) if own is None else None
+    return own if isinstance(own, type) else EmptyPage
+
+
+def _how_to_fill(workflow: Workflow) -> str:
+    first = "{product: id or name}" if workflow.target is Target.CREATE else "{subscription_id: id}"
+    if workflow.target is Target.SYSTEM:
+        first = "{…}"
+    return f"the pages of the form, in order: [{first}, …]"
+
+
+def _title(page: type[BaseModel]) -> str:
+    return str(page.model_config.get("title") or page.__name__)
+
+
+def _fields(page: type[BaseModel], workflow_name: str) -> Iterator[tuple[str, Field]]:
+    for name, info in page.model_fields.items():
+        if not info.frozen:
+            yield info.alias or name, _field(info, f"{workflow_name}_{name}")
+
+
+def _field(info: FieldInfo, name: str) -> Field:
+    options: dict[str, Any] = {"description": info.description, "is_required": info.is_required()}
+    if not info.is_required() and info.default_factory is None and info.default is not None:
+        default = to_jsonable_python(info.default, fallback=lambda _: None)
+        if default is not None:
+            options["default_value"] = default
+    return Field(config_type(info.annotation, name), **options)
+
+
+def config_type(annotation: Any, name: str) -> Any:
+    """The Dagster config type of an annotation; `Any` for what Dagster has no type for: the form checks it."""
+    if annotation in SCALARS:
+        return SCALARS[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, PythonEnum):
+        return _choice(annotation, name)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return config_type(arguments[0], name)
+    if origin is Literal and all(isinstance(value, str) for value in arguments):
+        return Enum(name, [EnumValue(value) for value in arguments])
+    if origin in (Union, UnionType) and len(arguments) == 2 and type(None) in arguments:
+        inner = config_type(next(part for part in arguments if part is not type(None)), name)
+        return inner if inner is AnyValue else Noneable(inner)
+    if origin in (list, set) and arguments:
+        inner = config_type(arguments[0], name)
+        return AnyValue if inner is AnyValue else Array(inner)
+    if (
+        isinstance(annotation, type)
+        and hasattr(annotation, "__str__")
+        and annotation.__module__ in ("uuid", "ipaddress")
+    ):
+        return String
+    return AnyValue
+
+
+def _choice(choice: type[PythonEnum], name: str) -> Any:
+    """A choice by its values, which is what forms take; values that YAML would not keep are left to the form."""
+    values = [member.value for member in choice]
+    if values and all(isinstance(value, str) for value in values):
+        return Enum(name, [EnumValue(value) for value in values])
+    return AnyValue

@@ -1,0 +1,80 @@
+"""An orchestrator: products, workflows and resources put together, whoever asks for them."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDefinition
+
+from ops.workflow import Workflow
+from orchestrator_defs.workflow import WorkflowJob
+from resources import schema
+from resources.catalogue import Catalogue, Product, WorkflowEntry
+from resources.database import SubscriptionDatabase
+from resources.errors import UnknownWorkflow, WorkflowDeclarationError
+
+
+class Orchestrator:
+    """What one code location serves: its catalogue, its workflows, its database and the external systems."""
+
+    def __init__(
+        self,
+        products: Iterable[Product],
+        workflows: Iterable[WorkflowJob],
+        resources: Mapping[str, Any] | None = None,
+        database: SubscriptionDatabase | None = None,
+    ) -> None:
+        jobs = tuple(workflows)
+        self.database = database or SubscriptionDatabase()
+        self.resources = dict(resources or {})
+        self.workflows = _by_name(jobs)
+        self.catalogue = Catalogue(products, [_entry(job.workflow) for job in jobs])
+        self.definitions = Definitions(
+            jobs=jobs,
+            resources={**self.resources, "database": ResourceDefinition(self._ready_database)},
+        )
+        if not structlog.is_configured():
+            _keep_libraries_quiet()
+
+    def prepare(self) -> SubscriptionDatabase:
+        """Be sure that schema and catalogue are those of the code; two statements at most, and none once they are.
+
+        The embedded database is brought up to date. On a server of your own, SchemaOutOfDate and CatalogueOutOfDate
+        name the command that does it.
+        """
+        schema.ensure_current(self.database)
+        self.catalogue.ensure_current(self.database)
+        return self.database
+
+    def workflow(self, name: str) -> Workflow:
+        """Find a workflow. Raises UnknownWorkflow with the names that are near."""
+        if name in self.workflows:
+            return self.workflows[name]
+        near = difflib.get_close_matches(name, self.workflows, n=3) or sorted(self.workflows)
+        raise UnknownWorkflow(f"There is no workflow {name!r}; there is {', '.join(near)}.")
+
+    def job(self, name: str) -> JobDefinition:
+        """The Dagster job of a workflow, with its resources. Raises UnknownWorkflow."""
+        return self.definitions.resolve_job_def(self.workflow(name).name)
+
+    def _ready_database(self, _: InitResourceContext) -> SubscriptionDatabase:
+        return self.prepare()
+
+
+def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
+    found: dict[str, Workflow] = {}
+    for job in jobs:
+        if job.name in found:
+            raise WorkflowDeclarationError(f"There are two workflows named {job.name!r}; names are unique.")
+        found[job.name] = job.workflow
+    return found
+
+
+def _entry(workflow: Workflow) -> WorkflowEntry:
+    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, workflow.product_types)
+
+
+def _keep_libraries_quiet() -> None:
+    """pydantic-forms logs each form's input at debug level, secrets included, and structlog prints all by default."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))

@@ -1,0 +1,448 @@
+"""Processes and their ledger: the engine's memory, and the only module that writes it.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import String, bindparam, cast, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
+
+from resources.database import current_session
+from resources.errors import RunMayNotAct, SubscriptionLocked, UnknownProcess, UnknownSubscription, UnknownWorkflow
+from resources.tables import (
+    EngineSettingsTable,
+    ProcessStepTable,
+    ProcessSubscriptionTable,
+    ProcessTable,
+    SubscriptionTable,
+    WorkflowTable,
+)
+from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+
+REASON_LIMIT = 10_000
+TRACEBACK_LIMIT = 50_000
+
+_FINAL = [status for status in ProcessStatus if status.is_final]
+_COMMITTED = [status for status in StepStatus if status.is_committed]
+
+
+@dataclass(frozen=True, slots=True)
+class NewProcess:
+    """What a process starts from. `step_keys` are the keys of its steps, in order, as the code has them now."""
+
+    process_id: ProcessId
+    workflow_name: str
+    is_task: bool
+    step_keys: Sequence[StepKey]
+    state: State
+    created_by: str
+    run_id: str | None
+    status: ProcessStatus
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One line of the ledger, to be written. `set` and `removed` are the change of state."""
+
+    process_id: ProcessId
+    step_key: StepKey
+    name: str
+    status: StepStatus
+    run_id: str
+    created_by: str
+    started_at: datetime
+    set: State
+    removed: Sequence[str] = ()
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a run finds when it asks to act: the process, the keys of its committed steps in order, what it holds."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+    run_id: str | None
+    state: State
+    step_keys: list[StepKey]
+    created_by: str
+    committed: list[StepKey]
+    holds: list[SubscriptionId]
+
+
+# --- asking ---
+
+
+def engine_is_paused() -> bool:
+    """Whether new work may not begin."""
+    paused = current_session().scalar(select(EngineSettingsTable.global_lock))
+    return bool(paused)
+
+
+def find_claim(process_id: ProcessId) -> Claim | None:
+    """Read a process and the keys that its ledger has, in one statement; None if there is no such process."""
+    step = ProcessStepTable
+    committed = (
+        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
+        .where(step.process_id == ProcessTable.process_id, step.status.in_(_COMMITTED))
+        .scalar_subquery()
+    )
+    holds = (
+        select(func.array_agg(SubscriptionTable.subscription_id))
+        .where(SubscriptionTable.locked_by == ProcessTable.process_id)
+        .scalar_subquery()
+    )
+    row = (
+        current_session()
+        .execute(
+            select(ProcessTable, WorkflowTable.name, committed, holds)
+            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+            .where(ProcessTable.process_id == process_id)
+            .execution_options(populate_existing=True)
+        )
+        .first()
+    )
+    if row is None:
+        return None
+    process, workflow_name, keys, held = row
+    return Claim(
+        process_id=process.process_id,
+        workflow_name=workflow_name,
+        status=ProcessStatus(process.last_status),
+        run_id=process.run_id,
+        state=process.state,
+        step_keys=process.step_keys,
+        created_by=process.created_by or "SYSTEM",
+        committed=keys or [],
+        holds=held or [],
+    )
+
+
+def get_process(process_id: ProcessId) -> ProcessTable:
+    """Read one process. Raises UnknownProcess."""
+    process = current_session().get(ProcessTable, process_id, populate_existing=True)
+    if process is None:
+        raise UnknownProcess(f"There is no process {process_id}; `orchestrator process list` shows those there are.")
+    return process
+
+
+def find_process_id(prefix: str) -> ProcessId:
+    """Find the one process whose id starts with `prefix`. Raises UnknownProcess when none or several do."""
+    ids = list(
+        current_session().scalars(
+            select(ProcessTable.process_id)
+            .where(cast(ProcessTable.process_id, String).startswith(prefix.lower(), autoescape=True))
+            .limit(2)
+        )
+    )
+    if len(ids) == 1:
+        return ids[0]
+    found = "no process" if not ids else "more than one process"
+    raise UnknownProcess(f"There is {found} whose id starts with {prefix!r}; `orchestrator process list` shows them.")
+
+
+def workflow_name_of(process: ProcessTable) -> str:
+    """The name of the workflow that a process executes."""
+    name = current_session().scalar(select(WorkflowTable.name).where(WorkflowTable.workflow_id == process.workflow_id))
+    assert name is not None, "a foreign key keeps the workflow"
+    return name
+
+
+def steps_of(process_id: ProcessId) -> list[ProcessStepTable]:
+    """The ledger of a process, in order."""
+    return list(
+        current_session().scalars(
+            select(ProcessStepTable)
+            .where(ProcessStepTable.process_id == process_id)
+            .order_by(ProcessStepTable.position)
+        )
+    )
+
+
+def subscriptions_of(process_id: ProcessId) -> list[SubscriptionId]:
+    """The subscriptions that a process has touched."""
+    return list(
+        current_session().scalars(
+            select(ProcessSubscriptionTable.subscription_id)
+            .where(ProcessSubscriptionTable.process_id == process_id)
+            .order_by(ProcessSubscriptionTable.created_at)
+        )
+    )
+
+
+def list_processes(
+    *, statuses: Sequence[ProcessStatus] = (), workflow: str | None = None, limit: int = 20
+) -> list[tuple[ProcessTable, str]]:
+    """The newest processes with the names of their workflows; the state of a process is loaded with it."""
+    query = (
+        select(ProcessTable, WorkflowTable.name)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .order_by(ProcessTable.started_at.desc())
+        .limit(limit)
+    )
+    if statuses:
+        query = query.where(ProcessTable.last_status.in_(statuses))
+    if workflow:
+        query = query.where(WorkflowTable.name == workflow)
+    return [(process, name) for process, name in current_session().execute(query)]
+
+
+# --- writing ---
+
+
+def create_process(new: NewProcess) -> None:
+    """Write the row of a new process. Raises UnknownWorkflow if the catalogue in the database lacks the workflow."""
+    session = current_session()
+    workflow_id = session.scalar(
+        select(WorkflowTable.workflow_id).where(
+            WorkflowTable.name == new.workflow_name, WorkflowTable.deleted_at.is_(None)
+        )
+    )
+    if workflow_id is None:
+        raise UnknownWorkflow(
+            f"The database does not know the workflow {new.workflow_name!r}; run `orchestrator catalogue apply`."
+        )
+    session.execute(
+        insert(ProcessTable).values(
+            process_id=new.process_id,
+            workflow_id=workflow_id,
+            is_task=new.is_task,
+            last_status=new.status,
+            state=new.state,
+            step_keys=list(new.step_keys),
+            created_by=new.created_by,
+            run_id=new.run_id,
+            idempotency_key=new.idempotency_key,
+        )
+    )
+
+
+def take_over(process_id: ProcessId, *, run_id: str, from_run_id: str | None) -> bool:
+    """Make a run the process's current segment, if `from_run_id` still is and the process is not finished.
+
+    Two runs that try at once: one wins. What the last attempt failed with is forgotten.
+    """
+    result = current_session().execute(
+        update(ProcessTable)
+        .where(
+            ProcessTable.process_id == process_id,
+            ProcessTable.run_id.is_not_distinct_from(from_run_id),
+            ProcessTable.last_status.not_in(_FINAL),
+        )
+        .values(run_id=run_id, last_status=ProcessStatus.RUNNING, failed_reason=None, traceback=None, assignee="SYSTEM")
+        .returning(ProcessTable.process_id)
+    )
+    return result.first() is not None
+
+
+def hold(process_id: ProcessId, run_id: str) -> None:
+    """Lock the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may act no longer."""
+    row = (
+        current_session()
+        .execute(
+            select(ProcessTable.run_id, ProcessTable.last_status)
+            .where(ProcessTable.process_id == process_id)
+            .with_for_update()
+        )
+        .first()
+    )
+    if row is None or row.run_id != run_id or row.last_status != ProcessStatus.RUNNING:
+        _refuse(process_id, run_id, row)
+
+
+def _refuse(process_id: ProcessId, run_id: str, row: Any) -> None:
+    now = "is gone" if row is None else f"is {row.last_status}, in the hands of run {row.run_id}"
+    raise RunMayNotAct(
+        f"Run {run_id} may no longer act for process {process_id}, which {now}; what this step did to the database "
+        f"has been rolled back."
+    )
+
+
+def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUNNING) -> None:
+    """Write a committed step: its ledger line, and the process's state, status and last step. One statement each.
+
+    The row of the process must be held. An earlier failed attempt of the step is overwritten and counted.
+    """
+    _write_line(record)
+    process = ProcessTable
+    state: Any = process.state
+    if record.removed:
+        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
+    if record.set:
+        state = state.op("||")(literal(record.set, process.state.type))
+    current_session().execute(
+        update(process)
+        .where(process.process_id == record.process_id)
+        .values(
+            state=state,
+            last_status=status,
+            last_step=record.name,
+            failed_reason=None,
+            traceback=None,
+            last_modified_at=func.clock_timestamp(),
+        )
+    )
+
+
+def record_failure(
+    record: StepRecord, *, status: ProcessStatus, reason: str, traceback: str, assignee: str = "SYSTEM"
+) -> bool:
+    """Write a failed attempt, in a transaction of its own. False if it may not be written.
+
+    It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
+    run no longer acts for the process.
+    """
+    held = (
+        current_session()
+        .execute(
+            update(ProcessTable)
+            .where(
+                ProcessTable.process_id == record.process_id,
+                ProcessTable.run_id == record.run_id,
+                ProcessTable.last_status == ProcessStatus.RUNNING,
+                ~select(ProcessStepTable.step_key)
+                .where(
+                    ProcessStepTable.process_id == record.process_id,
+                    ProcessStepTable.step_key == record.step_key,
+                    ProcessStepTable.status.in_(_COMMITTED),
+                )
+                .exists(),
+            )
+            .values(
+                last_status=status,
+                last_step=record.name,
+                assignee=assignee,
+                failed_reason=reason[:REASON_LIMIT].replace("\x00", ""),
+                traceback=traceback[-TRACEBACK_LIMIT:].replace("\x00", ""),
+                last_modified_at=func.clock_timestamp(),
+            )
+            .returning(ProcessTable.process_id)
+        )
+        .first()
+    )
+    if held is None:
+        return False
+    _write_line(record)
+    return True
+
+
+def _write_line(record: StepRecord) -> None:
+    line = insert(ProcessStepTable).values(
+        process_id=record.process_id,
+        step_key=record.step_key,
+        position=select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
+        .where(ProcessStepTable.process_id == record.process_id)
+        .scalar_subquery(),
+        name=record.name,
+        status=record.status,
+        set=record.set,
+        removed=list(record.removed),
+        error=record.error,
+        run_id=record.run_id,
+        created_by=record.created_by,
+        started_at=record.started_at,
+        finished_at=datetime.now(UTC),
+    )
+    current_session().execute(
+        line.on_conflict_do_update(
+            index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
+            set_={
+                **{name: line.excluded[name] for name in _REWRITTEN},
+                "attempts": ProcessStepTable.attempts + 1,
+            },
+        )
+    )
+
+
+_REWRITTEN = ("name", "status", "set", "removed", "error", "run_id", "created_by", "started_at", "finished_at")
+
+# --- subscriptions that a process works on ---
+
+
+def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
+    """Remember that a process touched a subscription. May be done twice."""
+    current_session().execute(
+        insert(ProcessSubscriptionTable)
+        .values(process_id=process_id, subscription_id=subscription_id)
+        .on_conflict_do_nothing()
+    )
+
+
+def lock(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
+    """Make a process the one writer of a subscription and put the subscription out of sync, at once.
+
+    The column holds one process, and this update takes it only when nobody has it, so two writers cannot be. May be
+    done twice by the same process. Raises SubscriptionLocked naming the holder, UnknownSubscription.
+    """
+    session = current_session()
+    taken = session.execute(
+        update(SubscriptionTable)
+        .where(
+            SubscriptionTable.subscription_id == subscription_id,
+            or_(SubscriptionTable.locked_by.is_(None), SubscriptionTable.locked_by == process_id),
+        )
+        .values(locked_by=process_id, insync=False)
+        .returning(SubscriptionTable.subscription_id)
+    ).first()
+    if taken is None:
+        raise_locked(subscription_id)
+
+
+def raise_locked(subscription_id: SubscriptionId) -> None:
+    """Raise SubscriptionLocked naming who holds the subscription, and what the reader can do about it."""
+    holder = (
+        current_session()
+        .execute(
+            select(ProcessTable, WorkflowTable.name)
+            .join(SubscriptionTable, SubscriptionTable.locked_by == ProcessTable.process_id)
+            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+            .where(SubscriptionTable.subscription_id == subscription_id)
+        )
+        .first()
+    )
+    if holder is None:
+        raise UnknownSubscription(f"There is no subscription {subscription_id}, or it was let go just now; try again.")
+    process, workflow_name = holder
+    status = ProcessStatus(process.last_status)
+    advice = "wait for it"
+    if status.is_failure:
+        advice = f"continue it with `orchestrator process resume {process.process_id}` once the cause is gone"
+    raise SubscriptionLocked(
+        f"Subscription {subscription_id} is being changed by process {process.process_id} "
+        f"({workflow_name}, {status}, last step {process.last_step!r}): {advice}."
+    )
+
+
+def release(process_id: ProcessId, *, insync: bool) -> None:
+    """Let go of every subscription that a process holds; `insync` puts them in sync as well. May be done twice."""
+    values: dict[str, Any] = {"locked_by": None}
+    if insync:
+        values["insync"] = True
+    current_session().execute(
+        update(SubscriptionTable).where(SubscriptionTable.locked_by == process_id).values(**values)
+    )
+
+
+def mark_drifted(subscription_id: SubscriptionId, version: int | None) -> bool:
+    """Put a subscription out of sync because reality differs, unless somebody holds it or has changed it since."""
+    query = update(SubscriptionTable).where(
+        SubscriptionTable.subscription_id == subscription_id, SubscriptionTable.locked_by.is_(None)
+    )
+    if version is not None:
+        query = query.where(SubscriptionTable.version == version)
+    marked = current_session().execute(query.values(insync=False).returning(SubscriptionTable.subscription_id))
+    return marked.first() is not None
+
+
+def status_counts() -> dict[tuple[str, bool], int]:
+    """How many processes there are in each status; the second of the key says whether they are tasks."""
+    rows = current_session().execute(
+        select(ProcessTable.last_status, ProcessTable.is_task, func.count()).group_by(text("1, 2"))
+    )
+    return {(status, is_task): count for status, is_task, count in rows}
