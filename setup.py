@@ -18,8 +18,6 @@ TEST = [
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",
-    "types-requests",
-    "types-setuptools",
     "build>=1.2",  # the packaging test builds a wheel ...
     "setuptools>=77",  # ... without a network, so with this setuptools
 ]
