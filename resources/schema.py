@@ -87,7 +87,9 @@ def check(database: SubscriptionDatabase) -> list[str]:
         context = MigrationContext.configure(
             connection, opts={"include_object": _is_ours, "compare_server_default": True, "compare_type": True}
         )
-        return [_in_words(difference) for difference in _flat(compare_metadata(context, Table.metadata))]
+        differences = list(_flat(compare_metadata(context, Table.metadata)))
+    missing = {difference[1] for difference in differences if difference[0] == "add_table"}
+    return [_in_words(one) for one in differences if getattr(one[-1], "table", None) not in missing]
 
 
 def ensure_current(database: SubscriptionDatabase) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from resources import lease, schema
 from resources.database import StatementCount, SubscriptionDatabase, statement_counter
-from resources.embedded import EmbeddedServer
+from resources.embedded import EmbeddedServer, embedded_server, embedded_uri
 from resources.settings import Settings, settings
+
+pytest_plugins = ["tests.engine"]
 
 TEMPLATE = "template_orchestrator"
 HOME = "ORCHESTRATOR_HOME"
@@ -40,13 +43,15 @@ def pytest_configure_node(node: object) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the directory if no test started the server; else its keeper does, once the last process is gone."""
-    if not hasattr(config, "workerinput") and not any(Path(os.environ[HOME]).iterdir()):
-        Path(os.environ[HOME]).rmdir()
+    home = Path(os.environ[HOME])
+    if not hasattr(config, "workerinput") and not (home / "pg.lease").exists():
+        shutil.rmtree(home)
 
 
 def _directory() -> str:
     home = tempfile.mkdtemp(prefix="pg-", dir="/tmp")  # the socket's path must be short
     Path(home).chmod(0o711)  # root's server is another user's
+    (Path(home) / "pg.throwaway").touch()
     return home
 
 
@@ -54,8 +59,8 @@ def _directory() -> str:
 def server() -> EmbeddedServer:
     """The server of this run, with a migrated template database. Made by the first worker that needs it."""
     home = Path(os.environ[HOME])
-    server = EmbeddedServer(home, throwaway=True)
-    server.attach()
+    embedded_uri()
+    server = embedded_server()
     with lease.mutex(home / "template"):
         if not _exists(server, TEMPLATE):
             _administer(server, "CREATE DATABASE {}", "draft")

@@ -1,5 +1,6 @@
 """Leases: held by living processes, whatever became of the dead ones."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,9 +13,14 @@ import pytest
 
 from resources import keeper, lease
 
-HOLD = (
-    "import sys; from pathlib import Path; from resources import lease; lease.hold(Path(sys.argv[1])); print(); input()"
-)
+HOLD = """
+import sys
+from pathlib import Path
+from resources import lease
+lease.hold(Path(sys.argv[1]))
+print(flush=True)
+input()
+"""
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
 def is_unused(path: Path) -> bool:
     descriptor = keeper.open_lock(path)
     try:
-        return keeper.try_lock(descriptor, lease.fcntl.LOCK_EX)
+        return keeper.try_lock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 
@@ -73,7 +79,7 @@ def test_a_forked_child_keeps_the_lease_that_its_parent_gives_back(tmp_path: Pat
     told, telling = os.pipe()
 
     def outlive_the_parents_lease() -> None:
-        lease.fcntl.flock(lease._held[path.resolve()], lease.fcntl.LOCK_SH)
+        fcntl.flock(lease._held[path.resolve()], fcntl.LOCK_SH)
         os.close(telling)
         os.read(told, 1)
 
@@ -82,7 +88,7 @@ def test_a_forked_child_keeps_the_lease_that_its_parent_gives_back(tmp_path: Pat
             outlive_the_parents_lease()
             os._exit(0)
         inherited = lease._held[path.resolve()]
-        lease.fcntl.flock(inherited, lease.fcntl.LOCK_UN)  # what closing does not do, a shared lock would
+        fcntl.flock(inherited, fcntl.LOCK_UN)  # what closing does not do, a shared lock would
         lease.release(path)
 
     assert forked(fork_and_give_back) == 0
