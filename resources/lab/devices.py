@@ -10,6 +10,9 @@ Config: TypeAlias = dict[str, Any]
 Configs: TypeAlias = dict[str, Config]
 Variables: TypeAlias = Mapping[str, Any]
 
+CORE_LINK = "core_link"
+"""The part of an interface that belongs to the core link over it, and not to the port."""
+
 
 def empty_config() -> Config:
     """What a device has before any playbook."""
@@ -52,9 +55,11 @@ def _deprovision_node(configs: Configs, variables: Variables) -> None:
 
 
 def _configure_port(configs: Configs, variables: Variables) -> None:
-    _device(configs, variables)["interfaces"][_text(variables, "interface")] = _without(
-        variables, "device", "interface"
-    )
+    """What a core link has put on the interface is its own affair, and stays."""
+    interfaces = _device(configs, variables)["interfaces"]
+    name = _text(variables, "interface")
+    link = {key: value for key, value in interfaces.get(name, {}).items() if key == CORE_LINK}
+    interfaces[name] = _without(variables, "device", "interface") | link
 
 
 def _deprovision_port(configs: Configs, variables: Variables) -> None:
@@ -64,12 +69,18 @@ def _deprovision_port(configs: Configs, variables: Variables) -> None:
 def _configure_core_link(configs: Configs, variables: Variables) -> None:
     link = _text(variables, "link")
     for end in _list(variables, "ends"):
-        _configure_port(configs, {**end, "core_link": link})
+        interfaces = _device(configs, end)["interfaces"]
+        interface = interfaces.setdefault(_text(end, "interface"), {})
+        interface[CORE_LINK] = {"name": link, **_without(end, "device", "interface")}
 
 
 def _deprovision_core_link(configs: Configs, variables: Variables) -> None:
     for end in _list(variables, "ends"):
-        _deprovision_port(configs, end)
+        interfaces = _device(configs, end)["interfaces"]
+        interface = interfaces.get(_text(end, "interface"), {})
+        interface.pop(CORE_LINK, None)
+        if not interface:
+            interfaces.pop(end["interface"], None)
 
 
 def _configure_l2vpn(configs: Configs, variables: Variables) -> None:

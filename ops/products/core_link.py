@@ -1,0 +1,160 @@
+"""What is done to a core link: number it, cable it, configure it, compare it, take it down."""
+
+from typing import Any
+from uuid import UUID
+
+from ops.context import StepContext
+from ops.products.descriptions import described
+from ops.products.drift import differences, report
+from ops.products.playbooks import play
+from ops.step import step
+from resources.errors import InconsistentData
+from resources.netbox import NetBox
+from resources.playbooks import PlaybookRunner
+from resources.products.core_link import CoreLink, CoreLinkInactive, CoreLinkProvisioning
+from resources.products.inventory import claims_on, hold_ports
+from resources.products.port import Port
+from resources.types import State, SubscriptionLifecycle
+
+
+def describe_core_link(subscription: CoreLinkProvisioning) -> str:
+    """What lists show: `Core link ams1 1/1/1 - utr1 1/1/1`, and whether it is under maintenance."""
+    maintenance = " (maintenance)" if subscription.core_link.under_maintenance else ""
+    return f"{subscription.product.name} {subscription.core_link.title}{maintenance}"
+
+
+def core_link_variables(subscription: CoreLinkProvisioning) -> dict[str, Any]:
+    """The link as the playbook should configure it on both ends."""
+    link = subscription.core_link
+    if link.ipv4_prefix is None or link.ipv6_prefix is None:
+        raise InconsistentData(f"{subscription.description} has no prefixes yet; reserve them first.")
+    ends = [
+        {
+            "device": end.port.node.node_name,
+            "interface": end.port.port_name,
+            "description": f"to {other.title}",
+            "ipv4": f"{end.ipv4_address}/{link.ipv4_prefix.prefixlen}",
+            "ipv6": f"{end.ipv6_address}/{link.ipv6_prefix.prefixlen}",
+            "isis_metric": link.announced_metric,
+        }
+        for end, other in zip(link.ports, reversed(link.ports), strict=True)
+    ]
+    return {"link": link.title, "ends": ends}
+
+
+@step("Construct subscription")
+def construct_core_link(
+    product: UUID,
+    customer_id: str,
+    port_a: UUID,
+    port_b: UUID,
+    isis_metric: int,
+    under_maintenance: bool,
+) -> State:
+    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`.
+
+    The ports are looked up again behind a lock: another process may have taken one since the form was filled in.
+    """
+    ports = [Port.from_subscription(port) for port in (port_a, port_b)]
+    require_free(ports)
+    ordered = CoreLinkInactive.from_product_id(product, customer_id)
+    for end, port in zip(ordered.core_link.ports, ports, strict=True):
+        end.port = port.port
+    ordered.core_link.isis_metric = isis_metric
+    ordered.core_link.under_maintenance = under_maintenance
+    subscription = CoreLinkProvisioning.from_other_lifecycle(ordered, SubscriptionLifecycle.PROVISIONING)
+    return described(subscription, describe_core_link(subscription))
+
+
+@step("Reserve prefixes in NetBox")
+def reserve_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox, context: StepContext) -> State:
+    """Take the next free /31 and /127 and number both ends. Changes `subscription`.
+
+    May run again: NetBox gives the prefixes that this step took before.
+    """
+    link = subscription.core_link
+    prefixes = netbox.reserve_link_prefixes(description=link.title, idempotency_key=context.idempotency_key)
+    link.ipv4_prefix, link.ipv4_prefix_ipam_id = prefixes.ipv4, prefixes.ipv4_id
+    link.ipv6_prefix, link.ipv6_prefix_ipam_id = prefixes.ipv6, prefixes.ipv6_id
+    for number, end in enumerate(link.ports):
+        end.ipv4_address, end.ipv6_address = prefixes.ipv4[number], prefixes.ipv6[number]
+    return {"subscription": subscription}
+
+
+@step("Connect ports in NetBox")
+def connect_ports(subscription: CoreLinkProvisioning, netbox: NetBox, context: StepContext) -> State:
+    """Put the cable between the ports. Changes `subscription`. May run again: a cable that is there is the answer."""
+    link = subscription.core_link
+    side_a, side_b = cable_ends(subscription)
+    cable = netbox.create_cable(side_a, side_b, description=link.title, idempotency_key=context.idempotency_key)
+    link.ims_id = cable.id
+    return {"subscription": subscription}
+
+
+@step("Configure core link")
+def configure_core_link(subscription: CoreLinkProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Bring both devices to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    return play("configure_core_link", core_link_variables(subscription), playbooks, context)
+
+
+@step("Update subscription")
+def update_core_link(subscription: CoreLink, isis_metric: int, under_maintenance: bool) -> State:
+    """Take over what the form changed. Changes `subscription`."""
+    subscription.core_link.isis_metric = isis_metric
+    subscription.core_link.under_maintenance = under_maintenance
+    return described(subscription, describe_core_link(subscription))
+
+
+@step("Compare core link with NetBox and devices")
+def compare_core_link(subscription: CoreLink, netbox: NetBox, playbooks: PlaybookRunner) -> None:
+    """Raise DriftFound if NetBox or a device is not as the subscription says. Changes nothing anywhere."""
+    cable = netbox.find_cable(*cable_ends(subscription))
+    report(
+        subscription.description,
+        [
+            *differences("netbox.cable", {"id": subscription.core_link.ims_id}, {"id": cable.id} if cable else None),
+            *playbooks.check("configure_core_link", core_link_variables(subscription)),
+        ],
+    )
+
+
+@step("Deconfigure core link")
+def deconfigure_core_link(subscription: CoreLinkProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Take the link off both devices. Adds `playbook`. May run again, as `play` says."""
+    link = subscription.core_link
+    ends = [{"device": end.port.node.node_name, "interface": end.port.port_name} for end in link.ports]
+    return play("deprovision_core_link", {"link": link.title, "ends": ends}, playbooks, context)
+
+
+@step("Disconnect ports in NetBox")
+def disconnect_ports(subscription: CoreLinkProvisioning, netbox: NetBox) -> None:
+    """Take the cable out. May run again: one that is gone is fine."""
+    if subscription.core_link.ims_id is not None:
+        netbox.delete_cable(subscription.core_link.ims_id)
+
+
+@step("Release prefixes in NetBox")
+def release_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox) -> None:
+    """Give the prefixes back. May run again: what is back already is fine."""
+    link = subscription.core_link
+    if link.ipv4_prefix_ipam_id is not None and link.ipv6_prefix_ipam_id is not None:
+        netbox.release_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
+
+
+def require_free(ports: list[Port]) -> None:
+    """Check that nobody has taken any of the ports, and keep it so until the transaction ends.
+
+    Raises InconsistentData naming the port and who has it.
+    """
+    blocks = {port.port.subscription_instance_id: port for port in ports}
+    hold_ports(blocks)
+    for block_id, claims in claims_on(blocks).items():
+        raise InconsistentData(f"Port {blocks[block_id].description} is in use by {claims[0]}; choose another port.")
+
+
+def cable_ends(subscription: CoreLinkProvisioning) -> tuple[int, int]:
+    """The ids in NetBox of the interfaces on side A and side B."""
+    side_a, side_b = (end.port.ims_id for end in subscription.core_link.ports)
+    if side_a is None or side_b is None:
+        raise InconsistentData(f"{subscription.description} has a port that is not in NetBox; reserve it first.")
+    return side_a, side_b

@@ -1,0 +1,17 @@
+"""Descriptions made from a subscription's values, so that they never say something else than it does."""
+
+from resources.subscriptions import SubscriptionModel
+from resources.types import State
+
+
+def described(subscription: SubscriptionModel, description: str) -> State:
+    """What a step returns that has made or changed a subscription: the subscription, saying so in its description.
+
+    Changes or adds `subscription`, `subscription_id` and `subscription_description`.
+    """
+    subscription.description = description
+    return {
+        "subscription": subscription,
+        "subscription_id": subscription.subscription_id,
+        "subscription_description": description,
+    }

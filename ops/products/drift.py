@@ -1,0 +1,35 @@
+"""The difference between what a subscription says and what other systems show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from resources.errors import DriftFound
+from resources.playbooks import Difference
+
+ABSENT = None
+"""What is shown of something that the other system does not have."""
+
+
+def differences(place: str, expected: Mapping[str, Any], actual: Mapping[str, Any] | None) -> Iterator[Difference]:
+    """Each expected value that `actual` does not have; what it has besides is its own affair.
+
+    `place` is the path in front of each key, such as `netbox`. An `actual` of None is one difference: all is missing.
+    """
+    if actual is None:
+        yield Difference(place, dict(expected), ABSENT)
+        return
+    for key, value in expected.items():
+        if actual.get(key) != value:
+            yield Difference(f"{place}.{key}", value, actual.get(key))
+
+
+def report(subject: str, found: Sequence[Difference]) -> None:
+    """Raise DriftFound that lists every difference as {path, expected, actual}; do nothing if there is none."""
+    if not found:
+        return
+    listed = [to_jsonable_python({"path": d.path, "expected": d.expected, "actual": d.actual}) for d in found]
+    told = "; ".join(f"{d['path']} is {d['actual']!r} and should be {d['expected']!r}" for d in listed)
+    places = "1 place" if len(listed) == 1 else f"{len(listed)} places"
+    raise DriftFound(f"{subject} differs from its subscription in {places}: {told}.", details=listed)

@@ -1,0 +1,181 @@
+"""What is done to a node: put it in the inventory, give it addresses, configure it, compare it, take it out."""
+
+from typing import Any
+from uuid import UUID
+
+from ops.context import StepContext
+from ops.products.descriptions import described
+from ops.products.drift import differences, report
+from ops.products.playbooks import play
+from ops.step import step
+from resources.errors import InconsistentData
+from resources.netbox import NetBox
+from resources.playbooks import PlaybookRunner
+from resources.products.inventory import hold_node_name, node_named
+from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus
+from resources.types import State, SubscriptionLifecycle
+
+
+def describe_node(subscription: NodeProvisioning) -> str:
+    """What lists show: `Node ams1 Cisco`."""
+    return f"Node {subscription.node.node_name} {subscription.vendor}"
+
+
+def node_in_netbox(subscription: NodeProvisioning) -> dict[str, Any]:
+    """The device as NetBox should show it."""
+    node = subscription.node
+    return {
+        "name": node.node_name,
+        "vendor": subscription.vendor.value,
+        "model": node.device_type,
+        "site": node.site,
+        "role": node.role,
+        "status": node.node_status.value,
+        "description": node.node_description or "",
+        "ipv4_loopback": node.ipv4_loopback,
+        "ipv6_loopback": node.ipv6_loopback,
+    }
+
+
+def node_variables(subscription: NodeProvisioning) -> dict[str, Any]:
+    """The device as the playbook should configure it."""
+    node = subscription.node
+    return {
+        "device": node.node_name,
+        "hostname": node.node_name,
+        "location": node.site,
+        "description": node.node_description or "",
+        "ipv4_loopback": str(node.ipv4_loopback),
+        "ipv6_loopback": str(node.ipv6_loopback),
+        "overload": node.node_status is NodeStatus.OFFLINE,
+    }
+
+
+@step("Construct subscription")
+def construct_node(
+    product: UUID,
+    customer_id: str,
+    node_name: str,
+    site: str,
+    role: str,
+    device_type: str,
+    node_description: str | None = None,
+) -> State:
+    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`.
+
+    The name is looked up again behind a lock: another process may have taken it since the form was filled in.
+    """
+    hold_node_name(node_name)
+    if holder := node_named(node_name):
+        raise InconsistentData(f"Node name {node_name} is in use by subscription {holder}; choose another name.")
+    ordered = NodeInactive.from_product_id(product, customer_id)
+    ordered.node.node_name = node_name
+    ordered.node.node_description = node_description
+    ordered.node.node_status = NodeStatus.PLANNED
+    ordered.node.site = site
+    ordered.node.role = role
+    ordered.node.device_type = device_type
+    subscription = NodeProvisioning.from_other_lifecycle(ordered, SubscriptionLifecycle.PROVISIONING)
+    return described(subscription, describe_node(subscription))
+
+
+@step("Create device in NetBox")
+def create_device(subscription: NodeProvisioning, netbox: NetBox, context: StepContext) -> State:
+    """Put the device in the inventory. Changes `subscription`.
+
+    May run again: NetBox gives the device that this step made before, and refuses one that somebody else made.
+    """
+    node = subscription.node
+    device = netbox.create_device(
+        node.node_name,
+        vendor=subscription.vendor,
+        model=node.device_type,
+        site=node.site,
+        role=node.role,
+        status="planned",
+        description=node.node_description or "",
+        idempotency_key=context.idempotency_key,
+    )
+    node.ims_id = device.id
+    return {"subscription": subscription}
+
+
+@step("Reserve loopback addresses")
+def reserve_loopback(subscription: NodeProvisioning, netbox: NetBox, context: StepContext) -> State:
+    """Take the next free loopback addresses. Changes `subscription`. May run again: the device keeps what it has."""
+    node = subscription.node
+    loopback = netbox.reserve_loopback(device_id(subscription), idempotency_key=context.idempotency_key)
+    node.ipv4_loopback, node.ipv6_loopback = loopback.ipv4, loopback.ipv6
+    return {"subscription": subscription}
+
+
+@step("Configure node")
+def configure_node(subscription: NodeProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Bring the device to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    return play("provision_node", node_variables(subscription), playbooks, context)
+
+
+@step("Put node in service")
+def put_node_in_service(subscription: NodeProvisioning) -> State:
+    """Let the node carry traffic. Changes `subscription`."""
+    subscription.node.node_status = NodeStatus.ACTIVE
+    return {"subscription": subscription}
+
+
+@step("Update subscription")
+def update_node(subscription: Node, node_status: NodeStatus, node_description: str | None = None) -> State:
+    """Take over what the form changed. Changes `subscription`."""
+    subscription.node.node_status = node_status
+    subscription.node.node_description = node_description
+    return described(subscription, describe_node(subscription))
+
+
+@step("Update device in NetBox")
+def update_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
+    """Bring the inventory to what the subscription says. May run again: it sets values."""
+    node = subscription.node
+    netbox.update_device(
+        device_id(subscription), status=node.node_status.value, description=node.node_description or ""
+    )
+
+
+@step("Compare node with NetBox and device")
+def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) -> None:
+    """Raise DriftFound if NetBox or the device is not as the subscription says. Changes nothing anywhere."""
+    device = netbox.find_device(subscription.node.node_name)
+    expected = node_in_netbox(subscription)
+    actual = {key: getattr(device, key) for key in expected} if device else None
+    report(
+        subscription.description,
+        [
+            *differences("netbox", expected, actual),
+            *playbooks.check("provision_node", node_variables(subscription)),
+        ],
+    )
+
+
+@step("Deconfigure node")
+def deconfigure_node(subscription: NodeProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Take our configuration off the device. Adds `playbook`. May run again, as `play` says."""
+    return play("deprovision_node", {"device": subscription.node.node_name}, playbooks, context)
+
+
+@step("Release loopback addresses")
+def release_loopback(subscription: NodeProvisioning, netbox: NetBox) -> None:
+    """Give the addresses back. May run again: what is back already is fine."""
+    if subscription.node.ims_id is not None:
+        netbox.release_loopback(subscription.node.ims_id)
+
+
+@step("Delete device from NetBox")
+def delete_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
+    """Take the device out of the inventory. May run again: one that is gone is fine."""
+    if subscription.node.ims_id is not None:
+        netbox.delete_device(subscription.node.ims_id)
+
+
+def device_id(subscription: NodeProvisioning) -> int:
+    """The device's id in NetBox. Raises InconsistentData as long as it is not in NetBox."""
+    if subscription.node.ims_id is None:
+        raise InconsistentData(f"{subscription.description} has no device in NetBox yet; create it first.")
+    return subscription.node.ims_id

@@ -1,0 +1,171 @@
+"""What is done to a port: reserve it, configure it, compare it, give it back."""
+
+from typing import Any
+from uuid import UUID
+
+from ops.context import StepContext
+from ops.products.descriptions import described
+from ops.products.drift import differences, report
+from ops.products.playbooks import play
+from ops.step import step
+from resources.errors import InconsistentData
+from resources.netbox import NetBox
+from resources.playbooks import PlaybookRunner
+from resources.products.node import Node
+from resources.products.port import Port, PortInactive, PortMode, PortProvisioning
+from resources.types import State, SubscriptionLifecycle
+
+
+def describe_port(subscription: PortProvisioning) -> str:
+    """What lists show: `ams1 1/1/1 10G`."""
+    return f"{subscription.port.title} {subscription.speed.label}"
+
+
+def port_in_netbox(subscription: PortProvisioning) -> dict[str, Any]:
+    """The interface as NetBox should show it."""
+    port = subscription.port
+    return {
+        "device": port.node.node_name,
+        "name": port.port_name,
+        "description": interface_description(subscription),
+        "enabled": port.enabled,
+    }
+
+
+def port_variables(subscription: PortProvisioning) -> dict[str, Any]:
+    """The interface as the playbook should configure it."""
+    port = subscription.port
+    return {
+        "device": port.node.node_name,
+        "interface": port.port_name,
+        "description": interface_description(subscription),
+        "enabled": port.enabled,
+        "speed": int(subscription.speed),
+        "mode": port.port_mode.value,
+        "auto_negotiation": port.auto_negotiation,
+        "lldp": port.lldp,
+    }
+
+
+def interface_description(subscription: PortProvisioning) -> str:
+    """What engineers read on the interface: the text of the form, or else the subscription's."""
+    return subscription.port.port_description or describe_port(subscription)
+
+
+@step("Construct subscription")
+def construct_port(
+    product: UUID,
+    customer_id: str,
+    node: UUID,
+    port_name: str,
+    port_mode: PortMode,
+    auto_negotiation: bool,
+    lldp: bool,
+    port_description: str | None = None,
+) -> State:
+    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`."""
+    ordered = PortInactive.from_product_id(product, customer_id)
+    ordered.port.node = Node.from_subscription(node).node
+    ordered.port.port_name = port_name
+    ordered.port.port_description = port_description
+    ordered.port.port_mode = port_mode
+    ordered.port.auto_negotiation = auto_negotiation
+    ordered.port.lldp = lldp
+    ordered.port.enabled = True
+    subscription = PortProvisioning.from_other_lifecycle(ordered, SubscriptionLifecycle.PROVISIONING)
+    return described(subscription, describe_port(subscription))
+
+
+@step("Reserve interface in NetBox")
+def reserve_interface(subscription: PortProvisioning, netbox: NetBox, context: StepContext) -> State:
+    """Take the interface, which must be free and of the product's speed. Changes `subscription`.
+
+    May run again: NetBox gives the interface that this step took before, and refuses one that somebody else holds.
+    """
+    port = subscription.port
+    if port.ims_id is None:
+        port.ims_id = find_interface(subscription, netbox)
+    netbox.reserve_interface(
+        port.ims_id, description=interface_description(subscription), idempotency_key=context.idempotency_key
+    )
+    return {"subscription": subscription}
+
+
+@step("Update interface in NetBox")
+def update_interface(subscription: PortProvisioning, netbox: NetBox) -> None:
+    """Bring the inventory to what the subscription says. May run again: it sets values."""
+    netbox.update_interface(
+        interface_id(subscription),
+        description=interface_description(subscription),
+        enabled=subscription.port.enabled,
+    )
+
+
+@step("Configure port")
+def configure_port(subscription: PortProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Bring the device to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    return play("configure_port", port_variables(subscription), playbooks, context)
+
+
+@step("Update subscription")
+def update_port(
+    subscription: Port,
+    enabled: bool,
+    auto_negotiation: bool,
+    lldp: bool,
+    port_description: str | None = None,
+) -> State:
+    """Take over what the form changed. Changes `subscription`."""
+    subscription.port.port_description = port_description
+    subscription.port.enabled = enabled
+    subscription.port.auto_negotiation = auto_negotiation
+    subscription.port.lldp = lldp
+    return described(subscription, describe_port(subscription))
+
+
+@step("Compare port with NetBox and device")
+def compare_port(subscription: Port, netbox: NetBox, playbooks: PlaybookRunner) -> None:
+    """Raise DriftFound if NetBox or the device is not as the subscription says. Changes nothing anywhere."""
+    interface = netbox.interface(subscription.port.ims_id)
+    expected = port_in_netbox(subscription)
+    report(
+        subscription.description,
+        [
+            *differences("netbox", expected, {key: getattr(interface, key) for key in expected}),
+            *playbooks.check("configure_port", port_variables(subscription)),
+        ],
+    )
+
+
+@step("Deconfigure port")
+def deconfigure_port(subscription: PortProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
+    """Take our configuration off the interface. Adds `playbook`. May run again, as `play` says."""
+    port = subscription.port
+    variables = {"device": port.node.node_name, "interface": port.port_name}
+    return play("deprovision_port", variables, playbooks, context)
+
+
+@step("Release interface in NetBox")
+def release_interface(subscription: PortProvisioning, netbox: NetBox) -> None:
+    """Make the interface free for others. May run again: one that is free already is fine."""
+    if subscription.port.ims_id is not None:
+        netbox.release_interface(subscription.port.ims_id)
+
+
+def find_interface(subscription: PortProvisioning, netbox: NetBox) -> int:
+    """Look up the interface by its name. Raises InconsistentData if the node has none of that name and speed."""
+    port = subscription.port
+    for interface in netbox.interfaces(port.node.ims_id or 0):
+        if interface.name == port.port_name and interface.speed == subscription.speed:
+            return interface.id
+    raise InconsistentData(
+        f"{port.node.node_name} has no interface {port.port_name} of {subscription.speed.label} in NetBox; "
+        f"abort this process and choose an interface that it has."
+    )
+
+
+def interface_id(subscription: PortProvisioning) -> int:
+    """The interface's id in NetBox. Raises InconsistentData as long as it is not reserved."""
+    if subscription.port.ims_id is None:
+        raise InconsistentData(f"{subscription.description} has no interface in NetBox yet; reserve it first.")
+    return subscription.port.ims_id

@@ -1,0 +1,134 @@
+"""L2VPN: its forms and its workflows."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Gt, Len
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ops.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.products.l2vpn import (
+    SERVICE_MODES,
+    assign_vlans,
+    check_access_points,
+    compare_l2vpn,
+    configure_l2vpn,
+    construct_l2vpn,
+    deconfigure_l2vpn,
+    release_left_vlans,
+    release_vlans,
+    release_vni,
+    reserve_vni,
+    update_l2vpn,
+)
+from ops.step import StepList, begin
+from orchestrator_defs.products.fields import CustomerId, OneOf
+from orchestrator_defs.workflow import (
+    create_workflow,
+    modify_workflow,
+    reconcile_workflow,
+    terminate_workflow,
+    validate_workflow,
+)
+from resources.products.inventory import ports_in_service
+from resources.products.l2vpn import L2vpn
+from resources.settings import settings
+from resources.vlans import UNTAGGED, VlanRanges
+
+Speed = Annotated[int, Gt(0), Field(description="Mbit/s")]
+
+
+def create_l2vpn_form(product_name: str) -> FormGenerator:
+    """The service's speed, then its access points on ports that are as fast."""
+
+    class ServicePage(FormPage):
+        model_config = ConfigDict(title=product_name)
+
+        customer_id: CustomerId = settings().default_customer_identifier
+        speed: Speed
+        speed_policer: bool = False
+
+    service = yield ServicePage
+    saps = yield access_points_page(f"{product_name}: access points", service.speed)
+
+    return {**service.model_dump(mode="json"), **saps.model_dump(mode="json")}
+
+
+def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
+    """The service's speed, then its access points: change VLANs, add points, leave points out."""
+    circuit = subscription.virtual_circuit
+
+    class ServicePage(FormPage):
+        model_config = ConfigDict(title=subscription.description)
+
+        speed: Speed = circuit.speed
+        speed_policer: bool = circuit.speed_policer
+
+    service = yield ServicePage
+    saps = yield access_points_page(f"{subscription.description}: access points", service.speed, subscription)
+
+    return {**service.model_dump(mode="json"), **saps.model_dump(mode="json")}
+
+
+def access_points_page(title: str, speed: int, subscription: L2vpn | None = None) -> type[SubmitFormPage]:
+    """The page with the access points; those of `subscription` are filled in, and its own VLANs are no overlap."""
+    ports = {str(port.subscription_id): port for port in ports_in_service(SERVICE_MODES) if port.speed >= speed}
+    descriptions = {subscription_id: port.description for subscription_id, port in ports.items()}
+    too_few = f"There is no active port in sync that is as fast as {speed} Mbit/s; create ports first."
+
+    class AccessPointForm(BaseModel):
+        model_config = ConfigDict(extra="forbid", validate_default=True)
+
+        port: Annotated[str, OneOf("Port", descriptions, otherwise=too_few)]
+        vlan: VlanRanges = Field(VlanRanges(UNTAGGED), description="VLANs of a tagged port, such as 2-5,100; else 0")
+
+    class AccessPointsPage(SubmitFormPage):
+        model_config = ConfigDict(title=title)
+
+        saps: Annotated[list[AccessPointForm], Len(2, 10)]
+
+        @field_validator("saps")
+        @classmethod
+        def usable(cls, saps: Sequence[AccessPointForm]) -> Sequence[AccessPointForm]:
+            points = [(ports[sap.port], sap.vlan) for sap in saps]
+            check_access_points(points, speed, besides=subscription.subscription_id if subscription else None)
+            return saps
+
+    if subscription is None:
+        return AccessPointsPage
+
+    saps_now = subscription.virtual_circuit.saps
+    present = [AccessPointForm(port=str(sap.port.owner_subscription_id), vlan=sap.vlan) for sap in saps_now]
+
+    class ChangeAccessPointsPage(AccessPointsPage):
+        saps: Annotated[list[AccessPointForm], Len(2, 10)] = Field(present)
+
+    return ChangeAccessPointsPage
+
+
+@create_workflow("Create L2VPN", initial_input_form=create_l2vpn_form, product_type="L2VPN")
+def create_l2vpn() -> StepList:
+    return begin >> construct_l2vpn >> reserve_vni >> assign_vlans >> configure_l2vpn
+
+
+@modify_workflow("Modify L2VPN", initial_input_form=modify_l2vpn_form, product_type="L2VPN")
+def modify_l2vpn() -> StepList:
+    return begin >> update_l2vpn >> release_left_vlans >> assign_vlans >> configure_l2vpn
+
+
+@validate_workflow("Validate L2VPN", product_type="L2VPN")
+def validate_l2vpn() -> StepList:
+    return begin >> compare_l2vpn
+
+
+@reconcile_workflow("Reconcile L2VPN", product_type="L2VPN")
+def reconcile_l2vpn() -> StepList:
+    return begin >> assign_vlans >> configure_l2vpn
+
+
+@terminate_workflow("Terminate L2VPN", product_type="L2VPN")
+def terminate_l2vpn() -> StepList:
+    return begin >> deconfigure_l2vpn >> release_vlans >> release_vni
+
+
+WORKFLOWS = (create_l2vpn, modify_l2vpn, validate_l2vpn, reconcile_l2vpn, terminate_l2vpn)

@@ -1,0 +1,107 @@
+"""Port: its forms and its workflows."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict
+
+from ops.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.products.port import (
+    compare_port,
+    configure_port,
+    construct_port,
+    deconfigure_port,
+    release_interface,
+    reserve_interface,
+    update_interface,
+    update_port,
+)
+from ops.step import StepList, begin
+from orchestrator_defs.products.fields import CustomerId, Description, OneOf
+from orchestrator_defs.workflow import (
+    create_workflow,
+    modify_workflow,
+    reconcile_workflow,
+    terminate_workflow,
+    validate_workflow,
+)
+from resources.netbox import NetBox
+from resources.products.inventory import nodes_in_service
+from resources.products.port import Port, PortMode, PortSpeed
+from resources.queries import find_product
+from resources.settings import settings
+
+
+def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGenerator:
+    """The node, then one of its free interfaces at the product's speed."""
+    speed = PortSpeed(find_product(product).fixed_inputs["speed"])
+    nodes = {str(node.subscription_id): node for node in nodes_in_service()}
+    names = {subscription_id: node.node_name for subscription_id, node in nodes.items()}
+
+    class SelectNodePage(FormPage):
+        model_config = ConfigDict(title=f"{product_name}: node")
+
+        customer_id: CustomerId = settings().default_customer_identifier
+        node: Annotated[str, OneOf("Node", names, otherwise="There is no active node in sync; create a node first.")]
+
+    selected = yield SelectNodePage
+
+    node = nodes[selected.node]
+    free = [interface.name for interface in netbox.free_interfaces(node.device_id, speed)]
+    none_free = f"{node.node_name} has no free interface of {speed.label}; choose another node or speed."
+
+    class CreatePortPage(SubmitFormPage):
+        model_config = ConfigDict(title=f"{product_name} on {node.node_name}")
+
+        port_name: Annotated[str, OneOf("Interface", free, otherwise=none_free)]
+        port_description: Description | None = None
+        port_mode: PortMode = PortMode.TAGGED
+        auto_negotiation: bool = False
+        lldp: bool = False
+
+    port = yield CreatePortPage
+
+    return {**selected.model_dump(mode="json"), **port.model_dump(mode="json")}
+
+
+def modify_port_form(subscription: Port) -> type[SubmitFormPage]:
+    """What may change during a port's life. Its mode may not: services rely on it."""
+    port = subscription.port
+
+    class ModifyPortPage(SubmitFormPage):
+        model_config = ConfigDict(title=subscription.description)
+
+        port_description: Description | None = port.port_description
+        enabled: bool = port.enabled
+        auto_negotiation: bool = port.auto_negotiation
+        lldp: bool = port.lldp
+
+    return ModifyPortPage
+
+
+@create_workflow("Create port", initial_input_form=create_port_form, product_type="Port")
+def create_port() -> StepList:
+    return begin >> construct_port >> reserve_interface >> update_interface >> configure_port
+
+
+@modify_workflow("Modify port", initial_input_form=modify_port_form, product_type="Port")
+def modify_port() -> StepList:
+    return begin >> update_port >> update_interface >> configure_port
+
+
+@validate_workflow("Validate port", product_type="Port")
+def validate_port() -> StepList:
+    return begin >> compare_port
+
+
+@reconcile_workflow("Reconcile port", product_type="Port")
+def reconcile_port() -> StepList:
+    return begin >> update_interface >> configure_port
+
+
+@terminate_workflow("Terminate port", product_type="Port")
+def terminate_port() -> StepList:
+    return begin >> deconfigure_port >> release_interface
+
+
+WORKFLOWS = (create_port, modify_port, validate_port, reconcile_port, terminate_port)

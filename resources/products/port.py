@@ -1,0 +1,102 @@
+"""Port: an interface of a node that is put to use, for customers or for the network's own links."""
+
+from enum import IntEnum, StrEnum
+
+from pydantic import computed_field
+
+from resources.blocks import ProductBlockModel
+from resources.catalogue import Product
+from resources.products.node import NodeBlock, NodeBlockInactive, NodeBlockProvisioning
+from resources.subscriptions import SubscriptionModel
+from resources.types import SubscriptionLifecycle
+
+
+class PortSpeed(IntEnum):
+    """Speed in Mbit/s; each speed is a product of its own."""
+
+    G10 = 10_000
+    G100 = 100_000
+    G400 = 400_000
+
+    @property
+    def label(self) -> str:
+        """The speed as the field writes it: 10G."""
+        return f"{self // 1000}G"
+
+
+class PortMode(StrEnum):
+    """What a port is for: services with VLAN tags, one service without, or a link of the network itself."""
+
+    TAGGED = "tagged"
+    UNTAGGED = "untagged"
+    LINK_MEMBER = "link member"
+
+
+class PortBlockInactive(ProductBlockModel, product_block_name="Port"):
+    """A port of which nothing is settled yet, or any more. `node` is the block of the node's own subscription."""
+
+    node: NodeBlockInactive | None = None
+    port_name: str | None = None
+    port_description: str | None = None
+    port_mode: PortMode | None = None
+    auto_negotiation: bool | None = None
+    lldp: bool | None = None
+    enabled: bool | None = None
+    ims_id: int | None = None
+    """Id of the interface in the inventory management system (NetBox)."""
+
+
+class PortBlockProvisioning(PortBlockInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
+    """A port that is being put to use."""
+
+    node: NodeBlockProvisioning
+    port_name: str
+    port_mode: PortMode
+    auto_negotiation: bool
+    lldp: bool
+    enabled: bool
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def title(self) -> str:
+        """What people call the port."""
+        return f"{self.node.node_name} {self.port_name}"
+
+
+class PortBlock(PortBlockProvisioning, lifecycle=[SubscriptionLifecycle.ACTIVE]):
+    """A port in service."""
+
+    node: NodeBlock
+    ims_id: int
+
+
+class PortInactive(SubscriptionModel, is_base=True):
+    """A subscription to a port that is ordered, or was given up."""
+
+    speed: PortSpeed
+    port: PortBlockInactive
+
+
+class PortProvisioning(PortInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
+    """A subscription to a port that is being put to use."""
+
+    port: PortBlockProvisioning
+
+
+class Port(PortProvisioning, lifecycle=[SubscriptionLifecycle.ACTIVE]):
+    """A subscription to a port in service."""
+
+    port: PortBlock
+
+
+PRODUCTS: tuple[Product, ...] = tuple(
+    Product(
+        name=f"Port {speed.label}",
+        tag="PORT",
+        model=Port,
+        product_type="Port",
+        description=f"Interface of {speed.label}bit/s on a node",
+        fixed_inputs={"speed": speed},
+    )
+    for speed in PortSpeed
+)

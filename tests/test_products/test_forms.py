@@ -1,0 +1,180 @@
+"""Forms offer what the inventory has, and say what is wrong with the rest."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from orchestrator_defs.products.fields import OneOf
+from resources import processes
+from resources.errors import FormError, FormIncomplete, FormInvalid
+from tests.test_products.conftest import OPERATOR, Network, access_points
+
+
+def next_page(network: Network, workflow: str, *pages: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of the page that the form wants next."""
+    with pytest.raises(FormIncomplete) as wanted:
+        network.processes.start(workflow, list(pages), user=OPERATOR)
+    return wanted.value.schema
+
+
+def choices(schema: dict[str, Any], name: str) -> list[str]:
+    """The labels of a choice."""
+    choice = schema["$defs"][name]
+    return [choice.get("options", {}).get(value, value) for value in choice["enum"]]
+
+
+def refusal(network: Network, workflow: str, *pages: dict[str, Any]) -> str:
+    """What the form says of input that it refuses; nothing is written then."""
+    with pytest.raises(FormInvalid) as refused:
+        network.processes.start(workflow, list(pages), user=OPERATOR)
+    return str(refused.value)
+
+
+@pytest.fixture
+def ams1(network: Network) -> UUID:
+    return network.node("ams1")
+
+
+@pytest.fixture
+def port(network: Network, ams1: UUID) -> UUID:
+    return network.port("ams1", "1/2/1")
+
+
+@pytest.fixture
+def other_port(network: Network, ams1: UUID) -> UUID:
+    return network.port("ams1", "1/2/2")
+
+
+def test_a_node_is_chosen_from_sites_roles_and_the_vendors_device_types(network: Network) -> None:
+    page = next_page(network, "create_node", {"product": "Node Nokia"})
+    assert "Amsterdam" in choices(page, "Site")
+    assert choices(page, "Role") == ["Provider core", "Provider edge"]
+    assert all(model.startswith("7") for model in choices(page, "DeviceType"))
+
+
+def test_a_node_name_is_used_once(network: Network, ams1: UUID) -> None:
+    page = {"node_name": "ams1", "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
+    said = refusal(network, "create_node", {"product": "Node Juniper"}, page)
+    assert "node_name: node name ams1 is in use by subscription" in said
+    assert str(ams1) in said
+
+
+def test_a_node_name_is_a_host_name(network: Network) -> None:
+    page = {"node_name": "Ams 1", "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
+    assert "node_name" in refusal(network, "create_node", {"product": "Node Juniper"}, page)
+
+
+def test_a_device_type_of_another_vendor_is_no_choice(network: Network) -> None:
+    page = {"node_name": "ams1", "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
+    said = refusal(network, "create_node", {"product": "Node Nokia"}, page)
+    assert "device_type: Input should be one of 7" in said
+
+
+def test_there_is_no_port_without_a_node(network: Network) -> None:
+    with pytest.raises(FormError, match="create a node first"):
+        network.processes.start("create_port", [{"product": "Port 10G"}], user=OPERATOR)
+
+
+def test_a_port_is_chosen_from_free_interfaces_of_the_node_at_the_products_speed(network: Network, port: UUID) -> None:
+    assert choices(next_page(network, "create_port", {"product": "Port 10G"}), "Node") == ["ams1"]
+    page = next_page(network, "create_port", {"product": "Port 10G"}, {"node": "ams1"})
+    assert choices(page, "Interface") == [f"1/2/{number}" for number in range(2, 13)]
+
+
+def test_a_node_may_be_given_by_its_id(network: Network, ams1: UUID) -> None:
+    page = next_page(network, "create_port", {"product": "Port 400G"}, {"node": str(ams1)})
+    assert choices(page, "Interface")[0] == "1/4/1"
+
+
+def test_a_node_out_of_sync_is_no_choice(network: Network, ams1: UUID) -> None:
+    network.node("utr1")
+    with network.database.transaction():
+        processes.mark_drifted(ams1, None)
+    assert choices(next_page(network, "create_port", {"product": "Port 10G"}), "Node") == ["utr1"]
+
+
+def test_a_core_link_joins_two_nodes(network: Network, ams1: UUID) -> None:
+    said = refusal(network, "create_core_link", {"product": "Core link"}, {"node_a": "ams1", "node_b": "ams1"})
+    assert "node A and node B are the same" in said
+
+
+def test_a_core_link_is_chosen_from_free_ports_that_are_meant_for_links(network: Network, port: UUID) -> None:
+    network.node("utr1")
+    for name, node in (("1/2/3", "ams1"), ("1/2/3", "utr1"), ("1/2/4", "ams1")):
+        network.port(node, name, "link member")
+    page = next_page(network, "create_core_link", {"product": "Core link"}, {"node_a": "ams1", "node_b": "utr1"})
+    assert choices(page, "PortA") == ["ams1 1/2/3 10G", "ams1 1/2/4 10G"]
+    assert choices(page, "PortB") == ["utr1 1/2/3 10G"]
+
+
+def test_a_core_link_has_one_speed(network: Network, ams1: UUID) -> None:
+    network.node("utr1")
+    a, b = network.port("ams1", "1/2/3", "link member"), network.port("utr1", "1/3/3", "link member", "100G")
+    ports = {"port_a": str(a), "port_b": str(b)}
+    said = refusal(network, "create_core_link", {"product": "Core link"}, {"node_a": "ams1", "node_b": "utr1"}, ports)
+    assert "port A has 10G and port B 100G" in said
+
+
+def test_access_points_are_chosen_from_ports_that_carry_services_and_are_fast_enough(
+    network: Network, port: UUID
+) -> None:
+    network.port("ams1", "1/3/1", "untagged", "100G")
+    network.port("ams1", "1/2/9", "link member")
+    page = next_page(network, "create_l2vpn", {"product": "L2VPN"}, {"speed": 1000})
+    assert choices(page, "Port") == ["ams1 1/2/1 10G", "ams1 1/3/1 100G"]
+    page = next_page(network, "create_l2vpn", {"product": "L2VPN"}, {"speed": 100_000})
+    assert choices(page, "Port") == ["ams1 1/3/1 100G"]
+
+
+def refused_points(network: Network, *saps: tuple[UUID, str]) -> str:
+    return refusal(network, "create_l2vpn", {"product": "L2VPN"}, {"speed": 1000}, access_points(*saps))
+
+
+def test_an_l2vpn_has_two_access_points(network: Network, port: UUID) -> None:
+    assert "saps: List should have at least 2 items" in refused_points(network, (port, "100"))
+
+
+def test_an_l2vpn_has_one_access_point_on_a_port(network: Network, port: UUID) -> None:
+    assert "ams1 1/2/1 10G stands more than once" in refused_points(network, (port, "100"), (port, "200"))
+
+
+@pytest.mark.parametrize(("vlan", "shown"), [("0", "0"), ("1-10", "1-10"), ("", "none")])
+def test_a_tagged_port_gives_vlans_for_services(
+    network: Network, port: UUID, other_port: UUID, vlan: str, shown: str
+) -> None:
+    said = refused_points(network, (port, vlan), (other_port, "100"))
+    assert f"ams1 1/2/1 10G is tagged, so its VLANs are some of 2-4094, not {shown}" in said
+
+
+def test_an_untagged_port_gives_no_vlan(network: Network, port: UUID) -> None:
+    untagged = network.port("ams1", "1/2/7", "untagged")
+    assert "ams1 1/2/7 10G is untagged" in refused_points(network, (port, "100"), (untagged, "100"))
+
+
+@pytest.mark.parametrize("vlan", ["100-", "5000", "200-100"])
+def test_what_is_no_vlan_is_refused_with_its_place(network: Network, port: UUID, other_port: UUID, vlan: str) -> None:
+    assert "saps.1.vlan: " in refused_points(network, (port, "100"), (other_port, vlan))
+
+
+def test_an_overlap_names_the_other_subscription_and_the_vlans(network: Network, port: UUID, other_port: UUID) -> None:
+    first = network.l2vpn((port, "100-110"), (other_port, "100"))
+    said = refused_points(network, (port, "105-120,300"), (other_port, "101"))
+    assert f"VLAN 105-110 on port ams1 1/2/1 10G is in use by L2VPN 1000 Mbit/s ams1 ({first})" in said
+    assert "VLAN 101" not in said
+
+
+def test_the_forms_of_a_change_start_from_the_subscription(network: Network, port: UUID, other_port: UUID) -> None:
+    service = network.l2vpn((port, "100"), (other_port, "200"))
+    page = next_page(network, "modify_l2vpn", {"subscription_id": str(service)})
+    assert page["properties"]["speed"]["default"] == 1000
+    page = next_page(network, "modify_l2vpn", {"subscription_id": str(service)}, {})
+    assert page["properties"]["saps"]["default"] == [
+        {"port": str(port), "vlan": "100"},
+        {"port": str(other_port), "vlan": "200"},
+    ]
+
+
+def test_nothing_to_choose_from_says_what_to_do() -> None:
+    with pytest.raises(FormError, match="Add a site first"):
+        OneOf("Site", [], otherwise="Add a site first.")
