@@ -15,7 +15,7 @@ import pynetbox  # type: ignore[import-untyped]
 from pydantic import Field
 
 from resources.errors import ExternalSystemError
-from resources.http_session import ExternalSession, session_for
+from resources.http_session import ExternalSession, session_for, shown
 from resources.lab.launcher import TOKEN, lab_url
 from resources.netbox_records import (
     NATIVE_VLAN,
@@ -65,11 +65,9 @@ class NetBox(dg.ConfigurableResource[Any]):
     url: str = Field(default="", description="address of NetBox; NETBOX_URL, else the lab's, when empty")
     token: str = Field(default="", description="API token; NETBOX_TOKEN when empty")
     timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
-    loopback_role: str = Field(
-        default="loopback", description="slug of the role of the containers of loopback addresses"
-    )
+    loopback_role: str = Field(default="loopback", description="role (slug) of what loopback addresses are taken from")
     core_link_role: str = Field(
-        default="core-link", description="slug of the role of the containers of core link prefixes"
+        default="core-link", description="role (slug) of what core link prefixes are taken from"
     )
     autonomous_system: int = Field(default=65000, description="first half of route targets")
     first_vni: int = Field(default=10001, description="lowest VNI to give out")
@@ -453,13 +451,26 @@ class _Connection:
         app, _, endpoint = name.partition(".")
         return getattr(getattr(self._api, app), endpoint)
 
+    @contextlib.contextmanager
+    def _is_netbox(self) -> Iterator[None]:
+        # Every other refusal is raised by the session before pynetbox sees it.
+        try:
+            yield
+        except (pynetbox.RequestError, pynetbox.ContentError):
+            raise ExternalSystemError(
+                f"What answers at {shown(self._api.base_url)} is no NetBox, or one without an app that is needed; "
+                "check NETBOX_URL."
+            ) from None
+
     def find(self, endpoint: str, **filters: Any) -> list[Json]:
         filters = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
-        return [dict(one) for one in self._endpoint(endpoint).filter(**filters)]
+        with self._is_netbox():
+            return [dict(one) for one in self._endpoint(endpoint).filter(**filters)]
 
     def look(self, endpoint: str, object_id: int) -> Json | None:
         """The object with that id, or None."""
-        found = self._endpoint(endpoint).get(object_id)
+        with self._is_netbox():
+            found = self._endpoint(endpoint).get(object_id)
         return None if found is None else dict(found)
 
     def get(self, endpoint: str, object_id: int) -> Json:
@@ -469,7 +480,7 @@ class _Connection:
         return found
 
     def create(self, endpoint: str, values: Json, key: str) -> Json:
-        with self._session.with_headers(Idempotency_Key=key):
+        with self._session.with_headers(Idempotency_Key=key), self._is_netbox():
             return dict(self._endpoint(endpoint).create(**values))
 
     def create_unless_there(self, endpoint: str, values: Json, key: str, *, field: str) -> Json | None:

@@ -11,7 +11,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from resources import lease
@@ -36,9 +35,9 @@ def lab_url() -> str:
     home.mkdir(parents=True, exist_ok=True)
     lease.hold(home / "lab.lease")
     with lease.mutex(home / "lab.start"):
-        if (url := running_url(home)) is None:
-            url = _start(home)
-        if not lease.has_keeper(home / "lab.lease"):
+        running = running_url(home)
+        url = running or _start(home)
+        if running is None or not lease.has_keeper(home / "lab.lease"):
             lease.start_keeper(home / "lab.lease", pid_file(home))
     return url
 
@@ -78,7 +77,8 @@ def _start(home: Path) -> str:
     pid_file(home).unlink(missing_ok=True)
     log = home / "lab.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(
+        # Returns when the server answers, and leaves it to itself.
+        subprocess.run(
             [sys.executable, "-m", "resources.lab.server", str(pid_file(home))],
             cwd=home,
             env=_environment(),
@@ -86,16 +86,11 @@ def _start(home: Path) -> str:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            timeout=START_SECONDS,
+            check=False,
         )
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        if (url := running_url(home)) is not None:
-            return url
-        if server.poll() is not None:
-            break
-        time.sleep(0.02)
-    server.kill()
-    server.wait()
+    if (url := running_url(home)) is not None:
+        return url
     last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
     raise ExternalSystemUnavailable(
         f"The lab cannot be started; it said: {last or 'nothing'} (all of it in {log}). "

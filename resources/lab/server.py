@@ -4,11 +4,13 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import uvicorn
 
 from resources.database import SubscriptionDatabase
+from resources.keeper import running_pid
 from resources.lab.app import create_app
 
 STOP_SECONDS = 2
@@ -33,7 +35,7 @@ def loopback_socket() -> tuple[socket.socket, str]:
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def main(pid_file: Path) -> None:
+def serve(pid_file: Path) -> None:
     """Serve until SIGINT or SIGTERM; the pid file appears when requests are answered and goes at the end."""
     server = uvicorn_server(SubscriptionDatabase(uri=""))
     listener, url = loopback_socket()
@@ -48,5 +50,18 @@ def main(pid_file: Path) -> None:
         pid_file.unlink(missing_ok=True)
 
 
+def main(pid_file: Path) -> int:
+    """Serve in a child, which goes on; return when it answers (0) or has ended (1)."""
+    child = os.fork()
+    if child == 0:
+        serve(pid_file)
+        return 0
+    while running_pid(pid_file) != child:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return 1
+        time.sleep(0.01)
+    return 0
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))
