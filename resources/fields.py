@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, ForwardRef, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import BaseMetadata, Len, MaxLen, MinLen
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -161,6 +161,8 @@ def _leaves(annotation: Any) -> Iterator[Any]:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Literal:
+        return ()
     parts: list[Any] = []
     for part in get_args(annotation):
         parts += part if isinstance(part, list) else [part]
