@@ -88,8 +88,8 @@ def check(database: SubscriptionDatabase) -> list[str]:
             connection, opts={"include_object": _is_ours, "compare_server_default": True, "compare_type": True}
         )
         differences = list(_flat(compare_metadata(context, Table.metadata)))
-    missing = {difference[1] for difference in differences if difference[0] == "add_table"}
-    return [_in_words(one) for one in differences if getattr(one[-1], "table", None) not in missing]
+    missing = {one[1].name for one in differences if one[0] == "add_table"}
+    return [_in_words(one) for one in differences if not _belongs_to(one[-1], missing)]
 
 
 def ensure_current(database: SubscriptionDatabase) -> None:
@@ -155,6 +155,10 @@ def _flat(differences: list[Any]) -> Iterator[tuple[Any, ...]]:
             yield from difference
         else:
             yield difference
+
+
+def _belongs_to(thing: Any, tables: set[str]) -> bool:
+    return getattr(getattr(thing, "table", None), "name", None) in tables
 
 
 def _in_words(difference: tuple[Any, ...]) -> str:
