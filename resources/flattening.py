@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,18 @@ class FlatSubscription:
 
     blocks: Blocks
     models: Mapping[UUID, BlockModel]
+
+    def keeping_unknown(self, before: Blocks) -> "FlatSubscription":
+        """With the stored values that the class has no field for: taking a field out of the code loses nothing.
+
+        `orchestrator catalogue apply --drop-values` takes them away.
+        """
+        records = dict(self.blocks.records)
+        for key, model in self.models.items():
+            stored = before.records[key].values if key in before.records else {}
+            if unknown := {name: value for name, value in stored.items() if name not in model.plain_fields()}:
+                records[key] = replace(records[key], values={**unknown, **records[key].values})
+        return replace(self, blocks=Blocks(records, self.blocks.places))
 
     def changed_secrets(self, before: Blocks) -> frozenset[tuple[str, str]]:
         """(block id, field) of the secrets that have another value than before; masked they look the same."""

@@ -176,6 +176,7 @@ class SubscriptionModel(HeaderModel):
         check_fits(type(self), self.status)
         known, flat, header = self._known, flatten(self, self.subscription_id), self.header_record()
         before = known.blocks if known else Blocks()
+        flat = flat.keeping_unknown(before)
         changes = BlockChanges.between(before, flat.blocks)
         if known and not changes and header == known.header:
             self._save_insync(known)

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from resources.catalogue_apply import catalogue_id
 from resources.database import StatementCount, SubscriptionDatabase
 from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
 from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.subscriptions import SubscriptionModel
 from resources.tables import (
     ProductBlockRelationTable,
     ProductBlockTable,
@@ -374,3 +376,36 @@ def test_the_embedded_database_is_brought_up_to_date(
     node(node_name=str).ensure_current(database)
     with database.transaction() as session:
         assert row(session).tag == "NODE"
+
+
+# --- together with the models ---
+
+
+def test_saving_with_a_smaller_model_keeps_the_value_that_was_taken_out(session: Session) -> None:
+    larger = model("NodeModel", {"node": block("Node", {"node_name": (str, "ams1"), "site": (str, "AMS")})})
+    Catalogue([product(larger)]).apply()
+    subscription_id = saved(larger)
+    smaller = model("NodeModel", {"node": block("Node", {"node_name": (str, "ams1")})})
+    Catalogue([product(smaller)]).apply()
+    subscription = smaller.from_subscription(subscription_id)
+    assert subscription.save() is None
+    subscription.node.node_name = "ams2"  # type: ignore[attr-defined]
+    subscription.save()
+    assert stored_values(session, subscription_id) == [{"node_name": "ams2", "site": "AMS"}]
+
+
+def test_a_subscription_saved_under_an_old_field_name_is_read_under_the_new(session: Session) -> None:
+    old = model("NodeModel", {"node": block("Node", {"site": (str, "AMS")})})
+    Catalogue([product(old)]).apply()
+    subscription_id = saved(old)
+    location = (str | None, Field(None, json_schema_extra={"formerly": "site"}))
+    renamed = model("NodeModel", {"node": block("Node", {"location": location})})
+    Catalogue([product(renamed)]).apply()
+    assert renamed.from_subscription(subscription_id).node.location == "AMS"  # type: ignore[attr-defined]
+    assert renamed.as_of(subscription_id, 1).node.location == "AMS"  # type: ignore[attr-defined]
+
+
+def saved(of: type[SubscriptionModel]) -> UUID:
+    subscription = of.from_product_id(catalogue_id("product", "Node"), "acme")
+    subscription.save()
+    return subscription.subscription_id
