@@ -14,6 +14,9 @@ from resources.errors import ExternalSystemError, ExternalSystemUnavailable
 UNAVAILABLE = (429, 502, 503, 504)
 """Statuses that say nothing about the request itself: the same one may succeed later."""
 
+SESSIONS_KEPT = 8
+"""Per thread; a process talks to few systems, but a test run to many."""
+
 _kept = threading.local()
 
 
@@ -78,6 +81,8 @@ def session_for(system: str, base_url: str, advice: str, timeout: float) -> Exte
     sessions: dict[tuple[object, ...], ExternalSession] = _kept.__dict__.setdefault("sessions", {})
     key = (os.getpid(), system, base_url, advice, timeout)
     if key not in sessions:
+        if len(sessions) >= SESSIONS_KEPT:
+            sessions.pop(next(iter(sessions))).close()
         sessions[key] = session = ExternalSession(system, advice, timeout)
         # A proxy of the environment must not stand between us and our own machine.
         session.trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1")

@@ -22,7 +22,10 @@ def ask(lab: Lab) -> Any:
 
 
 def vlans(ask: Any, count: int) -> list[dict[str, Any]]:
-    return ask("POST", "ipam/vlans/", [{"vid": 10 + each, "name": f"v{each}"} for each in range(count)]).json()
+    made: list[dict[str, Any]] = ask(
+        "POST", "ipam/vlans/", [{"vid": 10 + each, "name": f"v{each}"} for each in range(count)]
+    ).json()
+    return made
 
 
 def test_a_request_without_a_token_is_403(lab: Lab) -> None:

@@ -1,0 +1,89 @@
+"""`orchestrator lab`, as typed."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator_defs.cli.application import Application
+from orchestrator_defs.cli.lab import lab as command
+from resources.catalogue import Catalogue
+from resources.database import SubscriptionDatabase
+from resources.lab.testing import Lab, lab_server
+
+PORT = {"device": "ams1", "interface": "1/1/1", "description": "customer A", "enabled": True}
+
+
+@pytest.fixture
+def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
+    """A lab with one port configured."""
+    with lab_server(database) as lab:
+        lab.playbooks.run("configure_port", PORT, idempotency_key="process:step")
+        yield lab
+
+
+@pytest.fixture
+def typed(database: SubscriptionDatabase, lab: Lab) -> Any:
+    """Types `orchestrator lab …`."""
+    application = Application(database=database, catalogue=Catalogue([]))
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(command, words, obj=application)
+
+    return call
+
+
+def test_drift_shows_what_it_changed(typed: Any, lab: Lab) -> None:
+    result = typed("drift", "ams1", "--interface", "1/1/1", "--set", "enabled=false", "--set", "description=gone")
+    assert result.output.splitlines() == [
+        "ams1 interfaces 1/1/1: enabled true -> false",
+        'ams1 interfaces 1/1/1: description "customer A" -> "gone"',
+    ]
+    assert len(lab.playbooks.check("configure_port", PORT)) == 2
+
+
+def test_drift_in_netbox_changes_netbox(typed: Any, lab: Lab) -> None:
+    lab.netbox.create_device("ams1", vendor="Nokia", model="7750 SR-7", site="ams", role="pe", idempotency_key="a")
+    assert '-> "changed by hand"' in typed("drift", "ams1", "--netbox").output
+    found = lab.netbox.find_device("ams1")
+    assert found is not None
+    assert found.description == "changed by hand"
+
+
+def test_an_unknown_device_is_a_sentence_and_exit_code_1(typed: Any) -> None:
+    result = typed("drift", "nowhere")
+    assert result.exit_code == 1
+    assert "No playbook has configured a device 'nowhere'; configured are: ams1." in result.output
+
+
+def test_a_malformed_value_is_refused(typed: Any) -> None:
+    assert "'enabled' is not KEY=VALUE" in typed("drift", "ams1", "--set", "enabled").output
+
+
+def test_moods_are_set_shown_and_healed(typed: Any) -> None:
+    typed("fail", "job configure_port", "--times", "2")
+    typed("slow", "0.5", "--only", "/api")
+    output = typed("status").output
+    assert "It fails (503) job configure_port, 2 more times." in output
+    assert "It waits 0.5 s at /api." in output
+    typed("heal")
+    assert "It fails" not in typed("status").output
+
+
+def test_calls_are_listed_with_their_keys(typed: Any) -> None:
+    assert "process:step" in typed("calls").output
+    assert json.loads(typed("calls", "--json").output)[0]["body"]["extra_vars"] == PORT
+
+
+def test_devices_and_their_configuration_are_shown(typed: Any) -> None:
+    assert "ams1" in typed("devices").output
+    assert json.loads(typed("show", "ams1").output)["interfaces"]["1/1/1"]["description"] == "customer A"
+
+
+def test_reset_asks_first(typed: Any, lab: Lab) -> None:
+    assert typed("reset").exit_code == 1
+    assert lab.control.devices()
+    assert typed("reset", "--yes").exit_code == 0
+    assert not lab.control.devices()
