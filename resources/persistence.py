@@ -345,8 +345,7 @@ class BlockChanges:
         touched |= {key for _, key in moved if key in after.records}
         removed = frozenset(before.records.keys() - after.records.keys())
         held = {p: key for p, key in after.places.items() if p.holder is not None and before.places.get(p) != key}
-        # What a removed block held goes with it.
-        released = {p for p in before.places.keys() - after.places.keys() if p.holder in after.records}
+        released = {place for place in before.places.keys() - after.places.keys() if place.holder is not None}
         return cls({key: after.records[key] for key in touched}, removed, held, frozenset(released))
 
 
@@ -414,7 +413,11 @@ def _write(statement: sa.TextClause, writing: Writing) -> Saved:
 
 
 def _write_blocks(blocks: Blocks, changes: BlockChanges) -> None:
-    """At most four statements. Blocks come before what holds them, and go after it."""
+    """At most four statements. Blocks come before the relations that name them and go after these.
+
+    The database would let go of what a removed block held, but only in the order in which it finds the rows: it might
+    see a removed block still held by another removed one, and refuse.
+    """
     session = current_session()
     roots = {key: place for place, key in blocks.roots()}
     if changes.changed:
