@@ -116,9 +116,10 @@ class Catalogue:
             return
         with database.transaction() as session:
             if session.scalar(sa.select(EngineSettingsTable.catalogue_hash)) != self.hash:
-                if not database.is_embedded:
-                    raise CatalogueOutOfDate(_out_of_date(self.plan()))
-                self.apply()
+                if database.is_embedded:
+                    self.apply()
+                elif plan := self.plan():
+                    raise CatalogueOutOfDate(_out_of_date(plan))
         _seen.add(known)
 
 

@@ -41,7 +41,11 @@ class ValueRow:
 
 @dataclass(frozen=True)
 class BlockRow:
-    """A block as its class declares it; `holds` maps the names of the blocks it may hold."""
+    """A block as its class declares it; `holds` maps the names of the blocks it may hold.
+
+    A class may say `description`, `tag` and `formerly` (its former name or names) as ClassVar. A value says what it was
+    called before with `Field(json_schema_extra={"formerly": "old_name"})`.
+    """
 
     name: str
     description: str
@@ -87,17 +91,26 @@ class DeclaredCatalogue:
 
 def root_blocks(model: type[DomainModel]) -> set[str]:
     """The names of the blocks that a subscription of this class may have at its root."""
-    return {name for held in model.block_fields().values() for name in held_blocks(held)}
+    fields = (held for member in _members([model]) for held in member.block_fields().values())
+    return {name for held in fields for name in held_blocks(held)}
 
 
 def block_rows(models: Iterable[type[DomainModel]]) -> dict[str, BlockRow]:
     """Every block in the trees of these models, by name."""
-    roots = list(dict.fromkeys(models))
+    roots = _members(models)
     families: dict[str, list[type[DomainModel]]] = {}
     for block in dict.fromkeys(block for model in roots for block in blocks_below(model)):
         families.setdefault(block_name(block), []).append(block)
     required = _statuses_that_require(roots)
     return {name: _block_row(name, classes, required) for name, classes in families.items()}
+
+
+def _members(models: Iterable[type[DomainModel]]) -> list[type[DomainModel]]:
+    """The models, and those that stand for them in some status: a value may live in one of these alone."""
+    found: dict[type[DomainModel], None] = {}
+    for model in models:
+        found |= dict.fromkeys([*(class_for(model, status) for status in SubscriptionLifecycle), model])
+    return list(found)
 
 
 def blocks_below(model: type[DomainModel]) -> list[type[DomainModel]]:

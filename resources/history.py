@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,8 +47,8 @@ def read_history(subscription_id: SubscriptionId, *, limit: int | None = None) -
         .limit(None if limit is None else limit + 1)  # the one before the last shown is compared with
     )
     rows = current_session().execute(query).all()
-    before = [row.document for row in rows[1:]] + [None]
-    return [_entry(*row, older) for row, older in zip(rows, before, strict=True)][:limit]
+    before = (row.document for row in rows[1:])
+    return [_entry(row, older) for row, older in zip_longest(rows, before)][:limit]
 
 
 def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
@@ -56,15 +57,7 @@ def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
     return current_session().scalar(sa.select(table.document).where(table.subscription_id == subscription_id)) or {}
 
 
-def _entry(
-    version: int,
-    created_at: datetime,
-    created_by: str | None,
-    process_id: ProcessId | None,
-    workflow_name: str | None,
-    step_key: str | None,
-    document: dict[str, Any],
-    before: dict[str, Any] | None,
-) -> HistoryEntry:
+def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
+    version, created_at, created_by, process_id, workflow_name, step_key, document = row
     changed = [] if before is None else difference(before, document)
     return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, changed)

@@ -1,6 +1,9 @@
 """The catalogue: declaration, comparison with the database, and application."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from types import new_class
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,6 +20,7 @@ from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclaratio
 from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.subscriptions import SubscriptionModel
 from resources.tables import (
+    EngineSettingsTable,
     ProductBlockRelationTable,
     ProductBlockTable,
     ProductTable,
@@ -26,8 +30,10 @@ from resources.tables import (
     SubscriptionVersionTable,
     WorkflowTable,
 )
-from resources.types import ProductLifecycle, Target
+from resources.types import ProductLifecycle, SubscriptionLifecycle, Target
 from tests.test_resources.samples import block, documents, model, product, stored_values, subscribe
+
+ACTIVE = SubscriptionLifecycle.ACTIVE
 
 
 class Speed(StrEnum):
@@ -378,7 +384,36 @@ def test_the_embedded_database_is_brought_up_to_date(
         assert row(session).tag == "NODE"
 
 
+def test_a_difference_that_is_none_is_no_reason_to_refuse(database: SubscriptionDatabase) -> None:
+    with database.transaction() as session:
+        node(node_name=str).apply()
+        session.execute(sa.update(EngineSettingsTable).values(catalogue_hash="of an older version"))
+    node(node_name=str).ensure_current(database)
+
+
+def test_two_processes_may_apply_at_once(database: SubscriptionDatabase) -> None:
+    def apply(_: int) -> bool:
+        with database.transaction():
+            return bool(node(node_name=str).apply())
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(apply, range(4))) == [False, False, False, True]
+
+
 # --- together with the models ---
+
+
+def test_values_of_every_status_belong_to_the_block(session: Session) -> None:
+    inactive = block("Node", {})
+    active = new_class("NodeActive", (inactive,), {"lifecycle": [ACTIVE]}, annotated(site=str))
+    first = model("NodeModel", {"node": inactive})
+    new_class("NodeModelActive", (first,), {"lifecycle": [ACTIVE]}, annotated(node=active))
+    Catalogue([product(first)]).apply()
+    assert session.scalars(sa.select(ResourceTypeTable.resource_type)).all() == ["site"]
+
+
+def annotated(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda namespace: namespace.update({"__annotations__": fields, "__module__": __name__})
 
 
 def test_saving_with_a_smaller_model_keeps_the_value_that_was_taken_out(session: Session) -> None:
