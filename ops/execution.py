@@ -83,9 +83,8 @@ class Segment:
 
     def tag(self, **values: str | None) -> None:
         """Show the process's data as tags of this run."""
-        self.instance.add_run_tags(
-            self.run_id, {tags.PREFIX + key: str(value) for key, value in values.items() if value}
-        )
+        known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
+        self.instance.add_run_tags(self.run_id, known)
 
     def claim(self) -> Claim:
         """Make sure that this run may act for the process, and take it over if that is needed and allowed.

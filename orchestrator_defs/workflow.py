@@ -357,18 +357,19 @@ def _chain(
     for (node_name, definition), before in zip(nodes, [None, *names], strict=False):
         links = {} if before is None else {AFTER: DependencyDefinition(before, THEN)}
         dependencies[NodeInvocation(definition.name, alias=node_name)] = links
-    mappings: dict[str, Any] = {}
-    if is_inner:
-        mappings["input_mappings"] = [
-            InputMapping(graph_input_name=AFTER, mapped_node_name=names[0], mapped_node_input_name=AFTER)
-        ]
-        mappings["output_mappings"] = [
-            OutputMapping(graph_output_name=THEN, mapped_node_name=names[-1], mapped_node_output_name=THEN)
-        ]
     return GraphDefinition(
         name=name,
         description=label,
         node_defs=[definition for _, definition in nodes],
         dependencies=dependencies,
-        **mappings,
+        input_mappings=[_link_in(names[0])] if is_inner else None,
+        output_mappings=[_link_out(names[-1])] if is_inner else None,
     )
+
+
+def _link_in(first: str) -> InputMapping:
+    return InputMapping(graph_input_name=AFTER, mapped_node_name=first, mapped_node_input_name=AFTER)
+
+
+def _link_out(last: str) -> OutputMapping:
+    return OutputMapping(graph_output_name=THEN, mapped_node_name=last, mapped_node_output_name=THEN)

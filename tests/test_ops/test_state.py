@@ -19,8 +19,8 @@ from ops.state import Delta, arguments_of, masked, merged, reveal, to_json
 from resources.errors import StateError
 
 
-def call(function, state, scope=Scope()):
-    return function(**arguments_of(function).values(state, scope, function.__name__))
+def call(function, state, scope=None):
+    return function(**arguments_of(function).values(state, scope or Scope(), function.__name__))
 
 
 def test_argument_by_name():

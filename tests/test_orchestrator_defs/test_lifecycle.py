@@ -1,0 +1,333 @@
+"""A subscription's whole life through its workflows: what each takes, changes and lets go of."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from resources import processes
+from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
+from resources.subscription_headers import subscription_header
+from resources.tables import SubscriptionTable
+from resources.types import ProcessStatus
+from tests.toy_network import DEVICE, OTHER, World, device_workflows
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def engine(engine_of, world):
+    return engine_of(*device_workflows(world), products=[DEVICE, OTHER])
+
+
+@pytest.fixture
+def device(engine):
+    return create(engine)
+
+
+def create(engine, hostname="ams1"):
+    """A device in service; the id of its subscription."""
+    process = engine.process(engine.run("create_device", [{"product": "Test Device"}, {"hostname": hostname}]))
+    assert process.last_status == "completed", process.failed_reason
+    return UUID(process.state["subscription_id"])
+
+
+def row(engine, subscription_id):
+    with engine.database.transaction() as session:
+        return session.get(SubscriptionTable, subscription_id)
+
+
+def rename(engine, subscription_id, hostname="utr1"):
+    return engine.run("modify_device", [{"subscription_id": str(subscription_id)}, {"hostname": hostname}])
+
+
+# --- create ---
+
+
+def test_created_subscription_is_active_in_sync_and_free(engine, device):
+    """At the end of its create workflow."""
+    subscription = row(engine, device)
+    assert (subscription.status, subscription.insync, subscription.locked_by) == ("active", True, None)
+
+
+def test_created_subscription_is_linked_to_its_process(engine):
+    """Without a step that says so."""
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
+    with engine.database.transaction():
+        assert len(processes.subscriptions_of(process_id)) == 1
+
+
+def test_failed_create_keeps_its_subscription_to_itself(engine, world):
+    """The half-made subscription is out of sync and held by the failed process."""
+    world.broken = {"configure"}
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
+    subscription = row(engine, UUID(engine.process(process_id).state["subscription_id"]))
+    assert (subscription.status, subscription.insync, subscription.locked_by) == ("initial", False, process_id)
+
+
+def test_product_may_be_named_by_its_id(engine):
+    """The web client sends ids, people names."""
+    with engine.database.transaction() as session:
+        product_id = session.scalar(text("SELECT product_id FROM products WHERE name = 'Test Device'"))
+    process_id = engine.run("create_device", [{"product": str(product_id)}, {"hostname": "ams1"}])
+    assert engine.process(process_id).state["product_name"] == "Test Device"
+
+
+def test_version_history_names_process_step_and_user(engine):
+    """Who changed what, by which process."""
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}], user="ada")
+    with engine.database.transaction() as session:
+        rows = session.execute(text("SELECT process_id, step_key, created_by FROM subscription_versions")).all()
+    assert rows[0] == (process_id, "construct", "ada")
+
+
+# --- modify ---
+
+
+def test_modify_changes_and_lets_go(engine, device):
+    """The change is saved, and the subscription is free and in sync again."""
+    rename(engine, device)
+    subscription = row(engine, device)
+    assert (subscription.description, subscription.insync, subscription.locked_by) == ("Device utr1", True, None)
+
+
+def test_failed_modify_rolls_its_step_back_and_holds_the_subscription(engine, device, world):
+    """Nothing half-changed, and nobody else may start on it."""
+    world.broken = {"rename"}
+    process_id = rename(engine, device)
+    subscription = row(engine, device)
+    assert (subscription.description, subscription.insync, subscription.locked_by) == ("Device ams1", False, process_id)
+
+
+def test_resumed_modify_completes(engine, device, world):
+    """Once the cause is gone, no step runs twice."""
+    world.broken = {"configure"}
+    process_id = rename(engine, device)
+    world.broken = set()
+    world.calls.clear()
+    assert engine.resume(process_id) is ProcessStatus.COMPLETED
+    assert world.calls == ["configure"]
+    assert row(engine, device).locked_by is None
+
+
+def test_second_modify_is_refused_with_the_holder(engine, device, world):
+    """The refusal names the process, its workflow, and how to go on."""
+    world.broken = {"rename"}
+    process_id = rename(engine, device)
+    with pytest.raises(StartRefused, match=f"modify_device.*{process_id}") as refusal:
+        rename(engine, device)
+    assert refusal.value.reason == "subscription.locked_by_process"
+
+
+def test_refused_start_writes_nothing(engine, device, world):
+    """No process row is left by a start that was refused."""
+    world.broken = {"rename"}
+    rename(engine, device)
+    before = engine.count_processes()
+    with pytest.raises(StartRefused):
+        rename(engine, device)
+    assert engine.count_processes() == before
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_of_two_modifies_at_once_exactly_one_starts(engine, device, round_):
+    """Ten times two starts at the same moment (in each of five rounds): never two writers, never none."""
+    for attempt in range(10):
+        barrier = Barrier(2)
+
+        def start(hostname, barrier=barrier):
+            pages = [{"subscription_id": str(device)}, {"hostname": hostname}]
+            barrier.wait()
+            try:
+                return engine.service.start("modify_device", pages, user="racer")
+            except OrchestratorError as error:
+                return error
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(start, [f"a{attempt}", f"b{attempt}"]))
+        (winner,) = [outcome for outcome in outcomes if isinstance(outcome, UUID)]
+        (refusal,) = [outcome for outcome in outcomes if isinstance(outcome, OrchestratorError)]
+        assert str(winner) in str(refusal)
+        assert engine.service.execute(winner, user="racer") is ProcessStatus.COMPLETED
+
+
+def test_start_on_a_version_that_has_passed_is_refused(engine, device):
+    """Who read version 1 does not overwrite version 2 unseen."""
+    stale = row(engine, device).version
+    rename(engine, device)
+    with pytest.raises(FormInvalid, match=f"not {stale}; read it again"):
+        engine.run("modify_device", [{"subscription_id": str(device), "version": stale}, {"hostname": "lon1"}])
+
+
+# --- validate and reconcile ---
+
+
+def test_validation_without_drift_leaves_the_subscription_alone(engine, device):
+    """It neither unsyncs, locks nor raises the version."""
+    before = row(engine, device)
+    process_id = engine.run("validate_device", {"subscription_id": str(device)})
+    after = row(engine, device)
+    assert engine.process(process_id).last_status == "completed"
+    assert (after.insync, after.version, after.locked_by) == (before.insync, before.version, before.locked_by)
+
+
+def test_drift_puts_the_subscription_out_of_sync(engine, device, world):
+    """And the process says what differs."""
+    world.hostnames[str(device)] = "evil1"
+    process_id = engine.run("validate_device", {"subscription_id": str(device)})
+    assert engine.process(process_id).last_status == "inconsistent_data"
+    assert not row(engine, device).insync
+    assert engine.ledger(process_id)["compare"].error["details"] == [
+        {"path": "device.hostname", "expected": "ams1", "actual": "evil1"}
+    ]
+
+
+def test_drift_does_not_lock_the_subscription(engine, device, world):
+    """A failed validation is in nobody's way: reconcile starts at once, and puts it right."""
+    world.hostnames[str(device)] = "evil1"
+    engine.run("validate_device", {"subscription_id": str(device)})
+    engine.run("reconcile_device", {"subscription_id": str(device)})
+    assert (row(engine, device).insync, world.hostnames[str(device)]) == (True, "ams1")
+
+
+def test_other_failure_of_a_validation_is_no_drift(engine, device, world):
+    """A validation that could not look has found nothing."""
+    world.broken = {"compare"}
+    engine.run("validate_device", {"subscription_id": str(device)})
+    assert row(engine, device).insync
+
+
+def test_validation_does_not_release_what_another_process_left_open(engine, device, world):
+    """A subscription that a failed modify holds is not validated, let alone freed."""
+    world.broken = {"rename"}
+    process_id = rename(engine, device)
+    with pytest.raises(StartRefused, match=str(process_id)):
+        engine.run("validate_device", {"subscription_id": str(device)})
+    assert row(engine, device).locked_by == process_id
+
+
+def test_successful_validation_does_not_put_an_open_subscription_in_sync(engine, device):
+    """Out of sync stays out of sync until somebody reconciles."""
+    with engine.database.transaction() as session:
+        session.execute(text("UPDATE subscriptions SET insync = false"))
+    engine.run("validate_device", {"subscription_id": str(device)})
+    assert not row(engine, device).insync
+
+
+def test_drift_found_on_an_older_version_does_not_count(engine, device):
+    """Somebody changed the subscription while it was looked at: what was seen was the old one."""
+    with engine.database.transaction():
+        header = subscription_header(device)
+        assert not processes.mark_drifted(device, header.version - 1)
+    assert row(engine, device).insync
+
+
+# --- terminate ---
+
+
+def test_terminated_subscription_has_an_end_date(engine, device):
+    """And its status."""
+    engine.run("terminate_device", {"subscription_id": str(device)})
+    subscription = row(engine, device)
+    assert (subscription.status, subscription.end_date is None) == ("terminated", False)
+
+
+def test_terminated_subscription_cannot_be_modified(engine, device):
+    """The refusal says what it is and what it would have to be."""
+    engine.run("terminate_device", {"subscription_id": str(device)})
+    with pytest.raises(StartRefused, match="is terminated; a modify workflow needs one that is active"):
+        rename(engine, device)
+
+
+def test_subscription_out_of_sync_cannot_be_modified(engine, device):
+    """The refusal says how to get it in sync."""
+    with engine.database.transaction() as session:
+        session.execute(text("UPDATE subscriptions SET insync = false"))
+    with pytest.raises(StartRefused, match="out of sync; reconcile it"):
+        rename(engine, device)
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("workflow", "inputs", "error", "message"),
+    [
+        ("create_devise", [], UnknownWorkflow, "There is no workflow 'create_devise'; there is create_device"),
+        ("create_device", [{"product": "Test Devise"}, {}], FormInvalid, "product: .*Test Device"),
+        ("create_device", [{"product": "Other Thing"}, {}], FormInvalid, "This workflow is not valid for this product"),
+        ("create_device", [{"product": "Test Device"}, {}], FormInvalid, "hostname: is required and was not given"),
+        (
+            "create_device",
+            [{"product": "Test Device"}, {"hostname": "ams1", "colour": "red"}],
+            FormInvalid,
+            "colour: is not a field of this page, which has hostname, customer_id, password",
+        ),
+        (
+            "create_device",
+            [{"product": "Test Device"}, {"hostname": 7}],
+            FormInvalid,
+            "hostname: Input should be a valid string; given: 7",
+        ),
+        (
+            "create_device",
+            [{"product": "Test Device"}, {"hostname": "x"}],
+            FormInvalid,
+            "hostname: String should have at least 2 characters; given: 'x'",
+        ),
+        ("create_device", [{"product": "Test Device"}], FormIncomplete, r"needs page 2 of its input, with hostname"),
+        ("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}, {}], FormInvalid, "3 pages of input"),
+        ("create_device", "ams1", FormInvalid, "The inputs are 'ams1'; they are a list of pages"),
+        ("create_device", ["ams1"], FormInvalid, "Page 1 of the inputs is 'ams1'"),
+        (
+            "modify_device",
+            [{"subscription_id": "17"}, {}],
+            FormInvalid,
+            "subscription_id: Input should be a valid UUID",
+        ),
+        ("modify_device", [{"subscription_id": str(uuid4())}, {}], FormInvalid, "There is no subscription"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(engine, workflow, inputs, error, message):
+    """Each with its own message: the field, what was given, what is allowed."""
+    with pytest.raises(error, match=message):
+        engine.run(workflow, inputs)
+    assert engine.count_processes() == 0
+
+
+def test_secret_is_not_shown_in_a_refusal(engine):
+    """A password that is refused is not repeated."""
+    with pytest.raises(FormInvalid) as refusal:
+        engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1", "password": ["hush"]}])
+    assert "hush" not in str(refusal.value)
+
+
+def test_workflow_of_another_product_is_refused(engine, device):
+    """A subscription is not changed by a workflow that is not its own."""
+    with engine.database.transaction() as session:
+        session.execute(
+            text("UPDATE subscriptions SET product_id = (SELECT product_id FROM products WHERE name = 'Other Thing')")
+        )
+    with pytest.raises(StartRefused, match="modify_device works on Device"):
+        rename(engine, device)
+
+
+def test_bad_input_of_a_launched_run_fails_it_and_writes_nothing(engine):
+    """Dagster's own doors give the same words."""
+    result = engine.launch("create_device", {"inputs": [{"product": "Test Device"}, {"hostname": "X"}]})
+    event = next(event for event in result.all_events if event.is_step_failure)
+    assert "hostname: String should have at least 2 characters" in str(event.step_failure_data)
+    assert engine.count_processes() == 0
+
+
+def test_paused_engine_starts_nothing(engine):
+    """Until it is released."""
+    with engine.database.transaction() as session:
+        session.execute(text("UPDATE engine_settings SET global_lock = true"))
+    with pytest.raises(StartRefused, match="paused"):
+        create(engine)
