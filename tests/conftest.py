@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -44,14 +45,15 @@ def pytest_configure_node(node: object) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the directory if no test started the server; else its keeper does, once the last process is gone."""
     home = Path(os.environ[HOME])
-    if not hasattr(config, "workerinput") and not (home / "pg.lease").exists():
-        shutil.rmtree(home)
+    if not hasattr(config, "workerinput") and not lease.has_keeper(home / "pg.lease"):
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _directory() -> str:
     home = tempfile.mkdtemp(prefix="pg-", dir="/tmp")  # the socket's path must be short
     Path(home).chmod(0o711)  # root's server is another user's
     (Path(home) / "pg.throwaway").touch()
+    lease.hold(Path(home) / "pg.lease")  # for the whole run: a worker that ends must not take the server with it
     return home
 
 
@@ -74,13 +76,15 @@ def server() -> EmbeddedServer:
 @pytest.fixture
 def database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
     """A database of the test's own, empty and migrated; what the test commits goes with it."""
-    yield from _fresh_database(server)
+    with fresh_database(server) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")
 def worker_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
     """The database of this worker, in which nothing is ever committed."""
-    yield from _fresh_database(server)
+    with fresh_database(server) as database:
+        yield database
 
 
 @pytest.fixture
@@ -141,9 +145,11 @@ def forked() -> Callable[[Callable[[], object]], int]:
     return call
 
 
-def _fresh_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
+@contextmanager
+def fresh_database(server: EmbeddedServer, template: str = TEMPLATE) -> Iterator[SubscriptionDatabase]:
+    """A copy of a template database that nobody is connected to, dropped at the end."""
     name = f"test_{uuid4().hex}"
-    _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
+    _administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     database = SubscriptionDatabase(uri=server.uri(name))
     yield database
     database.dispose()
