@@ -359,13 +359,13 @@ class NetBox(dg.ConfigurableResource[Any]):
         names = ", ".join(f"{one.vendor} {one.model}" for one in offered) or "none"
         raise ExternalSystemError(f"NetBox has no device type {vendor} {model}; it has: {names}.")
 
-    def _container(self, role: str, family: int) -> Json:
-        found = self._netbox.find("ipam.prefixes", role=role, family=family, status="container")
-        if not found:
+    def _take(self, what: str, role: str, family: int, values: Json, key: str) -> Json:
+        taken = self._netbox.allocate(what, values, key, role=role, family=family, status="container")
+        if taken is None:
             raise ExternalSystemError(
                 f"NetBox has no IPv{family} prefix with role {role!r} and status container; add one to take from."
             )
-        return found[0]
+        return taken
 
     def _marked_one(self, endpoint: str, key: str, **filters: Any) -> Json | None:
         found = self._netbox.find(endpoint, description__iew=marker(key), **filters)
@@ -386,8 +386,7 @@ class NetBox(dg.ConfigurableResource[Any]):
             "role": "loopback",
             "description": marked("", key),
         }
-        container = self._container(self.loopback_role, family)
-        taken = self._netbox.allocate("available_ips", container["id"], values, key)
+        taken = self._take("available_ips", self.loopback_role, family, values, key)
         # NetBox gives the address the mask of its container; a loopback is a host.
         host = ip_network(ip_interface(taken["address"]).ip)
         return self._netbox.change("ipam.ip_addresses", taken["id"], {"address": str(host)}, key)
@@ -396,9 +395,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         if found := self._marked_one("ipam.prefixes", key, family=family):
             return found
         values = {"prefix_length": length, "description": marked(description, key)}
-        return self._netbox.allocate(
-            "available_prefixes", self._container(self.core_link_role, family)["id"], values, key
-        )
+        return self._take("available_prefixes", self.core_link_role, family, values, key)
 
     def _refuse_overlap(self, interface: Json, wanted: set[int], service: str) -> None:
         others = {vid: vlan_service(one) for vid, one in vlans_by_number(interface).items()}
@@ -517,10 +514,11 @@ class _Connection:
             with contextlib.suppress(pynetbox.RequestError):  # only a 404 gets here: somebody was faster
                 record.delete()
 
-    def allocate(self, what: str, container_id: int, values: Json, key: str) -> Json:
-        container = self._endpoint("ipam.prefixes").get(container_id)
-        with self._session.with_headers(Idempotency_Key=key):
-            return dict(getattr(container, what).create(values))
+    def allocate(self, what: str, values: Json, key: str, **container: Any) -> Json | None:
+        """The next free address or prefix of the first prefix that these filters find; None when they find none."""
+        with self._is_netbox(), self._session.with_headers(Idempotency_Key=key):
+            found = next(iter(self._endpoint("ipam.prefixes").filter(**container)), None)
+            return None if found is None else dict(getattr(found, what).create(values))
 
 
 @contextlib.contextmanager
