@@ -13,14 +13,15 @@ from resources.catalogue_apply import catalogue_id
 from resources.database import SubscriptionDatabase
 from resources.tables import ProductTable
 from resources.types import Target
-from tests.test_resources.samples import block, model, product, subscribe
+from tests.test_resources.samples import block, model, product, registry_kept, subscribe
 
 Invoke = Callable[..., Result]
 CREATE_NODE = WorkflowEntry("create_node", Target.CREATE, "Create a node", False, ("Node",))
-NODE = Catalogue(
-    [product(model("CliModel", {"node": block("Node", {"node_name": str, "site": str | None})}))], [CREATE_NODE]
-)
-SMALLER = Catalogue([product(model("CliModel", {"node": block("Node", {"node_name": str})}))], [CREATE_NODE])
+with registry_kept():
+    NODE = Catalogue(
+        [product(model("CliModel", {"node": block("Node", {"node_name": str, "site": str | None})}))], [CREATE_NODE]
+    )
+    SMALLER = Catalogue([product(model("CliModel", {"node": block("Node", {"node_name": str})}))], [CREATE_NODE])
 
 
 @pytest.fixture

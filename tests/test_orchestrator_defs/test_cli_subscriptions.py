@@ -1,7 +1,7 @@
 """`orchestrator subscriptions`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
@@ -14,24 +14,32 @@ from resources.authorship import Author, authored_by
 from resources.catalogue import Catalogue
 from resources.catalogue_apply import catalogue_id
 from resources.database import SubscriptionDatabase
-from tests.test_resources.samples import block, model, product
+from tests.test_resources.samples import block, model, product, registry_kept
 
 Invoke = Callable[..., Result]
 NODE_BLOCK = block("Node", {"node_name": (str, "new"), "password": (SecretStr, "hunter2")})
 PORT_BLOCK = block("Port", {"port_name": (str, "new"), "node": (NODE_BLOCK | None, None)})
 NODE, PORT = model("CliNode", {"node": NODE_BLOCK}), model("CliPort", {"port": PORT_BLOCK})
-CATALOGUE = Catalogue([product(NODE), product(PORT, name="Port", product_type="Port", tag="PORT")])
+PRODUCTS = [product(NODE), product(PORT, name="Port", product_type="Port", tag="PORT")]
 NODE_ID, PORT_ID = catalogue_id("product", "Node"), catalogue_id("product", "Port")
 
 
 @pytest.fixture
-def invoke(database: SubscriptionDatabase) -> Invoke:
+def kept_registry() -> Iterator[None]:
+    """The models registered by name, put back as they were."""
+    with registry_kept():
+        yield
+
+
+@pytest.fixture
+def invoke(database: SubscriptionDatabase, kept_registry: None) -> Invoke:
     """Runs the group on a database that has the catalogue."""
+    code = Catalogue(PRODUCTS)
     with database.transaction():
-        CATALOGUE.apply()
+        code.apply()
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(subscriptions, arguments, obj=Application(database, CATALOGUE))
+        return CliRunner().invoke(subscriptions, arguments, obj=Application(database, code))
 
     return run
 

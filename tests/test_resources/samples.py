@@ -1,6 +1,7 @@
 """Models and rows that the tests of catalogue, queries and relations make on the spot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import new_class
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from resources.blocks import ProductBlockModel
 from resources.catalogue import Product
 from resources.database import current_session
+from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.subscriptions import SubscriptionModel
 from resources.tables import (
     ProcessSubscriptionTable,
@@ -20,6 +22,17 @@ from resources.tables import (
     SubscriptionTable,
     SubscriptionVersionTable,
 )
+
+
+@contextmanager
+def registry_kept() -> Iterator[None]:
+    """Put the models that are registered by name back as they were."""
+    before = dict(SUBSCRIPTION_MODEL_REGISTRY)
+    try:
+        yield
+    finally:
+        SUBSCRIPTION_MODEL_REGISTRY.clear()
+        SUBSCRIPTION_MODEL_REGISTRY.update(before)
 
 
 def block(block_name: str, /, fields: Mapping[str, Any], **attributes: Any) -> type[ProductBlockModel]:
