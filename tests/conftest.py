@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Tell each xdist worker where the server is."""
     node.workerinput[HOME] = os.environ[HOME]  # type: ignore[attr-defined]
+    # For the whole run: a worker that ends must not take the server with it. Not in a run without workers, where whoever
+    # holds the lease is taken to have the server already.
+    lease.hold(Path(os.environ[HOME]) / "pg.lease")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -53,7 +56,6 @@ def _directory() -> str:
     home = tempfile.mkdtemp(prefix="pg-", dir="/tmp")  # the socket's path must be short
     Path(home).chmod(0o711)  # root's server is another user's
     (Path(home) / "pg.throwaway").touch()
-    lease.hold(Path(home) / "pg.lease")  # for the whole run: a worker that ends must not take the server with it
     return home
 
 
