@@ -30,6 +30,10 @@ def report(subject: str, found: Sequence[Difference]) -> None:
     if not found:
         return
     listed = [to_jsonable_python({"path": d.path, "expected": d.expected, "actual": d.actual}) for d in found]
-    told = "; ".join(f"{d['path']} is {d['actual']!r} and should be {d['expected']!r}" for d in listed)
+    told = "; ".join(f"{d['path']} is {_told(d['actual'])} and should be {_told(d['expected'])}" for d in listed)
     places = "1 place" if len(listed) == 1 else f"{len(listed)} places"
     raise DriftFound(f"{subject} differs from its subscription in {places}: {told}.", details=listed)
+
+
+def _told(value: Any) -> str:
+    return "missing" if value is ABSENT else repr(value)

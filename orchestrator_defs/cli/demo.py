@@ -1,17 +1,22 @@
 """`orchestrator demo`: a small network's whole life in one command, against the lab."""
 
 import getpass
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from itertools import count
 from typing import Any
 from uuid import UUID
 
 import click
 from dagster import DagsterInstance
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from resources import processes
@@ -27,6 +32,9 @@ MAKES = {
 }
 """Vendor, device type and site of each node of the demo."""
 
+WIDTH = 120
+"""Columns when the output is no terminal."""
+
 LINK, TAGGED, UNTAGGED = "link member", "tagged", "untagged"
 """Modes of a port."""
 
@@ -40,7 +48,7 @@ def demo(orchestrator: Orchestrator) -> None:
     """
     if settings().netbox_url or settings().playbook_url:
         raise click.ClickException("The demo changes a network as it likes: unset NETBOX_URL and PLAYBOOK_URL first.")
-    with DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         Demo(orchestrator, instance).play()
 
 
@@ -52,7 +60,7 @@ class Demo:
         self.netbox = orchestrator.resources["netbox"]
         self.lab = LabControl(self.database)
         self.processes = Processes(orchestrator, instance)
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
         self.made: list[UUID] = []
 
     def play(self) -> None:
@@ -132,7 +140,9 @@ class Demo:
         """Run a workflow to its end and tell how it ended; the id of the subscription it was about."""
         user = getpass.getuser()
         process_id = self.processes.start(workflow, list(pages), user=user)
-        status = self.processes.execute(process_id, user=user)
+        # Dagster tells each event of each run on stderr; here a line per run is enough.
+        with redirect_stderr(StringIO()):
+            status = self.processes.execute(process_id, user=user)
         with self.database.transaction(read_only=True):
             process = processes.get_process(process_id)
             about = process.state.get("subscription_id")
@@ -158,7 +168,7 @@ class Demo:
         self.console.print(f"[bold]{escape(text)}[/]")
 
     def _print_subscriptions(self) -> None:
-        table = Table("subscription", "description", "product", "status", "in sync", "version")
+        table = Table("subscription", "description", "product", "status", "in sync", "version", box=SIMPLE)
         with self.database.transaction(read_only=True):
             for subscription in map(find_subscription, self.made):
                 table.add_row(

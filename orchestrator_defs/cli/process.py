@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from dagster import DagsterInstance
 from rich.console import Console
 from rich.table import Table
 
 from orchestrator_defs.cli.inputs import read_inputs
+from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from resources import processes
@@ -31,7 +31,7 @@ def run(orchestrator: Orchestrator, workflow: str, fields: tuple[str, ...], conf
 
     The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the line.
     """
-    with DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
         user = getpass.getuser()
         process_id = service.start(workflow, read_inputs(config, fields), user=user)
@@ -105,7 +105,7 @@ def resume(orchestrator: Orchestrator, process_id: str) -> None:
     """Go on with a process from its last committed step, and wait until it stops."""
     with orchestrator.database.transaction(read_only=True):
         found = processes.find_process_id(process_id)
-    with DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
         _finish(orchestrator, found, service.execute(found, user=getpass.getuser()))
 

@@ -1,6 +1,7 @@
 """The example network on a fresh database and a fresh lab, and a hand that runs its workflows."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -15,14 +16,19 @@ from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
 from resources import processes
 from resources.database import SubscriptionDatabase
+from resources.embedded import EmbeddedServer
 from resources.lab.testing import Lab, lab_server
-from resources.products import core_link, l2vpn, node, port
-from resources.queries import find_subscription
+from resources.products import core_link as core_links
+from resources.products import l2vpn as l2vpns
+from resources.products import node as nodes
+from resources.products import port as ports
+from resources.queries import find_subscription, list_subscriptions
 from resources.subscriptions import SubscriptionModel
 from resources.tables import ProcessTable
 from resources.types import ProcessStatus
+from tests.conftest import fresh_database
 
-PRODUCTS = (*node.PRODUCTS, *port.PRODUCTS, *core_link.PRODUCTS, *l2vpn.PRODUCTS)
+PRODUCTS = (*nodes.PRODUCTS, *ports.PRODUCTS, *core_links.PRODUCTS, *l2vpns.PRODUCTS)
 WORKFLOWS = (
     *node_workflows.WORKFLOWS,
     *port_workflows.WORKFLOWS,
@@ -74,6 +80,13 @@ class Network:
         with self.database.transaction(read_only=True):
             return find_subscription(subscription_id).insync
 
+    def find(self, description: str) -> UUID:
+        """The one subscription that is described so."""
+        with self.database.transaction(read_only=True):
+            found = [s for s in list_subscriptions() if s.description == description]
+        assert len(found) == 1, found
+        return found[0].subscription_id
+
     # The shortest input that makes each product
 
     def node(self, name: str, vendor: str = "Nokia", device_type: str = "7750 SR-7") -> UUID:
@@ -102,15 +115,63 @@ def access_points(*saps: tuple[UUID, str]) -> dict[str, Any]:
     return {"saps": [{"port": str(port), "vlan": vlan} for port, vlan in saps]}
 
 
-@pytest.fixture
-def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
-    """NetBox, playbook runner and devices of this test alone."""
-    with lab_server(database) as lab:
-        yield lab
-
-
-@pytest.fixture
-def network(database: SubscriptionDatabase, lab: Lab) -> Iterator[Network]:
-    """The example network, still without nodes."""
-    with DagsterInstance.ephemeral() as instance:
+@contextmanager
+def start_network(database: SubscriptionDatabase) -> Iterator[Network]:
+    """The example network on a database, its lab included, while the block runs."""
+    with lab_server(database) as lab, DagsterInstance.ephemeral() as instance:
         yield Network(database, lab, instance)
+
+
+@pytest.fixture
+def empty_network(database: SubscriptionDatabase) -> Iterator[Network]:
+    """The example network without nodes."""
+    with start_network(database) as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def small_network(server: EmbeddedServer) -> Iterator[str]:
+    """A database with a small network, made once, to be copied for each test; its name."""
+    with fresh_database(server) as database:
+        with start_network(database) as network:
+            network.node("ams1")
+            network.node("utr1")
+            first, second = (network.port("ams1", name) for name in ("1/2/1", "1/2/2"))
+            network.port("ams1", "1/2/7", "untagged")
+            network.l2vpn((first, "100-110"), (second, "200"))
+            network.core_link(
+                "ams1", "utr1", *(network.port(name, "1/2/12", "link member") for name in ("ams1", "utr1"))
+            )
+        database.dispose()
+        yield str(database.engine.url.database)
+
+
+@pytest.fixture
+def network(server: EmbeddedServer, small_network: str) -> Iterator[Network]:
+    """A copy of the small network: two nodes with a core link, and on ams1 an L2VPN and an untagged port."""
+    with fresh_database(server, template=small_network) as database, start_network(database) as network:
+        yield network
+
+
+@pytest.fixture
+def port(network: Network) -> UUID:
+    """A tagged port of ams1, on which VLANs 100-110 are taken."""
+    return network.find("ams1 1/2/1 10G")
+
+
+@pytest.fixture
+def other_port(network: Network) -> UUID:
+    """A tagged port of ams1, on which VLAN 200 is taken."""
+    return network.find("ams1 1/2/2 10G")
+
+
+@pytest.fixture
+def core_link(network: Network) -> UUID:
+    """The core link between ams1 and utr1."""
+    return network.find("Core link ams1 1/2/12 - utr1 1/2/12")
+
+
+@pytest.fixture
+def service(network: Network) -> UUID:
+    """The L2VPN on both tagged ports."""
+    return network.find("L2VPN 1000 Mbit/s ams1")

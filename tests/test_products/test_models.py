@@ -46,7 +46,9 @@ def active_node(name: str = "ams1") -> Node:
     node.node_name, node.node_status = name, NodeStatus.ACTIVE
     node.site, node.role, node.device_type = "Amsterdam", "Provider edge", "MX304"
     node.ims_id, node.ipv4_loopback, node.ipv6_loopback = 1, IPv4Address("10.10.0.1"), IPv6Address("fd00:10::1")
-    return saved(Node.from_other_lifecycle(NodeProvisioning.from_other_lifecycle(subscription, PROVISIONING), ACTIVE))
+    active = Node.from_other_lifecycle(NodeProvisioning.from_other_lifecycle(subscription, PROVISIONING), ACTIVE)
+    active.save()
+    return active
 
 
 def active_port(node: Node, name: str = "xe-0/1/0", mode: PortMode = PortMode.TAGGED) -> Port:
@@ -54,7 +56,9 @@ def active_port(node: Node, name: str = "xe-0/1/0", mode: PortMode = PortMode.TA
     port = subscription.port
     port.node, port.port_name, port.port_mode, port.ims_id = node.node, name, mode, 7
     port.auto_negotiation, port.lldp, port.enabled = False, True, True
-    return saved(Port.from_other_lifecycle(PortProvisioning.from_other_lifecycle(subscription, PROVISIONING), ACTIVE))
+    active = Port.from_other_lifecycle(PortProvisioning.from_other_lifecycle(subscription, PROVISIONING), ACTIVE)
+    active.save()
+    return active
 
 
 def saved(subscription: Any) -> Any:
