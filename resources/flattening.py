@@ -1,8 +1,10 @@
 """From models to records: a subscription's own blocks, checked on the way, as rows would hold them."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,9 @@ from resources.declaration import DomainModel
 from resources.errors import InvalidBlocks
 from resources.fields import BlockField
 from resources.records import BlockRecord, Blocks, Place
+
+EXPONENT_FROM = 1e16
+"""From here on Python writes floats with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,10 @@ def shown_values(model: DomainModel) -> dict[str, Any]:
     """The plain values of a block, or the fixed inputs of a subscription, as JSON; secrets masked."""
     fields = model.plain_fields()
     values = model.model_dump(mode="json", by_alias=False, include=set(fields))
-    for name in values:
-        if fields[name].is_unordered and isinstance(values[name], list):
-            values[name].sort(key=json.dumps)
+    for name, value in values.items():
+        if fields[name].is_unordered and isinstance(value, list):
+            value.sort(key=json.dumps)
+        values[name] = _as_database(value)
     return values
 
 
@@ -139,6 +145,18 @@ class _Flattening:
 def _validate(model: DomainModel) -> None:
     cls = type(model)
     cls.__pydantic_validator__.validate_python({name: getattr(model, name) for name in cls.model_fields})
+
+
+def _as_database(value: Any) -> Any:
+    """Numbers as JSONB gives them back: without exponent, so a large float is an integer with the same digits."""
+    match value:
+        case float() if abs(value) >= EXPONENT_FROM and math.isfinite(value):
+            return int(Decimal(repr(value)))
+        case list():
+            return [_as_database(item) for item in value]
+        case dict():
+            return {key: _as_database(item) for key, item in value.items()}
+    return value
 
 
 def _revealed(value: Any) -> Any:

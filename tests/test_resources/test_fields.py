@@ -119,5 +119,5 @@ def test_blocks_where_they_cannot_stand_are_refused(annotation: Any, message: st
             "BadBlock",
             (ProductBlockModel,),
             {"__annotations__": {"field": annotation}, "__module__": __name__},
-            product_block_name="Fields Bad",  # type: ignore[call-arg]
+            product_block_name="Fields Bad",
         )

@@ -126,19 +126,19 @@ def test_two_classes_cannot_claim_one_status() -> None:
 def test_an_unknown_class_keyword_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelDeclarationError, match=r"Typo: unknown keyword lifecyle; known are is_base, lifecycle"):
 
-        class Typo(CircuitInactive, lifecyle=[ACTIVE]):  # type: ignore[call-arg]
+        class Typo(CircuitInactive, lifecyle=[ACTIVE]):
             pass
 
     with pytest.raises(ModelDeclarationError, match=r"Typo: unknown keyword block_name; known are product_block_name"):
 
-        class Typo(ProductBlockModel, block_name="x"):  # type: ignore[call-arg,no-redef]
+        class Typo(ProductBlockModel, block_name="x"):  # type: ignore[no-redef]
             pass
 
 
 def test_an_unknown_status_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelDeclarationError, match=r"Odd: lifecycle=\['retired'\] .* initial, active"):
 
-        class Odd(CircuitInactive, lifecycle=["retired"]):  # type: ignore[list-item]
+        class Odd(CircuitInactive, lifecycle=["retired"]):
             pass
 
 

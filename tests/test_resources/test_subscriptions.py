@@ -76,7 +76,7 @@ def registry() -> Iterator[dict[str, type]]:
     """The registry, empty, put back after the test."""
     before = dict(SUBSCRIPTION_MODEL_REGISTRY)
     SUBSCRIPTION_MODEL_REGISTRY.clear()
-    yield SUBSCRIPTION_MODEL_REGISTRY  # type: ignore[misc]
+    yield SUBSCRIPTION_MODEL_REGISTRY
     SUBSCRIPTION_MODEL_REGISTRY.clear()
     SUBSCRIPTION_MODEL_REGISTRY.update(before)
 
