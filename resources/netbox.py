@@ -140,10 +140,21 @@ class NetBox(dg.ConfigurableResource[Any]):
         return device_record(self._netbox.create("dcim.devices", values, idempotency_key))
 
     def update_device(
-        self, device_id: int, *, status: DeviceStatus | None = None, description: str | None = None
+        self,
+        device_id: int,
+        *,
+        name: str | None = None,
+        site: str | None = None,
+        role: str | None = None,
+        status: DeviceStatus | None = None,
+        description: str | None = None,
     ) -> Device:
-        """The device after the change; what is None stays as it is."""
-        changes: Json = {} if status is None else {"status": status}
+        """The device after the change; what is None stays as it is. Site and role by name or slug, in any case."""
+        changes: Json = {key: value for key, value in {"name": name, "status": status}.items() if value is not None}
+        if site is not None:
+            changes["site"] = self._choose("dcim.sites", "site", site)["id"]
+        if role is not None:
+            changes["role"] = self._choose("dcim.device_roles", "device role", role)["id"]
         if description is not None:
             changes["description"] = remarked(description, self._netbox.get("dcim.devices", device_id))
         return device_record(self._netbox.change("dcim.devices", device_id, changes))
@@ -163,6 +174,18 @@ class NetBox(dg.ConfigurableResource[Any]):
         self._netbox.change("dcim.devices", device_id, ids, idempotency_key)
         ipv4, ipv6 = (ip_interface(one["address"]).ip for one in addresses)
         return Loopback(interface_id, addresses[0]["id"], IPv4Address(ipv4), addresses[1]["id"], IPv6Address(ipv6))
+
+    def restore_loopback(
+        self, device_id: int, *, ipv4: IPv4Address, ipv6: IPv6Address, idempotency_key: str
+    ) -> Loopback:
+        """Make just these the device's loopback and primary addresses again; may run again.
+
+        An address that another interface has meanwhile is an ExternalSystemError.
+        """
+        interface_id = self._loopback_interface(device_id, idempotency_key)
+        ids = [self._restored_address(address, interface_id, idempotency_key) for address in (ipv4, ipv6)]
+        self._netbox.change("dcim.devices", device_id, {"primary_ip4": ids[0], "primary_ip6": ids[1]}, idempotency_key)
+        return Loopback(interface_id, ids[0], ipv4, ids[1], ipv6)
 
     def release_loopback(self, device_id: int) -> None:
         """Give the device's loopback addresses back; may run again."""
@@ -236,6 +259,25 @@ class NetBox(dg.ConfigurableResource[Any]):
         ipv4 = self._link_prefix(4, 31, description, idempotency_key)
         ipv6 = self._link_prefix(6, 127, description, idempotency_key)
         return LinkPrefixes(ipv4["id"], IPv4Network(ipv4["prefix"]), ipv6["id"], IPv6Network(ipv6["prefix"]))
+
+    def find_link_prefixes(self, ipv4_id: int, ipv6_id: int) -> LinkPrefixes | None:
+        """Both prefixes as they are, or None when one is gone."""
+        ipv4, ipv6 = (self._netbox.look("ipam.prefixes", prefix_id) for prefix_id in (ipv4_id, ipv6_id))
+        if ipv4 is None or ipv6 is None:
+            return None
+        return LinkPrefixes(ipv4_id, IPv4Network(ipv4["prefix"]), ipv6_id, IPv6Network(ipv6["prefix"]))
+
+    def restore_link_prefixes(
+        self, *, ipv4: IPv4Network, ipv6: IPv6Network, description: str, idempotency_key: str
+    ) -> LinkPrefixes:
+        """Both prefixes, put back if they are gone; may run again."""
+        ids = []
+        for prefix in (ipv4, ipv6):
+            values = {"prefix": str(prefix), "description": marked(description, idempotency_key)}
+            found = self._netbox.find("ipam.prefixes", prefix=str(prefix))
+            one = found[0] if found else self._netbox.create("ipam.prefixes", values, idempotency_key)
+            ids.append(int(one["id"]))
+        return LinkPrefixes(ids[0], ipv4, ids[1], ipv6)
 
     def release_link_prefixes(self, ipv4_id: int, ipv6_id: int) -> None:
         """Give both prefixes back; may run again."""
@@ -390,6 +432,16 @@ class NetBox(dg.ConfigurableResource[Any]):
         # NetBox gives the address the mask of its container; a loopback is a host.
         host = ip_network(ip_interface(taken["address"]).ip)
         return self._netbox.change("ipam.ip_addresses", taken["id"], {"address": str(host)}, key)
+
+    def _restored_address(self, address: IPv4Address | IPv6Address, interface_id: int, key: str) -> int:
+        on = {"assigned_object_type": "dcim.interface", "assigned_object_id": interface_id}
+        host = str(ip_network(address))
+        if not (found := self._netbox.find("ipam.ip_addresses", address=host)):
+            values = {**on, "address": host, "role": "loopback", "description": marked("", key)}
+            return int(self._netbox.create("ipam.ip_addresses", values, key)["id"])
+        if found[0]["assigned_object_id"] not in (None, interface_id):
+            raise ExternalSystemError(f"NetBox has {address} on another interface; take it away there first.")
+        return int(self._netbox.change("ipam.ip_addresses", found[0]["id"], on, key)["id"])
 
     def _link_prefix(self, family: int, length: int, description: str, key: str) -> Json:
         if found := self._marked_one("ipam.prefixes", key, family=family):

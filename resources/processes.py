@@ -412,7 +412,7 @@ def raise_locked(subscription_id: SubscriptionId) -> None:
     status = ProcessStatus(process.last_status)
     advice = "wait for it"
     if status.is_failure:
-        advice = f"continue it with `orchestrator process resume {process.process_id}` once the cause is gone"
+        advice = f"continue it with `orchestrator resume {process.process_id}` once the cause is gone"
     raise SubscriptionLocked(
         f"Subscription {subscription_id} is being changed by process {process.process_id} "
         f"({workflow_name}, {status}, last step {process.last_step!r}): {advice}."

@@ -221,6 +221,7 @@ class SubscriptionTable(Table):
     __tablename__ = "subscriptions"
     __table_args__ = (
         Index("ix_subscriptions_search", "search", postgresql_using="gin"),
+        Index("ix_subscriptions_created_at", text("created_at DESC"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         CheckConstraint("version > 0", name="version_positive"),
     )

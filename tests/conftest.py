@@ -40,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Tell each xdist worker where the server is."""
     node.workerinput[HOME] = os.environ[HOME]  # type: ignore[attr-defined]
-    # For the whole run: a worker that ends must not take the server with it. Not in a run without workers, where whoever
-    # holds the lease is taken to have the server already.
+    # For the whole run: a worker that ends must not take the server with it. Not in a run without workers, where
+    # whoever holds the lease is taken to have the server already.
     lease.hold(Path(os.environ[HOME]) / "pg.lease")
 
 

@@ -15,6 +15,7 @@ from resources.catalogue import Product
 from resources.database import SubscriptionDatabase
 from resources.tables import ProcessStepTable, ProcessTable
 from resources.types import ProcessStatus
+from tests.test_resources.samples import registry_kept
 
 
 class Engine:
@@ -63,6 +64,13 @@ class Engine:
         """How many rows there are."""
         with self.database.transaction():
             return sum(processes.status_counts().values())
+
+
+@pytest.fixture(autouse=True)
+def kept_registry() -> Iterator[None]:
+    """The models registered by name are the same after a test as before."""
+    with registry_kept():
+        yield
 
 
 @pytest.fixture

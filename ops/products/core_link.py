@@ -81,6 +81,20 @@ def reserve_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox, context
     return {"subscription": subscription}
 
 
+@step("Restore prefixes in NetBox")
+def restore_prefixes(subscription: CoreLink, netbox: NetBox, context: StepContext) -> State:
+    """Put prefixes back that are gone from NetBox. Changes `subscription`. May run again: those that are there stay."""
+    link = subscription.core_link
+    prefixes = netbox.restore_link_prefixes(
+        ipv4=link.ipv4_prefix,
+        ipv6=link.ipv6_prefix,
+        description=link.title,
+        idempotency_key=context.idempotency_key,
+    )
+    link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id = prefixes.ipv4_id, prefixes.ipv6_id
+    return {"subscription": subscription}
+
+
 @step("Connect ports in NetBox")
 def connect_ports(subscription: CoreLinkProvisioning, netbox: NetBox, context: StepContext) -> State:
     """Put the cable between the ports. Changes `subscription`. May run again: a cable that is there is the answer."""
@@ -108,11 +122,15 @@ def update_core_link(subscription: CoreLink, isis_metric: int, under_maintenance
 @step("Compare core link with NetBox and devices")
 def compare_core_link(subscription: CoreLink, netbox: NetBox, playbooks: PlaybookRunner) -> None:
     """Raise DriftFound if NetBox or a device is not as the subscription says. Changes nothing anywhere."""
+    link = subscription.core_link
     cable = netbox.find_cable(*cable_ends(subscription))
+    found = netbox.find_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
+    prefixes = {"ipv4": link.ipv4_prefix, "ipv6": link.ipv6_prefix}
     report(
         subscription.description,
         [
-            *differences("netbox.cable", {"id": subscription.core_link.ims_id}, {"id": cable.id} if cable else None),
+            *differences("netbox.prefixes", prefixes, {"ipv4": found.ipv4, "ipv6": found.ipv6} if found else None),
+            *differences("netbox.cable", {"id": link.ims_id}, {"id": cable.id} if cable else None),
             *playbooks.check("configure_core_link", core_link_variables(subscription)),
         ],
     )

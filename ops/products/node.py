@@ -135,7 +135,21 @@ def update_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
     """Bring the inventory to what the subscription says. May run again: it sets values."""
     node = subscription.node
     netbox.update_device(
-        device_id(subscription), status=node.node_status.value, description=node.node_description or ""
+        device_id(subscription),
+        name=node.node_name,
+        site=node.site,
+        role=node.role,
+        status=node.node_status.value,
+        description=node.node_description or "",
+    )
+
+
+@step("Restore loopback addresses")
+def restore_loopback(subscription: Node, netbox: NetBox, context: StepContext) -> None:
+    """Give the device the addresses back that the subscription says. May run again: it sets values."""
+    node = subscription.node
+    netbox.restore_loopback(
+        node.ims_id, ipv4=node.ipv4_loopback, ipv6=node.ipv6_loopback, idempotency_key=context.idempotency_key
     )
 
 

@@ -1,9 +1,8 @@
-"""What every command is given: the database and the catalogue that the composition root put together."""
+"""What every command is given, and how it ends on an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -13,12 +12,16 @@ from resources.database import SubscriptionDatabase
 from resources.errors import ExternalSystemError, OrchestratorError
 
 
-@dataclass(frozen=True)
-class Application:
-    """`click.Context.obj` of the whole command line."""
+class Application(Protocol):
+    """`click.Context.obj` of commands that need no workflows; an Orchestrator is one, and more."""
 
-    database: SubscriptionDatabase
-    catalogue: Catalogue
+    @property
+    def database(self) -> SubscriptionDatabase:
+        """Where subscriptions and processes live."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The products and workflows of the code."""
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """Commands about processes: start one, look at it, go on with one that failed."""
 
 import getpass
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from orchestrator_defs.cli.inputs import read_inputs
+from orchestrator_defs.cli.output import show as show_on_screen
+from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
@@ -60,15 +62,9 @@ def list_command(
         )
         rows = [_summary(row, name) for row, name in found]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        show_json(rows)
         return
-    table = Table("process", "workflow", "status", "last step", "by", "started")
-    for row in rows:
-        table.add_row(
-            row["process_id"][:8], row["workflow"], row["status"], row["last_step"], row["created_by"],
-            row["started_at"][:19],
-        )  # fmt: skip
-    Console().print(table if rows else "There are no such processes.")
+    show_on_screen(_list(rows) if rows else "There are no such processes.")
 
 
 @process.command()
@@ -84,21 +80,15 @@ def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
         steps = [_step(step) for step in processes.steps_of(found)]
     pending = [key for key in row.step_keys if key not in {step["key"] for step in steps}]
     if as_json:
-        click.echo(json.dumps({**summary, "steps": steps, "pending": pending}, indent=2))
+        show_json({**summary, "steps": steps, "pending": pending})
         return
-    console = Console()
     for key, value in summary.items():
         if value:
-            console.print(f"[bold]{key.replace('_', ' ')}[/]: {value}", highlight=False)
-    table = Table("step", "status", "attempts", "seconds", "sets")
-    for step in steps:
-        table.add_row(step["name"], step["status"], str(step["attempts"]), f"{step['seconds']:.3f}", step["sets"])
-    for key in pending:
-        table.add_row(key, "pending", "", "", "")
-    console.print(table)
+            show_on_screen(f"[bold]{key.replace('_', ' ')}[/]: {escape(str(value))}")
+    show_on_screen(_ledger(steps, pending))
 
 
-@process.command()
+@click.command()
 @click.argument("process_id")
 @click.pass_obj
 def resume(orchestrator: Orchestrator, process_id: str) -> None:
@@ -110,6 +100,27 @@ def resume(orchestrator: Orchestrator, process_id: str) -> None:
         _finish(orchestrator, found, service.execute(found, user=getpass.getuser()))
 
 
+process.add_command(resume)
+
+
+def _list(rows: Iterable[dict[str, Any]]) -> Table:
+    table = Table("ID", "Workflow", "Status", "Last step", "By", "Started", box=None, pad_edge=False)
+    for row in rows:
+        texts = (row["workflow"], row["status"], row["last_step"] or "", row["created_by"] or "")
+        table.add_row(row["process_id"][:8], *map(escape, texts), f"{row['started_at']:%Y-%m-%d %H:%M:%S}")
+    return table
+
+
+def _ledger(steps: Iterable[dict[str, Any]], pending: Iterable[str]) -> Table:
+    table = Table("Step", "Status", "Attempts", "Seconds", "Sets", box=None, pad_edge=False)
+    for step in steps:
+        texts = (step["name"], step["status"], str(step["attempts"]), f"{step['seconds']:.3f}", step["sets"])
+        table.add_row(*map(escape, texts))
+    for key in pending:
+        table.add_row(escape(key), "pending", "", "", "")
+    return table
+
+
 def _finish(orchestrator: Orchestrator, process_id: ProcessId, status: ProcessStatus) -> None:
     """Say how a process stands; a process that failed makes the command fail."""
     with orchestrator.database.transaction(read_only=True):
@@ -119,7 +130,7 @@ def _finish(orchestrator: Orchestrator, process_id: ProcessId, status: ProcessSt
         return
     click.echo(f"Process {process_id} is {status} at step '{row.last_step}': {row.failed_reason or ''}", err=True)
     if status.is_failure:
-        click.echo(f"Once the cause is gone: orchestrator process resume {process_id}", err=True)
+        click.echo(f"Once the cause is gone: orchestrator resume {process_id}", err=True)
         raise SystemExit(FAILED)
 
 
@@ -130,8 +141,8 @@ def _summary(row: ProcessTable, workflow_name: str) -> dict[str, Any]:
         "status": row.last_status,
         "last_step": row.last_step,
         "created_by": row.created_by,
-        "started_at": row.started_at.isoformat(),
-        "last_modified_at": row.last_modified_at.isoformat(),
+        "started_at": row.started_at,
+        "last_modified_at": row.last_modified_at,
         "dagster_run": row.run_id,
         "failed_reason": row.failed_reason,
         "note": row.note,

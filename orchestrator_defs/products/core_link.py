@@ -16,6 +16,7 @@ from ops.products.core_link import (
     disconnect_ports,
     release_prefixes,
     reserve_prefixes,
+    restore_prefixes,
     update_core_link,
 )
 from ops.step import StepList, begin
@@ -120,7 +121,7 @@ def validate_core_link() -> StepList:
 
 @reconcile_workflow("Reconcile core link", product_type="CoreLink")
 def reconcile_core_link() -> StepList:
-    return begin >> connect_ports >> configure_core_link
+    return begin >> restore_prefixes >> connect_ports >> configure_core_link
 
 
 @terminate_workflow("Terminate core link", product_type="CoreLink")

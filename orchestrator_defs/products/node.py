@@ -16,6 +16,7 @@ from ops.products.node import (
     put_node_in_service,
     release_loopback,
     reserve_loopback,
+    restore_loopback,
     update_device,
     update_node,
 )
@@ -108,7 +109,7 @@ def validate_node() -> StepList:
 
 @reconcile_workflow("Reconcile node", product_type="Node")
 def reconcile_node() -> StepList:
-    return begin >> update_device >> configure_node
+    return begin >> update_device >> restore_loopback >> configure_node
 
 
 @terminate_workflow("Terminate node", product_type="Node")

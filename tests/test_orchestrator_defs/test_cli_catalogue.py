@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.catalogue import catalogue
 from resources.catalogue import Catalogue, WorkflowEntry
 from resources.catalogue_apply import catalogue_id
@@ -29,7 +29,8 @@ def invoke(database: SubscriptionDatabase) -> Invoke:
     """Runs a command of the group."""
 
     def run(*arguments: str, code: Catalogue = NODE, answer: str | None = None) -> Result:
-        return CliRunner().invoke(catalogue, arguments, obj=Application(database, code), input=answer)
+        application = SimpleNamespace(database=database, catalogue=code)
+        return CliRunner().invoke(catalogue, arguments, obj=application, input=answer)
 
     return run
 

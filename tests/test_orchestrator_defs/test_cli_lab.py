@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.lab import lab as command
 from resources.catalogue import Catalogue
 from resources.database import SubscriptionDatabase
@@ -27,7 +27,7 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
 @pytest.fixture
 def typed(database: SubscriptionDatabase, lab: Lab) -> Any:
     """Types `orchestrator lab …`."""
-    application = Application(database=database, catalogue=Catalogue([]))
+    application = SimpleNamespace(database=database, catalogue=Catalogue([]))
 
     def call(*words: str) -> Result:
         return CliRunner().invoke(command, words, obj=application)

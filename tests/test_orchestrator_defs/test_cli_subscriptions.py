@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.subscriptions import subscriptions
 from resources.authorship import Author, authored_by
 from resources.catalogue import Catalogue
@@ -39,7 +39,7 @@ def invoke(database: SubscriptionDatabase, kept_registry: None) -> Invoke:
         code.apply()
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(subscriptions, arguments, obj=Application(database, code))
+        return CliRunner().invoke(subscriptions, arguments, obj=SimpleNamespace(database=database, catalogue=code))
 
     return run
 

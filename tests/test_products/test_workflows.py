@@ -225,6 +225,28 @@ def test_drift_in_the_inventory_is_found_and_put_right(network: Network) -> None
     network.run("validate_node", on(ams1))
 
 
+def test_a_device_renamed_and_renumbered_gets_its_name_and_addresses_back(network: Network) -> None:
+    ams1 = network.find("Node ams1 Nokia")
+    before = network.subscription(ams1).node
+    network.lab.netbox.release_loopback(before.ims_id)
+    network.lab.netbox.update_device(before.ims_id, name="ams1-old", site="Utrecht")
+    network.try_run("validate_node", {"subscription_id": str(ams1)})
+    network.run("reconcile_node", on(ams1))
+    network.run("validate_node", on(ams1))
+    device = network.lab.netbox.find_device("ams1")
+    assert device is not None
+    assert (device.site, device.ipv6_loopback) == ("Amsterdam", before.ipv6_loopback)
+
+
+def test_prefixes_given_away_are_found_and_put_back(network: Network, core_link: UUID) -> None:
+    link = network.subscription(core_link).core_link
+    network.lab.netbox.release_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
+    process = network.try_run("validate_core_link", on(core_link))
+    assert "netbox.prefixes is missing" in str(process.failed_reason)
+    network.run("reconcile_core_link", on(core_link))
+    network.run("validate_core_link", on(core_link))
+
+
 def test_a_cable_pulled_out_is_found_and_put_back(network: Network, core_link: UUID) -> None:
     network.lab.netbox.delete_cable(network.subscription(core_link).core_link.ims_id)
     process = network.try_run("validate_core_link", on(core_link))

@@ -293,6 +293,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["product_id"], ["products.product_id"], name=op.f("fk_subscriptions_product_id")),
         sa.PrimaryKeyConstraint("subscription_id", name=op.f("pk_subscriptions")),
     )
+    op.create_index(
+        "ix_subscriptions_created_at",
+        "subscriptions",
+        [sa.literal_column("created_at DESC"), "subscription_id"],
+        unique=False,
+    )
     op.create_index(op.f("ix_subscriptions_customer_id"), "subscriptions", ["customer_id"], unique=False)
     op.create_index(op.f("ix_subscriptions_locked_by"), "subscriptions", ["locked_by"], unique=False)
     op.create_index(
@@ -475,6 +481,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_subscriptions_product_id"), table_name="subscriptions")
     op.drop_index("ix_subscriptions_out_of_sync", table_name="subscriptions", postgresql_where=sa.text("NOT insync"))
     op.drop_index(op.f("ix_subscriptions_locked_by"), table_name="subscriptions")
+    op.drop_index("ix_subscriptions_created_at", table_name="subscriptions")
     op.drop_index(op.f("ix_subscriptions_customer_id"), table_name="subscriptions")
     op.drop_table("subscriptions")
     op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=sa.text("answered_at IS NULL"))

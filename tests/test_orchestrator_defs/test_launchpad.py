@@ -1,0 +1,138 @@
+"""The run config of a job: what Dagster's launchpad offers and refuses."""
+
+from enum import Enum
+from ipaddress import IPv4Address
+from typing import Literal
+from uuid import UUID
+
+import pytest
+from dagster import validate_run_config
+from dagster._config import ConfigTypeKind
+from pydantic import Field
+
+from ops.forms import SubmitFormPage
+from ops.step import begin, step
+from orchestrator_defs.launchpad import config_type, only_page
+from orchestrator_defs.workflow import create_workflow, modify_workflow, task, validate_workflow
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Paint(SubmitFormPage):
+    colour: Colour
+    coats: int = Field(2, description="how many")
+    note: str | None = None
+    areas: list[float] = Field(default_factory=list)
+
+
+@step("Nothing")
+def nothing() -> None: ...
+
+
+@task("Paint", initial_input_form=Paint)
+def paint():
+    return begin >> nothing
+
+
+@task("Idle")
+def idle():
+    return begin >> nothing
+
+
+@create_workflow("Create", initial_input_form=Paint, product_type="Thing")
+def create_thing():
+    return begin >> nothing
+
+
+@modify_workflow("Modify", initial_input_form=Paint, product_type="Thing")
+def modify_thing():
+    return begin >> nothing
+
+
+@validate_workflow("Validate", product_type="Thing")
+def validate_thing():
+    return begin >> nothing
+
+
+def errors_of(job, run_config):
+    from dagster import DagsterInvalidConfigError
+
+    try:
+        validate_run_config(job, run_config)
+    except DagsterInvalidConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"colour": "red"}, {"colour": "blue", "coats": 3, "note": None, "areas": [1.5]}],
+)
+def test_static_one_page_form_takes_its_fields(inputs):
+    """One mapping, the fields of the page."""
+    assert errors_of(paint, {"inputs": inputs}) == ""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ({"colour": "green"}, "green"),
+        ({"colour": "red", "coats": "many"}, "coats"),
+        ({"colour": "red", "sheen": 1}, "sheen"),
+        ({"coats": 1}, "colour"),
+    ],
+)
+def test_static_one_page_form_is_checked_by_dagster(inputs, complaint):
+    """A wrong choice, type or name is refused in the launchpad, before a run exists."""
+    assert complaint in errors_of(paint, {"inputs": inputs})
+
+
+def test_form_of_several_pages_takes_a_list():
+    """The pages in order; what is in them is the form's affair."""
+    assert errors_of(create_thing, {"inputs": [{"product": "Thing"}, {"anything": 1}]}) == ""
+    assert errors_of(modify_thing, {"inputs": {"subscription_id": "x"}}) != ""
+
+
+def test_workflow_on_a_subscription_without_a_form_has_one_typed_page():
+    """A validation asks for its subscription."""
+    assert "subscription_id" in errors_of(validate_thing, {"inputs": {}})
+    assert errors_of(validate_thing, {"inputs": {"subscription_id": "id", "version": 3}}) == ""
+
+
+def test_task_without_a_form_needs_no_inputs():
+    """Nothing has to be written to start it."""
+    assert errors_of(idle, {}) == ""
+
+
+@pytest.mark.parametrize("job", [paint, idle, create_thing, modify_thing, validate_thing])
+def test_every_job_can_be_told_to_go_on_with_a_process(job):
+    """The same job, a process's id, and no inputs."""
+    assert errors_of(job, {"process": "an id"}) == ""
+
+
+def test_create_form_is_never_one_page():
+    """Its first page chooses the product."""
+    assert only_page(create_thing.workflow) is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (str, ConfigTypeKind.SCALAR),
+        (UUID, ConfigTypeKind.SCALAR),
+        (IPv4Address, ConfigTypeKind.SCALAR),
+        (Colour, ConfigTypeKind.ENUM),
+        (Literal["a", "b"], ConfigTypeKind.ENUM),
+        (int | None, ConfigTypeKind.NONEABLE),
+        (list[str], ConfigTypeKind.ARRAY),
+        (int | str, ConfigTypeKind.ANY),
+        (dict[str, int], ConfigTypeKind.ANY),
+    ],
+)
+def test_annotation_has_a_config_type(annotation, kind):
+    """What Dagster has no type for is left to the form."""
+    found = config_type(annotation, "field")
+    assert (found if hasattr(found, "kind") else __import__("dagster").Field(found).config_type).kind == kind
