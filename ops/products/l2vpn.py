@@ -97,6 +97,19 @@ def reserve_vni(subscription: L2vpnProvisioning, netbox: NetBox, context: StepCo
     return {"subscription": subscription}
 
 
+@step("Restore VNI in NetBox")
+def restore_vni(subscription: L2vpn, netbox: NetBox, context: StepContext) -> State:
+    """Take the service's numbers as NetBox has them, since NetBox hands them out, or new ones if it lost the service.
+
+    Changes `subscription`. May run again: a service that is there is the answer.
+    """
+    name = subscription.service_name
+    service = netbox.find_l2vpn(name) or netbox.reserve_l2vpn(name, idempotency_key=context.idempotency_key)
+    circuit = subscription.virtual_circuit
+    circuit.ims_id, circuit.vni, circuit.route_target = service.id, service.vni, service.route_target
+    return {"subscription": subscription}
+
+
 @step("Assign VLANs in NetBox")
 def assign_vlans(subscription: L2vpnProvisioning, netbox: NetBox, context: StepContext) -> None:
     """Give the service just its VLANs on each port. May run again: NetBox knows VLANs that the service has already."""

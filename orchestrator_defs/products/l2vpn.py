@@ -19,6 +19,7 @@ from ops.products.l2vpn import (
     release_vlans,
     release_vni,
     reserve_vni,
+    restore_vni,
     update_l2vpn,
 )
 from ops.step import StepList, begin
@@ -123,7 +124,7 @@ def validate_l2vpn() -> StepList:
 
 @reconcile_workflow("Reconcile L2VPN", product_type="L2VPN")
 def reconcile_l2vpn() -> StepList:
-    return begin >> assign_vlans >> configure_l2vpn
+    return begin >> restore_vni >> assign_vlans >> configure_l2vpn
 
 
 @terminate_workflow("Terminate L2VPN", product_type="L2VPN")

@@ -262,3 +262,11 @@ def test_vlans_taken_away_are_found_and_put_back(network: Network, service: UUID
     assert "netbox.ams1 1/2/1.vlan is '' and should be '100-110'" in str(process.failed_reason)
     network.run("reconcile_l2vpn", on(service))
     network.run("validate_l2vpn", on(service))
+
+
+def test_a_service_that_netbox_lost_gets_a_number_again(network: Network, service: UUID) -> None:
+    network.lab.netbox.release_l2vpn(network.subscription(service).virtual_circuit.ims_id)
+    process = network.try_run("validate_l2vpn", on(service))
+    assert "netbox is missing" in str(process.failed_reason)
+    network.run("reconcile_l2vpn", on(service))
+    network.run("validate_l2vpn", on(service))
