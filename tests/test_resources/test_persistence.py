@@ -182,6 +182,36 @@ def test_blocks_in_a_list_keep_their_order(session: Session) -> None:
     ]  # fmt: skip
 
 
+class BenchInactive(SubscriptionModel, is_base=True):
+    """Blocks at the root that change places."""
+
+    sockets: list[SocketBlockInactive]
+    spare: SocketBlockInactive | None = None
+
+
+def saved_bench() -> BenchInactive:
+    bench = BenchInactive.from_product_id(add_product("bench"), CUSTOMER)
+    bench.sockets = [SocketBlockInactive.new(bench.subscription_id, socket_name=name) for name in "abc"]
+    bench.save()
+    return bench
+
+
+def test_blocks_in_a_list_at_the_root_keep_their_order(session: Session) -> None:
+    bench = saved_bench()
+    bench.sockets = list(reversed(bench.sockets))
+    assert bench.save() is not None
+
+    assert [each.socket_name for each in BenchInactive.from_subscription(bench.subscription_id).sockets] == [*"cba"]
+
+
+def test_a_root_block_that_changes_fields_is_found_in_the_new_one(session: Session) -> None:
+    bench = saved_bench()
+    bench.spare = bench.sockets.pop()
+    bench.save()
+
+    assert BenchInactive.from_subscription(bench.subscription_id) == bench
+
+
 def test_labels_are_kept(session: Session) -> None:
     device = active_device()
     device.device.label = "left rack"
