@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from enum import Enum
 from typing import Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -22,6 +21,9 @@ Page: TypeAlias = Mapping[str, Any]
 
 FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
 """What a form function returns: it yields page classes and is sent filled pages; its return value goes to the state."""
+
+SHOWN_CHOICES = 12
+"""How many choices a message names; a list of ports can be long."""
 
 Form: TypeAlias = type[BaseModel] | Callable[..., Any]
 """A page class (static: known without running code), a function that returns one, or a generator function."""
@@ -140,13 +142,22 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 
 def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:
-    fields = ", ".join(_described(field, info.annotation) for field, info in page.model_fields.items())
-    return f"{name} needs page {index + 1} of its input, with {fields or 'no fields'}."
+    schema = page_schema(page)
+    required: list[str] = []
+    optional: list[str] = []
+    for field, shape in schema.get("properties", {}).items():
+        (required if field in schema.get("required", ()) else optional).append(_described(field, shape, schema))
+    wanted = f", with {', '.join(required)}" if required else ""
+    free = f"; optional: {', '.join(optional)}" if optional else ""
+    return f"{name} needs page {index + 1} of its input{wanted}{free}."
 
 
-def _described(name: str, annotation: Any) -> str:
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        choices = [str(member.value) for member in annotation]
-        more = ", …" if len(choices) > 12 else ""
-        return f"{name} (one of {', '.join(choices[:12])}{more})"
-    return f"{name} ({getattr(annotation, '__name__', str(annotation))})"
+def _described(name: str, shape: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """A field with its choices by the labels that people see, or else its type."""
+    if "$ref" in shape:
+        shape = schema["$defs"][shape["$ref"].rpartition("/")[2]]
+    if values := shape.get("enum"):
+        labels = [str(shape.get("options", {}).get(value, value)) for value in values]
+        more = ", …" if len(labels) > SHOWN_CHOICES else ""
+        return f"{name} (one of {', '.join(labels[:SHOWN_CHOICES])}{more})"
+    return f"{name} ({shape['type']})" if "type" in shape else name
