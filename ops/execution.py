@@ -1,7 +1,7 @@
 """One step inside its transaction: claim, inject, run, save, record, report."""
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ from resources.errors import (
     UnknownProcess,
 )
 from resources.processes import Claim, StepRecord
+from resources.subscriptions import SubscriptionModel
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 from resources.versions import SubscriptionChange
 
@@ -283,17 +284,19 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         if invocation is None:
             return _commit(segment, place, started, StepStatus.SKIPPED, Done(Delta({}, [])))
         result = invocation.run()
-        processes.hold(segment.process_id, segment.run_id)
-        changes = _save(segment, claim, result)
+        models = list(models_in(result))
+        if models or step.effect:
+            processes.hold(segment.process_id, segment.run_id)
+        changes = _save(segment, claim, models)
         if step.effect:
             step.effect(segment.process_id)
         delta = Delta.between(claim.state, invocation.state_after(result))
         return _commit(segment, place, started, step.outcome, Done(delta, changes))
 
 
-def _save(segment: Segment, claim: Claim, result: Any) -> tuple[SubscriptionChange, ...]:
-    """Save the models in a result. What a workflow saves, it holds; another process's subscription is refused."""
-    changes = tuple(change for model in models_in(result) if (change := model.save()) is not None)
+def _save(segment: Segment, claim: Claim, models: Iterable[SubscriptionModel]) -> tuple[SubscriptionChange, ...]:
+    """Save the models of a result. What a workflow saves, it holds; another process's subscription is refused."""
+    changes = tuple(change for model in models if (change := model.save()) is not None)
     for change in changes:
         if change.before is None:
             processes.link(segment.process_id, change.subscription_id)
@@ -304,8 +307,6 @@ def _save(segment: Segment, claim: Claim, result: Any) -> tuple[SubscriptionChan
 
 def _commit(segment: Segment, place: LedgerStep, started: datetime, outcome: StepStatus, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
-    if outcome is StepStatus.SKIPPED:
-        processes.hold(segment.process_id, segment.run_id)
     status = ProcessStatus.COMPLETED if outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
     processes.record_step(_record(segment, place, started, outcome, done.delta), status=status)
     return done

@@ -6,9 +6,9 @@ Everything here works in the current transaction and leaves the commit to the ca
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
-from sqlalchemy import String, bindparam, cast, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, String, bindparam, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from resources.database import current_session
@@ -242,43 +242,50 @@ def take_over(process_id: ProcessId, *, run_id: str, from_run_id: str | None) ->
 
 
 def hold(process_id: ProcessId, run_id: str) -> None:
-    """Lock the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may act no longer."""
-    row = (
-        current_session()
-        .execute(
-            select(ProcessTable.run_id, ProcessTable.last_status)
-            .where(ProcessTable.process_id == process_id)
-            .with_for_update()
-        )
-        .first()
+    """Take the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may act no longer.
+
+    Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
+    """
+    held = current_session().execute(
+        select(ProcessTable.process_id).where(*_in_the_hands_of(process_id, run_id)).with_for_update()
     )
-    if row is None or row.run_id != run_id or row.last_status != ProcessStatus.RUNNING:
-        _refuse(process_id, run_id, row)
+    if held.first() is None:
+        _refuse(process_id, run_id)
 
 
-def _refuse(process_id: ProcessId, run_id: str, row: Any) -> None:
-    now = "is gone" if row is None else f"is {row.last_status}, in the hands of run {row.run_id}"
+def _in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
+    """The run is the process's current segment, and the process is running."""
+    process = ProcessTable
+    return (
+        process.process_id == process_id,
+        process.run_id == run_id,
+        process.last_status == ProcessStatus.RUNNING,
+    )
+
+
+def _refuse(process_id: ProcessId, run_id: str) -> NoReturn:
+    process = get_process(process_id)
     raise RunMayNotAct(
-        f"Run {run_id} may no longer act for process {process_id}, which {now}; what this step did to the database "
-        f"has been rolled back."
+        f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, in the hands of run "
+        f"{process.run_id}; what this step did to the database has been rolled back."
     )
 
 
 def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUNNING) -> None:
-    """Write a committed step: its ledger line, and the process's state, status and last step. One statement each.
+    """Write a committed step: the process's state, status and last step, and the ledger's line. One statement each.
 
-    The row of the process must be held. An earlier failed attempt of the step is overwritten and counted.
+    The first takes the row of the process, and only for the run that may act: RunMayNotAct otherwise. An earlier failed
+    attempt of the step is overwritten and counted.
     """
-    _write_line(record)
     process = ProcessTable
     state: Any = process.state
     if record.removed:
         state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
     if record.set:
         state = state.op("||")(literal(record.set, process.state.type))
-    current_session().execute(
+    held = current_session().execute(
         update(process)
-        .where(process.process_id == record.process_id)
+        .where(*_in_the_hands_of(record.process_id, record.run_id))
         .values(
             state=state,
             last_status=status,
@@ -287,7 +294,11 @@ def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUN
             traceback=None,
             last_modified_at=func.clock_timestamp(),
         )
+        .returning(process.process_id)
     )
+    if held.first() is None:
+        _refuse(record.process_id, record.run_id)
+    _write_line(record)
 
 
 def record_failure(
