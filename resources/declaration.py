@@ -46,6 +46,7 @@ class DomainModel(BaseModel, Specialised):
 
 def declare(cls: type[DomainModel], lifecycle: list[SubscriptionLifecycle] | None) -> None:
     """Give a class its place in its family and check its blocks. Raises ModelDeclarationError."""
+    _refuse_taken_names(cls)
     cls.__lifecycles__ = _checked_statuses(cls, lifecycle)
     cls.__fields__by_kind__ = None
     register(cls)
@@ -62,6 +63,16 @@ def refuse_unknown_keywords(cls: type[Any], unknown: Mapping[str, Any], known: t
     if unknown:
         raise ModelDeclarationError(
             f"class {cls.__name__}: unknown keyword {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+        )
+
+
+def _refuse_taken_names(cls: type[DomainModel]) -> None:
+    """A field named as one that every model has would silently take its place, and only fail when saved."""
+    taken = cls.__common__.intersection(cls.__dict__.get("__annotations__", {}))
+    if taken and "__common__" not in cls.__dict__:
+        raise ModelDeclarationError(
+            f"class {cls.__name__}: {', '.join(sorted(taken))} is what every model has already; choose another name. "
+            f"Taken are {', '.join(sorted(cls.__common__))}."
         )
 
 

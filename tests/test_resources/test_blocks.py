@@ -195,3 +195,9 @@ def test_a_block_knows_its_subscription(session: Session) -> None:
 
     assert device.device.subscription.customer_id == CUSTOMER
     assert device.device.subscription.subscription_id == device.subscription_id
+
+
+@pytest.mark.parametrize("taken", ["name", "label", "owner_subscription_id", "subscription_instance_id"])
+def test_a_field_may_not_take_the_place_of_one_that_every_block_has(taken: str) -> None:
+    with pytest.raises(ModelDeclarationError, match=f"class Odd: {taken} is what every model has already"):
+        type("Odd", (ProductBlockModel,), {"__annotations__": {taken: str | None}}, product_block_name="Odd")
