@@ -1,5 +1,6 @@
 """What product blocks and subscriptions have in common: how their classes are declared and checked at import."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -68,7 +69,7 @@ def refuse_unknown_keywords(cls: type[Any], unknown: Mapping[str, Any], known: t
 
 def _refuse_taken_names(cls: type[DomainModel]) -> None:
     """A field named as one that every model has would silently take its place, and only fail when saved."""
-    taken = cls.__common__.intersection(cls.__dict__.get("__annotations__", {}))
+    taken = cls.__common__.intersection(inspect.get_annotations(cls))
     if taken and "__common__" not in cls.__dict__:
         raise ModelDeclarationError(
             f"class {cls.__name__}: {', '.join(sorted(taken))} is what every model has already; choose another name. "

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from resources.blocks import ProductBlockModel
 from resources.database import StatementCount
-from resources.errors import InvalidBlocks
+from resources.errors import InvalidBlocks, ModelDeclarationError
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (
     ACTIVE,
