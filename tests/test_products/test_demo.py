@@ -1,0 +1,32 @@
+"""The demo plays to its end beside what is there already."""
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator_defs.cli.demo import Demo, demo
+from resources.settings import settings
+from tests.test_products.conftest import Network
+
+
+def test_the_demo_tells_each_act_and_shows_what_it_made(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    Demo(network.orchestrator, network.processes.instance).play()
+    told = capsys.readouterr().out
+    assert "✓ create_node  Node ams2 Cisco" in told
+    assert "! validate_port  ams2 HundredGigE0/0/0/0 100G" in told
+    assert "is 'changed by hand' and should be" in told
+    assert told.rindex("reconcile_port") < told.rindex("validate_port")
+    table = told[told.rindex("subscription   description") :]
+    assert table.count(" active ") == 3 + 8 + 2 + 1
+    assert table.count(" terminated ") == 1
+
+
+def test_the_demo_leaves_a_real_network_alone(empty_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETBOX_URL", "https://netbox.example.org")
+    settings.cache_clear()
+    try:
+        result = CliRunner().invoke(demo, obj=empty_network.orchestrator)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert result.exit_code == 1
+    assert "unset NETBOX_URL" in result.output
