@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_forms.types import FormMeta
 
 from ops.context import Scope
@@ -18,7 +18,7 @@ from resources import processes
 from resources.database import SubscriptionDatabase
 from resources.errors import StaleSubscription, StartRefused, UnknownProduct
 from resources.processes import NewProcess, StepRecord
-from resources.queries import find_product
+from resources.queries import find_product, find_subscription
 from resources.subscription_headers import SubscriptionHeader, subscription_header
 from resources.types import ProcessId, ProcessStatus, State, Target
 from resources.usability import why_not_usable
@@ -227,13 +227,17 @@ def product_page(workflow: Workflow) -> type[FormPage]:
 def subscription_page(workflow: Workflow) -> type[FormPage]:
     """The first page of a workflow on a subscription: which one, and the version that the reader has seen."""
 
-    def exists(value: UUID) -> UUID:
-        return subscription_header(value).subscription_id
+    def found(value: Any) -> UUID:
+        return find_subscription(str(value)).subscription_id
 
     class SubscriptionPage(FormPage):
         model_config = ConfigDict(title="Subscription")
         meta__: ClassVar[FormMeta | None] = {"hasNext": workflow.initial_input_form is not None}
-        subscription_id: Annotated[UUID, AfterValidator(exists), Field(json_schema_extra={"format": "subscriptionId"})]
+        subscription_id: Annotated[
+            UUID,
+            BeforeValidator(found),
+            Field(description="its id, or the beginning of it", json_schema_extra={"format": "subscriptionId"}),
+        ]
         version: int | None = Field(None, description="refuse if the subscription has changed since this version")
 
         @model_validator(mode="after")

@@ -40,6 +40,12 @@ CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure)
 }
 """In which statuses a run may take a process over."""
 
+HOW_TO_GO_ON = (
+    "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
+    "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
+    "re-executing this run from failure."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -212,6 +218,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         done = _perform(segment, place, claim, started)
     except BaseException as error:
         if _fail(segment, place, claim, started, error):
+            op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
             raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
         done = Done(Delta({}, []))
     if place.step.outcome is StepStatus.COMPLETE:

@@ -3,7 +3,6 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,11 +31,6 @@ class Settings(BaseSettings):
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
-    lifecycle_validation_mode: Literal["strict", "loose", "ignored"] = Field(
-        "loose", description="what happens when a step's model class does not fit the subscription's status"
-    )
-    default_customer_fullname: str = Field("Default::Orchestrator Customer", description="name of the default customer")
-    default_customer_shortcode: str = Field("default-cust", description="short code of the default customer")
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
     )

@@ -180,7 +180,6 @@ class ProcessStepTable(Table):
     error: Mapped[Json | None]
     run_id: Mapped[str | None] = mapped_column(String(255))
     created_by: Mapped[str | None] = mapped_column(String(255))
-    commit_hash: Mapped[str | None] = mapped_column(String(40))
     attempts: Mapped[int] = mapped_column(server_default=text("1"))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
@@ -250,6 +249,14 @@ class SubscriptionInstanceTable(Table):
     """
 
     __tablename__ = "subscription_instances"
+    __table_args__ = (
+        Index(
+            "ix_subscription_instances_values",
+            "values",
+            postgresql_using="gin",
+            postgresql_ops={"values": "jsonb_path_ops"},
+        ),
+    )
 
     subscription_instance_id: Mapped[UUID] = mapped_column(primary_key=True)
     subscription_id: Mapped[UUID] = mapped_column(

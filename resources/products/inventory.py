@@ -63,12 +63,12 @@ class Claim:
 
 
 def node_named(node_name: str) -> UUID | None:
-    """The subscription that has a node of this name, or None. Names are compared without regard to case."""
+    """The subscription that has a node of this name, or None. Names are in lower case; an index finds them."""
     block = SubscriptionInstanceTable
     return current_session().scalar(
         sa.select(SubscriptionTable.subscription_id)
         .join(block, block.subscription_id == SubscriptionTable.subscription_id)
-        .where(block.product_block == "Node", sa.func.lower(block.values["node_name"].astext) == node_name.lower())
+        .where(block.product_block == "Node", block.values.contains({"node_name": node_name}))
         .where(_not_terminated)
         .limit(1)
     )
@@ -76,7 +76,7 @@ def node_named(node_name: str) -> UUID | None:
 
 def hold_node_name(node_name: str) -> None:
     """Make others who want this node name wait until the current transaction ends."""
-    current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(node_name.lower(), 0))))
+    current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(node_name, 0))))
 
 
 def nodes_in_service() -> list[NodeRecord]:

@@ -156,6 +156,12 @@ def test_of_two_modifies_at_once_exactly_one_starts(engine, device, round_):
         assert engine.service.execute(winner, user="racer") is ProcessStatus.COMPLETED
 
 
+def test_subscription_may_be_named_by_the_beginning_of_its_id(engine, device):
+    """Lists show eight characters of it."""
+    process_id = engine.run("validate_device", {"subscription_id": str(device)[:8]})
+    assert engine.process(process_id).state["subscription_id"] == str(device)
+
+
 def test_start_on_a_version_that_has_passed_is_refused(engine, device):
     """Who read version 1 does not overwrite version 2 unseen."""
     stale = row(engine, device).version
@@ -288,7 +294,7 @@ def test_subscription_out_of_sync_cannot_be_modified(engine, device):
             "modify_device",
             [{"subscription_id": "17"}, {}],
             FormInvalid,
-            "subscription_id: Input should be a valid UUID",
+            "subscription_id: '17' is not the id of a sub",
         ),
         ("modify_device", [{"subscription_id": str(uuid4())}, {}], FormInvalid, "There is no subscription"),
     ],

@@ -225,7 +225,6 @@ def upgrade() -> None:
         sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("run_id", sa.String(length=255), nullable=True),
         sa.Column("created_by", sa.String(length=255), nullable=True),
-        sa.Column("commit_hash", sa.String(length=40), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
@@ -391,6 +390,14 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_subscription_instances_subscription_id"), "subscription_instances", ["subscription_id"], unique=False
     )
+    op.create_index(
+        "ix_subscription_instances_values",
+        "subscription_instances",
+        ["values"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"values": "jsonb_path_ops"},
+    )
     op.create_table(
         "subscription_metadata",
         sa.Column("subscription_id", sa.Uuid(), nullable=False),
@@ -464,6 +471,7 @@ def downgrade() -> None:
     op.drop_index("ix_subscription_versions_created_at", table_name="subscription_versions")
     op.drop_table("subscription_versions")
     op.drop_table("subscription_metadata")
+    op.drop_index("ix_subscription_instances_values", table_name="subscription_instances")
     op.drop_index(op.f("ix_subscription_instances_subscription_id"), table_name="subscription_instances")
     op.drop_index(op.f("ix_subscription_instances_product_block"), table_name="subscription_instances")
     op.drop_table("subscription_instances")
