@@ -1,5 +1,7 @@
 """What every command is given, and how it ends on an error."""
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -22,6 +24,14 @@ class Application(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """The products and workflows of the code."""
+
+
+def operator() -> str:
+    """Who runs the command, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 @contextmanager

@@ -1,10 +1,7 @@
 """`orchestrator demo`: a small network's whole life in one command, against the lab."""
 
-import getpass
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stderr
-from io import StringIO
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -16,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator_defs.cli.application import operator
+from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
@@ -138,10 +137,9 @@ class Demo:
         expected: ProcessStatus = ProcessStatus.COMPLETED,
     ) -> UUID:
         """Run a workflow to its end and tell how it ended; the id of the subscription it was about."""
-        user = getpass.getuser()
+        user = operator()
         process_id = self.processes.start(workflow, list(pages), user=user)
-        # Dagster tells each event of each run on stderr; here a line per run is enough.
-        with redirect_stderr(StringIO()):
+        with without_events():
             status = self.processes.execute(process_id, user=user)
         with self.database.transaction(read_only=True):
             process = processes.get_process(process_id)

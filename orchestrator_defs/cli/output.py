@@ -1,6 +1,9 @@
 """How commands print what is more than a line."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any
 
 import click
@@ -17,6 +20,13 @@ def show(what: RenderableType) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=PIPE_WIDTH)
     console.print(what, soft_wrap=isinstance(what, str))
+
+
+@contextmanager
+def without_events() -> Iterator[None]:
+    """Keep off the screen what Dagster tells of each event of a run; the ledger says it in a line per step."""
+    with redirect_stderr(StringIO()):
+        yield
 
 
 def show_json(value: Any) -> None:

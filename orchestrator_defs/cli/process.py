@@ -1,6 +1,5 @@
 """Commands about processes: start one, look at it, go on with one that failed."""
 
-import getpass
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator_defs.cli.application import operator, reading
 from orchestrator_defs.cli.inputs import read_inputs
 from orchestrator_defs.cli.output import show as show_on_screen
-from orchestrator_defs.cli.output import show_json
+from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
@@ -33,12 +33,12 @@ def run(orchestrator: Orchestrator, workflow: str, fields: tuple[str, ...], conf
 
     The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the line.
     """
+    inputs = read_inputs(config, fields)
     with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
-        user = getpass.getuser()
-        process_id = service.start(workflow, read_inputs(config, fields), user=user)
+        process_id = service.start(workflow, inputs, user=operator())
         click.echo(f"Process {process_id} of {workflow} is created.")
-        _finish(orchestrator, process_id, service.execute(process_id, user=user))
+        _execute(service, process_id)
 
 
 @click.group()
@@ -56,7 +56,7 @@ def list_command(
     orchestrator: Orchestrator, statuses: tuple[str, ...], workflow: str | None, limit: int, as_json: bool
 ) -> None:
     """List the newest processes."""
-    with orchestrator.database.transaction(read_only=True):
+    with reading(orchestrator):
         found = processes.list_processes(
             statuses=[ProcessStatus(status) for status in statuses], workflow=workflow, limit=limit
         )
@@ -73,12 +73,11 @@ def list_command(
 @click.pass_obj
 def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
     """Show a process (its id or the beginning of it) with its ledger."""
-    with orchestrator.database.transaction(read_only=True):
+    with reading(orchestrator):
         found = processes.find_process_id(process_id)
         row = processes.get_process(found)
         summary = _summary(row, processes.workflow_name_of(row))
-        steps = [_step(step) for step in processes.steps_of(found)]
-    pending = [key for key in row.step_keys if key not in {step["key"] for step in steps}]
+        steps, pending = _steps(row)
     if as_json:
         show_json({**summary, "steps": steps, "pending": pending})
         return
@@ -93,11 +92,10 @@ def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
 @click.pass_obj
 def resume(orchestrator: Orchestrator, process_id: str) -> None:
     """Go on with a process from its last committed step, and wait until it stops."""
-    with orchestrator.database.transaction(read_only=True):
+    with reading(orchestrator):
         found = processes.find_process_id(process_id)
     with dagster_instance() as instance:
-        service = Processes(orchestrator, instance)
-        _finish(orchestrator, found, service.execute(found, user=getpass.getuser()))
+        _execute(Processes(orchestrator, instance), found)
 
 
 process.add_command(resume)
@@ -121,10 +119,13 @@ def _ledger(steps: Iterable[dict[str, Any]], pending: Iterable[str]) -> Table:
     return table
 
 
-def _finish(orchestrator: Orchestrator, process_id: ProcessId, status: ProcessStatus) -> None:
-    """Say how a process stands; a process that failed makes the command fail."""
-    with orchestrator.database.transaction(read_only=True):
+def _execute(service: Processes, process_id: ProcessId) -> None:
+    """Run a process until it stops, and say how it stands; one that failed makes the command fail."""
+    with without_events():
+        status = service.execute(process_id, user=operator())
+    with reading(service.orchestrator):
         row = processes.get_process(process_id)
+        show_on_screen(_ledger(*_steps(row)))
     if status is ProcessStatus.COMPLETED:
         click.echo(f"Process {process_id} is completed.")
         return
@@ -147,6 +148,13 @@ def _summary(row: ProcessTable, workflow_name: str) -> dict[str, Any]:
         "failed_reason": row.failed_reason,
         "note": row.note,
     }
+
+
+def _steps(row: ProcessTable) -> tuple[list[dict[str, Any]], list[str]]:
+    """The steps that a process has tried, and the keys of those before it."""
+    steps = [_step(step) for step in processes.steps_of(row.process_id)]
+    tried = {step["key"] for step in steps}
+    return steps, [key for key in row.step_keys if key not in tried]
 
 
 def _step(row: ProcessStepTable) -> dict[str, Any]:
