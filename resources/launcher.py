@@ -1,16 +1,39 @@
-"""Runs of a process, made and executed in this Python process."""
+"""How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
 from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from dagster import DagsterInstance, JobDefinition
+from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
 
 # The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
 # want a job that another process can import. These two are what the run worker of Dagster itself calls.
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run_iterator
 
+# What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
+from dagster._core.launcher.base import (
+    CheckRunHealthResult,
+    LaunchRunContext,
+    ResumeRunContext,
+    RunLauncher,
+    WorkerStatus,
+)
+
+# How dagster.yaml makes an object of a class.
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+
+from resources.code_location import CodeLocation
+from resources.dispatch import Dispatch, Entry
+from resources.settings import project_folder
+from resources.supervisor import Plan, lost_message, start_supervisor
+from resources.workers import Limits, report_end
+
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
+PRIORITY = "dagster/priority"
+"""A number; higher goes first. Dagster's own queue reads the same tag."""
 
 
 def execute_run(
@@ -38,3 +61,146 @@ def execute_run(
     for _ in execute_run_iterator(InMemoryJob(job), run, instance):
         pass
     return run.run_id
+
+
+class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
+    """Hands runs to resident workers on this machine, and starts those when there are none.
+
+    A launch is one statement and a look whether the workers are there. The object is the same in the webserver, the
+    daemon and the shell: it only speaks to the database.
+    """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
+        self._inst_data = inst_data
+        self._config = config
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """What this was made of, for Dagster to make it again in another process."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing has to be configured."""
+
+        def option(source: Any, default: Any, description: str) -> Field:
+            return Field(source, is_required=False, default_value=default, description=description)
+
+        return {
+            "location": option(StringSource, "orchestrator", "code location of runs that do not name theirs"),
+            "module": option(StringSource, "orchestrator_defs", "module of that code location"),
+            "attribute": option(StringSource, "defs", "its definitions in the module"),
+            "working_directory": option(StringSource, "", "where the module is found; the project's folder when empty"),
+            "start_workers": option(BoolSource, True, "start a supervisor when a run is launched and there is none"),
+            "workers": option(IntSource, 2, "workers of a supervisor that was started so"),
+            "idle_seconds": option(IntSource, 300, "a supervisor started so ends when there was no run for so long"),
+            "grace_seconds": option(IntSource, 10, "a worker that does not react to a termination is killed then"),
+            "runs_per_worker": option(IntSource, Limits.runs, "a worker is replaced after so many runs"),
+            "megabytes_per_worker": option(IntSource, Limits.megabytes, "or when it has grown to this size"),
+        }
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "WarmRunLauncher":
+        """Dagster's way to make one."""
+        return cls(inst_data, **config_value)
+
+    @cached_property
+    def dispatch(self) -> Dispatch:
+        """The table in the instance's database."""
+        return Dispatch(self._instance)
+
+    def plan(self, location: CodeLocation | None = None, **changes: Any) -> Plan:
+        """What a supervisor for a code location has to do."""
+        config = {**self._config, **changes}
+        return Plan(
+            location=location or self._default_location(),
+            count=config["workers"],
+            idle_seconds=config["idle_seconds"],
+            grace_seconds=config["grace_seconds"],
+            limits=Limits(config["runs_per_worker"], config["megabytes_per_worker"]),
+        )
+
+    def _default_location(self) -> CodeLocation:
+        folder = Path(self._config["working_directory"] or project_folder())
+        return CodeLocation.of_module(
+            self._config["location"], self._config["module"], self._config["attribute"], folder
+        )
+
+    # --- what Dagster calls ---
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Put a run into the table. May run twice: a run is executed once."""
+        self._hand_over(context.dagster_run, is_resumed=False)
+
+    @property
+    def supports_resume_run(self) -> bool:
+        """A run whose worker died can be given to another; its steps begin anew, and the ledger knows those done."""
+        return True
+
+    def resume_run(self, context: ResumeRunContext) -> None:
+        """Give a run to another worker, unless the one that has it lives."""
+        self._hand_over(context.dagster_run, is_resumed=True)
+
+    def _hand_over(self, run: DagsterRun, *, is_resumed: bool) -> None:
+        location = CodeLocation.of_run(run) or self._default_location()
+        code = location.fingerprint()
+        put = self.dispatch.requeue if is_resumed else self.dispatch.enqueue
+        put(run.run_id, location.name, code, _priority(run))
+        # After the run is in the table: a supervisor that is about to leave gives its lock back and then looks there.
+        if self._config["start_workers"]:
+            start_supervisor(self._instance, self.dispatch, self.plan(location), code)
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel a run: at once while it waits, else by interrupting its op. False when there is nothing to cancel."""
+        run = self._instance.get_run_by_id(run_id)
+        entry = self.dispatch.entry(run_id)
+        if run is None or run.is_finished or entry is None:  # without an entry: some other process executes it
+            return False
+        self._instance.report_run_canceling(run)
+        if self.dispatch.cancel(run_id) != "claimed":
+            report_end(self._instance, run_id, "The run was canceled before a worker took it.")
+            return True
+        if entry.is_lost and entry.worker is not None:
+            report_end(self._instance, run_id, lost_message(entry.worker))
+            self.dispatch.finish(run_id, entry.worker)
+        return True
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """The table tells whether a run's worker lives."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """What has become of the worker that has a run in hand."""
+        return _health(self.dispatch.entry(run.run_id))
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """What is said beside a run that did not start in time."""
+        entry = self.dispatch.entry(run.run_id)
+        state = entry.state if entry else "not in the dispatch table"
+        alive = len(self.dispatch.workers())
+        return f"The run is {state}; {alive} workers live. `orchestrator workers status` shows them."
+
+
+def _health(entry: Entry | None) -> CheckRunHealthResult:
+    if entry is None:
+        # Executed in somebody's own process (`dagster job execute`, `orchestrator run`): not ours to judge.
+        return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to a warm worker.")
+    worker = str(entry.worker) if entry.worker is not None else None
+    if entry.state == "done":
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, "The worker has left the run unfinished.", run_worker_id=worker
+        )
+    if entry.is_lost and entry.worker is not None:
+        return CheckRunHealthResult(WorkerStatus.FAILED, lost_message(entry.worker), run_worker_id=worker)
+    return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=worker)
+
+
+def _priority(run: DagsterRun) -> int:
+    try:
+        return int(run.tags.get(PRIORITY, "0"))
+    except ValueError:
+        return 0

@@ -33,7 +33,16 @@ HOMES: dict[str, tuple[str, ...]] = {
 """Third-party package -> the only modules and folders that may import it."""
 
 PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
-PRIVATE_DAGSTER_HOMES = ("resources.dagster_storage", "resources.launcher", "orchestrator_defs.api.serve")
+PRIVATE_DAGSTER_HOMES = (
+    "resources.dagster_storage",
+    "resources.launcher",
+    "resources.workers",
+    "resources.supervisor",
+    "resources.code_location",
+    "orchestrator_defs.api.serve",
+)
+"""Where Dagster is met from the inside: its storage; its run launcher, with what such a launcher is made of (the worker
+that executes a run, the supervisor that opens the same instance, the code that a run came from); its webserver."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +239,7 @@ def strangers(module: Module) -> list[str]:
 
 
 def private_dagster(module: Module) -> list[str]:
-    """Only three modules import private parts of Dagster, each import argued in a comment above or beside it."""
+    """Only few modules import private parts of Dagster, each import argued in a comment above or beside it."""
     private = [one for one in module.imports if PRIVATE_DAGSTER.match(one.name)]
     if not _lies_in(module.name, *PRIVATE_DAGSTER_HOMES):
         return [f"line {one.first_line}: imports {one.name}, a private part of Dagster" for one in private]

@@ -1,0 +1,86 @@
+"""A code location as a worker needs it: how to load its definitions, and whether its files have changed since."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dagster import DagsterRun, RepositoryDefinition, deserialize_value, serialize_value
+
+# What Dagster writes into each run that it launches from a workspace: where in the code its job was loaded from.
+from dagster._core.code_pointer import CodePointer, ModuleCodePointer
+
+# How a code server turns such a pointer into definitions; the public ways load a job, not a code location.
+from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
+
+MOST_FILES = 5000
+"""Beyond these a project's files are not looked at: it was started in a folder that is not a project's."""
+
+
+@dataclass(frozen=True)
+class CodeLocation:
+    """Where definitions come from. `python`: the interpreter that can load them."""
+
+    name: str
+    pointer: CodePointer
+    python: str = sys.executable
+
+    @classmethod
+    def of_module(cls, name: str, module: str, attribute: str, folder: Path) -> "CodeLocation":
+        """Definitions that are an attribute of a module, found from a folder."""
+        return cls(name, ModuleCodePointer(module, attribute, str(folder)))
+
+    @classmethod
+    def of_run(cls, run: DagsterRun) -> "CodeLocation | None":
+        """Where a run's job was loaded from; None if the run does not say (it was made from definitions in memory)."""
+        remote, code = run.remote_job_origin, run.job_code_origin
+        if remote is None or code is None:
+            return None
+        name = remote.repository_origin.code_location_origin.location_name
+        return cls(name, code.repository_origin.code_pointer, code.repository_origin.executable_path)
+
+    @classmethod
+    def from_json(cls, text: dict[str, str]) -> "CodeLocation":
+        """What `to_json` gave."""
+        return cls(text["name"], cast(CodePointer, deserialize_value(text["pointer"])), text["python"])
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values, for another process."""
+        return {"name": self.name, "pointer": serialize_value(cast(Any, self.pointer)), "python": self.python}
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie: its working directory."""
+        return Path(getattr(self.pointer, "working_directory", None) or Path.cwd())
+
+    def load(self) -> RepositoryDefinition:
+        """Import the definitions and build every job of them. Raises whatever the code raises."""
+        repository = initialize_repository_def_from_pointer(self.pointer)
+        repository.get_all_jobs()
+        return repository
+
+    def fingerprint(self) -> str:
+        """What tells the present files from any others: name, time and size of each Python file of the folder."""
+        seen = hashlib.sha256(self.pointer.describe().encode())
+        for number, (path, stat) in enumerate(_python_files(str(self.folder))):
+            if number == MOST_FILES:
+                break
+            seen.update(f"{path} {stat.st_mtime_ns} {stat.st_size}\n".encode())
+        return seen.hexdigest()[:16]
+
+
+def _python_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Those that can be imported: a folder whose name is no identifier (.venv, build-1 …) is none of a package."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.endswith(".py"):
+            yield entry.path, entry.stat()
+        elif entry.name.isidentifier() and entry.name != "__pycache__" and entry.is_dir(follow_symlinks=False):
+            yield from _python_files(entry.path)

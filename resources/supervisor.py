@@ -1,0 +1,349 @@
+"""The supervisor: loads a code location once, forks workers of it, and looks after them.
+
+One per code location, fingerprint and machine: whoever starts one takes its lock first and hands it down, so there is
+no moment in which two could be started. It has no threads, for it forks.
+"""
+
+import gc
+import hashlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from fcntl import LOCK_EX
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, serialize_value
+
+# What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
+from dagster._core.instance.ref import InstanceRef
+
+from resources import keeper
+from resources.code_location import CodeLocation
+from resources.dispatch import Dispatch, Loaded
+from resources.settings import settings
+from resources.workers import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
+
+TICK_SECONDS = 1.0
+CLEAN_SECONDS = 600.0
+RESPAWN_SECONDS = 1.0
+"""A worker that lived shorter is replaced only after this time: what kills it may kill the next at once."""
+
+# The supervisor is nobody's child: who starts it need not wait for it, and may end before.
+DETACH = "import os, sys; os.fork() and os._exit(0); os.execv(sys.argv[1], sys.argv[1:])"
+MAIN = "from resources.supervisor import main; main()"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a supervisor is to do. `idle_seconds`: it ends when there was no run for so long; 0: never by itself."""
+
+    location: CodeLocation
+    count: int = 2
+    idle_seconds: float = 300.0
+    grace_seconds: float = 10.0
+    limits: Limits = field(default_factory=Limits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for another process."""
+        plain = {name: getattr(self, name) for name in ("count", "idle_seconds", "grace_seconds")}
+        return plain | {"location": self.location.to_json(), "limits": asdict(self.limits)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Plan":
+        """What `to_json` gave."""
+        location, limits = CodeLocation.from_json(plain["location"]), Limits(**plain["limits"])
+        return cls(**{**plain, "location": location, "limits": limits})
+
+
+# --- starting one ---
+
+
+def folder() -> Path:
+    """Where the supervisors of this project have their locks and their log."""
+    path = settings().home / "workers"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def take_lock(dispatch: Dispatch, location: CodeLocation, code: str) -> int | None:
+    """A descriptor that holds the lock of the one supervisor of this code; None if there is one."""
+    name = hashlib.sha256(f"{dispatch.place} {location.name} {code}".encode()).hexdigest()[:16]
+    descriptor = keeper.open_lock(folder() / f"{name}.lock")
+    if keeper.try_lock(descriptor, LOCK_EX):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def start_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, code: str) -> bool:
+    """Start a supervisor in the background, unless this code has one; returns before it is ready to work."""
+    lock = take_lock(dispatch, plan.location, code)
+    if lock is None:
+        return False
+    order = json.dumps({"instance": serialize_value(instance.get_ref()), "plan": plan.to_json(), "lock": lock})
+    try:
+        with (folder() / "workers.log").open("a") as log:
+            # The order goes through a pipe: it may hold a password, and a command line is for all to read.
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", DETACH, plan.location.python, "-c", MAIN],
+                input=order.encode(),
+                check=True,
+                cwd=plan.location.folder,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+    finally:
+        os.close(lock)
+    return True
+
+
+def main() -> None:
+    """Be the supervisor that `start_supervisor` starts."""
+    order = json.load(sys.stdin)
+    os.set_inheritable(order["lock"], False)  # not for what a step may start
+    plan = Plan.from_json(order["plan"])
+    with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
+        supervise(instance, plan, order["lock"])
+
+
+def supervise(instance: DagsterInstance, plan: Plan, lock: int) -> None:
+    """Serve a code location from this process until told to stop, idle, or too old. The lock is given back."""
+    try:
+        dispatch = Dispatch(instance)
+        loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
+        try:
+            instance.inject_env_vars(plan.location.name)
+            repository = plan.location.load()
+        except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
+            os.close(lock)  # first: a run that is launched from now on starts another attempt
+            _refuse_all(instance, dispatch, plan.location, traceback.format_exc())
+            return
+        Supervisor(instance, dispatch, plan, loaded, repository, lock).run()
+    finally:
+        with suppress(OSError):
+            os.close(lock)
+
+
+def _refuse_all(instance: DagsterInstance, dispatch: Dispatch, location: CodeLocation, why: str) -> None:
+    print(why, file=sys.stderr)  # noqa: T201  into the log
+    for run_id in dispatch.refuse(location.name):
+        report_end(instance, run_id, f"The code location {location.name} cannot be loaded.\n{why}")
+
+
+# --- being one ---
+
+
+@dataclass
+class Child:
+    """A worker as its supervisor knows it. `number` is known once the table has it."""
+
+    pid: int
+    started: float
+
+
+class Supervisor:
+    """Keeps a number of workers alive."""
+
+    def __init__(
+        self,
+        instance: DagsterInstance,
+        dispatch: Dispatch,
+        plan: Plan,
+        loaded: Loaded,
+        repository: RepositoryDefinition,
+        lock: int,
+    ) -> None:
+        self.instance = instance
+        self.dispatch = dispatch
+        self.plan = plan
+        self.loaded = loaded
+        self.repository = repository
+        self.lock: int | None = lock
+        self.children: dict[int, Child] = {}
+        self.dead: dict[int, int] = {}
+        self.leaving = False
+        now = time.monotonic()
+        self._last_work = self._last_answer = now
+        self._next_clean = now
+        self._next_spawn = now
+        self._changed = ""
+        self._wakeup = os.pipe()
+
+    def run(self) -> None:
+        """Look after the workers until all have left."""
+        gc.collect()
+        gc.freeze()  # the definitions stay shared: the workers' collector does not write into their pages
+        self._listen_to_signals()
+        while not self.leaving or self.children:
+            self._fill_up()
+            select.select([self._wakeup[0]], [], [], TICK_SECONDS)
+            with suppress(BlockingIOError):
+                os.read(self._wakeup[0], 4096)
+            self._reap()
+            self._tick()
+
+    def leave(self, *_: object) -> None:
+        """Let the workers finish what they have in hand, then end."""
+        self.leaving = True
+        self._release_lock()
+        for pid in list(self.children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _release_lock(self) -> None:
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+
+    # --- children ---
+
+    def _listen_to_signals(self) -> None:
+        for end in self._wakeup:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wakeup[1])
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes the loop, by which the death is noticed at once
+        signal.signal(signal.SIGTERM, self.leave)
+        signal.signal(signal.SIGINT, self.leave)
+
+    def _fill_up(self) -> None:
+        while not self.leaving and len(self.children) < self.plan.count and time.monotonic() >= self._next_spawn:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A signal between the fork and the child's own handlers would be lost, or work on the supervisor's behalf.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker()
+        self.children[pid] = Child(pid, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+
+    def _be_worker(self) -> None:
+        status = 1
+        try:
+            os.setsid()  # ^C at a terminal is the supervisor's; and what a step starts is killed with its worker
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._release_lock()
+            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+            worker.work()
+            self.instance.dispose()
+            status = 0
+        except BaseException:  # noqa: BLE001  nothing may get out of here into the supervisor's own code
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            self.dead[pid] = status
+            if status and time.monotonic() - child.started < RESPAWN_SECONDS:
+                self._next_spawn = time.monotonic() + RESPAWN_SECONDS
+
+    # --- the table ---
+
+    def _tick(self) -> None:
+        """What is looked after once a second. A database that is away for a moment is asked again."""
+        try:
+            self._bury()
+            self._end_lost()
+            self._kill_deaf()
+            self._clean()
+            self._consider_leaving()
+        except DATABASE_ERRORS:
+            if time.monotonic() - self._last_answer > GONE_SECONDS:
+                self.leave()
+        else:
+            self._last_answer = time.monotonic()
+
+    def _bury(self) -> None:
+        """Report the runs of workers that died with one in hand."""
+        for pid, status in list(self.dead.items()):
+            for worker in self._numbers_of(pid):
+                for entry in self.dispatch.claimed_by(worker):
+                    report_end(self.instance, entry.run_id, _obituary(worker, pid, status))
+                    self.dispatch.finish(entry.run_id, worker)
+            del self.dead[pid]
+
+    def _numbers_of(self, pid: int) -> list[int]:
+        return self.dispatch.numbers_of(socket.gethostname(), os.getpid(), pid)
+
+    def _end_lost(self) -> None:
+        """Report the runs whose worker and supervisor are gone together; nobody else may be left to do it."""
+        for entry in self.dispatch.lost():
+            if entry.worker is not None:
+                report_end(self.instance, entry.run_id, lost_message(entry.worker))
+                self.dispatch.finish(entry.run_id, entry.worker)
+
+    def _kill_deaf(self) -> None:
+        """Kill the workers whose run was canceled and that have not reacted."""
+        for entry in self.dispatch.overdue(self.plan.grace_seconds):
+            for worker in self.dispatch.workers():
+                if worker.worker == entry.worker and worker.pid in self.children:
+                    with suppress(ProcessLookupError):
+                        os.killpg(worker.pid, signal.SIGKILL)
+
+    def _clean(self) -> None:
+        if time.monotonic() >= self._next_clean:
+            self._next_clean = time.monotonic() + CLEAN_SECONDS
+            self.dispatch.clean()
+
+    def _consider_leaving(self) -> None:
+        if self.leaving:
+            return
+        if self.dispatch.has_work(self.plan.location.name):
+            self._last_work = time.monotonic()
+        idle = time.monotonic() - self._last_work
+        is_idle = bool(self.plan.idle_seconds) and idle > self.plan.idle_seconds
+        if is_idle or self._has_changed() or self.dispatch.has_newer(self.loaded):
+            self.leave()
+            self._hand_over(is_idle)
+
+    def _hand_over(self, is_idle: bool) -> None:
+        """Start a successor with the present files, if there is something to do for it.
+
+        After the lock was given back: a run launched before that has seen it held, and has started nobody.
+        """
+        if not is_idle or self.dispatch.has_work(self.plan.location.name):
+            start_supervisor(self.instance, self.dispatch, self.plan, self.plan.location.fingerprint())
+
+    def _has_changed(self) -> bool:
+        """The files are others than those that were loaded, and have been left in peace since the last look."""
+        code = self.plan.location.fingerprint()
+        before, self._changed = self._changed, code
+        return code != self.loaded.code and code == before
+
+
+def lost_message(worker: int) -> str:
+    """What is said of a run whose worker vanished without a supervisor to tell how."""
+    return f"Worker {worker} is gone, and its supervisor with it; the run was in its hands."
+
+
+def _obituary(worker: int, pid: int, status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    return f"Worker {worker} (process {pid}) {how} while it executed the run."

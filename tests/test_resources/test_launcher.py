@@ -1,0 +1,142 @@
+"""The launcher: what it does with a run before any worker has it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.code_location import CodeLocation
+from resources.dispatch import LIVENESS, Dispatch, Loaded
+from resources.errors import SettingsError
+from resources.launcher import WarmRunLauncher
+from tests.test_resources.warm import Warm, configure
+
+
+@pytest.fixture
+def warm(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[Warm]:
+    """Runs are put into the table, and no worker takes them."""
+    location = configure(tmp_path, start_workers=False)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield Warm(instance, tmp_path, location)
+
+
+def health(warm: Warm, run_id: str) -> str:
+    run = warm.instance.get_run_by_id(run_id)
+    assert run is not None
+    return warm.launcher.check_run_worker_health(run).status.value
+
+
+def test_a_launched_run_waits(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    assert warm.state(run_id) == "queued"
+    assert warm.status(run_id) == "STARTING"
+    assert health(warm, run_id) == "RUNNING"
+    assert warm.launcher.dispatch.waiting() == {"toys": 1}
+
+
+def test_a_run_launched_twice_waits_once(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    assert not warm.launcher.dispatch.enqueue(run_id, "toys", "")
+    assert warm.launcher.dispatch.waiting() == {"toys": 1}
+
+
+def test_a_waiting_run_is_canceled_at_once(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    assert warm.instance.run_launcher.terminate(run_id)
+    assert warm.status(run_id) == "CANCELED"
+    assert warm.state(run_id) == "done"
+    assert not warm.instance.run_launcher.terminate(run_id)
+
+
+def test_what_another_process_executes_is_left_alone(warm: Warm) -> None:
+    run_id = warm.create("ten")
+    assert health(warm, run_id) == "RUNNING"
+    assert not warm.instance.run_launcher.terminate(run_id)
+    assert warm.status(run_id) == "NOT_STARTED"
+
+
+def test_a_waiting_run_is_not_given_away_again(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    assert not warm.launcher.dispatch.requeue(run_id, "toys", "")
+
+
+def test_priority_goes_first(warm: Warm) -> None:
+    bulk = [warm.launch("ten", tags={"dagster/priority": "-1"}) for _ in range(3)]
+    urgent = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    loaded = Loaded("toys", warm.location.fingerprint(), dispatch.now())
+    taken = [claimed.run_id for _ in range(4) if (claimed := dispatch.claim(1, loaded))]
+    assert taken == [urgent, *bulk]
+
+
+def test_an_unreadable_priority_is_none(warm: Warm) -> None:
+    assert warm.state(warm.launch("ten", tags={"dagster/priority": "soon"})) == "queued"
+
+
+def test_older_code_does_not_get_a_newer_run(warm: Warm) -> None:
+    dispatch = warm.launcher.dispatch
+    old = Loaded("toys", "old", dispatch.now())
+    run_id = warm.launch("ten")
+    assert dispatch.claim(1, old) is None
+    assert dispatch.has_newer(old)
+    newer = Loaded("toys", "newer", dispatch.now())
+    claimed = dispatch.claim(1, newer)
+    assert claimed is not None
+    assert claimed.run_id == run_id
+
+
+def test_a_location_does_not_get_the_runs_of_another(warm: Warm) -> None:
+    warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    assert dispatch.claim(1, Loaded("other", warm.location.fingerprint(), dispatch.now())) is None
+
+
+def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
+    assert health(warm, run_id) == "RUNNING"
+    monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
+    assert health(warm, run_id) == "FAILED"
+    assert [entry.run_id for entry in dispatch.lost()] == [run_id]
+    assert dispatch.requeue(run_id, "toys", "")
+
+
+def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
+    assert (dispatch.entry(run_id) or pytest.fail()).lost_seconds is not None
+    with dispatch.connect() as session:
+        session.execute("SELECT pg_advisory_lock(%s, 1)", (LIVENESS,))
+        assert (dispatch.entry(run_id) or pytest.fail()).lost_seconds is None
+        assert not dispatch.requeue(run_id, "toys", "")
+
+
+def test_a_storage_elsewhere_is_refused_with_the_way_out() -> None:
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(SettingsError, match="another run launcher"):
+        Dispatch(instance)
+
+
+def test_a_changed_file_is_another_fingerprint(tmp_path: Path) -> None:
+    location = CodeLocation.of_module("toys", "toys", "defs", tmp_path)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").write_text("a = 1")
+    before = location.fingerprint()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "other.py").write_text("a = 1")
+    assert location.fingerprint() == before
+    (tmp_path / "package" / "module.py").write_text("a = 12")
+    assert location.fingerprint() != before
+
+
+def test_a_code_location_goes_to_another_process_whole(tmp_path: Path) -> None:
+    location = CodeLocation.of_module("toys", "toys", "defs", tmp_path)
+    assert CodeLocation.from_json(location.to_json()) == location
+
+
+def test_dagster_makes_the_launcher_anew_in_another_process(warm: Warm) -> None:
+    with dg.DagsterInstance.from_ref(warm.instance.get_ref()) as again:
+        assert isinstance(again.run_launcher, WarmRunLauncher)
+        assert again.run_launcher.plan() == warm.launcher.plan()
