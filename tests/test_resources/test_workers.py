@@ -1,21 +1,27 @@
 """Warm workers, as processes: what they execute, what ends them, and what becomes of the run in their hands."""
 
+import logging
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from resources.embedded import EmbeddedServer
 from tests.test_resources.warm import PATIENCE, Warm, configure, eventually, gone, refuse_connections
 
 pytestmark = pytest.mark.xdist_group("workers")  # they measure time; beside each other they would slow each other
 TRIALS = 3
+LOGGER = logging.getLogger("monitoring")
 
 
 @pytest.fixture
@@ -225,3 +231,48 @@ def test_changed_files_are_noticed_without_a_launch(warm: Warm) -> None:
     module = next(warm.folder.glob("toys_*.py"))
     module.write_text(module.read_text().replace('VERSION = "1"', 'VERSION = "2"'))
     eventually(lambda: (now := warm.supervisors()) and not now & before, PATIENCE)
+
+
+def test_the_loss_of_the_machine_ends_in_a_failure_that_says_so(warm: Warm) -> None:
+    with WorkspaceProcessContext(warm.instance, EmptyWorkspaceTarget()) as workspace:
+        for _ in range(2):
+            run_id = warm.nap(60)
+            warm.begun(run_id)
+            warm.stop()
+            with within(15):
+                while not warm.run(run_id).is_finished:
+                    errors = [error for error in execute_run_monitoring_iteration(workspace, LOGGER) if error]
+                    assert not errors
+                    time.sleep(3)
+            assert warm.status(run_id) == "FAILURE"
+            assert "is gone, and its supervisor with it" in warm.messages(run_id)
+
+
+def test_a_lost_run_can_be_resumed_by_another_worker(warm: Warm) -> None:
+    run_id = warm.nap(6)
+    warm.begun(run_id)
+    warm.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]  # its worker lives: nothing happens
+    warm.stop()
+    warm.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]
+    assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
+    assert len(warm.trace("end", run_id)) == 1
+
+
+@pytest.mark.slow
+def test_with_workers_killed_at_random_every_run_has_one_true_end(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(workers=2)
+    chance = random.Random(3)
+    runs = [warm.launch("ten") for _ in range(150)]
+    killed = 0
+    while not all(warm.run(run).is_finished for run in runs):
+        if workers := warm.workers():
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(workers), signal.SIGKILL)
+                killed += 1
+        time.sleep(1)
+    assert killed
+    for run in runs:
+        steps = warm.trace("step", run)
+        assert len({process for _, _, process, _ in steps}) <= 1  # never a second time, so never twice at once
+        assert warm.status(run) == "FAILURE" or len(steps) == 10
+        assert eventually(lambda: warm.state(run) == "done", 10)  # noqa: B023

@@ -217,7 +217,9 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     location = {"location": "toys", "module": module, "working_directory": str(folder), "workers": 1}
     launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
-    (folder / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher}))
+    (folder / "dagster.yaml").write_text(
+        json.dumps(known | {"run_launcher": launcher, "run_monitoring": {"enabled": True}})
+    )
     return CodeLocation.of_module("toys", module, "defs", folder)
 
 
