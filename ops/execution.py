@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from dagster import DagsterInstance, Failure, OpExecutionContext, Output
+from dagster import DagsterExecutionInterruptedError, DagsterInstance, Failure, OpExecutionContext, Output
 
 from ops.admission import StartRequest, admit
 from ops.context import Scope, StepContext
@@ -219,6 +219,8 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     except BaseException as error:
         if _fail(segment, place, claim, started, error):
             op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
+            if isinstance(error, DagsterExecutionInterruptedError):
+                raise  # the run was terminated: Dagster makes it canceled, of a failure it would make it failed
             raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
         done = Done(Delta({}, []))
     if place.step.outcome is StepStatus.COMPLETE:

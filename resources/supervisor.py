@@ -222,7 +222,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         sys.stdout.flush()
-        sys.stderr.flush()
+        sys.stderr.flush()  # what is in the buffers would be written by the child too
         # A signal between the fork and the child's own handlers would be lost, or work on the supervisor's behalf.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         pid = os.fork()
@@ -233,7 +233,9 @@ class Supervisor:
 
     def _be_worker(self) -> None:
         status = 1
+        log = os.fdopen(os.dup(sys.stderr.fileno()), "w")
         try:
+            _discard_output()
             os.setsid()  # ^C at a terminal is the supervisor's; and what a step starts is killed with its worker
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -246,10 +248,9 @@ class Supervisor:
             self.instance.dispose()
             status = 0
         except BaseException:  # noqa: BLE001  nothing may get out of here into the supervisor's own code
-            traceback.print_exc()
+            traceback.print_exc(file=log)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            log.flush()
             os._exit(status)
 
     def _reap(self) -> None:
@@ -336,6 +337,15 @@ class Supervisor:
         code = self.plan.location.fingerprint()
         before, self._changed = self._changed, code
         return code != self.loaded.code and code == before
+
+
+def _discard_output() -> None:
+    """Dagster prints each event of each run, which nobody reads here: they are in its database."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as nothing:
+        for stream in (1, 2):
+            os.dup2(nothing.fileno(), stream)
 
 
 def lost_message(worker: int) -> str:

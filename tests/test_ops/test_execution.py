@@ -1,10 +1,11 @@
 """One step, one transaction: what a run of a process commits, and what it does not."""
 
 from collections import Counter
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -556,3 +557,24 @@ def failure_of(result):
     """What the first failed op of a run said."""
     event = next(event for event in result.all_events if event.is_step_failure)
     return event.step_failure_data.error_display_string + str(event.step_failure_data.user_failure_data)
+
+
+def test_terminated_step_fails_its_process_and_cancels_its_run(engine_of):
+    """The process can go on later; Dagster's run says that somebody ended it, not that the step is broken."""
+
+    @step("Endless")
+    def endless(context: StepContext):
+        instance = engine.instance
+        instance.report_run_canceling(instance.get_run_by_id(str(context.process_id)))
+        raise DagsterExecutionInterruptedError
+
+    @task("Endless")
+    def endless_task():
+        return begin >> endless
+
+    engine = engine_of(endless_task)
+    with suppress(DagsterExecutionInterruptedError):
+        engine.run("endless_task")
+    (run,) = engine.instance.get_runs()
+    assert run.status is DagsterRunStatus.CANCELED
+    assert engine.process(run.run_id).last_status == "failed"

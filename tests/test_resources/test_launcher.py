@@ -1,15 +1,26 @@
 """The launcher: what it does with a run before any worker has it."""
 
+import inspect
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.errors import raise_execution_interrupts
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster._daemon.monitoring import run_monitoring
 
 from resources.code_location import CodeLocation
 from resources.dispatch import LIVENESS, Dispatch, Loaded
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
+from resources.workers import interrupts_at_bay
 from tests.test_resources.warm import Warm, configure
 
 
@@ -140,3 +151,59 @@ def test_dagster_makes_the_launcher_anew_in_another_process(warm: Warm) -> None:
     with dg.DagsterInstance.from_ref(warm.instance.get_ref()) as again:
         assert isinstance(again.run_launcher, WarmRunLauncher)
         assert again.run_launcher.plan() == warm.launcher.plan()
+
+
+# --- what we rely on in Dagster's inside ---
+
+
+def test_dagster_executes_an_existing_run_in_memory(warm: Warm) -> None:
+    """The call that a worker makes, and its promise: the run it is given, no other, and its events come out."""
+    run = warm.run(warm.launch("ten"))
+    job = InMemoryJob(warm.location.load().get_job("ten"))
+    events = list(execute_run_iterator(job, run, warm.instance, resume_from_failure=False))
+    assert events[-1].event_type_value == "PIPELINE_SUCCESS"
+    assert warm.status(run.run_id) == "SUCCESS"
+    assert len(warm.trace("step", run.run_id)) == 10
+
+
+def test_dagster_does_not_execute_a_run_twice(warm: Warm) -> None:
+    """A worker that gets a run that was begun elsewhere must do nothing to it."""
+    run = warm.run(warm.launch("ten"))
+    job = InMemoryJob(warm.location.load().get_job("ten"))
+    list(execute_run_iterator(job, run, warm.instance))
+    list(execute_run_iterator(job, warm.run(run.run_id), warm.instance))
+    assert len(warm.trace("step", run.run_id)) == 10
+
+
+def test_dagster_takes_sigterm_only_through_the_function_that_we_replace() -> None:
+    """Else SIGTERM would interrupt the op in hand, in whose body Dagster's handlers are in force."""
+    told: list[int] = []
+    before = signal.getsignal(signal.SIGTERM)
+    with interrupts_at_bay(lambda number, _: told.append(number)), raise_execution_interrupts():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert told == [signal.SIGTERM]
+        with pytest.raises(dg.DagsterExecutionInterruptedError):
+            os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_dagster_says_where_a_run_of_a_workspace_was_loaded_from(warm: Warm) -> None:
+    pointer = warm.location.pointer
+    target = ModuleTarget(warm.location.pointer.module, "defs", str(warm.folder), "toys")  # type: ignore[attr-defined]
+    with WorkspaceProcessContext(warm.instance, target) as workspace:
+        (location,) = workspace.create_request_context().code_locations
+        (repository,) = location.get_repositories().values()
+        job = repository.get_full_job("ten")
+        assert job.get_python_origin().repository_origin.code_pointer == pointer
+        assert job.get_remote_origin().repository_origin.code_location_origin.location_name == "toys"
+
+
+def test_an_instance_reference_goes_through_json(warm: Warm) -> None:
+    text = dg.serialize_value(warm.instance.get_ref())
+    assert dg.deserialize_value(text, InstanceRef) == warm.instance.get_ref()
+
+
+def test_the_monitor_takes_only_two_states_for_healthy() -> None:
+    """Any other would have it fail the run."""
+    source = inspect.getsource(run_monitoring.monitor_started_run)
+    assert "not in [WorkerStatus.RUNNING, WorkerStatus.SUCCESS]" in source
