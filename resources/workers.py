@@ -211,7 +211,7 @@ class Lifeline(threading.Thread):
                 with self.dispatch.connect() as session:
                     self._hold(session)
                     self._listen(session)
-            except psycopg.Error:
+            except DATABASE_ERRORS:
                 last_held = time.monotonic() if self.holds else last_held
                 self.holds = False
                 if time.monotonic() - last_held > GONE_SECONDS or self._is_alone():
