@@ -1,7 +1,7 @@
 """Subscriptions as users declare them: made for a product, read, moved through their life, saved."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
@@ -11,6 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from resources.assembly import Assembler, plain_values
 from resources.block_model import BlockModel
 from resources.conversion import Converter
+from resources.database import current_session
 from resources.defaults import new_block_fields
 from resources.documents import Document, make_document, past_record
 from resources.errors import OrchestratorError, PastIsReadOnly, UnknownProduct, UnknownSubscription, WrongProduct
@@ -43,6 +44,23 @@ INITIAL, ACTIVE, TERMINATED = (
 
 M = TypeVar("M", bound="SubscriptionModel")
 
+SAVED = "saved"
+"""Where a session keeps what was saved in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSubscription:
+    """That a save wrote something; `change` is None when that was `insync` alone."""
+
+    subscription_id: UUID
+    change: SubscriptionChange | None
+
+
+def saved_in_transaction() -> list[SavedSubscription]:
+    """What was saved in the current transaction, in order, since this was last asked. Raises NoTransaction."""
+    saved: list[SavedSubscription] = current_session().info.pop(SAVED, [])
+    return saved
+
 
 class SubscriptionModel(HeaderModel):
     """The base of all subscriptions: a customer's instance of a product.
@@ -58,6 +76,11 @@ class SubscriptionModel(HeaderModel):
     _known: Snapshot | None = PrivateAttr(None)
     """What differs from this is what a save writes; None before the first save."""
     _is_past: bool = PrivateAttr(False)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there are no rows of it yet, as far as this model knows: it was never read and never saved."""
+        return self._known is None
 
     @classmethod
     def from_product_id(
@@ -185,7 +208,9 @@ class SubscriptionModel(HeaderModel):
         self.version = saved.version
         self._known = Snapshot(header, self.insync, saved.version, flat.blocks)
         secrets = flat.changed_secrets(before)
-        return SubscriptionChange(self.subscription_id, saved.version, saved.document_before, document, secrets)
+        change = SubscriptionChange(self.subscription_id, saved.version, saved.document_before, document, secrets)
+        self._record_saved(change)
+        return change
 
     # --- how it is done ---
 
@@ -274,6 +299,10 @@ class SubscriptionModel(HeaderModel):
         if self.insync != known.insync:
             update_insync(self.subscription_id, known.version, self.insync)
             self._known = replace(known, insync=self.insync)
+            self._record_saved(None)
+
+    def _record_saved(self, change: SubscriptionChange | None) -> None:
+        current_session().info.setdefault(SAVED, []).append(SavedSubscription(self.subscription_id, change))
 
 
 def _shared_values(model: type[SubscriptionModel], other: SubscriptionModel) -> dict[str, Any]:
