@@ -7,7 +7,6 @@ what is written, is its own: an instance on the stock storage reads ours and the
 
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -44,7 +43,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.database import connect_or_revive, lock_key, place, postgres_url
+from resources.database import connect_or_revive, lock_key, place, postgres_url, try_idle_connections
 from resources.embedded import embedded_uri
 from resources.errors import DatabaseUnreachable
 from resources.settings import settings
@@ -53,8 +52,6 @@ POOL_SIZE = 4
 OVERFLOW = 20
 """Connections beyond the pool's size that one process may open for a moment."""
 CONNECT_SECONDS = 10
-IDLE_SECONDS = 5.0
-"""A connection that was idle for longer is tried before it is used: the server may have been restarted."""
 MAIN_TABLES = ("runs", "instance_info", "event_logs", "jobs")
 """The tables by which dagster-postgres's storages see whether theirs are made."""
 LOCK = "dagster tables"
@@ -225,8 +222,7 @@ def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
         },
     )
     event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _idle_trial(engine.dialect))
+    try_idle_connections(engine)
     return engine
 
 
@@ -234,23 +230,6 @@ def _connect(
     dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
 ) -> DBAPIConnection:
     return connect_or_revive(dialect, positional, named)
-
-
-def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-    entry.info["used"] = time.monotonic()
-
-
-def _idle_trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
-    def try_idle(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-        # Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
-        if time.monotonic() - entry.info.get("used", float("inf")) < IDLE_SECONDS:
-            return
-        try:
-            dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            raise sa.exc.InvalidatePoolError from error
-
-    return try_idle
 
 
 def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:

@@ -149,7 +149,7 @@ def test_a_lost_connection_is_replaced(dagster_instance: dg.DagsterInstance, mon
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    monkeypatch.setattr("resources.dagster_storage.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
     run(dagster_instance)
 
 
