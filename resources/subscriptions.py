@@ -24,6 +24,7 @@ from resources.persistence import (
     Writing,
     blocks_using,
     insert_subscription,
+    lock_subscription,
     read_past,
     read_product,
     read_subscription,
@@ -41,6 +42,8 @@ INITIAL, ACTIVE, TERMINATED = (
     SubscriptionLifecycle.ACTIVE,
     SubscriptionLifecycle.TERMINATED,
 )
+
+MAY_USE_TERMINATED = ALLOWED_USER_STATUSES[TERMINATED]
 
 M = TypeVar("M", bound="SubscriptionModel")
 
@@ -148,8 +151,9 @@ class SubscriptionModel(HeaderModel):
 
         Becoming active sets `start_date`, terminated `end_date`, when they are empty. Blocks that only the new class
         has are made. Raises InvalidLifecycle naming the other subscriptions that use a block of this one, however deep,
-        and do not allow the new status (one statement, none with `skip_validation`), and pydantic's ValidationError
-        when what the new status requires is missing.
+        and do not allow the new status (one statement; for TERMINATED two, and until the transaction ends nobody else
+        can begin to use a block; none with `skip_validation`), and pydantic's ValidationError when what the new status
+        requires is missing.
         """
         status = SubscriptionLifecycle(status)
         model = cls._class_for(other.product.name, status)
@@ -187,9 +191,10 @@ class SubscriptionModel(HeaderModel):
 
         Returns None, and sends nothing, when nothing differs. `insync` alone is written without a new version. Raises
         StaleSubscription when somebody saved in between, UnknownSubscription when the row is gone, BlockInUse when
-        another subscription uses a block that would go, InvalidBlocks, InvalidLifecycle, PastIsReadOnly, and pydantic's
-        ValidationError when a list was filled with what does not fit. After an error, or when the transaction is rolled
-        back, read the subscription again.
+        another subscription uses a block that would go, InvalidBlocks (also when it uses a block of a terminated
+        subscription), SubscriptionLocked when it begins to use a block of a subscription that another process is
+        changing, InvalidLifecycle, PastIsReadOnly, and pydantic's ValidationError when a list was filled with what does
+        not fit. After an error, or when the transaction is rolled back, read the subscription again.
         """
         if self._is_past:
             raise PastIsReadOnly(
@@ -277,6 +282,9 @@ class SubscriptionModel(HeaderModel):
     def _check_users(self, status: SubscriptionLifecycle) -> None:
         if self._known is None or ALLOWED_USER_STATUSES[status].issuperset(SubscriptionLifecycle):
             return
+        if status == TERMINATED:
+            # A statement of its own: one that waited for the lock would not see what it waited for.
+            lock_subscription(self.subscription_id)
         users = blocks_using(self._known.blocks.records)
         strangers = [(user.subscription_id, user.status) for user in users]
         check_users(self.subscription_id, status, (user for user in strangers if user[0] != self.subscription_id))
@@ -284,6 +292,8 @@ class SubscriptionModel(HeaderModel):
     def _write(self, header: HeaderRecord, blocks: Blocks, changes: BlockChanges) -> tuple[Saved, Document]:
         document = make_document(self, header, self.product.model_dump(mode="json"))
         known = self._known
+        # Whoever was INITIAL did not keep the owners from being terminated.
+        rises = known is not None and known.header.status != header.status and self.status not in MAY_USE_TERMINATED
         writing = Writing(
             header=header,
             blocks=blocks,
@@ -292,6 +302,7 @@ class SubscriptionModel(HeaderModel):
             search=search_text(document),
             version=known.version if known else self.version,
             insync=None if known and known.insync == self.insync else self.insync,
+            used=blocks.foreign() if rises else changes.added,
         )
         return update_subscription(writing) if known else insert_subscription(writing), document
 
