@@ -340,11 +340,17 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
 
 def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
     """The external resources that a step names in its parameters; the first op needs those of the form."""
-    functions: list[Any] = [place.step.function]
-    if place.position == 0 and spec.initial_input_form is not None and not isinstance(spec.initial_input_form, type):
-        functions.append(spec.initial_input_form)
-    for function in functions:
-        yield from (resource_key(found) for found in arguments_of(function).resource_types)
+    if place.position == 0:
+        yield from form_resource_keys(spec)
+    else:
+        yield from map(resource_key, arguments_of(place.step.function).resource_types)
+
+
+def form_resource_keys(spec: Workflow) -> Iterator[str]:
+    """The external resources that a workflow's form names in its parameters."""
+    form = spec.initial_input_form
+    if form is not None and not isinstance(form, type):
+        yield from map(resource_key, arguments_of(form).resource_types)
 
 
 def _chain(

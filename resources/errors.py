@@ -28,6 +28,7 @@ OrchestratorError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
 │   ├── StartRefused
+│   │   └── NotAuthorised
 │   └── StateError
 ├── ProcessError
 │   ├── UnknownProcess
@@ -178,6 +179,13 @@ class StartRefused(WorkflowError):
         self.reason = reason
         self.details = details or {}
         super().__init__(message)
+
+
+class NotAuthorised(StartRefused):
+    """The user may not do this with the workflow."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, reason="subscription.insufficient_workflow_permissions")
 
 
 class StateError(WorkflowError):
