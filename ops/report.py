@@ -39,9 +39,16 @@ def step_metadata(
 
 
 def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
-    """A failed step: the details that the error carries, if any."""
+    """A failed step: the details that the error carries, as a table where they are a list of differences."""
     details = getattr(error, "details", None)
-    return {"details": MetadataValue.json(readable(details))} if details and not callable(details) else {}
+    if not details or callable(details):
+        return {}
+    details = readable(details)
+    if isinstance(details, list) and all(isinstance(row, dict) for row in details):
+        columns = list(dict.fromkeys(key for row in details for key in row))
+        records = [TableRecord({key: _cell(row.get(key)) for key in columns}) for row in details]
+        return {"details": MetadataValue.table(records, schema=TableSchema(columns=[*map(TableColumn, columns)]))}
+    return {"details": MetadataValue.json(details)}
 
 
 def _is_dump_of(value: Any, saved: set[str]) -> bool:

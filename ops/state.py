@@ -332,7 +332,7 @@ def readable(value: Any) -> Any:
     """JSON of anything, for people: what has no JSON form is described, secrets are masked. Never raises."""
     plain = to_jsonable_python(masked(value), fallback=repr, inf_nan_mode="strings", serialize_unknown=True)
     text = json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
-    return json.loads(text.replace("\\u0000", ""))
+    return json.loads(text.replace("\\u0000", ""), parse_constant=str)
 
 
 # --- secrets ---
