@@ -26,7 +26,7 @@ from ops.lifecycle import resync, set_status
 from ops.state import arguments_of
 from ops.step import LedgerStep, StepList, done, init
 from ops.workflow import AuthCallback, RunPredicate, Workflow
-from orchestrator_defs.launchpad import launchpad, start_schema
+from orchestrator_defs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
 from resources.errors import WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
@@ -299,8 +299,20 @@ def _description(spec: Workflow, doc: str | None) -> str:
     lines = [spec.description, ""]
     if doc and (rest := doc.strip().partition("\n")[2].strip()):
         lines += [rest, ""]
+    if only_page(spec) is None:
+        lines += [_form_description(spec), ""]
     lines += [f"{number}. {step.label}" for number, step in enumerate(spec.ledger_steps, 1)]
     return "\n".join(lines)
+
+
+def _form_description(spec: Workflow) -> str:
+    """What a form asks that is made while it is filled in: all that can be said before."""
+    form = spec.initial_input_form
+    asks = ((form.__doc__ or "") if form else "").strip().partition("\n")[0]
+    return (
+        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once and says what the next page "
+        "asks; nothing is written then."
+    )
 
 
 def _nodes(spec: Workflow) -> Iterator[tuple[str, OpDefinition | GraphDefinition]]:
