@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.core_link import (
     compare_core_link,
@@ -20,7 +21,7 @@ from ops.products.core_link import (
     update_core_link,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, OneOf
+from orchestrator_defs.products.fields import OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,

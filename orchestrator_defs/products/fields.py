@@ -9,9 +9,6 @@ from pydantic_forms.validators import Choice
 
 from resources.errors import FormError
 
-CustomerId: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra={"format": "customerId"})]
-"""For whom a subscription is; web clients of the field show their customer picker."""
-
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 """A line of text that people, NetBox and devices show."""
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Gt, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.l2vpn import (
     SERVICE_MODES,
@@ -23,7 +24,7 @@ from ops.products.l2vpn import (
     update_l2vpn,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, OneOf
+from orchestrator_defs.products.fields import OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from ops.fields import CustomerId
 from ops.forms import SubmitFormPage
 from ops.products.node import (
     compare_node,
@@ -21,7 +22,7 @@ from ops.products.node import (
     update_node,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, Description, OneOf
+from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,

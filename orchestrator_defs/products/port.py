@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.port import (
     compare_port,
@@ -17,7 +18,7 @@ from ops.products.port import (
     update_port,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, Description, OneOf
+from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
