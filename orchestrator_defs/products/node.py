@@ -1,5 +1,6 @@
 """Node: its forms and its workflows."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -36,6 +37,17 @@ from resources.products.node import Node, NodeStatus
 from resources.queries import find_product
 from resources.settings import settings
 
+NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+def _host_name(node_name: str) -> str:
+    if not re.fullmatch(NODE_NAME, node_name):
+        raise ValueError(
+            "a node name is lower-case letters, digits and hyphens, starting with a letter, ending with a letter or "
+            "digit, at most 63 of them, such as ams1"
+        )
+    return node_name
+
 
 def _not_in_use(node_name: str) -> str:
     if holder := node_named(node_name):
@@ -45,7 +57,9 @@ def _not_in_use(node_name: str) -> str:
 
 NodeName = Annotated[
     str,
-    Field(max_length=63, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", description="a host name, such as ams1"),
+    # For clients only: pydantic itself would answer with the pattern, and people want words.
+    Field(description="a host name, such as ams1", json_schema_extra={"pattern": NODE_NAME, "maxLength": 63}),
+    AfterValidator(_host_name),
     AfterValidator(_not_in_use),
 ]
 

@@ -110,3 +110,4 @@ def test_vlans_taken_since_the_form_was_filled_in_are_refused(network: Network, 
     process = network.go_on(slow)
     assert process.last_status in (ProcessStatus.FAILED, ProcessStatus.INCONSISTENT_DATA)
     assert "VLAN 400 on port ams1 1/2/1 10G is in use by L2VPN 1000 Mbit/s ams1" in str(process.failed_reason)
+    assert "`orchestrator abort` this process and start again" in str(process.failed_reason)
