@@ -112,10 +112,9 @@ def _trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, 
     def try_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
         # Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
         rested = time.monotonic() - entry.info.get("used", float("inf"))
-        if rested < IDLE_SECONDS and not _has_news(connection):
-            return
         try:
-            dialect.do_ping(connection)
+            if rested >= IDLE_SECONDS or _has_news(connection):
+                dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
             raise sa.exc.InvalidatePoolError from error
 

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -192,18 +192,16 @@ class EventGroups:
 
     def _see_to_it(self) -> None:
         """Have the thread write what waits, in time."""
+        _flush_in_finalizers()
         with self._changed:
             self._changed.notify()
-            if self._thread is not None:
+            if self._thread is not None and self._thread.is_alive():
                 return
-            thread = threading.Thread(target=self._write_in_time, name="event-groups", daemon=True)
-            self._thread = thread
-        _flush_in_finalizers()
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is ending
-            self._thread = None
-            self.flush(EXIT_SECONDS)
+            self._thread = threading.Thread(target=self._write_in_time, name="event-groups", daemon=True)
+            with suppress(RuntimeError):  # the interpreter is ending
+                self._thread.start()
+                return
+        self.flush(EXIT_SECONDS)
 
     def _write_in_time(self) -> None:
         pause = FIRST_PAUSE
