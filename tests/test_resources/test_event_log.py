@@ -30,6 +30,8 @@ from resources.event_log import GroupedEventLogStorage, PooledEventLogStorage
 from resources.keeper import running_pid
 from tests.test_resources.dagster_instances import custom, dagster_database, instance_on
 
+pytestmark = pytest.mark.xdist_group("event log")  # one worker: its server and database are made once
+
 IN_PROCESS: dict[str, Any] = {
     "executor_def": dg.in_process_executor,
     "resource_defs": {"io_manager": dg.mem_io_manager},
@@ -416,6 +418,14 @@ def stoppable() -> Iterator[Server]:
     yield server
     server.start()
     server.embedded.detach()
+
+
+def test_a_read_right_after_a_restart_takes_a_new_connection(stoppable: Server, tmp_path: Path) -> None:
+    with instance_on(tmp_path, custom(stoppable.url, mode="pooled")) as instance:
+        before = instance.get_runs_count()
+        stoppable.stop()
+        stoppable.start()
+        assert instance.get_runs_count() == before
 
 
 @pytest.mark.parametrize("seconds", [0, 3])

@@ -25,6 +25,8 @@ from resources.dagster_storage import MODES
 from resources.embedded import EmbeddedServer
 from tests.test_resources.dagster_instances import custom, dagster_database, instance_on
 
+pytestmark = pytest.mark.xdist_group("storage equivalence")  # one worker: all ask what the script left once
+
 Answers = dict[str, Any]
 ROUTER = dg.AssetKey("router")
 
