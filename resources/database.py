@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -184,29 +185,36 @@ def connect_or_revive(dialect: Dialect, positional: Sequence[Any], named: dict[s
     return dialect.connect(*positional, **named)
 
 
-def try_idle_connections(engine: sa.Engine) -> None:
-    """Try each connection that was idle for a while when it is taken from the pool; a dead one empties the pool.
+def try_doubtful_connections(engine: sa.Engine) -> None:
+    """Try a connection when it is taken from the pool, if it was idle for a while or the server has spoken on it.
 
-    Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
+    A dead one empties the pool. Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
     """
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _idle_trial(engine.dialect))
+    event.listen(engine, "checkout", _trial(engine.dialect))
 
 
 def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
     entry.info["used"] = time.monotonic()
 
 
-def _idle_trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
-    def try_idle(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-        if time.monotonic() - entry.info.get("used", float("inf")) < IDLE_SECONDS:
-            return
+def _trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
+    def try_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        rested = time.monotonic() - entry.info.get("used", float("inf"))
         try:
-            dialect.do_ping(connection)
+            if rested >= IDLE_SECONDS or _has_news(connection):
+                dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
             raise sa.exc.InvalidatePoolError from error
 
-    return try_idle
+    return try_doubtful
+
+
+def _has_news(connection: DBAPIConnection) -> bool:
+    """Whether the server said something unasked: of a connection at rest that is its end, when the server stops."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:
@@ -219,7 +227,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         connect_args=_connect_arguments(url),
     )
     event.listen(engine, "do_connect", _connect)
-    try_idle_connections(engine)
+    try_doubtful_connections(engine)
     return engine
 
 

@@ -6,7 +6,8 @@ OrchestratorError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
 │   ├── SchemaOutOfDate
-│   └── EmbeddedServerError
+│   ├── EmbeddedServerError
+│   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
 │   ├── ProductNotInRegistry
@@ -77,6 +78,10 @@ class SchemaOutOfDate(DatabaseError):
 
 class EmbeddedServerError(DatabaseError):
     """The embedded PostgreSQL cannot be started."""
+
+
+class EventsNotWritten(DatabaseError):
+    """Events of a run cannot be written to Dagster's database."""
 
 
 class CatalogueError(OrchestratorError):

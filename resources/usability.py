@@ -122,13 +122,18 @@ def obstacles(
     if standing.locked_by is not None:
         found.append(_locked(standing))
     if not usable_while_out_of_sync:
-        if not standing.insync:
+        if not standing.insync and not _is_given_up(standing, target):
             found.append(_out_of_sync(standing))
         if standing.relations.locked_relations:
             found.append(_relations_out_of_sync(standing))
     if blocked_by_in_use and standing.relations.unterminated_in_use_by:
         found.append(_in_use(standing, action))
     return found
+
+
+def _is_given_up(standing: SubscriptionStanding, target: Target) -> bool:
+    """A subscription whose create was aborted: never in sync, it can only be taken away again."""
+    return target is Target.TERMINATE and standing.status is SubscriptionLifecycle.PROVISIONING
 
 
 def why_not_usable(

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from dagster_postgres import DagsterPostgresStorage
 from psycopg import sql
 
-from resources.dagster_storage import OrchestratorStorage, PooledRunStorage, dagster_urls, prepare
+from resources.dagster_engine import dagster_urls, prepare
+from resources.dagster_storage import OrchestratorStorage, PooledRunStorage
 from resources.database import postgres_url
 from resources.embedded import EmbeddedServer
 from resources.errors import DatabaseUnreachable

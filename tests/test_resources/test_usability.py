@@ -141,8 +141,13 @@ def test_neighbours_out_of_sync_name_the_commands_that_reconcile_them(reconcilab
 
 
 def test_no_command_is_advised_that_would_be_refused(reconcilable: UUID) -> None:
-    found = why_not(subscribe(reconcilable, status="provisioning", insync=False), Target.TERMINATE)
-    assert "orchestrator run" not in found[0].message
+    found = why_not(subscribe(reconcilable, status="provisioning", insync=False), Target.MODIFY)
+    assert [one.reason for one in found][-1] == "subscription.not_in_sync"
+    assert not [one for one in found if "orchestrator run" in one.message]
+
+
+def test_what_an_aborted_create_left_behind_can_be_terminated(node: UUID) -> None:
+    assert why_not(subscribe(node, status="provisioning", insync=False), Target.TERMINATE) == []
 
 
 def test_all_reasons_are_given_and_the_gravest_first(node: UUID) -> None:
