@@ -10,14 +10,15 @@ CONFTESTS = $(shell find tests -name conftest.py)
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(BIN)/orchestrator: setup.py
+# A stamp, and not a program: an installation without the test tools has the programs too.
+$(VENV)/.test-tools: setup.py
 	python3 -m venv $(VENV)
 	$(BIN)/pip install -e '.[test]'
 	@touch $@
 
-install: $(BIN)/orchestrator  ## make .venv with the project and its test tools
+install: $(VENV)/.test-tools  ## make .venv with the project and its test tools
 
-run: install  ## create a node: one run of the job create_node, in the shell
+run: install  ## create the node of examples/create_node.yaml; change its name there the second time
 	$(BIN)/dagster job execute -m orchestrator_defs -j create_node -c examples/create_node.yaml
 
 dev: install  ## Dagster's page on http://localhost:3000, with its daemon

@@ -1,6 +1,5 @@
-"""Measure, and print one table: `python -m benchmarks`. A temporary embedded database serves; no other is touched."""
+"""Measure, and print two tables: `python -m benchmarks`. A temporary embedded database serves; no other is touched."""
 
-import json
 import logging
 import platform
 import shutil
@@ -15,8 +14,10 @@ from uuid import UUID
 from dagster import DagsterInstance
 from rich.table import Table
 
+from benchmarks.instances import instance_on
 from benchmarks.measure import Figure, measure
 from benchmarks.network import fill, l2vpn_with_ten_endpoints
+from benchmarks.storage import storage_figures
 from ops.step import StepList, step
 from orchestrator_defs.cli.output import show
 from orchestrator_defs.definitions import orchestrator
@@ -75,7 +76,8 @@ def ten_changes() -> StepList:
 def main() -> None:
     """Measure everything and print it."""
     logging.disable(logging.CRITICAL)
-    with _database() as (database, instance):
+    with _server() as server, _database(server) as (database, instance):
+        modes = storage_figures(server, server.home / "modes", times=TIMES)
         site = Orchestrator(orchestrator.catalogue.products, WORKFLOWS, database=database)
         with database.transaction():
             site.catalogue.apply()
@@ -85,6 +87,7 @@ def main() -> None:
         more = [*_models(database, service), *_jobs(site, instance, service)]
     show(f"{platform.machine()}, Python {platform.python_version()}, {_versions()}")
     show(_table(figures, more))
+    show(_storage_table(modes))
 
 
 def _models(database: SubscriptionDatabase, service: UUID) -> Iterator[Figure]:
@@ -127,32 +130,30 @@ def _jobs(site: Orchestrator, instance: DagsterInstance, service: UUID) -> Itera
     yield from (untouched, changing_job, changing_job.per_step("a step that changes the L2VPN", untouched, STEPS))
 
 
-NO_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-
-
 @contextmanager
-def _database() -> Iterator[tuple[SubscriptionDatabase, DagsterInstance]]:
-    """A durable server, as an operator has it, and Dagster's storage on it."""
+def _server() -> Iterator[EmbeddedServer]:
+    """A durable server, as an operator has it."""
     home = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))  # the socket's path must be short
     home.chmod(0o711)  # root's server is another user's
     server = EmbeddedServer(home)
     server.attach()
+    try:
+        yield server
+    finally:
+        server.detach()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _database(server: EmbeddedServer) -> Iterator[tuple[SubscriptionDatabase, DagsterInstance]]:
+    """The subscriptions, and Dagster's storage beside them."""
     database = SubscriptionDatabase(uri=server.uri("orchestrator"))
     schema.upgrade(database)
-    storage = {
-        "module": "resources.dagster_storage",
-        "class": "OrchestratorStorage",
-        "config": {"postgres_url": server.uri("dagster")},
-    }
-    configuration = {"storage": {"custom": storage}, "compute_logs": NO_LOGS, "telemetry": {"enabled": False}}
-    (home / "dagster.yaml").write_text(json.dumps(configuration))
     try:
-        with DagsterInstance.from_config(str(home)) as instance:
+        with instance_on(server.home / "dagster", server.uri("dagster")) as instance:
             yield database, instance
     finally:
         database.dispose()
-        server.detach()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _versions() -> str:
@@ -164,6 +165,15 @@ def _table(figures: list[Figure], more: list[Figure]) -> Table:
     for few, many in zip(figures, more, strict=True):
         ratio = f"{many.median / few.median:.2f}"
         table.add_row(few.case, f"{few.statements:g}", f"{few.minimum:.1f}", f"{few.median:.1f}", ratio)
+    return table
+
+
+def _storage_table(modes: list[Figure]) -> Table:
+    table = Table("Case", "Statements", "ms, least", "ms, median", "times as fast as stock", box=None)
+    stock = modes[0]
+    for one in modes:
+        ratio = f"{stock.median / one.median:.1f}"
+        table.add_row(one.case, f"{one.statements:g}", f"{one.minimum:.1f}", f"{one.median:.1f}", ratio)
     return table
 
 

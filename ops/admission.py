@@ -1,7 +1,5 @@
 """The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
 
-import asyncio
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -12,11 +10,12 @@ from pydantic_forms.types import FormMeta
 
 from ops.context import Scope
 from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
-from ops.state import to_json
-from ops.workflow import AuthContext, PredicateContext, RunPredicateFail, Workflow
+from ops.permission import ask_to_start
+from ops.state import ENGINE_KEYS, to_json
+from ops.workflow import PredicateContext, RunPredicatePass, Workflow
 from resources import processes
 from resources.database import SubscriptionDatabase
-from resources.errors import StaleSubscription, StartRefused, UnknownProduct
+from resources.errors import FormError, StaleSubscription, StartRefused, UnknownProduct
 from resources.processes import NewProcess, StepRecord
 from resources.queries import find_product, find_subscription
 from resources.subscription_headers import SubscriptionHeader, subscription_header
@@ -47,10 +46,11 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
 
     Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked.
     """
-    ask_permission(request)
+    ask_to_start(request.workflow, request.user)
     with database.transaction(read_only=True):
         check_engine()
         check_predicate(request)
+    with database.transaction(read_only=True):
         state = first_state(request)
     with database.transaction():
         check_engine()
@@ -106,7 +106,7 @@ def _take_subscription(request: StartRequest, subscription_id: UUID, version: in
         raise _stale(header, version)
     processes.link(request.process_id, subscription_id)
     if request.workflow.is_writer:
-        processes.lock(request.process_id, subscription_id)
+        processes.lock(request.process_id, subscription_id, unsync=True)
 
 
 # --- the rules ---
@@ -124,31 +124,14 @@ def check_predicate(request: StartRequest) -> None:
     if workflow.run_predicate is None:
         return
     verdict = workflow.run_predicate(PredicateContext(workflow, request.user))
-    if isinstance(verdict, RunPredicateFail):
-        raise StartRefused(f"{workflow.name} may not start now: {verdict.message}", reason="workflow.predicate")
-
-
-def ask_permission(request: StartRequest) -> None:
-    """Ask the workflow's authorisation callback, which may be a coroutine function."""
-    callback = request.workflow.authorize_callback
-    if callback is None:
-        return
-    verdict = callback(AuthContext(request.user, "start_workflow", request.workflow))
-    if inspect.isawaitable(verdict):
-        verdict = asyncio.run(_awaited(verdict))
-    if not verdict:
-        raise StartRefused(
-            f"{request.user} may not start {request.workflow.name}.",
-            reason="subscription.insufficient_workflow_permissions",
-        )
-
-
-async def _awaited(verdict: Any) -> Any:
-    return await verdict
+    if not isinstance(verdict, RunPredicatePass):
+        # A predicate of an organisation's own may answer anything; only a pass is one.
+        message = getattr(verdict, "message", f"its predicate answered {verdict!r}")
+        raise StartRefused(f"{workflow.name} may not start now: {message}", reason="workflow.predicate")
 
 
 def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
-    """Refuse a workflow that may not run on this subscription as it is now; four statements at most."""
+    """Refuse a workflow that may not run on this subscription as it is now; three statements."""
     if workflow.product_types and header.product_type not in workflow.product_types:
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
@@ -192,12 +175,21 @@ def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenera
             known |= _subscription_state(header)
         own = workflow.initial_input_form
         if own is not None:
-            known |= yield from pages_of(own, known, scope)
+            result = yield from pages_of(own, known, scope)
+            _check_names(workflow, known, result)
+            known |= result
         elif workflow.target is Target.SYSTEM:
             yield EmptyPage
         return known
 
     return form
+
+
+def _check_names(workflow: Workflow, known: State, result: State) -> None:
+    """A form may hand on what the engine has put into the state, and not put something else in its place."""
+    for key in ENGINE_KEYS | {"product", "product_name", "subscription_id", "version"}:
+        if key in result and key in known and to_json(result[key], key) != known[key]:
+            raise FormError(f"The form of {workflow.name} sets {key!r}, which is the engine's; give it another name.")
 
 
 def product_page(workflow: Workflow) -> type[FormPage]:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from dagster import DagsterExecutionInterruptedError, DagsterInstance, Failure, OpExecutionContext, Output
+from dagster import DagsterInstance, Failure, OpExecutionContext, Output
 
 from ops.admission import StartRequest, admit
 from ops.context import Scope, StepContext
 from ops.forms import as_pages
 from ops.report import failure_metadata, step_metadata
-from ops.state import Delta, arguments_of, merged, models_in, to_json
+from ops.state import Delta, arguments_of, merged, models_in, readable, reveal, to_json
 from ops.step import LedgerStep, Lens, Step, When
 from ops.workflow import Workflow
 from resources import processes, tags
@@ -26,10 +26,11 @@ from resources.errors import (
     InconsistentData,
     OrchestratorError,
     RunMayNotAct,
+    StateError,
     UnknownProcess,
 )
 from resources.processes import Claim, StepRecord
-from resources.subscriptions import SubscriptionModel
+from resources.subscriptions import SubscriptionModel, saved_in_transaction
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 from resources.versions import SubscriptionChange
 
@@ -101,36 +102,34 @@ class Segment:
         claim = processes.find_claim(self.process_id)
         if claim is None:
             raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
-        if (claim.run_id == self.run_id and claim.status is ProcessStatus.RUNNING) or self._has_finished(claim):
+        if claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED):
             return claim
-        self._check_may_take(claim)
+        check_may_act(claim, self.workflow, self.instance, self.run_id)
         if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
             raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
         return claim
 
-    def _has_finished(self, claim: Claim) -> bool:
-        """The process was finished by this very run; what it asks for is committed."""
-        return claim.run_id == self.run_id and claim.status.is_final
 
-    def _check_may_take(self, claim: Claim) -> None:
-        if claim.workflow_name != self.workflow.name:
-            raise RunMayNotAct(f"Process {self.process_id} executes {claim.workflow_name}, not {self.workflow.name}.")
-        if claim.status.is_final:
+def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, run_id: str | None) -> None:
+    """Refuse a run that may not take a process over: it has ended, waits, is in another run's hands, or has changed.
+
+    `run_id` is None when there is no such run yet. Raises RunMayNotAct, StepsChanged.
+    """
+    process = f"Process {claim.process_id}"
+    if claim.workflow_name != workflow.name:
+        raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
+    if claim.status.is_final:
+        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} anew.")
+    if claim.status not in CONTINUABLE:
+        raise RunMayNotAct(f"{process} is {claim.status}; it goes on when what it waits for is there.")
+    if claim.run_id not in (None, run_id):
+        run = instance.get_run_by_id(str(claim.run_id))
+        if run is not None and not run.is_finished:
             raise RunMayNotAct(
-                f"Process {self.process_id} is {claim.status}; it cannot be continued. Start {self.workflow.name} anew."
+                f"{process} is in the hands of run {claim.run_id}, which is {run.status.value}; wait for it or "
+                f"terminate it."
             )
-        if claim.status not in CONTINUABLE:
-            raise RunMayNotAct(
-                f"Process {self.process_id} is {claim.status}; it goes on when what it waits for is there."
-            )
-        if claim.run_id not in (None, self.run_id):
-            run = self.instance.get_run_by_id(str(claim.run_id))
-            if run is not None and not run.is_finished:
-                raise RunMayNotAct(
-                    f"Process {self.process_id} is in the hands of run {claim.run_id}, which is {run.status.value}; "
-                    f"wait for it or terminate it."
-                )
-        self.workflow.check_fits(claim.committed)
+    workflow.check_fits(claim.committed)
 
 
 def refused(error: OrchestratorError) -> Failure:
@@ -143,25 +142,33 @@ def refused(error: OrchestratorError) -> Failure:
 
 def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
     """Start the process, or find that it is there already and go on with it. Commits; may run twice."""
+    started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
         with segment.database.transaction(read_only=True):
-            claim = processes.find_claim(segment.process_id)
-        if claim is None:
-            state = _admit_here(segment, place)
-            segment.tag(**tags_of(workflow, state, segment))
-            yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), (), 0.0))
-            return
+            exists = processes.find_claim(segment.process_id) is not None
+        state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
-    yield from run_step(op, workflow, place)
+    segment.tag(**tags_of(workflow, state, segment))
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 
 
-def _admit_here(segment: Segment, place: LedgerStep) -> State:
+def _begin(segment: Segment, place: LedgerStep, started: datetime) -> State:
+    """Take over a process that a door has started, or that goes on; its state as it is now."""
+    with segment.database.transaction():
+        claim = segment.claim()
+        if place.key not in claim.committed:
+            delta = Delta(claim.state, [])
+            processes.record_step(_record(segment, place, started, StepStatus.SUCCESS, delta))
+    return claim.state
+
+
+def _admit_here(segment: Segment, place: LedgerStep, started: datetime) -> State:
     """Start a process from inside its own run: Dagster's UI, the shell or a schedule launched it."""
     if segment.is_named:
         raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
-    started = datetime.now(UTC)
 
     def first_line(state: State) -> StepRecord:
         return _record(segment, place, started, StepStatus.SUCCESS, Delta(state, []))
@@ -207,20 +214,23 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         segment = Segment.of(op, workflow)
         with segment.database.transaction():
             claim = segment.claim()
+            is_due = _check_due(claim, workflow, place)
     except OrchestratorError as error:
         raise refused(error) from error
-    if _is_behind(claim, workflow, place):
-        op.log.info(f"{place.label} is done already.")
+    if not is_due:
+        what = "is done already" if place.key in claim.committed else "is new, and the process is past it"
+        op.log.info(f"{place.label} {what}.")
         yield Output(None)
         return
     started = datetime.now(UTC)
     try:
         done = _perform(segment, place, claim, started)
     except BaseException as error:
-        if _fail(segment, place, claim, started, error):
+        is_failed = _fail(segment, place, claim, started, error)
+        if not isinstance(error, Exception):
+            raise
+        if is_failed:
             op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
-            if isinstance(error, DagsterExecutionInterruptedError):
-                raise  # the run was terminated: Dagster makes it canceled, of a failure it would make it failed
             raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
         done = Done(Delta({}, []))
     if place.step.outcome is StepStatus.COMPLETE:
@@ -228,7 +238,20 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     elif created := [change for change in done.changes if change.before is None]:
         segment.tag(subscription=str(created[0].subscription_id))
     seconds = (datetime.now(UTC) - started).total_seconds()
-    yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds))
+    yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+
+
+def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
+    """Whether it is this step's turn; False if it is behind. Raises RunMayNotAct if another one comes first.
+
+    Whoever launches a part of a job in Dagster's page would otherwise leave steps out.
+    """
+    if _is_behind(claim, workflow, place):
+        return False
+    due = next(step for step in workflow.ledger_steps if not _is_behind(claim, workflow, step))
+    if due.key != place.key:
+        raise RunMayNotAct(f"It is not the turn of {place.label!r}: {due.label!r} comes first; run the whole job.")
+    return True
 
 
 def _is_behind(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
@@ -243,6 +266,7 @@ class Done:
 
     delta: Delta
     changes: tuple[SubscriptionChange, ...] = ()
+    outcome: StepStatus = StepStatus.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +286,16 @@ class Invocation:
         """The whole state with the result merged in, through the lenses it was read by."""
         part = merged(self.part, result, self.step.key)
         for lens, whole in reversed(self.lenses):
-            part = lens.put(whole, part)
+            part = _part(lens.put(reveal(whole), reveal(part)), f"What {self.step.key}'s lens puts back")
         return part
+
+
+def _part(value: Any, where: str) -> State:
+    """A state, or the part of one, as a lens gives it: a mapping that has a JSON form."""
+    if not isinstance(value, Mapping):
+        raise StateError(f"{where} is {type(value).__name__}; it is a mapping.")
+    part: State = to_json(value, where)
+    return part
 
 
 def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
@@ -274,11 +306,11 @@ def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
     lenses: list[tuple[Lens, State]] = []
     for wrapper in step.wrappers:
         if isinstance(wrapper, When):
-            if not wrapper.predicate(state):
+            if not wrapper.predicate(reveal(state)):
                 return None
         else:
             lenses.append((wrapper, state))
-            state = wrapper.get(state)
+            state = _part(wrapper.get(reveal(state)), f"What {step.key}'s lens gets")
     arguments = arguments_of(step.function).values(state, scope, step.key)
     return Invocation(step, arguments, state, tuple(lenses))
 
@@ -291,33 +323,50 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
     author = Author(segment.user, segment.process_id, place.key)
     with authored_by(author), segment.database.transaction():
         if invocation is None:
-            return _commit(segment, place, started, StepStatus.SKIPPED, Done(Delta({}, [])))
+            return _commit(segment, place, started, Done(Delta({}, []), outcome=StepStatus.SKIPPED))
         result = invocation.run()
-        models = list(models_in(result))
-        if models or step.effect:
-            processes.hold(segment.process_id, segment.run_id)
-        changes = _save(segment, claim, models)
-        if step.effect:
-            step.effect(segment.process_id)
+        changes = _save(segment, claim, models_in(result), step)
         delta = Delta.between(claim.state, invocation.state_after(result))
-        return _commit(segment, place, started, step.outcome, Done(delta, changes))
+        return _commit(segment, place, started, Done(delta, changes, step.outcome))
 
 
-def _save(segment: Segment, claim: Claim, models: Iterable[SubscriptionModel]) -> tuple[SubscriptionChange, ...]:
-    """Save the models of a result. What a workflow saves, it holds; another process's subscription is refused."""
-    changes = tuple(change for model in models if (change := model.save()) is not None)
-    for change in changes:
-        if change.before is None:
-            processes.link(segment.process_id, change.subscription_id)
-        if change.subscription_id not in claim.holds:
-            processes.lock(segment.process_id, change.subscription_id)
-    return changes
+def _save(
+    segment: Segment, claim: Claim, models: Iterable[SubscriptionModel], step: Step
+) -> tuple[SubscriptionChange, ...]:
+    """Save the models of a result, and take what was saved, in the step itself too, for this process.
+
+    The process is held first, and subscriptions in the order of their ids, so that two steps never wait for each other.
+    """
+    found = sorted(models, key=lambda model: model.subscription_id)
+    saved = saved_in_transaction()
+    if not (found or saved or step.effect):
+        return ()
+    processes.hold(segment.process_id, segment.run_id)
+    for model in found:
+        if not model.is_new:
+            _take(segment, claim, model.subscription_id)
+        model.save()
+    saved += saved_in_transaction()
+    for one in saved:
+        if one.change is not None and one.change.before is None:
+            processes.link(segment.process_id, one.subscription_id)
+        _take(segment, claim, one.subscription_id)
+    if step.effect:
+        step.effect(segment.process_id)
+    return tuple(one.change for one in saved if one.change is not None)
 
 
-def _commit(segment: Segment, place: LedgerStep, started: datetime, outcome: StepStatus, done: Done) -> Done:
+def _take(segment: Segment, claim: Claim, subscription_id: UUID) -> None:
+    """Be the one writer of a subscription; another process's is refused. Its mark stays: it is in sync or not."""
+    if subscription_id not in claim.holds:
+        processes.lock(segment.process_id, subscription_id, unsync=False)
+        claim.holds.append(subscription_id)
+
+
+def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
-    status = ProcessStatus.COMPLETED if outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
-    processes.record_step(_record(segment, place, started, outcome, done.delta), status=status)
+    status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    processes.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 
 
@@ -353,7 +402,7 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     if isinstance(error, RunMayNotAct):
         return True
     status, assignee = _verdict(segment.workflow, error)
-    line = {"class": type(error).__name__, "error": _reason(error), "details": _details(error)}
+    line = readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
     record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), line)
     with segment.database.transaction():
         recorded = processes.record_failure(
@@ -393,10 +442,14 @@ def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, A
 def _reason(error: BaseException) -> str:
     """One line for people: an error's own words, with its kind where the words do not say it."""
     text = str(error).strip()
+    if not isinstance(error, Exception):
+        return "The run was terminated during this step, which has been rolled back."
     if isinstance(error, OrchestratorError | ExternalSystemError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _details(error: BaseException) -> Any:
-    return to_json(getattr(error, "details", None), "the details of the failure")
+    """What an error tells besides its words; other libraries have a method of this name."""
+    details = getattr(error, "details", None)
+    return None if callable(details) else details

@@ -1,15 +1,18 @@
 """Forms: pages that people or programs fill, checked before anything is written."""
 
 import inspect
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import is_dataclass
+from typing import Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr
 from pydantic_forms.core import FormPage as _FormPage
 from pydantic_forms.core.shared import Complete, NextPage, Rejected, get_form_meta, page_schema
 from pydantic_forms.core.sync import walk_form
 from pydantic_forms.exceptions import FormException, FormOverflowError
 from pydantic_forms.types import FormMeta
+from typing_extensions import TypeAliasType, is_typeddict
 
 from ops.context import Scope
 from ops.state import arguments_of, shown
@@ -21,6 +24,9 @@ Page: TypeAlias = Mapping[str, Any]
 
 FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
 """What a form function returns: it yields page classes and is sent filled pages; its return value goes to the state."""
+
+SECRETS = (Secret, SecretStr, SecretBytes)
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 SHOWN_CHOICES = 12
 """How many choices a message names; a list of ports can be long."""
@@ -60,6 +66,11 @@ def pages_of(form: Form, state: State, scope: Scope) -> FormGenerator:
     arguments = arguments_of(form).values(state, scope, f"Form {form.__name__}")
     if inspect.isgeneratorfunction(form):
         result = yield from form(**arguments)
+        if result is not None and not isinstance(result, Mapping):
+            raise FormError(
+                f"Form {form.__name__} returned {type(result).__name__}; a form that yields pages returns a mapping, "
+                "such as page.model_dump()."
+            )
         return dict(result or {})
     found = form(**arguments)
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
@@ -95,8 +106,11 @@ def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[P
     """Feed pages to a form and return what it makes of them.
 
     Needs a transaction if the form reads the database; writes nothing. `name` names the form in errors.
-    Raises FormInvalid (which page, field, what was given, what is allowed) and FormIncomplete (the next page).
+    Raises FormInvalid (which page, field, what was given, what is allowed) and FormIncomplete (the next page). What was
+    given for a field that holds a secret is in no message, nor in `FormInvalid.errors`.
     """
+    for number, given in enumerate(pages, 1):
+        _refuse_unkeepable(name, number, given)
     try:
         outcome = walk_form(form, state, [dict(page) for page in pages])
     except FormOverflowError:
@@ -107,7 +121,7 @@ def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[P
         case Complete(state=result):
             return dict(result)
         case Rejected(model=page, index=index, error=verdict):
-            errors = [dict(error) for error in verdict.errors]
+            errors = [_without_secrets(dict(error), page) for error in verdict.errors]
             raise FormInvalid(_rejection(name, index, page, errors), page=index + 1, errors=errors)
         case NextPage(model=page, index=index):
             raise FormIncomplete(_missing_page(name, index, page), schema=page_schema(page), meta=get_form_meta(page))
@@ -127,18 +141,70 @@ def _fault(error: Mapping[str, Any], page: type[BaseModel]) -> str:
             return f"{where}: is required and was not given"
         case "extra_forbidden":
             return f"{where}: is not a field of this page, which has {', '.join(page.model_fields) or 'none'}"
-    if _is_secret(page, error["loc"]):
+    if error["loc"][:1] == ("__root__",) or _may_hold_secret(page, error):
         return f"{where}: {message}"
     return f"{where}: {message}; given: {shown(error.get('input'))}"
 
 
-def _is_secret(page: type[BaseModel], loc: Sequence[Any]) -> bool:
-    field = page.model_fields.get(str(loc[0])) if loc else None
-    return loc[:1] == ("__root__",) or (field is not None and SecretStr in _parts(field.annotation))
+def _without_secrets(error: dict[str, Any], page: type[BaseModel]) -> dict[str, Any]:
+    return error | {"input": None, "ctx": {}} if _may_hold_secret(page, error) else error
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    return (annotation, *getattr(annotation, "__args__", ()))
+def _may_hold_secret(page: type[BaseModel], error: Mapping[str, Any]) -> bool:
+    """Whether a secret may be in the `input` of an error, which for some kinds of error is the whole page."""
+    fields = {
+        key: info for name, info in page.model_fields.items() for key in (name, info.alias, info.validation_alias)
+    }
+    field = fields.get(error["loc"][0]) if error["loc"] else None
+    if field is None or error["type"] == "missing":
+        return holds_secret(page)
+    return holds_secret(field.annotation)
+
+
+def holds_secret(annotation: Any, seen: frozenset[type] = frozenset()) -> bool:
+    """Whether a value of this type may hold a secret, however deep."""
+    if isinstance(annotation, TypeAliasType):
+        return holds_secret(annotation.__value__, seen)
+    cls = get_origin(annotation) or annotation
+    if any(holds_secret(part, seen) for part in get_args(annotation)):
+        return True
+    if not isinstance(cls, type) or cls in seen:
+        return False
+    if issubclass(cls, SECRETS):
+        return True
+    return any(holds_secret(part, seen | {cls}) for part in _field_types(cls))
+
+
+def _field_types(cls: type[Any]) -> Iterable[Any]:
+    if issubclass(cls, BaseModel):
+        return [info.annotation for info in cls.model_fields.values()]
+    if is_dataclass(cls) or is_typeddict(cls) or hasattr(cls, "_fields"):
+        return get_type_hints(cls, include_extras=True).values()
+    return ()
+
+
+def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
+    """Text that neither JSON nor the database can keep."""
+    for loc, text in _texts(page, ()):
+        if "\0" not in text and not SURROGATE.search(text):
+            continue
+        what = "a NUL character" if "\0" in text else "half of a surrogate pair"
+        message = f"Text cannot hold {what}"
+        error = {"loc": loc, "msg": message, "type": "string_unicode", "input": None}
+        where = ".".join(map(str, loc)).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+        raise FormInvalid(f"Page {number} of {name} is not valid: {where}: {message}.", page=number, errors=[error])
+
+
+def _texts(value: Any, loc: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if isinstance(value, str):
+        yield loc, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key, (*loc, key))
+            yield from _texts(item, (*loc, key))
+    elif isinstance(value, list | tuple | Set):
+        for position, item in enumerate(value):
+            yield from _texts(item, (*loc, position))
 
 
 def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:

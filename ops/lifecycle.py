@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 
 def _in_sync(process_id: ProcessId) -> None:
-    processes.release(process_id, insync=True)
+    processes.release(process_id, in_sync=True)
 
 
 resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
@@ -39,7 +39,8 @@ resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
 @step("Lock subscription")
 def unsync(subscription: SubscriptionModel, context: StepContext) -> None:
     """Take the subscription for this process and put it out of sync; a workflow on a subscription starts with it."""
-    processes.lock(context.process_id, subscription.subscription_id)
+    processes.lock(context.process_id, subscription.subscription_id, unsync=True)
+    processes.link(context.process_id, subscription.subscription_id)
 
 
 @step("Create Process Subscription relation")

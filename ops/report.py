@@ -6,14 +6,19 @@ from uuid import UUID
 
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
-from ops.state import Delta, masked
+from ops.state import Delta, masked, readable
+from resources.types import StepStatus
 from resources.versions import SubscriptionChange
 
 CHANGE_COLUMNS = TableSchema(columns=[TableColumn("value"), TableColumn("before"), TableColumn("after")])
 
 
 def step_metadata(
-    process_id: UUID, delta: Delta, changes: Iterable[SubscriptionChange], seconds: float
+    process_id: UUID,
+    delta: Delta,
+    changes: Iterable[SubscriptionChange] = (),
+    seconds: float = 0.0,
+    status: StepStatus = StepStatus.SUCCESS,
 ) -> dict[str, MetadataValue[Any]]:
     """A committed step: its change of state without secrets, its duration, each subscription's difference."""
     changes = tuple(changes)
@@ -21,6 +26,7 @@ def step_metadata(
     visible = {key: value for key, value in delta.set.items() if not _is_dump_of(value, saved)}
     metadata: dict[str, MetadataValue[Any]] = {
         "process": MetadataValue.text(str(process_id)),
+        "status": MetadataValue.text(status.value),
         "duration (s)": MetadataValue.float(round(seconds, 4)),
     }
     if visible:
@@ -33,9 +39,16 @@ def step_metadata(
 
 
 def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
-    """A failed step: the details that the error carries, if any."""
+    """A failed step: the details that the error carries, as a table where they are a list of differences."""
     details = getattr(error, "details", None)
-    return {"details": MetadataValue.json(masked(details))} if details else {}
+    if not details or callable(details):
+        return {}
+    details = readable(details)
+    if isinstance(details, list) and all(isinstance(row, dict) for row in details):
+        columns = list(dict.fromkeys(key for row in details for key in row))
+        records = [TableRecord({key: _cell(row.get(key)) for key in columns}) for row in details]
+        return {"details": MetadataValue.table(records, schema=TableSchema(columns=[*map(TableColumn, columns)]))}
+    return {"details": MetadataValue.json(details)}
 
 
 def _is_dump_of(value: Any, saved: set[str]) -> bool:

@@ -1,24 +1,27 @@
 """A step's arguments out of the state, and its result back into it."""
 
 import inspect
+import json
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from dagster import ConfigurableResource
-from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from ops.context import Scope, StepContext
-from resources.errors import InvalidLifecycle, StateError
+from resources.errors import InvalidLifecycle, StateError, WorkflowDeclarationError
 from resources.subscriptions import SubscriptionModel
 from resources.types import State
 
 REMOVE_KEYS = "__remove_keys"
+ENGINE_KEYS = frozenset({"process_id", "reporter", "workflow_name", "workflow_target"})
+"""What the engine knows of the process; steps and forms may read these keys and not set them."""
 SECRET = "__secret__"
 """A secret in the state is `{"__secret__": text}`: later steps get it as SecretStr, people see asterisks."""
 MASK = "**********"
@@ -44,7 +47,7 @@ class Argument:
         if _is_class(self.annotation, ConfigurableResource):
             return scope.resource(self.annotation)
         if self.name == "state":
-            return state
+            return reveal(state)  # a copy: what a step changes in it counts only when the step returns it
         if models := _model_classes(self.annotation):
             return self._model(models, state, function)
         if self.name not in state:
@@ -70,7 +73,7 @@ class Argument:
     def _model(self, models: tuple[type[SubscriptionModel], ...], state: State, function: str) -> Any:
         is_list = get_origin(_without_optional(self.annotation)) is list
         value = state.get(self.name)
-        if value is None:
+        if value is None or (_is_optional(self.annotation) and value == {}):
             if self.name in state and _is_optional(self.annotation):
                 return None
             if self.default is not _MISSING:
@@ -81,7 +84,7 @@ class Argument:
                 return None
             return self._absent(state, function)
         if is_list:
-            return [_load(models, item, self.name, function) for item in value]
+            return [_load(models, item, self.name, function) for item in _items(value, self.name, function)]
         return _load(models, value, self.name, function)
 
 
@@ -92,11 +95,16 @@ class Arguments(tuple[Argument, ...]):
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Arguments":
-        """Read the signature once; annotations may be forward references."""
-        hints = get_type_hints(function, include_extras=True)
+        """Read the signature once; annotations may be forward references. Raises WorkflowDeclarationError."""
+        name = getattr(function, "__name__", repr(function))
+        hints = _hints(function, name)
         parameters = inspect.signature(function).parameters.values()
+        if nameless := [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]:
+            raise WorkflowDeclarationError(
+                f"{name} takes {nameless[0]!r} by position only; arguments are found by name."
+            )
         return cls(
-            Argument(p.name, hints.get(p.name, _MISSING), p.default)
+            Argument(p.name, _without_annotated(hints.get(p.name, _MISSING)), p.default)
             for p in parameters
             if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         )
@@ -115,6 +123,25 @@ class Arguments(tuple[Argument, ...]):
 def arguments_of(function: Callable[..., Any]) -> Arguments:
     """The arguments of a function, read once."""
     return Arguments.of(function)
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    """The annotations of the parameters as types; what the function returns need not be known."""
+    annotations = {key: hint for key, hint in inspect.get_annotations(function).items() if key != "return"}
+    shim = types.SimpleNamespace(__annotations__=annotations)
+    try:
+        return get_type_hints(shim, getattr(function, "__globals__", {}), include_extras=True)
+    except (NameError, TypeError) as error:
+        raise WorkflowDeclarationError(
+            f"An annotation of {name} cannot be read: {error}; a type that is needed when it runs is imported "
+            "for real, not under TYPE_CHECKING."
+        ) from None
+
+
+def _items(value: Any, name: str, function: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise StateError(f"{function} takes {name!r} as a list of subscriptions; {shown(value)} is not a list.")
+    return value
 
 
 def _load(models: tuple[type[SubscriptionModel], ...], value: Any, name: str, function: str) -> SubscriptionModel:
@@ -146,6 +173,13 @@ def _model_classes(annotation: Any) -> tuple[type[SubscriptionModel], ...]:
     if get_origin(annotation) in (list, Union, types.UnionType, Annotated):
         return tuple(model for part in get_args(annotation) for model in _model_classes(part))
     return ()
+
+
+def _without_annotated(annotation: Any) -> Any:
+    """The model behind `Annotated[Model, …]`; other annotations keep their constraints."""
+    if get_origin(annotation) is Annotated and _model_classes(annotation):
+        return get_args(annotation)[0]
+    return annotation
 
 
 def _is_class(annotation: Any, base: type[Any]) -> bool:
@@ -193,8 +227,13 @@ class Delta:
     @classmethod
     def between(cls, before: State, after: State) -> "Delta":
         """What has to be set and removed to get from one state to the other."""
-        changed = {key: value for key, value in after.items() if key not in before or before[key] != value}
+        changed = {key: value for key, value in after.items() if key not in before or not _same(before[key], value)}
         return cls(changed, [key for key in before if key not in after])
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Equal as JSON: to Python 1 and True are equal, to the next step they are not."""
+    return bool(before == after) and json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def merged(state: State, result: Any, function: str) -> State:
@@ -206,12 +245,21 @@ def merged(state: State, result: Any, function: str) -> State:
         return state
     if not isinstance(result, Mapping):
         raise StateError(f"{function} returned {type(result).__name__}; a step returns a mapping or None.")
-    removed = result.get(REMOVE_KEYS, ())
-    after = {key: value for key, value in state.items() if key not in removed}
+    after = {key: value for key, value in state.items() if key not in _keys_to_remove(result, function)}
     for key, value in result.items():
-        if key != REMOVE_KEYS:
-            after[str(key)] = to_json(value, f"{function}: {key}")
+        if key == REMOVE_KEYS:
+            continue
+        after[str(key)] = to_json(value, f"{function}: {key}")
+        if key in ENGINE_KEYS and state.get(key) != after[key]:
+            raise StateError(f"{function} sets {key!r}, which is the engine's; give it another name.")
     return after
+
+
+def _keys_to_remove(result: Mapping[Any, Any], function: str) -> frozenset[str]:
+    keys = result.get(REMOVE_KEYS, ())
+    if not isinstance(keys, list | tuple | set | frozenset) or not all(isinstance(key, str) for key in keys):
+        raise StateError(f"{function} returned {shown(keys)} as {REMOVE_KEYS}; it is a list of keys.")
+    return frozenset(keys) - ENGINE_KEYS
 
 
 def models_in(value: Any) -> Iterator[SubscriptionModel]:
@@ -241,11 +289,15 @@ def to_json(value: Any, where: str) -> Any:
     if value is None or (isinstance(value, bool | int) and not isinstance(value, Enum)):
         return value
     if isinstance(value, SecretStr):
-        return {SECRET: value.get_secret_value()}
+        return {SECRET: _storable(value.get_secret_value(), where)}
+    if isinstance(value, SecretBytes | Secret):
+        raise StateError(f"{where} is {type(value).__name__}; only a SecretStr stays secret in the state.")
     if isinstance(value, SubscriptionModel):
         return value.model_dump(mode="json")
     if isinstance(value, BaseModel):
         return {key: to_json(item, f"{where}.{key}") for key, item in value.model_dump().items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: to_json(getattr(value, part.name), f"{where}.{part.name}") for part in fields(value)}
     if isinstance(value, Mapping):
         return {str(_plain(key, where)): to_json(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -262,18 +314,32 @@ def _plain(value: Any, where: str) -> Any:
         raise StateError(
             f"{where} is {type(value).__name__}, which has no JSON form; return an id or a mapping."
         ) from None
-    if isinstance(plain, str) and "\x00" in plain:
-        raise StateError(f"{where} holds a NUL character, which PostgreSQL cannot store.")
+    if isinstance(plain, str):
+        return _storable(plain, where)
     if (isinstance(plain, float) and plain != plain) or plain in (float("inf"), float("-inf")):
         raise StateError(f"{where} is {plain}, which has no JSON form.")
     return plain
+
+
+def _storable(text: str, where: str) -> str:
+    """Text as it is, if PostgreSQL can keep it."""
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise StateError(f"{where} holds a NUL character or half a surrogate pair, which PostgreSQL cannot store.")
+    return text
+
+
+def readable(value: Any) -> Any:
+    """JSON of anything, for people: what has no JSON form is described, secrets are masked. Never raises."""
+    plain = to_jsonable_python(masked(value), fallback=repr, inf_nan_mode="strings", serialize_unknown=True)
+    text = json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
+    return json.loads(text.replace("\\u0000", ""), parse_constant=str)
 
 
 # --- secrets ---
 
 
 def reveal(value: Any) -> Any:
-    """Turn marked secrets back into SecretStr."""
+    """Turn marked secrets back into SecretStr; a copy, whose parts are copies too."""
     if isinstance(value, Mapping):
         if set(value) == {SECRET}:
             return SecretStr(value[SECRET])

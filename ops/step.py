@@ -6,7 +6,10 @@ from typing import Any, TypeAlias, overload
 
 from resources import processes
 from resources.errors import WorkflowDeclarationError
-from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
+from resources.types import ProcessId, State, StepKey, StepStatus
+
+LONGEST_NAME, LONGEST_LABEL = 100, 120
+"""In characters; a step in a group bears both names, and the ledger keeps 255."""
 
 StepFunction: TypeAlias = Callable[..., Any]
 Predicate: TypeAlias = Callable[[State], bool]
@@ -42,9 +45,7 @@ class Step:
     wrappers: tuple[When | Lens, ...] = ()
     effect: Callable[[ProcessId], None] | None = None
     outcome: StepStatus = StepStatus.SUCCESS
-    assignee: Assignee = Assignee.SYSTEM
     retry_auth_callback: Callable[..., Any] | None = None
-    resume_auth_callback: Callable[..., Any] | None = None
 
     def __rshift__(self, other: "Step | StepGroup | StepList") -> "StepList":
         return StepList([self]) >> other
@@ -100,15 +101,18 @@ def _wrapped(item: "Step | StepGroup", wrapper: When | Lens) -> "Step | StepGrou
 
 
 def as_steps(item: "Step | StepGroup | StepList") -> StepList:
-    """Take a step for the list that holds it."""
-    return item if isinstance(item, StepList) else StepList([item])
+    """Take a step for the list that holds it. Raises WorkflowDeclarationError for what is no step."""
+    return StepList() >> item
 
 
 def key_of(function: Callable[..., Any]) -> StepKey:
     """Derive a step's key from its function; a lambda has no name to derive it from."""
     name = getattr(function, "__name__", "")
-    if not name.isidentifier() or name == "<lambda>":
-        raise WorkflowDeclarationError("A step needs a function with a name: the name is the step's identity.")
+    if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
+        raise WorkflowDeclarationError(
+            f"A step needs a function with a name, which is the step's identity: ASCII letters, digits and "
+            f"underscores, at most {LONGEST_NAME}; not {name or function!r}."
+        )
     return name
 
 
@@ -120,17 +124,21 @@ def step(
     """Make a function a step. Its parameters are taken from the state by name and annotation; the mapping it returns is
     merged into the state, and every subscription model in it is saved, in one transaction with the step's record."""
 
+    if len(label) > LONGEST_LABEL:
+        raise WorkflowDeclarationError(f"The label {label[:40]!r}… has {len(label)} characters; {LONGEST_LABEL} fit.")
+
     def decorate(function: StepFunction) -> Step:
         return Step(key_of(function), label, function, retry_auth_callback=retry_auth_callback)
 
     return decorate
 
 
-def step_group(label: str, steps: StepList, *, key: StepKey | None = None) -> StepGroup:
+def step_group(label: str, steps: "Step | StepList", *, key: StepKey | None = None) -> StepGroup:
     """Show steps as one. Its key is that of its first step with `_group` behind it, unless `key` names another."""
-    if not steps:
+    members = as_steps(steps)
+    if not members:
         raise WorkflowDeclarationError(f"The step group {label!r} has no steps.")
-    return StepGroup(key or f"{steps[0].key}_group", label, steps)
+    return StepGroup(key or f"{members[0].key}_group", label, members)
 
 
 def conditional(predicate: Predicate) -> "Callable[[Step | StepGroup | StepList], StepList]":
@@ -219,7 +227,7 @@ def finish() -> None:
 
 
 def _let_go(process_id: ProcessId) -> None:
-    processes.release(process_id, insync=False)
+    processes.release(process_id, in_sync=False)
 
 
 init = Step("start", "Start", start)

@@ -1,9 +1,11 @@
 """The Dagster instance of the folder that a command runs in, as `dagster job execute` finds it there."""
 
+from pathlib import Path
+
 from dagster import DagsterInstance
 
 from resources.errors import SettingsError
-from resources.settings import project_folder
+from resources.settings import dagster_home, project_folder
 
 CONFIG = "dagster.yaml"
 
@@ -13,7 +15,13 @@ def dagster_instance() -> DagsterInstance:
 
     Close it by `with`. Raises SettingsError when there is no such file.
     """
-    folder = project_folder()
+    named = dagster_home()
+    folder = named or project_folder() or Path.cwd()
     if not (folder / CONFIG).is_file():
-        raise SettingsError(f"There is no {CONFIG} in {folder}; run this in the project's folder, or set DAGSTER_HOME.")
+        advice = (
+            f"DAGSTER_HOME names that folder: copy the project's {CONFIG} there, or unset DAGSTER_HOME."
+            if named
+            else "Run this in the project's folder."
+        )
+        raise SettingsError(f"There is no {CONFIG} in {folder}. {advice}")
     return DagsterInstance.from_config(str(folder), CONFIG)

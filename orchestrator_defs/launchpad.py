@@ -1,5 +1,6 @@
 """The run config of a job: `inputs`, typed where the form is known without running code."""
 
+import json
 from collections.abc import Iterator
 from enum import Enum as PythonEnum
 from types import UnionType
@@ -12,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from ops.admission import subscription_page
-from ops.forms import EmptyPage, is_static
+from ops.forms import EmptyPage, holds_secret, is_static
 from ops.workflow import Workflow
 from resources.types import Target
 
@@ -47,9 +48,9 @@ def inputs_field(workflow: Workflow) -> Field:
     """The field `inputs`: the fields of the page for a one-page form, else a list of pages."""
     page = only_page(workflow)
     if page is None:
-        return Field(Array(dict), is_required=False, description=_how_to_fill(workflow))
+        return Field(Array(dict), is_required=False, description=how_to_fill(workflow))
     # Not required here, because a run that goes on with a process needs none; the op `start` says what is missing.
-    return Field(dict(_fields(page, workflow.name)), is_required=False, description=_title(page))
+    return Field(dict(_fields(page, workflow.name)), is_required=False, description=_how_to_fill_one(page))
 
 
 def only_page(workflow: Workflow) -> type[BaseModel] | None:
@@ -62,15 +63,17 @@ def only_page(workflow: Workflow) -> type[BaseModel] | None:
     return own if isinstance(own, type) else EmptyPage
 
 
-def _how_to_fill(workflow: Workflow) -> str:
+def how_to_fill(workflow: Workflow) -> str:
+    """How a form of several pages is given as run config."""
     first = "{product: id or name}" if workflow.target is Target.CREATE else "{subscription_id: id}"
     if workflow.target is Target.SYSTEM:
         first = "{…}"
     return f"the pages of the form, in order: [{first}, …]"
 
 
-def _title(page: type[BaseModel]) -> str:
-    return str(page.model_config.get("title") or page.__name__)
+def _how_to_fill_one(page: type[BaseModel]) -> str:
+    title = page.model_config.get("title") or page.__name__
+    return f"{title}: the one page of the form, a mapping of field to value, not a list"
 
 
 def _fields(page: type[BaseModel], workflow_name: str) -> Iterator[tuple[str, Field]]:
@@ -80,12 +83,23 @@ def _fields(page: type[BaseModel], workflow_name: str) -> Iterator[tuple[str, Fi
 
 
 def _field(info: FieldInfo, name: str) -> Field:
-    options: dict[str, Any] = {"description": info.description, "is_required": info.is_required()}
-    if not info.is_required() and info.default_factory is None and info.default is not None:
-        default = to_jsonable_python(info.default, fallback=lambda _: None)
-        if default is not None:
-            options["default_value"] = default
-    return Field(config_type(info.annotation, name), **options)
+    # Without the form's default: what Dagster filled in would not always be what the form takes. A field left out of
+    # the config is left out of the page.
+    return Field(config_type(info.annotation, name), is_required=info.is_required(), description=_description(info))
+
+
+def _description(info: FieldInfo) -> str | None:
+    parts = [info.description] if info.description else []
+    has_default = not info.is_required() and info.default is not None and info.default_factory is None
+    if has_default and not holds_secret(info.annotation):
+        parts.append(f"default: {_as_written(info.default)}")
+    return "; ".join(parts) or None
+
+
+def _as_written(default: Any) -> str:
+    """A default as people would write it in YAML."""
+    value = to_jsonable_python(default, fallback=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def config_type(annotation: Any, name: str) -> Any:
@@ -105,11 +119,7 @@ def config_type(annotation: Any, name: str) -> Any:
     if origin in (list, set) and arguments:
         inner = config_type(arguments[0], name)
         return AnyValue if inner is AnyValue else Array(inner)
-    if (
-        isinstance(annotation, type)
-        and hasattr(annotation, "__str__")
-        and annotation.__module__ in ("uuid", "ipaddress")
-    ):
+    if isinstance(annotation, type) and annotation.__module__ in ("uuid", "ipaddress"):
         return String
     return AnyValue
 

@@ -26,7 +26,7 @@ from ops.lifecycle import resync, set_status
 from ops.state import arguments_of
 from ops.step import LedgerStep, StepList, done, init
 from ops.workflow import AuthCallback, RunPredicate, Workflow
-from orchestrator_defs.launchpad import launchpad, start_schema
+from orchestrator_defs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
 from resources.errors import WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
@@ -299,8 +299,20 @@ def _description(spec: Workflow, doc: str | None) -> str:
     lines = [spec.description, ""]
     if doc and (rest := doc.strip().partition("\n")[2].strip()):
         lines += [rest, ""]
+    if only_page(spec) is None:
+        lines += [_form_description(spec), ""]
     lines += [f"{number}. {step.label}" for number, step in enumerate(spec.ledger_steps, 1)]
     return "\n".join(lines)
+
+
+def _form_description(spec: Workflow) -> str:
+    """What a form asks that is made while it is filled in: all that can be said before."""
+    form = spec.initial_input_form
+    asks = ((form.__doc__ or "") if form else "").strip().partition("\n")[0]
+    return (
+        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once and says what the next page "
+        "asks; nothing is written then."
+    )
 
 
 def _nodes(spec: Workflow) -> Iterator[tuple[str, OpDefinition | GraphDefinition]]:
@@ -340,11 +352,17 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
 
 def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
     """The external resources that a step names in its parameters; the first op needs those of the form."""
-    functions: list[Any] = [place.step.function]
-    if place.position == 0 and spec.initial_input_form is not None and not isinstance(spec.initial_input_form, type):
-        functions.append(spec.initial_input_form)
-    for function in functions:
-        yield from (resource_key(found) for found in arguments_of(function).resource_types)
+    if place.position == 0:
+        yield from form_resource_keys(spec)
+    else:
+        yield from map(resource_key, arguments_of(place.step.function).resource_types)
+
+
+def form_resource_keys(spec: Workflow) -> Iterator[str]:
+    """The external resources that a workflow's form names in its parameters."""
+    form = spec.initial_input_form
+    if form is not None and not isinstance(form, type):
+        yield from map(resource_key, arguments_of(form).resource_types)
 
 
 def _chain(

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from sqlalchemy.dialects.postgresql import insert
 
-from resources.catalogue_apply import make_so
+from resources.catalogue_apply import add_to, make_so
 from resources.catalogue_plan import CataloguePlan, compare
 from resources.catalogue_rows import (
     DeclaredCatalogue,
@@ -21,7 +21,7 @@ from resources.catalogue_rows import (
     former_names,
     root_blocks,
 )
-from resources.catalogue_stored import read_catalogue
+from resources.catalogue_stored import StoredCatalogue, read_catalogue
 from resources.database import SubscriptionDatabase, current_session
 from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
 from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
@@ -91,25 +91,41 @@ class Catalogue:
         Works in the current transaction, which holds the catalogue's lock until its end; commit is the caller's. May
         run twice. Values that the models no longer have stay stored unless `drop_values`.
         """
-        session = current_session()
-        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))
-        stored = read_catalogue()
+        stored = _locked()
         plan = compare(self.rows, stored, drop_values=drop_values)
         if plan:
             make_so(self.rows, stored, drop_values=drop_values)
+        self._remember()
+        return plan
+
+    def add(self) -> CataloguePlan:
+        """Do the part of `apply` that takes nothing away, and say what was done.
+
+        For code that need not be the only one of its database: an experiment, another branch, a second code location.
+        What it does not declare stays as it is. Works in the current transaction, as `apply` does.
+        """
+        stored = _locked()
+        plan = compare(self.rows, stored).additions
+        if plan:
+            add_to(self.rows, stored)
+        self._remember()
+        return plan
+
+    def _remember(self) -> None:
+        """Note the hash of the code whose every row the database now has, with or without those of other code."""
+        session = current_session()
         remember = insert(EngineSettingsTable).values(singleton=True, catalogue_hash=self.hash)
         session.execute(
             remember.on_conflict_do_update(index_elements=["singleton"], set_={"catalogue_hash": self.hash})
         )
         session.flush()
         session.expire_all()
-        return plan
 
     def ensure_current(self, database: SubscriptionDatabase) -> None:
         """Be sure that the database holds this catalogue: at most one statement, and none once it was seen.
 
-        On the embedded database a difference is applied (and committed). Elsewhere CatalogueOutOfDate says what
-        differs and which command makes it so.
+        On the embedded database what the code adds or updates is applied (and committed), and what it would take away
+        waits for `apply`. Elsewhere CatalogueOutOfDate says what differs and which command makes it so.
         """
         known = (database.engine.url.render_as_string(), self.hash)
         if known in _seen:
@@ -117,13 +133,19 @@ class Catalogue:
         with database.transaction() as session:
             if session.scalar(sa.select(EngineSettingsTable.catalogue_hash)) != self.hash:
                 if database.is_embedded:
-                    self.apply()
+                    self.add()
                 elif plan := self.plan():
                     raise CatalogueOutOfDate(_out_of_date(plan))
         _seen.add(known)
 
 
 _seen: set[tuple[str, str]] = set()
+
+
+def _locked() -> StoredCatalogue:
+    """The database's catalogue, which nobody else changes until the end of the transaction."""
+    current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))
+    return read_catalogue()
 
 
 def _out_of_date(plan: CataloguePlan) -> str:
@@ -141,8 +163,8 @@ def _refuse(error: type[CatalogueError], faults: list[str]) -> None:
 
 
 def _clashes(products: Sequence[Product], workflows: Sequence[WorkflowEntry]) -> list[str]:
-    faults = [f"Product '{name}' is declared more than once." for name in _repeated(p.name for p in products)]
-    faults += [f"Workflow '{name}' is declared more than once." for name in _repeated(w.name for w in workflows)]
+    faults = [f"Product '{name}' is listed twice." for name in _repeated(p.name for p in products)]
+    faults += [f"Workflow '{name}' is listed twice." for name in _repeated(w.name for w in workflows)]
     names = {product.name for product in products}
     for product in products:
         faults += [

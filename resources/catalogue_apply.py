@@ -1,6 +1,7 @@
 """Makes the catalogue in the database the one of the code, in a constant number of statements."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -47,7 +48,28 @@ def make_so(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values
     _take_away(declared, stored, matched)
     ids = _Ids(declared, stored, matched)
     _put_rows(declared, ids)
-    _put_links(declared, stored, ids)
+    _remove_links(declared, stored, ids)
+    _put_links(declared, ids)
+
+
+def add_to(declared: DeclaredCatalogue, stored: StoredCatalogue) -> None:
+    """Write the differences that take nothing away. The caller holds the catalogue's lock and commits."""
+    matched = match(declared, stored)
+    edit_stored_values(_edits(declared, matched, drop_values=False))
+    ids = _Ids(declared, stored, matched)
+    _put_rows(_with_stored_inputs(declared, stored, matched), ids)
+    _put_links(declared, ids)
+
+
+def _with_stored_inputs(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> DeclaredCatalogue:
+    """The same products, with the fixed inputs that only other code knows."""
+    products = {
+        name: replace(row, fixed_inputs={**stored.products[matched.products[name]].fixed_inputs, **row.fixed_inputs})
+        if name in matched.products
+        else row
+        for name, row in declared.products.items()
+    }
+    return replace(declared, products=products)
 
 
 class _Ids:
@@ -160,51 +182,61 @@ def _put_rows(declared: DeclaredCatalogue, ids: _Ids) -> None:
     _upsert(WorkflowTable, workflows, ("workflow_id",), ("name", "target", "is_task", "deleted_at"))
 
 
-def _put_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: _Ids) -> None:
-    """Make the links of everything declared the declared ones; links of what is retired stay as they are."""
-    products, blocks = declared.products.values(), declared.blocks.values()
+def _remove_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: _Ids) -> None:
+    """Remove the links of everything declared that are not declared; links of what is retired stay as they are."""
     owners = {*ids.products.values(), *ids.blocks.values()}
-    _replace_links(
-        ProductProductBlockTable,
-        ("product_id", "product_block_id"),
-        {(p.id, stored.blocks[root].id) for p in stored.products.values() for root in p.roots if p.id in owners},
-        {(ids.products[p.name], ids.blocks[root]): {} for p in products for root in p.roots},
-    )
-    _replace_links(
-        ProductWorkflowTable,
-        ("product_id", "workflow_id"),
-        {(p.id, stored.workflows[w].id) for p in stored.products.values() for w in p.workflows if p.id in owners},
-        {(ids.products[p.name], ids.workflows[w]): {} for p in products for w in p.workflows},
-    )
-    _replace_links(
-        ProductBlockResourceTypeTable,
-        ("product_block_id", "resource_type_id"),
-        {(b.id, stored.values[value]) for b in stored.blocks.values() for value in b.values if b.id in owners},
-        {(ids.blocks[b.name], ids.values[value]): {} for b in blocks for value in b.values},
-    )
-    _replace_links(
-        ProductBlockRelationTable,
-        ("in_use_by_id", "depends_on_id"),
-        {(b.id, stored.blocks[held].id) for b in stored.blocks.values() for held in b.holds if b.id in owners},
-        {
-            (ids.blocks[b.name], ids.blocks[held]): {"min": number.minimum, "max": number.maximum}
-            for b in blocks
-            for held, number in b.holds.items()
-        },
-    )
+    products = [product for product in stored.products.values() if product.id in owners]
+    blocks = [block for block in stored.blocks.values() if block.id in owners]
+    there: list[set[tuple[UUID, UUID]]] = [
+        {(p.id, stored.blocks[root].id) for p in products for root in p.roots},
+        {(p.id, stored.workflows[workflow].id) for p in products for workflow in p.workflows},
+        {(b.id, stored.values[value]) for b in blocks for value in b.values},
+        {(b.id, stored.blocks[held].id) for b in blocks for held in b.holds},
+    ]
+    for (table, key, wanted), pairs in zip(_links(declared, ids), there, strict=True):
+        if surplus := pairs - set(wanted):
+            columns = sa.tuple_(*(getattr(table, name) for name in key))
+            current_session().execute(sa.delete(table).where(columns.in_(surplus)))
 
 
-def _replace_links(
-    table: type[Table],
-    key: tuple[str, str],
-    stored: set[tuple[UUID, UUID]],
-    declared: Mapping[tuple[UUID, UUID], dict[str, Any]],
-) -> None:
-    if surplus := stored - set(declared):
-        columns = sa.tuple_(*(getattr(table, name) for name in key))
-        current_session().execute(sa.delete(table).where(columns.in_(surplus)))
-    rows = [{**dict(zip(key, pair, strict=True)), **values} for pair, values in declared.items()]
-    _upsert(table, rows, key, tuple(rows[0].keys() - set(key)) if rows else ())
+def _put_links(declared: DeclaredCatalogue, ids: _Ids) -> None:
+    for table, key, wanted in _links(declared, ids):
+        rows = [{**dict(zip(key, pair, strict=True)), **values} for pair, values in wanted.items()]
+        _upsert(table, rows, key, tuple(rows[0].keys() - set(key)) if rows else ())
+
+
+Links = tuple[type[Table], tuple[str, str], Mapping[tuple[UUID, UUID], dict[str, Any]]]
+
+
+def _links(declared: DeclaredCatalogue, ids: _Ids) -> list[Links]:
+    """Per table of links, its key and the rows that the code declares: products' first, then blocks'."""
+    products, blocks = declared.products.values(), declared.blocks.values()
+    return [
+        (
+            ProductProductBlockTable,
+            ("product_id", "product_block_id"),
+            {(ids.products[p.name], ids.blocks[root]): {} for p in products for root in p.roots},
+        ),
+        (
+            ProductWorkflowTable,
+            ("product_id", "workflow_id"),
+            {(ids.products[p.name], ids.workflows[w]): {} for p in products for w in p.workflows},
+        ),
+        (
+            ProductBlockResourceTypeTable,
+            ("product_block_id", "resource_type_id"),
+            {(ids.blocks[b.name], ids.values[value]): {} for b in blocks for value in b.values},
+        ),
+        (
+            ProductBlockRelationTable,
+            ("in_use_by_id", "depends_on_id"),
+            {
+                (ids.blocks[b.name], ids.blocks[held]): {"min": number.minimum, "max": number.maximum}
+                for b in blocks
+                for held, number in b.holds.items()
+            },
+        ),
+    ]
 
 
 def _upsert(

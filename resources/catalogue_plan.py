@@ -23,7 +23,10 @@ Kind = Literal["product", "product block", "resource type", "workflow"]
 
 @dataclass(frozen=True)
 class CatalogueChange:
-    """One difference. `subscriptions`: how many it touches. `warning`: think before applying it."""
+    """One difference. `subscriptions`: how many it touches. `warning`: think before applying it.
+
+    `takes_away`: other code may still want what it ends, so nothing but `orchestrator catalogue apply` does it.
+    """
 
     action: Action
     kind: Kind
@@ -31,6 +34,7 @@ class CatalogueChange:
     detail: str
     subscriptions: int = 0
     warning: bool = False
+    takes_away: bool = False
 
     def __str__(self) -> str:
         touched = f" [{_count(self.subscriptions, 'subscription')}]" if self.subscriptions else ""
@@ -56,6 +60,11 @@ class CataloguePlan:
     def warnings(self) -> tuple[CatalogueChange, ...]:
         """The changes that make subscriptions unreadable or leave something behind."""
         return tuple(change for change in self.changes if change.warning)
+
+    @property
+    def additions(self) -> "CataloguePlan":
+        """The part that adds and updates, without what takes something away."""
+        return CataloguePlan(tuple(change for change in self.changes if not change.takes_away))
 
 
 class _Named(Protocol):
@@ -185,7 +194,8 @@ def _workflows(declared: Mapping[str, WorkflowRow], stored: Mapping[str, StoredW
             )
     for name in sorted(set(stored) - set(declared)):
         if not stored[name].deleted:
-            yield CatalogueChange("remove", "workflow", name, "no longer in the code; its processes keep their history")
+            detail = "no longer in the code; its processes keep their history"
+            yield CatalogueChange("remove", "workflow", name, detail, takes_away=True)
 
 
 def _resource_types(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> Iterator[CatalogueChange]:
@@ -196,7 +206,7 @@ def _resource_types(declared: DeclaredCatalogue, stored: StoredCatalogue, matche
         elif name not in stored.values:
             yield CatalogueChange("create", "resource type", name, descriptions[name])
     for name in sorted(unused_values(declared, stored, matched)):
-        yield CatalogueChange("remove", "resource type", name, "no block has it")
+        yield CatalogueChange("remove", "resource type", name, "no block has it", takes_away=True)
 
 
 def value_descriptions(declared: DeclaredCatalogue) -> dict[str, str]:
@@ -241,8 +251,10 @@ def _blocks(
 def _block(
     row: BlockRow, known: StoredBlock, holds: Mapping[str, Multiplicity], moved: Mapping[str, str], counts: _Counts
 ) -> Iterator[CatalogueChange]:
-    def changed(detail: str, subscriptions: int = known.subscriptions, *, warning: bool = False) -> CatalogueChange:
-        return CatalogueChange("update", "product block", row.name, detail, subscriptions, warning)
+    def changed(
+        detail: str, subscriptions: int = known.subscriptions, *, warning: bool = False, takes_away: bool = False
+    ) -> CatalogueChange:
+        return CatalogueChange("update", "product block", row.name, detail, subscriptions, warning, takes_away)
 
     if known.name != row.name:
         yield changed(f"renamed from '{known.name}'; its instances are renamed with it")
@@ -260,8 +272,9 @@ def _block(
     for value in sorted(known.values - set(row.values) - set(moved)):
         held = counts.holders.get((known.name, value), NOBODY)
         if not (counts.dropping and held.instances):  # else `_dropped` says it
-            yield changed(_removed(value, held), held.subscriptions, warning=held.instances > 0)
+            yield changed(_removed(value, held), held.subscriptions, warning=held.instances > 0, takes_away=True)
     yield from (changed(detail) for detail in _relations(row.holds, holds))
+    yield from (changed(f"holds '{name}' no more", takes_away=True) for name in sorted(holds.keys() - row.holds.keys()))
 
 
 def _added(value: ValueRow, lacking: int) -> str:
@@ -286,16 +299,14 @@ def _dropped(surplus: Mapping[str, set[str]], holders: Mapping[tuple[str, str], 
         for value in sorted(values):
             held = holders[block, value]
             detail = f"value '{value}' dropped from {_count(held.instances, 'instance')}"
-            yield CatalogueChange("update", "product block", block, detail, held.subscriptions, True)
+            yield CatalogueChange("update", "product block", block, detail, held.subscriptions, True, takes_away=True)
 
 
 def _relations(declared: Mapping[str, Multiplicity], stored: Mapping[str, Multiplicity]) -> Iterator[str]:
-    for name in sorted(declared.keys() | stored.keys()):
-        new, old = declared.get(name), stored.get(name)
-        if new and not old:
+    for name, new in sorted(declared.items()):
+        old = stored.get(name)
+        if old is None:
             yield f"may hold '{name}' ({new})"
-        elif old and not new:
-            yield f"holds '{name}' no more"
         elif new != old:
             yield f"number of '{name}': {old} → {new}"
 
@@ -310,9 +321,9 @@ def _vanished_blocks(stored: StoredCatalogue, matched: Match) -> Iterator[Catalo
 
 def _vanished(kind: Kind, name: str, subscriptions: int) -> CatalogueChange:
     if not subscriptions:
-        return CatalogueChange("remove", kind, name, "no longer in the code")
+        return CatalogueChange("remove", kind, name, "no longer in the code", takes_away=True)
     detail = "no longer in the code, but subscriptions have it: kept as 'end of life'"
-    return CatalogueChange("remove", kind, name, detail, subscriptions, True)
+    return CatalogueChange("remove", kind, name, detail, subscriptions, True, takes_away=True)
 
 
 def _products(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> Iterator[CatalogueChange]:
@@ -330,8 +341,8 @@ def _products(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Mat
 
 
 def _product(row: ProductRow, known: StoredProduct, matched: Match) -> Iterator[CatalogueChange]:
-    def changed(detail: str) -> CatalogueChange:
-        return CatalogueChange("update", "product", row.name, detail, known.subscriptions)
+    def changed(detail: str, *, takes_away: bool = False) -> CatalogueChange:
+        return CatalogueChange("update", "product", row.name, detail, known.subscriptions, takes_away=takes_away)
 
     if known.name != row.name:
         yield changed(f"renamed from '{known.name}'; the row and its id stay")
@@ -344,18 +355,15 @@ def _product(row: ProductRow, known: StoredProduct, matched: Match) -> Iterator[
     for key in sorted(row.fixed_inputs.keys() | known.fixed_inputs.keys()):
         new, old = row.fixed_inputs.get(key), known.fixed_inputs.get(key)
         if new != old:
-            yield changed(
-                f"fixed input {key}: {'nothing' if old is None else old} → {'nothing' if new is None else new}"
-            )
+            detail = f"fixed input {key}: {'nothing' if old is None else old} → {'nothing' if new is None else new}"
+            yield changed(detail, takes_away=key not in row.fixed_inputs)
     roots = {matched.blocks.get(root, root) for root in row.roots}
-    yield from (changed(f"root block {detail}") for detail in _set_difference(roots, known.roots))
-    yield from (changed(f"workflow {detail}") for detail in _set_difference(row.workflows, known.workflows))
-
-
-def _set_difference(declared: Iterable[str], stored: Iterable[str]) -> Iterator[str]:
-    new, old = set(declared), set(stored)
-    yield from (f"'{name}' added" for name in sorted(new - old))
-    yield from (f"'{name}' removed" for name in sorted(old - new))
+    for what, new_names, old_names in (
+        ("root block", roots, known.roots),
+        ("workflow", set(row.workflows), known.workflows),
+    ):
+        yield from (changed(f"{what} '{name}' added") for name in sorted(new_names - old_names))
+        yield from (changed(f"{what} '{name}' removed", takes_away=True) for name in sorted(old_names - new_names))
 
 
 def _listed(what: str, names: Iterable[str]) -> str:

@@ -1,26 +1,16 @@
-"""Dagster's own storage: dagster-postgres in the server that the subscriptions are in, with a connection pool.
+"""Dagster's own storage: dagster-postgres in the server that the subscriptions are in, pooled and grouped.
 
 dagster-postgres opens a connection for every event of a run and looks at its tables' columns again for every run; here
-all three storages of a process share one pool, and what was once found is remembered. Everything else, above all
-what is written, is its own: an instance on the stock storage reads ours and the other way round.
+all three storages of a process share one pool, what was once found is remembered, and events are committed in groups.
+Everything else, above all what is written, is its own: an instance on the stock storage reads ours and the other way
+round. `mode` in dagster.yaml chooses how much of this is used.
 """
 
-import os
-import threading
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from dagster import Field, IntSource, StringSource
-
-# The two kinds of event of which more than a row is written; their lists are nowhere else.
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-
-# What `store_event` is given.
-from dagster._core.events.log import EventLogEntry
 
 # What `storage: custom:` of dagster.yaml must be; documented as public, but without a public path.
 from dagster._core.storage.base_storage import DagsterStorage
@@ -39,33 +29,16 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from psycopg import sql
-from sqlalchemy import event
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.database import connect_or_revive, lock_key, place, postgres_url
-from resources.embedded import embedded_uri
-from resources.errors import DatabaseUnreachable
-from resources.settings import settings
+from resources.dagster_engine import POOL_SIZE, dagster_urls, pooled_engine, prepare
+from resources.errors import SettingsError
+from resources.event_log import GroupedEventLogStorage, PooledEventLogStorage
 
-POOL_SIZE = 4
-OVERFLOW = 20
-"""Connections beyond the pool's size that one process may open for a moment."""
-CONNECT_SECONDS = 10
-IDLE_SECONDS = 5.0
-"""A connection that was idle for longer is tried before it is used: the server may have been restarted."""
-MAIN_TABLES = ("runs", "instance_info", "event_logs", "jobs")
-"""The tables by which dagster-postgres's storages see whether theirs are made."""
-LOCK = "dagster tables"
-
-_engines: dict[tuple[str, int, int], sa.Engine] = {}
-_prepared: set[str] = set()
-_guard = threading.RLock()
+Parts = tuple[RunStorage[Any], EventLogStorage[Any], ScheduleStorage[Any]]
 
 
 class _Pooled:
-    """What the three storages have in common: the process's pool in the place of a connection per use."""
+    """What the storages have in common: the process's pool in the place of a connection per use."""
 
     postgres_url: str
     _engine: sa.Engine
@@ -98,39 +71,52 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
         return name in found
 
 
-class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
-    """Events, through the pool."""
-
-    def store_event(self, event: EventLogEntry) -> None:
-        """Write one event, in one statement: stock adds a NOTIFY that no Dagster of this version listens to.
-
-        The seam for batches: rows gather here and are written before an op's body, at each status of a run, and before
-        any read (`run_connection`, `index_connection`).
-        """
-        if event.is_dagster_event and event.dagster_event_type in {*ASSET_EVENTS, *ASSET_CHECK_EVENTS}:
-            super().store_event(event)
-            return
-        with self._connect() as connection:
-            connection.execute(self.prepare_insert_event(event))
-
-
 class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
     """Schedules, sensors and their ticks, through the pool."""
+
+
+def _stock(url: str, _pool_size: int) -> Parts:
+    runs, events, schedules = PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage
+    return runs(url, False), events(url, False), schedules(url, False)
+
+
+def _pooled(url: str, pool_size: int) -> Parts:
+    return (
+        PooledRunStorage(url, pool_size),
+        PooledEventLogStorage(url, pool_size),
+        PooledScheduleStorage(url, pool_size),
+    )
+
+
+def _grouped(url: str, pool_size: int) -> Parts:
+    return (
+        PooledRunStorage(url, pool_size),
+        GroupedEventLogStorage(url, pool_size),
+        PooledScheduleStorage(url, pool_size),
+    )
+
+
+MODES: dict[str, Callable[[str, int], Parts]] = {"stock": _stock, "pooled": _pooled, "grouped": _grouped}
+"""How much of ours is used; for whoever suspects one of them."""
 
 
 class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
     """What dagster.yaml names. Holds the embedded server's lease, when it uses that, for the life of the process."""
 
     def __init__(
-        self, postgres_url: str = "", pool_size: int = POOL_SIZE, inst_data: ConfigurableClassData | None = None
+        self,
+        postgres_url: str = "",
+        pool_size: int = POOL_SIZE,
+        mode: str = "grouped",
+        inst_data: ConfigurableClassData | None = None,
     ) -> None:
         self._inst_data = inst_data
+        if mode not in MODES:
+            raise SettingsError(f"Dagster's storage has no mode `{mode}`; dagster.yaml may say {', '.join(MODES)}.")
         url, maintenance = dagster_urls(postgres_url)
         prepare(url, maintenance)
         text = url.render_as_string(hide_password=False)
-        self._runs = PooledRunStorage(text, pool_size)
-        self._events = PooledEventLogStorage(text, pool_size)
-        self._schedules = PooledScheduleStorage(text, pool_size)
+        self._runs, self._events, self._schedules = MODES[mode](text, pool_size)
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -149,6 +135,13 @@ class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
                 description="DAGSTER_DATABASE_URI when empty; else beside DATABASE_URI; else in the embedded server",
             ),
             "pool_size": Field(IntSource, is_required=False, default_value=POOL_SIZE),
+            "mode": Field(
+                StringSource,
+                is_required=False,
+                default_value="grouped",
+                description="stock: dagster-postgres as it is; pooled: with a connection pool; grouped: events are also"
+                " committed in groups",
+            ),
         }
 
     @classmethod
@@ -172,147 +165,3 @@ class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
     def schedule_storage(self) -> ScheduleStorage[Any]:
         """Schedules, sensors and their ticks."""
         return self._schedules
-
-
-def dagster_urls(configured: str = "") -> tuple[sa.URL, sa.URL]:
-    """Dagster's database, and another on the same server from which it can be made when it is missing.
-
-    Both for psycopg2: dagster-postgres does not work with psycopg 3, for which SQLAlchemy takes a plain postgresql://.
-    """
-    known = settings()
-    if not configured and known.dagster_database_uri is not None:
-        configured = known.dagster_database_uri.get_secret_value()
-    if configured:
-        url = postgres_url(configured, "psycopg2")
-        return url, url.set(database="postgres")
-    if known.database_uri is not None:
-        ours = postgres_url(known.database_uri.get_secret_value(), "psycopg2")
-        return ours.set(database=f"{ours.database or ours.username}_dagster"), ours
-    embedded = postgres_url(embedded_uri("dagster"), "psycopg2")
-    return embedded, embedded.set(database="postgres")
-
-
-def prepare(url: sa.URL, maintenance: sa.URL) -> None:
-    """Make the database and Dagster's tables where they are missing; looks once in a process. Safe in many at once."""
-    text = url.render_as_string(hide_password=False)
-    with _guard:
-        if text not in _prepared:
-            _ensure_database(url, maintenance)
-            _ensure_tables(text)
-            _prepared.add(text)
-
-
-def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.Engine:
-    """The one engine of this process for these settings. `statement_timeout` in ms, 0: none."""
-    key = (url, pool_size, statement_timeout)
-    with _guard:
-        if key not in _engines:
-            _engines[key] = _make_engine(*key)
-        return _engines[key]
-
-
-def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",  # as stock: each statement is a transaction unless one is begun
-        pool_size=pool_size,
-        max_overflow=OVERFLOW,
-        pool_use_lifo=True,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "dagster",
-            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout}",
-        },
-    )
-    event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _idle_trial(engine.dialect))
-    return engine
-
-
-def _connect(
-    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
-) -> DBAPIConnection:
-    return connect_or_revive(dialect, positional, named)
-
-
-def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-    entry.info["used"] = time.monotonic()
-
-
-def _idle_trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
-    def try_idle(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-        # Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
-        if time.monotonic() - entry.info.get("used", float("inf")) < IDLE_SECONDS:
-            return
-        try:
-            dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            raise sa.exc.InvalidatePoolError from error
-
-    return try_idle
-
-
-def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:
-    try:
-        psycopg.connect(_conninfo(url)).close()
-    except psycopg.OperationalError as error:
-        if not _make_database(url, maintenance, error):
-            reason = " ".join(str(error).split()).rstrip(".?")
-            raise DatabaseUnreachable(
-                f"Dagster's storage, {place(url)}, does not answer. {reason}."
-                " Check DAGSTER_DATABASE_URI and DATABASE_URI, and that the server runs."
-            ) from error
-
-
-def _make_database(url: sa.URL, maintenance: sa.URL, error: psycopg.OperationalError) -> bool:
-    """Make the database if that is all that is wrong. Raises DatabaseUnreachable when the role may not."""
-    try:
-        with psycopg.connect(_conninfo(maintenance), autocommit=True) as connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", (url.database,)).fetchone():
-                return False
-            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another was first
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(url.database))))
-    except psycopg.OperationalError:
-        return False
-    except psycopg.errors.InsufficientPrivilege:
-        raise DatabaseUnreachable(
-            f"Dagster's storage, {place(url)}, does not exist, and user {url.username} may not make it. Make it with"
-            f" `createdb --owner={url.username} {url.database}`, or name another with DAGSTER_DATABASE_URI."
-        ) from error
-    return True
-
-
-def _ensure_tables(url: str) -> None:
-    """Make Dagster's tables as dagster-postgres makes them, but one process at a time."""
-    engine = pooled_engine(url, POOL_SIZE)
-    with engine.connect() as connection:
-        if _has_tables(connection):
-            return
-        connection.execute(sa.select(sa.func.pg_advisory_lock(lock_key(LOCK))))
-        try:
-            if not _has_tables(connection):
-                for storage in (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage):
-                    storage(url, should_autocreate_tables=True)
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(lock_key(LOCK))))
-
-
-def _has_tables(connection: sa.Connection) -> bool:
-    row = connection.execute(sa.select(*(sa.func.to_regclass(table) for table in MAIN_TABLES))).one()
-    return None not in row
-
-
-def _conninfo(url: sa.URL) -> str:
-    plain = url.set(drivername="postgresql").update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-    return plain.render_as_string(hide_password=False)
-
-
-def _own_connections_after_fork() -> None:
-    global _guard
-    _guard = threading.RLock()
-    for engine in _engines.values():
-        engine.dispose(close=False)
-
-
-os.register_at_fork(after_in_child=_own_connections_after_fork)

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import select
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import psycopg
@@ -26,6 +28,8 @@ DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2
 CONNECT_SECONDS = 10
 OVERFLOW = 20
 """Connections beyond the pool's size that one process may open for a moment."""
+IDLE_SECONDS = 5.0
+"""A connection that was idle for longer is tried before it is used: the server may have been restarted."""
 
 _engines: dict[str, sa.Engine] = {}
 _guard = threading.Lock()
@@ -34,6 +38,8 @@ _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 class SubscriptionDatabase(dg.ConfigurableResource[Any]):
     """The database of subscriptions and processes. A plain object: it is as usable outside Dagster."""
+
+    resource_key: ClassVar[str] = "database"
 
     uri: str = ""
     """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
@@ -179,16 +185,49 @@ def connect_or_revive(dialect: Dialect, positional: Sequence[Any], named: dict[s
     return dialect.connect(*positional, **named)
 
 
+def try_doubtful_connections(engine: sa.Engine) -> None:
+    """Try a connection when it is taken from the pool, if it was idle for a while or the server has spoken on it.
+
+    A dead one empties the pool. Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
+    """
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _trial(engine.dialect))
+
+
+def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
+    def try_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        rested = time.monotonic() - entry.info.get("used", float("inf"))
+        try:
+            if rested >= IDLE_SECONDS or _has_news(connection):
+                dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError from error
+
+    return try_doubtful
+
+
+def _has_news(connection: DBAPIConnection) -> bool:
+    """Whether the server said something unasked: of a connection at rest that is its end, when the server stops."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _make_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
         pool_size=settings().database_pool_size,
         max_overflow=OVERFLOW,
-        pool_pre_ping=True,
         pool_use_lifo=True,
+        hide_parameters=True,  # an error is logged and kept, and its parameters may be secrets
         connect_args=_connect_arguments(url),
     )
     event.listen(engine, "do_connect", _connect)
+    try_doubtful_connections(engine)
     return engine
 
 

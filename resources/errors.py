@@ -6,7 +6,8 @@ OrchestratorError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
 │   ├── SchemaOutOfDate
-│   └── EmbeddedServerError
+│   ├── EmbeddedServerError
+│   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
 │   ├── ProductNotInRegistry
@@ -28,6 +29,7 @@ OrchestratorError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
 │   ├── StartRefused
+│   │   └── NotAuthorised
 │   └── StateError
 ├── ProcessError
 │   ├── UnknownProcess
@@ -76,6 +78,10 @@ class SchemaOutOfDate(DatabaseError):
 
 class EmbeddedServerError(DatabaseError):
     """The embedded PostgreSQL cannot be started."""
+
+
+class EventsNotWritten(DatabaseError):
+    """Events of a run cannot be written to Dagster's database."""
 
 
 class CatalogueError(OrchestratorError):
@@ -178,6 +184,13 @@ class StartRefused(WorkflowError):
         self.reason = reason
         self.details = details or {}
         super().__init__(message)
+
+
+class NotAuthorised(StartRefused):
+    """The user may not do this with the workflow."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, reason="subscription.insufficient_workflow_permissions")
 
 
 class StateError(WorkflowError):

@@ -16,7 +16,7 @@ from resources.versions import Difference, difference
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One saved change; `difference` is against the version before it, and empty for the first."""
+    """One saved change; `difference` is against the version before it, for the first one all that was set."""
 
     version: int
     created_at: datetime
@@ -59,5 +59,5 @@ def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
 
 def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
     version, created_at, created_by, process_id, workflow_name, step_key, document = row
-    changed = [] if before is None else difference(before, document)
+    changed = difference(before, document)
     return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, changed)

@@ -124,7 +124,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         )
 
     def _default_location(self) -> CodeLocation:
-        folder = Path(self._config["working_directory"] or project_folder())
+        folder = Path(self._config["working_directory"] or project_folder() or Path.cwd())
         return CodeLocation.of_module(
             self._config["location"], self._config["module"], self._config["attribute"], folder
         )

@@ -12,9 +12,17 @@ from sqlalchemy.exc import IntegrityError
 
 from resources.authorship import current_author
 from resources.database import current_session
-from resources.errors import BlockInUse, InvalidBlocks, StaleSubscription, UnknownProduct, UnknownSubscription
+from resources.errors import (
+    BlockInUse,
+    InvalidBlocks,
+    StaleSubscription,
+    SubscriptionLocked,
+    UnknownProduct,
+    UnknownSubscription,
+)
 from resources.records import BlockRecord, Blocks, HeaderRecord, Place, ProductRecord, SubscriptionRecord
 from resources.tables import Timestamp
+from resources.types import SubscriptionLifecycle
 
 _UUIDS = ARRAY(sa.Uuid)
 
@@ -206,6 +214,8 @@ ORDER BY r.attribute, r.position, i.subscription_instance_id
 _USERS = _sql(_RELATED.format(asked="depends_on_id", answer="in_use_by_id"), blocks=_UUIDS)
 _USED = _sql(_RELATED.format(asked="in_use_by_id", answer="depends_on_id"), blocks=_UUIDS)
 
+_LOCK = _sql("SELECT FROM subscriptions WHERE subscription_id = :subscription_id FOR UPDATE", subscription_id=sa.Uuid)
+
 
 def blocks_using(blocks: Iterable[UUID]) -> list[RelatedBlock]:
     """The blocks that hold any of these, of whatever subscription."""
@@ -215,6 +225,11 @@ def blocks_using(blocks: Iterable[UUID]) -> list[RelatedBlock]:
 def blocks_used_by(blocks: Iterable[UUID]) -> list[RelatedBlock]:
     """The blocks that any of these hold, of whatever subscription."""
     return _related(_USED, blocks)
+
+
+def lock_subscription(subscription_id: UUID) -> None:
+    """Keep others from using more of its blocks until the transaction ends; waits for those who are about to."""
+    current_session().execute(_LOCK, {"subscription_id": subscription_id})
 
 
 def _related(statement: sa.TextClause, blocks: Iterable[UUID]) -> list[RelatedBlock]:
@@ -239,19 +254,37 @@ _HEADER_TYPES: dict[str, Any] = {
     "process_id": sa.Uuid,
     "step_key": sa.String,
     "created_by": sa.String,
+    "used": _UUIDS,
+    "added": _UUIDS,
 }
 _NOTED = """, noted AS (
     INSERT INTO subscription_versions (subscription_id, version, document, process_id, step_key, created_by)
     SELECT :subscription_id, saved.version, :document, :process_id, :step_key, :created_by FROM saved
 )
 """
+# Whoever ends or locks an owner waits for us, or we for them: then the row is read again as they left it.
+_OWNERS = """
+WITH owners AS (
+    SELECT s.status, s.locked_by, s.subscription_id = ANY(ARRAY(
+        SELECT subscription_id FROM subscription_instances WHERE subscription_instance_id = ANY(:added)
+    )) AS is_added
+    FROM subscriptions s
+    WHERE s.subscription_id = ANY(ARRAY(
+        SELECT subscription_id FROM subscription_instances WHERE subscription_instance_id = ANY(:used)
+    ))
+    ORDER BY s.subscription_id FOR SHARE
+), unfit AS (
+    SELECT FROM owners
+    WHERE status = 'terminated' OR (is_added AND locked_by IS NOT NULL AND locked_by IS DISTINCT FROM :process_id)
+)"""
 _INSERT_SUBSCRIPTION = _sql(
-    """
-WITH saved AS (
+    _OWNERS
+    + """, saved AS (
     INSERT INTO subscriptions (subscription_id, product_id, customer_id, description, status, start_date, end_date,
                                note, insync, version, document, search)
-    VALUES (:subscription_id, :product_id, :customer_id, :description, :status, :start_date, :end_date, :note,
-            :insync, :version, :document, to_tsvector('simple', :search))
+    SELECT :subscription_id, :product_id, :customer_id, :description, :status, :start_date, :end_date, :note,
+           :insync, :version, :document, to_tsvector('simple', :search)
+    WHERE NOT EXISTS (SELECT FROM unfit)
     ON CONFLICT DO NOTHING
     RETURNING version
 )"""
@@ -261,10 +294,10 @@ WITH saved AS (
 )
 # The row is locked before it is compared, so a writer that had to wait sees the version the other one left.
 _UPDATE_SUBSCRIPTION = _sql(
-    """
-WITH before AS (
+    _OWNERS
+    + """, before AS (
     SELECT subscription_id, document FROM subscriptions
-    WHERE subscription_id = :subscription_id AND version = :version FOR UPDATE
+    WHERE subscription_id = :subscription_id AND version = :version AND NOT EXISTS (SELECT FROM unfit) FOR UPDATE
 ), saved AS (
     UPDATE subscriptions s
     SET product_id = :product_id, customer_id = :customer_id, description = :description, status = :status,
@@ -333,6 +366,8 @@ class BlockChanges:
     removed: frozenset[UUID]
     held: Mapping[Place, UUID]
     released: frozenset[Place]
+    added: frozenset[UUID]
+    """Blocks of other subscriptions that come into use."""
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed or self.held or self.released)
@@ -346,12 +381,16 @@ class BlockChanges:
         removed = frozenset(before.records.keys() - after.records.keys())
         held = {p: key for p, key in after.places.items() if p.holder is not None and before.places.get(p) != key}
         released = {place for place in before.places.keys() - after.places.keys() if place.holder is not None}
-        return cls({key: after.records[key] for key in touched}, removed, held, frozenset(released))
+        added = after.foreign() - before.foreign()
+        return cls({key: after.records[key] for key in touched}, removed, held, frozenset(released), added)
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a save writes. `version` is the one that was read, or the first; `insync` None leaves it as it is."""
+    """What a save writes. `version` is the one that was read, or the first; `insync` None leaves it as it is.
+
+    `used`: the blocks of other subscriptions whose owners must not be terminated.
+    """
 
     header: HeaderRecord
     blocks: Blocks
@@ -360,10 +399,15 @@ class Writing:
     search: str
     version: int
     insync: bool | None
+    used: frozenset[UUID]
 
 
 def insert_subscription(writing: Writing) -> Saved:
-    """Write a subscription that has no rows yet; commits nothing. Raises StaleSubscription if it has rows."""
+    """Write a subscription that has no rows yet; commits nothing.
+
+    Raises StaleSubscription if it has rows, InvalidBlocks when the owner of a used block is terminated, and
+    SubscriptionLocked when another process is changing the owner of an added one.
+    """
     return _write(_INSERT_SUBSCRIPTION, writing)
 
 
@@ -372,7 +416,8 @@ def update_subscription(writing: Writing) -> Saved:
 
     Raises StaleSubscription when somebody saved in between, UnknownSubscription when the row is gone, BlockInUse when a
     block to remove is held by another subscription (then nothing is written), InvalidBlocks when a block of another
-    subscription is gone.
+    subscription is gone or its owner terminated, SubscriptionLocked when another process is changing the owner of an
+    added one.
     """
     _refuse_removal_of_used(writing.header.subscription_id, writing.changes.removed)
     return _write(_UPDATE_SUBSCRIPTION, writing)
@@ -397,6 +442,8 @@ def _parameters(writing: Writing) -> dict[str, Any]:
         "process_id": author.process_id,
         "step_key": author.step_key,
         "created_by": author.user,
+        "used": sorted(writing.used),
+        "added": sorted(writing.changes.added),
     }
 
 
@@ -405,6 +452,7 @@ def _write(statement: sa.TextClause, writing: Writing) -> Saved:
     try:
         saved = current_session().execute(statement, _parameters(writing)).first()
         if saved is None:
+            _refuse_unfit_owners(writing)
             _raise_stale(subscription_id, writing.version)
         _write_blocks(writing.blocks, writing.changes)
     except IntegrityError as error:
@@ -459,6 +507,35 @@ def _refuse_removal_of_used(subscription_id: UUID, removed: frozenset[UUID]) -> 
             for user in strangers
         )
         raise BlockInUse(f"Subscription {subscription_id} cannot give up what others use: {uses}. Change these first.")
+
+
+_USED_OWNERS = _sql(
+    """
+SELECT s.subscription_id, s.description, s.status, s.locked_by, bool_or(i.subscription_instance_id = ANY(:added))
+FROM subscription_instances i JOIN subscriptions s USING (subscription_id)
+WHERE i.subscription_instance_id = ANY(:used)
+GROUP BY s.subscription_id ORDER BY s.subscription_id
+""",
+    used=_UUIDS,
+    added=_UUIDS,
+)
+
+
+def _refuse_unfit_owners(writing: Writing) -> None:
+    """Say which owner forbids the save, if one does; its row is locked by now, so it has not changed since."""
+    blocks = {"used": sorted(writing.used), "added": sorted(writing.changes.added)}
+    mine = writing.header.subscription_id
+    for owner, description, status, locked_by, is_added in current_session().execute(_USED_OWNERS, blocks):
+        if status == SubscriptionLifecycle.TERMINATED:
+            raise InvalidBlocks(
+                f"Subscription {mine} uses a block of subscription {owner} ({description}), which is terminated; "
+                "use a block of another one."
+            )
+        if is_added and locked_by not in (None, current_author().process_id):
+            raise SubscriptionLocked(
+                f"Subscription {mine} would use a block of subscription {owner} ({description}), which process "
+                f"{locked_by} is changing; go on when that process has ended."
+            )
 
 
 _CURRENT_VERSION = _sql(

@@ -8,11 +8,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, String, bindparam, cast, func, literal, or_, select, text, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    String,
+    bindparam,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 
 from resources.database import current_session
-from resources.errors import RunMayNotAct, SubscriptionLocked, UnknownProcess, UnknownSubscription, UnknownWorkflow
+from resources.errors import (
+    ProcessError,
+    RunMayNotAct,
+    SubscriptionLocked,
+    UnknownProcess,
+    UnknownSubscription,
+    UnknownWorkflow,
+)
 from resources.tables import (
     EngineSettingsTable,
     ProcessStepTable,
@@ -25,6 +45,8 @@ from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus
 
 REASON_LIMIT = 10_000
 TRACEBACK_LIMIT = 50_000
+ABORT_KEY, ABORTED = "__abort__", "User Aborted"
+"""The line that an abort leaves in the ledger."""
 
 _FINAL = [status for status in ProcessStatus if status.is_final]
 _COMMITTED = [status for status in StepStatus if status.is_committed]
@@ -70,8 +92,6 @@ class Claim:
     status: ProcessStatus
     run_id: str | None
     state: State
-    step_keys: list[StepKey]
-    created_by: str
     committed: list[StepKey]
     holds: list[SubscriptionId]
 
@@ -87,7 +107,7 @@ def engine_is_paused() -> bool:
 
 def find_claim(process_id: ProcessId) -> Claim | None:
     """Read a process and the keys that its ledger has, in one statement; None if there is no such process."""
-    step = ProcessStepTable
+    process, step = ProcessTable, ProcessStepTable
     committed = (
         select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
         .where(step.process_id == ProcessTable.process_id, step.status.in_(_COMMITTED))
@@ -101,27 +121,16 @@ def find_claim(process_id: ProcessId) -> Claim | None:
     row = (
         current_session()
         .execute(
-            select(ProcessTable, WorkflowTable.name, committed, holds)
-            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-            .where(ProcessTable.process_id == process_id)
-            .execution_options(populate_existing=True)
+            select(WorkflowTable.name, process.last_status, process.run_id, process.state, committed, holds)
+            .join(process, process.workflow_id == WorkflowTable.workflow_id)
+            .where(process.process_id == process_id)
         )
         .first()
     )
     if row is None:
         return None
-    process, workflow_name, keys, held = row
-    return Claim(
-        process_id=process.process_id,
-        workflow_name=workflow_name,
-        status=ProcessStatus(process.last_status),
-        run_id=process.run_id,
-        state=process.state,
-        step_keys=process.step_keys,
-        created_by=process.created_by or "SYSTEM",
-        committed=keys or [],
-        holds=held or [],
-    )
+    workflow_name, status, run_id, state, keys, held = row
+    return Claim(process_id, workflow_name, ProcessStatus(status), run_id, state, keys or [], held or [])
 
 
 def get_process(process_id: ProcessId) -> ProcessTable:
@@ -208,8 +217,9 @@ def create_process(new: NewProcess) -> None:
         raise UnknownWorkflow(
             f"The database does not know the workflow {new.workflow_name!r}; run `orchestrator catalogue apply`."
         )
-    session.execute(
-        insert(ProcessTable).values(
+    created = session.execute(
+        insert(ProcessTable)
+        .values(
             process_id=new.process_id,
             workflow_id=workflow_id,
             is_task=new.is_task,
@@ -220,7 +230,11 @@ def create_process(new: NewProcess) -> None:
             run_id=new.run_id,
             idempotency_key=new.idempotency_key,
         )
+        .on_conflict_do_nothing()
+        .returning(ProcessTable.process_id)
     )
+    if created.first() is None:
+        raise ProcessError(f"Process {new.process_id} has been started already.")
 
 
 def take_over(process_id: ProcessId, *, run_id: str, from_run_id: str | None) -> bool:
@@ -272,10 +286,10 @@ def _refuse(process_id: ProcessId, run_id: str) -> NoReturn:
 
 
 def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUNNING) -> None:
-    """Write a committed step: the process's state, status and last step, and the ledger's line. One statement each.
+    """Write a committed step: the process's state, status and last step, and the ledger's line, in one statement.
 
-    The first takes the row of the process, and only for the run that may act: RunMayNotAct otherwise. An earlier failed
-    attempt of the step is overwritten and counted.
+    It takes the row of the process, and only for the run that may act. An earlier failed attempt of the step is
+    overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step already.
     """
     process = ProcessTable
     state: Any = process.state
@@ -283,7 +297,7 @@ def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUN
         state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
     if record.set:
         state = state.op("||")(literal(record.set, process.state.type))
-    held = current_session().execute(
+    held = (
         update(process)
         .where(*_in_the_hands_of(record.process_id, record.run_id))
         .values(
@@ -295,10 +309,10 @@ def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUN
             last_modified_at=func.clock_timestamp(),
         )
         .returning(process.process_id)
+        .cte("held")
     )
-    if held.first() is None:
+    if not _write_line(record, held):
         _refuse(record.process_id, record.run_id)
-    _write_line(record)
 
 
 def record_failure(
@@ -309,69 +323,95 @@ def record_failure(
     It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
     run no longer acts for the process.
     """
-    held = (
-        current_session()
-        .execute(
-            update(ProcessTable)
-            .where(
-                ProcessTable.process_id == record.process_id,
-                ProcessTable.run_id == record.run_id,
-                ProcessTable.last_status == ProcessStatus.RUNNING,
-                ~select(ProcessStepTable.step_key)
-                .where(
-                    ProcessStepTable.process_id == record.process_id,
-                    ProcessStepTable.step_key == record.step_key,
-                    ProcessStepTable.status.in_(_COMMITTED),
-                )
-                .exists(),
-            )
-            .values(
-                last_status=status,
-                last_step=record.name,
-                assignee=assignee,
-                failed_reason=reason[:REASON_LIMIT].replace("\x00", ""),
-                traceback=traceback[-TRACEBACK_LIMIT:].replace("\x00", ""),
-                last_modified_at=func.clock_timestamp(),
-            )
-            .returning(ProcessTable.process_id)
+    committed = (
+        select(ProcessStepTable.step_key)
+        .where(
+            ProcessStepTable.process_id == record.process_id,
+            ProcessStepTable.step_key == record.step_key,
+            ProcessStepTable.status.in_(_COMMITTED),
         )
-        .first()
+        .exists()
     )
-    if held is None:
-        return False
-    _write_line(record)
-    return True
+    held = (
+        update(ProcessTable)
+        .where(*_in_the_hands_of(record.process_id, record.run_id), ~committed)
+        .values(
+            last_status=status,
+            last_step=record.name,
+            assignee=assignee,
+            failed_reason=storable(reason)[:REASON_LIMIT],
+            traceback=storable(traceback)[-TRACEBACK_LIMIT:],
+            last_modified_at=func.clock_timestamp(),
+        )
+        .returning(ProcessTable.process_id)
+        .cte("held")
+    )
+    return _write_line(record, held)
 
 
-def _write_line(record: StepRecord) -> None:
-    line = insert(ProcessStepTable).values(
-        process_id=record.process_id,
-        step_key=record.step_key,
-        position=select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
+def abort(process_id: ProcessId, *, user: str) -> None:
+    """End a process for good and let go of what it holds; what it changed stays, and stays out of sync.
+
+    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessError for
+    a process that has ended already.
+    """
+    ended = (
+        update(ProcessTable)
+        .where(ProcessTable.process_id == process_id, ProcessTable.last_status.not_in(_FINAL))
+        .values(last_status=ProcessStatus.ABORTED, last_step=ABORTED, last_modified_at=func.clock_timestamp())
+        .returning(ProcessTable.process_id, ProcessTable.run_id)
+    )
+    row = current_session().execute(ended).first()
+    if row is None:
+        raise ProcessError(f"Process {process_id} is {get_process(process_id).last_status}; it cannot be aborted.")
+    now = datetime.now(UTC)
+    line = StepRecord(process_id, ABORT_KEY, ABORTED, StepStatus.ABORT, row.run_id or "", user, now, {})
+    _write_line(line, select(ProcessTable.process_id).where(ProcessTable.process_id == process_id).cte("held"))
+    release(process_id, in_sync=False)
+
+
+def storable(text: str) -> str:
+    """Text as PostgreSQL can keep it: without NUL and half surrogate pairs."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def _write_line(record: StepRecord, held: CTE) -> bool:
+    """Write a line of the ledger if `held` has the process; False if not, or if the step is committed already.
+
+    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
+    """
+    values: dict[str, Any] = {
+        "step_key": record.step_key,
+        "position": select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
         .where(ProcessStepTable.process_id == record.process_id)
         .scalar_subquery(),
-        name=record.name,
-        status=record.status,
-        set=record.set,
-        removed=list(record.removed),
-        error=record.error,
-        run_id=record.run_id,
-        created_by=record.created_by,
-        started_at=record.started_at,
-        finished_at=datetime.now(UTC),
-    )
-    current_session().execute(
-        line.on_conflict_do_update(
-            index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
-            set_={
-                **{name: line.excluded[name] for name in _REWRITTEN},
-                "attempts": ProcessStepTable.attempts + 1,
-            },
-        )
-    )
+        "name": record.name,
+        "status": record.status,
+        "set": record.set,
+        "removed": list(record.removed),
+        "error": record.error,
+        "run_id": record.run_id,
+        "created_by": record.created_by,
+        "started_at": record.started_at,
+        "finished_at": datetime.now(UTC),
+    }
+    columns = ProcessStepTable.__table__.c
+    selected = [
+        value if isinstance(value, ScalarSelect) else literal(value, columns[name].type)
+        for name, value in values.items()
+    ]
+    source = select(held.c.process_id, *selected)
+    line = insert(ProcessStepTable).from_select(["process_id", *values], source, include_defaults=False)
+    written = line.on_conflict_do_update(
+        index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
+        set_={
+            **{name: line.excluded[name] for name in values if name != "step_key"},
+            "attempts": ProcessStepTable.attempts + 1,
+        },
+        where=ProcessStepTable.status.not_in(_COMMITTED),
+    ).returning(ProcessStepTable.step_key)
+    return current_session().execute(written).first() is not None
 
-
-_REWRITTEN = ("name", "status", "set", "removed", "error", "run_id", "created_by", "started_at", "finished_at")
 
 # --- subscriptions that a process works on ---
 
@@ -385,23 +425,25 @@ def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
     )
 
 
-def lock(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
-    """Make a process the one writer of a subscription and put the subscription out of sync, at once.
+def lock(process_id: ProcessId, subscription_id: SubscriptionId, *, unsync: bool) -> None:
+    """Make a process the one writer of a subscription; `unsync` puts the subscription out of sync with it.
 
     The column holds one process, and this update takes it only when nobody has it, so two writers cannot be. May be
     done twice by the same process. Raises SubscriptionLocked naming the holder, UnknownSubscription.
     """
-    session = current_session()
-    taken = session.execute(
+    values: dict[str, Any] = {"locked_by": process_id}
+    if unsync:
+        values["insync"] = False
+    taken = current_session().execute(
         update(SubscriptionTable)
         .where(
             SubscriptionTable.subscription_id == subscription_id,
             or_(SubscriptionTable.locked_by.is_(None), SubscriptionTable.locked_by == process_id),
         )
-        .values(locked_by=process_id, insync=False)
+        .values(**values)
         .returning(SubscriptionTable.subscription_id)
-    ).first()
-    if taken is None:
+    )
+    if taken.first() is None:
         raise_locked(subscription_id)
 
 
@@ -430,11 +472,16 @@ def raise_locked(subscription_id: SubscriptionId) -> None:
     )
 
 
-def release(process_id: ProcessId, *, insync: bool) -> None:
-    """Let go of every subscription that a process holds; `insync` puts them in sync as well. May be done twice."""
+def release(process_id: ProcessId, *, in_sync: bool) -> None:
+    """Let go of every subscription that a process holds. May be done twice.
+
+    `in_sync` puts those in sync that the process was started on or has made; what it only changed on its way keeps the
+    mark that it had.
+    """
     values: dict[str, Any] = {"locked_by": None}
-    if insync:
-        values["insync"] = True
+    if in_sync:
+        own = select(ProcessSubscriptionTable.subscription_id).where(ProcessSubscriptionTable.process_id == process_id)
+        values["insync"] = or_(SubscriptionTable.insync, SubscriptionTable.subscription_id.in_(own))
     current_session().execute(
         update(SubscriptionTable).where(SubscriptionTable.locked_by == process_id).values(**values)
     )

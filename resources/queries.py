@@ -169,6 +169,49 @@ def find_subscription(id_or_prefix: str | UUID) -> SubscriptionSummary:
     return found[0]
 
 
+def find_subscription_named(name: str) -> SubscriptionSummary:
+    """The subscription that somebody means: by id, by its first characters, by description, or by words of it.
+
+    Of those, the first that fits one alone: an id, or the beginning of one as `find_subscription` takes it; the exact
+    description; a word at the end of the description; words of the subscription, as a search has them. In each the
+    terminated ones count only when there are no others. At most four statements. Raises UnknownSubscription, and
+    SubscriptionError listing the candidates.
+    """
+    text = name.strip()
+    if _is_id_prefix(text):
+        try:
+            return find_subscription(text)
+        except UnknownSubscription:
+            if len(text.replace("-", "")) == 32:
+                raise
+    description = sa.func.lower(SubscriptionTable.description)
+    plain = SubscriptionTable.description == text
+    last_word = description.endswith(f" {text.lower()}", autoescape=True)
+    for condition in (plain, last_word, _words(text)):
+        if found := _living(condition):
+            if len(found) > 1:
+                raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
+            return found[0]
+    raise UnknownSubscription(
+        f"There is no subscription '{text}'; `orchestrator subscriptions` lists those there are. It is found by its "
+        f"description, by words of it, or by the first {SHORTEST_PREFIX} or more characters of its id."
+    )
+
+
+def _living(condition: sa.ColumnElement[bool]) -> list[SubscriptionSummary]:
+    """What fits, without the terminated ones unless there are no others."""
+    terminated = SubscriptionTable.status == SubscriptionLifecycle.TERMINATED.value
+    query = _joined(sa.select(*_SUBSCRIPTION)).where(condition)
+    query = query.order_by(terminated, SubscriptionTable.description, SubscriptionTable.subscription_id)
+    found = [_summary(row) for row in current_session().execute(query.limit(CANDIDATES_SHOWN + 1))]
+    living = [one for one in found if one.status is not SubscriptionLifecycle.TERMINATED]
+    return living or found
+
+
+def _words(text: str) -> sa.ColumnElement[bool]:
+    return SubscriptionTable.search.bool_op("@@")(_prefix_query(text)) if text else sa.false()
+
+
 def find_product(name_or_id: str | UUID) -> ProductRecord:
     """A product by its name or its id: one statement, a second when there is none.
 
@@ -262,7 +305,7 @@ def _matching(query: AnySelect, where: SubscriptionFilter) -> AnySelect:
         by_name = ProductTable.name == where.product
         query = query.where(by_name if identifier is None else ProductTable.product_id == identifier)
     if where.search is not None and where.search.strip():
-        query = query.where(SubscriptionTable.search.bool_op("@@")(_prefix_query(where.search)))
+        query = query.where(_words(where.search))
     return query
 
 
@@ -293,8 +336,8 @@ def _as_uuid(text: str | UUID) -> UUID | None:
 
 def _id_range(prefix: str) -> tuple[UUID, UUID]:
     """The first and the last id that begin so: a range, so that the primary key's index answers."""
-    digits = prefix.strip().lower().replace("-", "")
-    if not SHORTEST_PREFIX <= len(digits) <= 32 or set(digits) - set(hexdigits):
+    digits = _digits(prefix)
+    if not _is_id_prefix(prefix):
         raise UnknownSubscription(
             f"'{prefix}' is not the id of a subscription; give the id or its first characters, "
             f"at least {SHORTEST_PREFIX} (0-9, a-f)."
@@ -302,18 +345,35 @@ def _id_range(prefix: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
+def _is_id_prefix(text: str) -> bool:
+    digits = _digits(text)
+    return SHORTEST_PREFIX <= len(digits) <= 32 and not set(digits) - set(hexdigits)
+
+
+def _digits(prefix: str) -> str:
+    return prefix.strip().lower().replace("-", "")
+
+
 def _ambiguous(prefix: str, found: list[SubscriptionSummary]) -> str:
+    return _several(f"More than one subscription has an id that begins with {prefix}; give more of it", found)
+
+
+def _several(sentence: str, found: list[SubscriptionSummary]) -> str:
     listed = "".join(f"\n  {one.subscription_id}  {one.description}" for one in found[:CANDIDATES_SHOWN])
     more = "\n  …" if len(found) > CANDIDATES_SHOWN else ""
-    return f"More than one subscription has an id that begins with {prefix}; give more of it:{listed}{more}"
+    return f"{sentence}:{listed}{more}"
 
 
 def _unknown_product(wanted: str) -> str:
     names = list(current_session().scalars(sa.select(ProductTable.name).order_by(ProductTable.name)))
     lower = {name.lower(): name for name in names}
-    alike = [lower[name] for name in get_close_matches(wanted.lower(), lower, n=3, cutoff=0.5)]
-    if alike:
-        hint = f"did you mean {' or '.join(repr(name) for name in alike)}? All:"
+    near = get_close_matches(wanted.lower(), lower, n=3, cutoff=0.75)
+    begun = [name for name in lower if wanted.strip() and name.startswith(wanted.strip().lower())]
+    if alike := [lower[name] for name in dict.fromkeys((*near, *begun))][:CANDIDATES_SHOWN]:
+        hint = f"did you mean {' or '.join(repr(name) for name in alike)}? All: `orchestrator catalogue show`."
+    elif names:
+        more = ", …" if len(names) > CANDIDATES_SHOWN else ""
+        hint = f"there are {', '.join(repr(name) for name in names[:CANDIDATES_SHOWN])}{more}."
     else:
-        hint = "those there are:" if names else "the catalogue is empty; `orchestrator catalogue apply` fills it; see"
-    return f"There is no product '{wanted}'; {hint} `orchestrator catalogue show`."
+        hint = "the catalogue is empty; `orchestrator catalogue apply` fills it."
+    return f"There is no product '{wanted}'; {hint}"

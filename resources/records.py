@@ -80,6 +80,10 @@ class Blocks:
         places = {place: held for place, held in self.places.items() if place.holder is None or place.holder in records}
         return Blocks(records, places)
 
+    def foreign(self) -> frozenset[UUID]:
+        """The blocks of others that are held; only for the own blocks of one subscription."""
+        return frozenset(self.places.values()) - self.records.keys()
+
     def roots(self) -> Iterator[tuple[Place, UUID]]:
         """The blocks that the subscription itself holds."""
         return ((place, held) for place, held in self.places.items() if place.holder is None)

@@ -11,11 +11,13 @@ from sqlalchemy.orm import aliased
 from resources.database import current_session
 from resources.tables import (
     ProductTable,
+    ProductWorkflowTable,
     SubscriptionInstanceRelationTable,
     SubscriptionInstanceTable,
     SubscriptionTable,
+    WorkflowTable,
 )
-from resources.types import SubscriptionId, SubscriptionLifecycle
+from resources.types import SubscriptionId, SubscriptionLifecycle, Target
 
 DEPTH_LIMIT = 10
 
@@ -38,6 +40,7 @@ class RelatedSubscription:
     product_name: str
     customer_id: str
     depth: int = 1
+    reconcile_workflow: str | None = None
 
     def as_detail(self) -> dict[str, Any]:
         """How a refusal shows it to a client."""
@@ -95,6 +98,21 @@ def status_relations(subscription_id: SubscriptionId) -> RelationStatus:
     )
 
 
+def reconcile_workflow() -> sa.ScalarSelect[str]:
+    """A column of a query on subscriptions: the workflow that reconciles one of this product, or NULL."""
+    workflow, of_product = WorkflowTable, ProductWorkflowTable
+    return (
+        sa.select(workflow.name)
+        .join(of_product, of_product.workflow_id == workflow.workflow_id)
+        .where(of_product.product_id == SubscriptionTable.product_id)
+        .where(workflow.target == Target.RECONCILE.value, workflow.deleted_at.is_(None))
+        .order_by(workflow.name)
+        .limit(1)
+        .correlate(SubscriptionTable)
+        .scalar_subquery()
+    )
+
+
 def _by_description(related: RelatedSubscription) -> tuple[int, str, str]:
     return related.depth, related.description, str(related.subscription_id)
 
@@ -116,6 +134,7 @@ def _related(
             ProductTable.name,
             subscription.customer_id,
             reached.c.depth,
+            reconcile_workflow(),
         )
         .join(reached, reached.c.subscription_id == subscription.subscription_id)
         .join(ProductTable, ProductTable.product_id == subscription.product_id)

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         None, description="PostgreSQL for Dagster's storage; the same server, database `<name>_dagster`, when not set"
     )
     orchestrator_home: Path | None = Field(
-        None, description="directory of the embedded data; `.orchestrator` of the project's folder when not set"
+        None, description="directory of the embedded data; `.orchestrator` in the project's folder when not set"
     )
     database_pool_size: int = Field(5, ge=1, description="connections that one process keeps open")
     netbox_url: str | None = Field(None, description="NetBox to use; the lab's when not set")
@@ -37,19 +37,36 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """Where embedded data may live: ORCHESTRATOR_HOME, else `.orchestrator` beside the project's dagster.yaml."""
-        return self.orchestrator_home or project_folder() / ".orchestrator"
+        """Where embedded data may live: ORCHESTRATOR_HOME, else `.orchestrator` in the project's folder.
+
+        Only outside every project does DAGSTER_HOME stand for that folder: it says where Dagster's configuration is,
+        and must not move the subscriptions of a project that has it somewhere else. Raises SettingsError when nothing
+        says where data belong: a database made by mistake would look like one whose subscriptions are lost.
+        """
+        if self.orchestrator_home:
+            return self.orchestrator_home
+        folder = project_folder() or dagster_home()
+        if folder is None and self.database_uri is None:
+            raise SettingsError(
+                f"There is no {PROJECT_MARKERS[0]} in {Path.cwd()} or above it; run this in the project's folder,"
+                " or set ORCHESTRATOR_HOME or DATABASE_URI."
+            )
+        return (folder or Path.cwd()) / ".orchestrator"
 
 
-def project_folder() -> Path:
-    """DAGSTER_HOME, else the nearest folder at or above the working directory that has a dagster.yaml, else that."""
-    if dagster_home := os.environ.get("DAGSTER_HOME"):
-        return Path(dagster_home).expanduser().resolve()
+def project_folder() -> Path | None:
+    """The nearest folder at or above the working directory that has a dagster.yaml or a workspace.yaml."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if any((folder / marker).is_file() for marker in PROJECT_MARKERS):
             return folder
-    return here
+    return None
+
+
+def dagster_home() -> Path | None:
+    """DAGSTER_HOME, when it is set."""
+    named = os.environ.get("DAGSTER_HOME")
+    return Path(named).expanduser().resolve() if named else None
 
 
 @cache

@@ -1,7 +1,7 @@
 """Subscriptions as users declare them: made for a product, read, moved through their life, saved."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
@@ -11,6 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from resources.assembly import Assembler, plain_values
 from resources.block_model import BlockModel
 from resources.conversion import Converter
+from resources.database import current_session
 from resources.defaults import new_block_fields
 from resources.documents import Document, make_document, past_record
 from resources.errors import OrchestratorError, PastIsReadOnly, UnknownProduct, UnknownSubscription, WrongProduct
@@ -23,6 +24,7 @@ from resources.persistence import (
     Writing,
     blocks_using,
     insert_subscription,
+    lock_subscription,
     read_past,
     read_product,
     read_subscription,
@@ -41,7 +43,26 @@ INITIAL, ACTIVE, TERMINATED = (
     SubscriptionLifecycle.TERMINATED,
 )
 
+MAY_USE_TERMINATED = ALLOWED_USER_STATUSES[TERMINATED]
+
 M = TypeVar("M", bound="SubscriptionModel")
+
+SAVED = "saved"
+"""Where a session keeps what was saved in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSubscription:
+    """That a save wrote something; `change` is None when that was `insync` alone."""
+
+    subscription_id: UUID
+    change: SubscriptionChange | None
+
+
+def saved_in_transaction() -> list[SavedSubscription]:
+    """What was saved in the current transaction, in order, since this was last asked. Raises NoTransaction."""
+    saved: list[SavedSubscription] = current_session().info.pop(SAVED, [])
+    return saved
 
 
 class SubscriptionModel(HeaderModel):
@@ -58,6 +79,11 @@ class SubscriptionModel(HeaderModel):
     _known: Snapshot | None = PrivateAttr(None)
     """What differs from this is what a save writes; None before the first save."""
     _is_past: bool = PrivateAttr(False)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there are no rows of it yet, as far as this model knows: it was never read and never saved."""
+        return self._known is None
 
     @classmethod
     def from_product_id(
@@ -125,8 +151,9 @@ class SubscriptionModel(HeaderModel):
 
         Becoming active sets `start_date`, terminated `end_date`, when they are empty. Blocks that only the new class
         has are made. Raises InvalidLifecycle naming the other subscriptions that use a block of this one, however deep,
-        and do not allow the new status (one statement, none with `skip_validation`), and pydantic's ValidationError
-        when what the new status requires is missing.
+        and do not allow the new status (one statement; for TERMINATED two, and until the transaction ends nobody else
+        can begin to use a block; none with `skip_validation`), and pydantic's ValidationError when what the new status
+        requires is missing.
         """
         status = SubscriptionLifecycle(status)
         model = cls._class_for(other.product.name, status)
@@ -164,9 +191,10 @@ class SubscriptionModel(HeaderModel):
 
         Returns None, and sends nothing, when nothing differs. `insync` alone is written without a new version. Raises
         StaleSubscription when somebody saved in between, UnknownSubscription when the row is gone, BlockInUse when
-        another subscription uses a block that would go, InvalidBlocks, InvalidLifecycle, PastIsReadOnly, and pydantic's
-        ValidationError when a list was filled with what does not fit. After an error, or when the transaction is rolled
-        back, read the subscription again.
+        another subscription uses a block that would go, InvalidBlocks (also when it uses a block of a terminated
+        subscription), SubscriptionLocked when it begins to use a block of a subscription that another process is
+        changing, InvalidLifecycle, PastIsReadOnly, and pydantic's ValidationError when a list was filled with what does
+        not fit. After an error, or when the transaction is rolled back, read the subscription again.
         """
         if self._is_past:
             raise PastIsReadOnly(
@@ -185,7 +213,9 @@ class SubscriptionModel(HeaderModel):
         self.version = saved.version
         self._known = Snapshot(header, self.insync, saved.version, flat.blocks)
         secrets = flat.changed_secrets(before)
-        return SubscriptionChange(self.subscription_id, saved.version, saved.document_before, document, secrets)
+        change = SubscriptionChange(self.subscription_id, saved.version, saved.document_before, document, secrets)
+        self._record_saved(change)
+        return change
 
     # --- how it is done ---
 
@@ -252,6 +282,9 @@ class SubscriptionModel(HeaderModel):
     def _check_users(self, status: SubscriptionLifecycle) -> None:
         if self._known is None or ALLOWED_USER_STATUSES[status].issuperset(SubscriptionLifecycle):
             return
+        if status == TERMINATED:
+            # A statement of its own: one that waited for the lock would not see what it waited for.
+            lock_subscription(self.subscription_id)
         users = blocks_using(self._known.blocks.records)
         strangers = [(user.subscription_id, user.status) for user in users]
         check_users(self.subscription_id, status, (user for user in strangers if user[0] != self.subscription_id))
@@ -259,6 +292,8 @@ class SubscriptionModel(HeaderModel):
     def _write(self, header: HeaderRecord, blocks: Blocks, changes: BlockChanges) -> tuple[Saved, Document]:
         document = make_document(self, header, self.product.model_dump(mode="json"))
         known = self._known
+        # Whoever was INITIAL did not keep the owners from being terminated.
+        rises = known is not None and known.header.status != header.status and self.status not in MAY_USE_TERMINATED
         writing = Writing(
             header=header,
             blocks=blocks,
@@ -267,6 +302,7 @@ class SubscriptionModel(HeaderModel):
             search=search_text(document),
             version=known.version if known else self.version,
             insync=None if known and known.insync == self.insync else self.insync,
+            used=blocks.foreign() if rises else changes.added,
         )
         return update_subscription(writing) if known else insert_subscription(writing), document
 
@@ -274,6 +310,10 @@ class SubscriptionModel(HeaderModel):
         if self.insync != known.insync:
             update_insync(self.subscription_id, known.version, self.insync)
             self._known = replace(known, insync=self.insync)
+            self._record_saved(None)
+
+    def _record_saved(self, change: SubscriptionChange | None) -> None:
+        current_session().info.setdefault(SAVED, []).append(SavedSubscription(self.subscription_id, change))
 
 
 def _shared_values(model: type[SubscriptionModel], other: SubscriptionModel) -> dict[str, Any]:

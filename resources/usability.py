@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resources.database import current_session
 from resources.errors import UnknownSubscription
-from resources.relations import RelatedSubscription, RelationStatus, status_relations
+from resources.relations import RelatedSubscription, RelationStatus, reconcile_workflow, status_relations
 from resources.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
 from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle, Target
 
@@ -64,6 +64,7 @@ class SubscriptionStanding:
     locked_by: ProcessId | None
     locked_by_workflow: str | None
     locked_by_status: str | None
+    reconcile_workflow: str | None
     relations: RelationStatus
 
 
@@ -79,6 +80,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
             SubscriptionTable.locked_by,
             WorkflowTable.name,
             ProcessTable.last_status,
+            reconcile_workflow(),
         )
         .join(ProductTable, ProductTable.product_id == SubscriptionTable.product_id)
         .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
@@ -88,7 +90,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
     row = current_session().execute(query).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    description, product, status, insync, version, locked_by, workflow, process_status = row
+    description, product, status, insync, version, locked_by, workflow, process_status, reconcile = row
     return SubscriptionStanding(
         subscription_id=subscription_id,
         description=description,
@@ -99,6 +101,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
         locked_by=locked_by,
         locked_by_workflow=workflow,
         locked_by_status=process_status,
+        reconcile_workflow=reconcile,
         relations=status_relations(subscription_id),
     )
 
@@ -119,13 +122,18 @@ def obstacles(
     if standing.locked_by is not None:
         found.append(_locked(standing))
     if not usable_while_out_of_sync:
-        if not standing.insync:
+        if not standing.insync and not _is_given_up(standing, target):
             found.append(_out_of_sync(standing))
         if standing.relations.locked_relations:
             found.append(_relations_out_of_sync(standing))
     if blocked_by_in_use and standing.relations.unterminated_in_use_by:
         found.append(_in_use(standing, action))
     return found
+
+
+def _is_given_up(standing: SubscriptionStanding, target: Target) -> bool:
+    """A subscription whose create was aborted: never in sync, it can only be taken away again."""
+    return target is Target.TERMINATE and standing.status is SubscriptionLifecycle.PROVISIONING
 
 
 def why_not_usable(
@@ -162,7 +170,8 @@ def _locked(standing: SubscriptionStanding) -> Obstacle:
     return Obstacle(
         "subscription.locked_by_process",
         f"{_named(standing)} is being changed by {standing.locked_by_workflow} (process {standing.locked_by}, "
-        f"{standing.locked_by_status}); let that process finish, continue it or abort it.",
+        f"{standing.locked_by_status}); let that process finish, `orchestrator resume {standing.locked_by}`, or "
+        f"`orchestrator abort {standing.locked_by}`.",
         {
             "locked_by": str(standing.locked_by),
             "workflow": standing.locked_by_workflow,
@@ -172,17 +181,20 @@ def _locked(standing: SubscriptionStanding) -> Obstacle:
 
 
 def _out_of_sync(standing: SubscriptionStanding) -> Obstacle:
+    command = _reconciling(standing)
     return Obstacle(
         "subscription.not_in_sync",
-        f"{_named(standing)} is out of sync; reconcile it, or finish or abort the process that left it so.",
+        f"{_named(standing)} is out of sync; reconcile it{f': {command}' if command else ''}.",
     )
 
 
 def _relations_out_of_sync(standing: SubscriptionStanding) -> Obstacle:
     related = standing.relations.locked_relations
+    commands = [command for one in related[:5] if (command := _reconciling(one))]
     return Obstacle(
         "subscription.relations_not_in_sync",
-        f"{_named(standing)} hangs together with subscriptions that are out of sync: {_listed(related)}.",
+        f"{_named(standing)} depends on or is used by subscriptions that are out of sync, {_listed(related)}: "
+        f"reconcile them{': ' if commands else ''}{', '.join(commands)}.",
         {
             "locked_relations": [str(one.subscription_id) for one in related],
             "locked_relations_detail": [one.as_detail() for one in related],
@@ -201,6 +213,13 @@ def _in_use(standing: SubscriptionStanding, action: str) -> Obstacle:
             "action": action,
         },
     )
+
+
+def _reconciling(one: SubscriptionStanding | RelatedSubscription) -> str:
+    """The command that reconciles it; empty when its product has none, or its status none."""
+    if one.reconcile_workflow is None or one.status not in DEFAULT_RULES[Target.RECONCILE].usable_when:
+        return ""
+    return f"orchestrator run {one.reconcile_workflow} subscription_id={one.subscription_id}"
 
 
 def _named(standing: SubscriptionStanding) -> str:

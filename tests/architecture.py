@@ -34,15 +34,14 @@ HOMES: dict[str, tuple[str, ...]] = {
 
 PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
 PRIVATE_DAGSTER_HOMES = (
-    "resources.dagster_storage",
-    "resources.launcher",
-    "resources.workers",
-    "resources.supervisor",
-    "resources.code_location",
-    "orchestrator_defs.api.serve",
+    "resources.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
+    "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
+    "resources.launcher",  # how a run is executed and launched
+    "resources.workers",  # the worker that executes a run
+    "resources.supervisor",  # opens the instance that a run was launched on
+    "resources.code_location",  # the code that a run came from
+    "orchestrator_defs.api.serve",  # Dagster's webserver beside our API
 )
-"""Where Dagster is met from the inside: its storage; its run launcher, with what such a launcher is made of (the worker
-that executes a run, the supervisor that opens the same instance, the code that a run came from); its webserver."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,7 @@ def strangers(module: Module) -> list[str]:
 
 
 def private_dagster(module: Module) -> list[str]:
-    """Only few modules import private parts of Dagster, each import argued in a comment above or beside it."""
+    """Only a few modules import private parts of Dagster, each import argued in a comment above or beside it."""
     private = [one for one in module.imports if PRIVATE_DAGSTER.match(one.name)]
     if not _lies_in(module.name, *PRIVATE_DAGSTER_HOMES):
         return [f"line {one.first_line}: imports {one.name}, a private part of Dagster" for one in private]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +13,7 @@ from tests.architecture import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-ORDER = """
-from orchestrator_defs.definitions import build_definitions
-from resources.catalogue import Product
-
-definitions = build_definitions([Product("Domain", "DOM", Domain, "Domain", "A name")], [create_domain])
-result = definitions.resolve_job_def("create_domain").execute_in_process(
-    run_config={"inputs": [{"product": "Domain"}, {"fqdn": "example.org"}]}
-)
-assert result.success
-"""
+COMMAND = "dagster job execute -f domain_example.py -j create_domain -c domain.yaml"
 
 
 def blocks(language: str) -> list[str]:
@@ -47,23 +39,35 @@ def test_two_commands_are_enough() -> None:
 def test_example_is_short() -> None:
     (example,) = blocks("python")
 
-    assert len([line for line in example.splitlines() if line.strip()]) < 30
+    assert len([line for line in example.splitlines() if line.strip()]) < 34
 
 
 @pytest.mark.slow
-def test_example_runs_on_an_embedded_database(tmp_path: Path) -> None:
-    (example,) = blocks("python")
-    tmp_path.joinpath("example.py").write_text(example + ORDER, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "ORCHESTRATOR_HOME": str(tmp_path / "home")}
+def test_example_runs_as_pasted_on_an_embedded_database(tmp_path: Path) -> None:
+    assert COMMAND in README
+    tmp_path.joinpath("domain_example.py").write_text(blocks("python")[0], encoding="utf-8")
+    tmp_path.joinpath("domain.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    kept = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "DATABASE_URI")}
+    environment = kept | {"PYTHONPATH": str(ROOT), "ORCHESTRATOR_HOME": str(tmp_path / "home")}
 
-    done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    for words, said in ((COMMAND.split(), "RUN_SUCCESS"), (["orchestrator", "subscriptions"], "Domain example.org")):
+        words[0] = str(Path(sys.executable).with_name(words[0]))
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout + done.stderr
 
-    assert done.returncode == 0, done.stderr
+
+def test_small_network_names_every_create_example() -> None:
+    named = set(re.findall(r"`(create_\w+\.yaml)`", README))
+
+    assert named == {path.name for path in (ROOT / "examples").glob("create_*.yaml")}
 
 
 def test_table_names_everything_in_the_root() -> None:
-    named = set(re.findall(r"^\| `([^`]+)` \|", README, flags=re.MULTILINE)) - {"…/products/"}
+    table = README.partition("## What lies where")[2]
+    named = set(re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)) - {"…/products/"}
 
     assert root_entries() - named - {"README.md"} == set()

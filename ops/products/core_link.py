@@ -167,7 +167,10 @@ def require_free(ports: list[Port]) -> None:
     blocks = {port.port.subscription_instance_id: port for port in ports}
     hold_ports(blocks)
     for block_id, claims in claims_on(blocks).items():
-        raise InconsistentData(f"Port {blocks[block_id].description} is in use by {claims[0]}; choose another port.")
+        raise InconsistentData(
+            f"Port {blocks[block_id].description} is in use by {claims[0]}; `orchestrator abort` this process and "
+            "start again with another port."
+        )
 
 
 def cable_ends(subscription: CoreLinkProvisioning) -> tuple[int, int]:

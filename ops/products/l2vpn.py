@@ -204,7 +204,9 @@ def require_usable(
     try:
         check_access_points([(records[sap.port], sap.vlan) for sap in saps], speed, besides=besides)
     except ValueError as error:
-        raise InconsistentData(str(error)) from None
+        raise InconsistentData(
+            f"{error}; `orchestrator abort` this process and start again with other access points."
+        ) from None
 
 
 def check_access_points(

@@ -67,7 +67,10 @@ def construct_node(
     """
     hold_node_name(node_name)
     if holder := node_named(node_name):
-        raise InconsistentData(f"Node name {node_name} is in use by subscription {holder}; choose another name.")
+        raise InconsistentData(
+            f"Node name {node_name} is in use by subscription {holder}; `orchestrator abort` this "
+            "process and start again with another name."
+        )
     ordered = NodeInactive.from_product_id(product, customer_id)
     ordered.node.node_name = node_name
     ordered.node.node_description = node_description

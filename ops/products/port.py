@@ -1,5 +1,6 @@
 """What is done to a port: reserve it, configure it, compare it, give it back."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,11 @@ from ops.products.playbooks import play
 from ops.step import step
 from resources.errors import InconsistentData
 from resources.netbox import NetBox
+from resources.netbox_records import Interface
 from resources.playbooks import PlaybookRunner
+from resources.products.inventory import NodeRecord, find_port, holder_of_interface
 from resources.products.node import Node
-from resources.products.port import Port, PortInactive, PortMode, PortProvisioning
+from resources.products.port import Port, PortInactive, PortMode, PortProvisioning, PortSpeed
 from resources.types import State, SubscriptionLifecycle
 
 
@@ -160,8 +163,50 @@ def find_interface(subscription: PortProvisioning, netbox: NetBox) -> int:
             return interface.id
     raise InconsistentData(
         f"{port.node.node_name} has no interface {port.port_name} of {subscription.speed.label} in NetBox; "
-        f"abort this process and choose an interface that it has."
+        f"`orchestrator abort` this process and start again with an interface that it has."
     )
+
+
+def why_interface_unfit(
+    node: NodeRecord, port_name: str, speed: PortSpeed, interfaces: Sequence[Interface]
+) -> str | None:
+    """Why a new port of this speed cannot be this interface of the node; None when nothing is known against it."""
+    interface = next((one for one in interfaces if one.name == port_name), None)
+    if interface is None:
+        return f"{node.node_name} has no interface {port_name}"
+    if holder := holder_of_interface(node.subscription_id, port_name):
+        return f"interface {port_name} of {node.node_name} is in use by subscription {holder}"
+    if interface.speed != speed:
+        actual = f"{interface.speed // 1000}G" if interface.speed >= 1000 else f"{interface.speed} Mbit/s"
+        return f"interface {port_name} of {node.node_name} has {actual}, and this product {speed.label}"
+    if interface.reserved:
+        what = repr(interface.description) if interface.description else "a cable or VLANs"
+        return f"interface {port_name} of {node.node_name} is in use in NetBox by {what}, of no subscription here"
+    return None
+
+
+def why_port_unfit(given: str, modes: Collection[PortMode]) -> str | None:
+    """Why nothing can be built on this port, an id or a description; None when it is in service in one of the modes."""
+    port = find_port(given)
+    if port is None:
+        return f"there is no port '{given}', create the port first"
+    named = f"port {port.description}"
+    if port.status is SubscriptionLifecycle.TERMINATED:
+        return f"{named} is terminated, create the port first"
+    if port.status is not SubscriptionLifecycle.ACTIVE:
+        return f"{named} is not in service but {port.status}, let the process that makes it finish first"
+    if not port.insync:
+        return (
+            f"{named} is out of sync, reconcile it first: "
+            f"orchestrator run reconcile_port subscription_id={port.subscription_id}"
+        )
+    if port.port_mode not in modes:
+        return f"{named} is {_mode(port.port_mode)}, and here it has to be {' or '.join(map(_mode, modes))}"
+    return None
+
+
+def _mode(mode: PortMode) -> str:
+    return f"in mode '{mode.value}'"
 
 
 def interface_id(subscription: PortProvisioning) -> int:

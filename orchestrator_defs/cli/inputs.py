@@ -1,37 +1,72 @@
 """The input of a form as people give it to a command: a YAML or JSON file, or `field=value` on the line."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import yaml
 
 
 def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
-    """The pages from a file (its `inputs`, or all of it), or one page from `field=value`. Raises click.UsageError."""
+    """The pages from a file (its `inputs`, or all of it when it has none), or one page from `field=value`.
+
+    On the line a value is JSON if it can be read as such, else text. Raises click.ClickException.
+    """
     if config and fields:
         raise click.UsageError("Give the input in a file or as field=value, not both.")
-    if fields:
-        return dict(_field(text) for text in fields)
-    if config is None:
-        return None
+    if config is not None:
+        return _pages(config, _content(config))
+    return _page(fields) if fields else None
+
+
+def _content(config: Path) -> Any:
     try:
-        content = yaml.safe_load(config.read_text())
+        return yaml.safe_load(config.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{config} is not YAML: {' '.join(str(error).split())}") from None
+        raise click.ClickException(f"{config} is not YAML: {' '.join(str(error).split())}") from None
+    except FileNotFoundError:
+        raise click.ClickException(f"There is no file {config}.") from None
     except OSError as error:
-        raise click.UsageError(f"{config} cannot be read: {error.strerror}.") from None
-    if isinstance(content, dict) and set(content) <= {"inputs", "process"}:
-        return content.get("inputs")
-    return content
+        raise click.ClickException(f"{config} cannot be read: {error.strerror}.") from None
 
 
-def _field(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise click.UsageError(f"{text!r} is not field=value.")
+def _pages(config: Path, content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    if (process_id := content.get("process")) is not None:
+        raise click.UsageError(
+            f"{config} names a process, and this command starts a new one. Go on with the old one with "
+            f"`orchestrator resume {process_id}`; a field of the form that is called process stands under `inputs:`."
+        )
+    if "inputs" not in content:
+        return content
+    if unknown := content.keys() - {"inputs", "process"}:
+        raise click.UsageError(
+            f"{config} has {', '.join(sorted(map(str, unknown)))} beside `inputs`; all fields stand under `inputs`."
+        )
+    return content["inputs"]
+
+
+def _page(fields: Sequence[str]) -> dict[str, Any]:
+    page: dict[str, Any] = {}
+    for text in fields:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"{text!r} is not field=value.")
+        if name in page:
+            raise click.UsageError(f"{name} is given twice; a list is written {name}='[1, 2]'.")
+        page[name] = _value(value)
+    return page
+
+
+def _value(text: str) -> Any:
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
-        return name, value
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator_defs.cli.application import Application, ApplicationGroup
 from resources.lab.control import Drift, LabControl
 from resources.lab.launcher import lab_home, lab_url, running_url, stop_lab
 
+SHORT_KEY = 10
 CALL_FIELDS = ("method", "path", "idempotency_key", "status", "body")
 
 
@@ -76,7 +77,7 @@ def reset(control: LabControl, yes: bool) -> None:
 @lab.command()
 @click.argument("device")
 @click.option("--interface", metavar="NAME", help="Change this interface.")
-@click.option("--service", metavar="NAME", help="Change this service.")
+@click.option("--service", metavar="NAME", help="Change this service: its name, its VNI or its description.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set this value; JSON, else text.")
 @click.option("--netbox", "in_netbox", is_flag=True, help="Change NetBox and not the device.")
 @with_control
@@ -98,7 +99,8 @@ def drift(
             raise click.UsageError("--netbox changes a device or an interface; leave --service out.")
         _show_drift(control.drift_in_netbox(device, interface=interface, values=values))
     else:
-        _show_drift(control.drift(device, interface=interface, service=service, values=values))
+        name = None if service is None else _service_name(control.show(device)["services"], device, service)
+        _show_drift(control.drift(device, interface=interface, service=name, values=values))
 
 
 @lab.command()
@@ -140,14 +142,17 @@ def heal(control: LabControl) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with what was sent.")
 @with_control
 def calls(control: LabControl, limit: int, as_json: bool) -> None:
-    """List the last calls that changed something, or wanted to, with their idempotency keys."""
+    """List the last calls that changed something, or wanted to, with the first part of their idempotency keys."""
     found = control.calls(limit)
     if as_json:
         shown = [{"at": call.at.isoformat(), **{name: getattr(call, name) for name in CALL_FIELDS}} for call in found]
         click.echo(json.dumps(shown, indent=2))
         return
-    rows = ((f"{one.at:%H:%M:%S.%f}"[:-3], one.method, one.path, str(one.status), one.idempotency_key) for one in found)
-    _table(("time", "call", "path", "status", "idempotency key"), rows)
+    rows = (
+        (f"{one.at:%H:%M:%S}", one.method, one.path.rstrip("/"), str(one.status), _short(one.idempotency_key))
+        for one in found
+    )
+    _table(("time", "call", "path", "status", "key"), rows)
 
 
 @lab.command()
@@ -169,6 +174,22 @@ def show(control: LabControl, name: str) -> None:
     click.echo(json.dumps(control.show(name), indent=2))
 
 
+def _service_name(services: Mapping[str, Mapping[str, Any]], device: str, wanted: str) -> str:
+    """The one service of the device with this name, VNI or description. Raises click.ClickException."""
+    known = {name: (name, str(service.get("vni")), service.get("description")) for name, service in services.items()}
+    found = [wanted] if wanted in known else [name for name, calls in known.items() if wanted in calls]
+    if len(found) == 1:
+        return found[0]
+    listed = "".join(f"\n  {name}  VNI {vni}  {text or ''}" for name, vni, text in known.values()) or " none"
+    what = f"More than one service of {device} is {wanted!r}" if found else f"{device} has no service {wanted!r}"
+    raise click.ClickException(f"{what}; it has:{listed}")
+
+
+def _short(key: str | None) -> str | None:
+    """As much of a key as a line has room for; the key begins with the id of the process."""
+    return key if key is None or len(key) <= SHORT_KEY else f"{key[: SHORT_KEY - 1]}…"
+
+
 def _assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not (key and sign):
@@ -188,7 +209,7 @@ def _show_drift(drift: Drift) -> None:
 
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

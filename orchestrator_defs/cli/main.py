@@ -7,7 +7,7 @@ from orchestrator_defs.cli.catalogue import catalogue
 from orchestrator_defs.cli.db import db
 from orchestrator_defs.cli.demo import demo
 from orchestrator_defs.cli.lab import lab
-from orchestrator_defs.cli.process import process, resume, run
+from orchestrator_defs.cli.process import abort, process, resume, run
 from orchestrator_defs.cli.subscriptions import subscriptions
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator
@@ -21,7 +21,7 @@ def main(context: click.Context) -> None:
     context.obj = orchestrator
 
 
-for command in (run, resume, process, subscriptions, catalogue, db, lab, workers, demo):
+for command in (run, resume, abort, process, subscriptions, catalogue, db, lab, workers, demo):
     main.add_command(command)
 
 

@@ -98,7 +98,25 @@ def resume(orchestrator: Orchestrator, process_id: str) -> None:
         _execute(Processes(orchestrator, instance), found)
 
 
+@click.command()
+@click.argument("process_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def abort(orchestrator: Orchestrator, process_id: str, yes: bool) -> None:
+    """End a process for good; what it changed stays, and its subscription is free but out of sync."""
+    with reading(orchestrator):
+        found = processes.find_process_id(process_id)
+        row = processes.get_process(found)
+        what = f"{processes.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
+    if not yes:
+        click.confirm(f"Abort process {found} ({what})? It cannot be continued then.", abort=True)
+    with dagster_instance() as instance:
+        Processes(orchestrator, instance).abort(found, user=operator())
+    click.echo(f"Process {found} is aborted. What it held is free, and out of sync: reconcile it, or set it right.")
+
+
 process.add_command(resume)
+process.add_command(abort)
 
 
 def _list(rows: Iterable[dict[str, Any]]) -> Table:
@@ -130,9 +148,8 @@ def _execute(service: Processes, process_id: ProcessId) -> None:
         click.echo(f"Process {process_id} is completed.")
         return
     click.echo(f"Process {process_id} is {status} at step '{row.last_step}': {row.failed_reason or ''}", err=True)
-    if status.is_failure:
-        click.echo(f"Once the cause is gone: orchestrator resume {process_id}", err=True)
-        raise SystemExit(FAILED)
+    click.echo(f"Once the cause is gone: orchestrator resume {process_id}", err=True)
+    raise SystemExit(FAILED)
 
 
 def _summary(row: ProcessTable, workflow_name: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """`orchestrator subscriptions`: list them, look into one, read its history."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
@@ -13,16 +13,21 @@ from rich.tree import Tree
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup, reading
+from resources.block_model import resolve
+from resources.declaration import DomainModel
 from resources.documents import ID, OWNER, is_block, is_block_list
+from resources.fields import Block
 from resources.history import HistoryEntry, read_document, read_history
+from resources.lifecycle import class_for
 from resources.queries import (
     SubscriptionFilter,
     SubscriptionSummary,
     count_subscriptions,
     find_product,
-    find_subscription,
+    find_subscription_named,
     list_subscriptions,
 )
+from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.relations import RelatedSubscription, depends_on_subscriptions, in_use_by_subscriptions
 from resources.types import SubscriptionLifecycle
 
@@ -36,23 +41,53 @@ STATUSES = [status.value for status in SubscriptionLifecycle]
 SHORT_ID = 8
 BLOCK_FACTS = ("name", "label", ID, OWNER)
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def list_options(command: Command) -> Command:
+    """What a list may be asked, the same with `list` and without."""
+    for option in reversed(
+        (
+            click.option("--product", help="Only those of this product: its name or id."),
+            click.option("--status", type=click.Choice(STATUSES), help="Only those in this status."),
+            click.option("--customer", help="Only those of this customer id."),
+            click.option("--search", metavar="TEXT", help="Only those with words that begin so."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=1),
+                default=50,
+                show_default=True,
+                help="At most so many, newest first.",
+            ),
+            as_json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=ApplicationGroup, invoke_without_command=True)
-@click.option("--product", help="Only those of this product: its name or id.")
-@click.option(
-    "--status", type=click.Choice([s.value for s in SubscriptionLifecycle]), help="Only those in this status."
-)
-@click.option("--customer", help="Only those of this customer id.")
-@click.option("--search", metavar="TEXT", help="Only those with words that begin so.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many, newest first."
-)
-@as_json_option
+@list_options
 @click.pass_context
-def subscriptions(
-    context: click.Context,
+def subscriptions(context: click.Context, /, **options: Any) -> None:
+    """List subscriptions; `show` and `history` look into one."""
+    if context.invoked_subcommand is None:
+        _list(context.obj, **options)
+
+
+@subscriptions.command("list")
+@list_options
+@click.pass_obj
+def list_command(application: Application, /, **options: Any) -> None:
+    """List subscriptions, as the group does by itself."""
+    _list(application, **options)
+
+
+def _list(
+    application: Application,
+    *,
     product: str | None,
     status: str | None,
     customer: str | None,
@@ -60,10 +95,7 @@ def subscriptions(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List subscriptions; `show` and `history` look into one."""
-    if context.invoked_subcommand is not None:
-        return
-    with reading(context.obj):
+    with reading(application):
         where = SubscriptionFilter(
             product=None if product is None else find_product(product).product_id,
             status=None if status is None else SubscriptionLifecycle(status),
@@ -83,13 +115,16 @@ def subscriptions(
 
 
 @subscriptions.command()
-@click.argument("subscription_id", metavar="ID")
+@click.argument("name", metavar="NAME")
 @as_json_option
 @click.pass_obj
-def show(application: Application, subscription_id: str, as_json: bool) -> None:
-    """Show all of one subscription. ID may be the first characters of an id, 4 or more."""
+def show(application: Application, name: str, as_json: bool) -> None:
+    """Show all of one subscription.
+
+    NAME is its id or the first 4 characters of it or more, its description, or words of it such as `ams1`.
+    """
     with reading(application):
-        header = find_subscription(subscription_id)
+        header = find_subscription_named(name)
         document = read_document(header.subscription_id)
         users = in_use_by_subscriptions(header.subscription_id)
         used = depends_on_subscriptions(header.subscription_id)
@@ -101,14 +136,14 @@ def show(application: Application, subscription_id: str, as_json: bool) -> None:
 
 
 @subscriptions.command()
-@click.argument("subscription_id", metavar="ID")
+@click.argument("name", metavar="NAME")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest changes.")
 @as_json_option
 @click.pass_obj
-def history(application: Application, subscription_id: str, limit: int | None, as_json: bool) -> None:
-    """Show who changed a subscription, when, by which process, and what. ID may be its first characters."""
+def history(application: Application, name: str, limit: int | None, as_json: bool) -> None:
+    """Show who changed a subscription, when, by which process, and what. NAME is as for `show`."""
     with reading(application):
-        header = find_subscription(subscription_id)
+        header = find_subscription_named(name)
         entries = read_history(header.subscription_id, limit=limit)
     if as_json:
         output.show_json([asdict(entry) for entry in entries])
@@ -119,21 +154,30 @@ def history(application: Application, subscription_id: str, limit: int | None, a
     output.show(tree)
 
 
-def _table(found: Iterable[SubscriptionSummary]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("ID", "Product", "Description", "Status", "In sync", "Customer", "Version", "Locked by"):
-        table.add_column(heading, justify="right" if heading == "Version" else "left", overflow="fold")
-    for one in found:
-        table.add_row(
-            _short(one.subscription_id),
-            escape(one.product_name),
-            escape(one.description),
-            _coloured(one.status),
-            _insync(one.insync),
-            escape(one.customer_id),
-            str(one.version),
-            _short(one.locked_by) if one.locked_by else "",
-        )
+def _table(found: Sequence[SubscriptionSummary]) -> Table:
+    """A row each; what all have in common is said once below, so that a line fits a terminal."""
+    columns = {
+        "ID": [_short(one.subscription_id) for one in found],
+        "Product": [escape(one.product_name) for one in found],
+        "Description": [escape(one.description) for one in found],
+        "Status": [_coloured(one.status) for one in found],
+        "In sync": [_insync(one.insync) for one in found],
+        "Customer": [escape(one.customer_id) for one in found],
+        "Version": [str(one.version) for one in found],
+        "Locked by": [_short(one.locked_by) if one.locked_by else "" for one in found],
+    }
+    caption = None
+    if len(customers := set(columns["Customer"])) == 1:
+        caption = f"Customer of all: {customers.pop()}"
+        del columns["Customer"]
+    shown = {heading: cells for heading, cells in columns.items() if any(cells)}
+    table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
+    for heading in shown:
+        wraps = heading in ("Description", "Product", "Customer")
+        justify: Any = "right" if heading == "Version" else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not wraps)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -160,26 +204,45 @@ def _tree(
         tree.add(f"note: {escape(header.note)}")
     known = set(asdict(header)) | {"product"}
     neighbours = {one.subscription_id: one for one in (*used, *users)}
-    _add_fields(tree, {name: value for name, value in document.items() if name not in known}, neighbours)
+    fields = {name: value for name, value in document.items() if name not in known}
+    model = SUBSCRIPTION_MODEL_REGISTRY.get(header.product_name)
+    _add_fields(tree, fields, neighbours, model)
     for user in users:
         tree.add(f"in use by: {_related(user)}")
     return tree
 
 
-def _add_fields(branch: Tree, fields: Mapping[str, Any], neighbours: Mapping[UUID, RelatedSubscription]) -> None:
-    for name, value in fields.items():
+def _add_fields(
+    branch: Tree,
+    fields: Mapping[str, Any],
+    neighbours: Mapping[UUID, RelatedSubscription],
+    model: type[DomainModel] | None,
+) -> None:
+    """The fields in the order of the model, which the database does not know; those that it has not come last."""
+    model = class_for(model, SubscriptionLifecycle.ACTIVE) if model else None
+    declared = {name: at for at, name in enumerate(model.model_fields)} if model else {}
+    for name, value in sorted(fields.items(), key=lambda field: declared.get(field[0], len(declared))):
         if is_block(value):
-            _add_block(branch, name, value, neighbours)
+            _add_block(branch, name, value, neighbours, _types(model, name))
         elif is_block_list(value):
             for position, block in enumerate(value):
-                _add_block(branch, f"{name}.{position}", block, neighbours)
+                _add_block(branch, f"{name}.{position}", block, neighbours, _types(model, name))
         else:
             shown = value if isinstance(value, str) else json.dumps(value)
             branch.add(f"{escape(name)}: [dim]none[/dim]" if value is None else f"{escape(name)}: {escape(shown)}")
 
 
+def _types(model: type[DomainModel] | None, field: str) -> Sequence[type[Block]]:
+    """The classes of the blocks that the field may hold, as far as they are known."""
+    return model.block_fields()[field].types if model and field in model.block_fields() else ()
+
+
 def _add_block(
-    branch: Tree, where: str, block: Mapping[str, Any], neighbours: Mapping[UUID, RelatedSubscription]
+    branch: Tree,
+    where: str,
+    block: Mapping[str, Any],
+    neighbours: Mapping[UUID, RelatedSubscription],
+    types: Sequence[type[Block]],
 ) -> None:
     if "name" not in block:
         owner = neighbours.get(UUID(block[OWNER]))
@@ -187,7 +250,8 @@ def _add_block(
         return
     label = f" “{escape(block['label'])}”" if block.get("label") else ""
     below = branch.add(f"{escape(where)}: [green]{escape(block['name'])}[/green]{label} [dim]{_short(block[ID])}[/dim]")
-    _add_fields(below, {name: value for name, value in block.items() if name not in BLOCK_FACTS}, neighbours)
+    fields = {name: value for name, value in block.items() if name not in BLOCK_FACTS}
+    _add_fields(below, fields, neighbours, resolve(types, block["name"], SubscriptionLifecycle.ACTIVE))
 
 
 def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
@@ -197,8 +261,26 @@ def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
         f"[bold]version {entry.version}[/bold]  {entry.created_at:%Y-%m-%d %H:%M:%S}  "
         f"{escape(entry.created_by or 'unknown')}  {escape(what)}{process}"
     )
+    if entry.version == 1:
+        for path, value in _set({one["path"]: one["after"] for one in entry.difference}):
+            branch.add(f"{escape(path)} set: {_value(value)}")
+        return
     for one in entry.difference:
         branch.add(f"{escape(one['path'])}: {_value(one['before'])} → {_value(one['after'])}")
+
+
+def _set(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value that is there, with its path; of what is the subscription's own, not of what it refers to."""
+    for name, value in fields.items():
+        if name == "product" and isinstance(value, dict) and not is_block(value):
+            yield name, value.get("name")
+        elif is_block(value) and "name" in value:
+            own = {f"{name}.{field}": held for field, held in value.items() if field not in BLOCK_FACTS}
+            yield from _set(own)
+        elif is_block_list(value):
+            yield from _set({f"{name}.{position}": block for position, block in enumerate(value)})
+        elif value is not None and name != "subscription_id":
+            yield name, value
 
 
 def _value(value: Any) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.core_link import (
     compare_core_link,
@@ -19,8 +20,9 @@ from ops.products.core_link import (
     restore_prefixes,
     update_core_link,
 )
+from ops.products.port import why_port_unfit
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, OneOf
+from orchestrator_defs.products.fields import OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
@@ -29,7 +31,7 @@ from orchestrator_defs.workflow import (
     validate_workflow,
 )
 from resources.products.core_link import CoreLink, IsisMetric
-from resources.products.inventory import PortRecord, claims_on, nodes_in_service, ports_in_service
+from resources.products.inventory import PortRecord, claims_on, find_port, nodes_in_service, ports_in_service
 from resources.products.port import PortMode
 from resources.settings import settings
 
@@ -84,10 +86,20 @@ def _free_ports(node: str) -> Mapping[str, PortRecord]:
 
 
 def _port_choice(name: str, ports: Mapping[str, PortRecord], node_name: str) -> OneOf:
+    def why_not(given: str) -> str | None:
+        if why := why_port_unfit(given, [PortMode.LINK_MEMBER]):
+            return why
+        if (port := find_port(given)) is None:
+            return None
+        if taken := claims_on([port.block_id]).get(port.block_id):
+            return f"port {port.description} is in use by subscription {taken[0]}"
+        return f"port {port.description} is not a port of {node_name}"
+
     return OneOf(
         name,
         {subscription_id: port.description for subscription_id, port in ports.items()},
-        otherwise=f"{node_name} has no free port in mode {PortMode.LINK_MEMBER.value!r}; create one first.",
+        otherwise=f"{node_name} has no free port in mode {PortMode.LINK_MEMBER.value!r}; create the port first.",
+        why_not=why_not,
     )
 
 

@@ -1,6 +1,6 @@
 """Fields that the forms of several products have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -8,9 +8,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_forms.validators import Choice
 
 from resources.errors import FormError
-
-CustomerId: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra={"format": "customerId"})]
-"""For whom a subscription is; web clients of the field show their customer picker."""
 
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 """A line of text that people, NetBox and devices show."""
@@ -23,14 +20,23 @@ class OneOf:
     """Annotates a field of a form with what may be chosen: `site: Annotated[str, OneOf("Site", sites, …)]`.
 
     `options` are values, or values with the labels that people see; either may be given, so that files written by
-    people need no ids. `otherwise` says what to do when there is nothing to choose from: FormError.
+    people need no ids; a number, as YAML reads `8201`, is compared as text. `otherwise` says what to do when there is
+    nothing to choose from: FormError. `why_not` is asked about text that is no choice: a sentence on it, or None.
     """
 
-    def __init__(self, name: str, options: Mapping[str, str] | Iterable[str], *, otherwise: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, str] | Iterable[str],
+        *,
+        otherwise: str,
+        why_not: Callable[[str], str | None] = lambda given: None,
+    ) -> None:
         labels = options if isinstance(options, Mapping) else {option: option for option in options}
         if not labels:
             raise FormError(otherwise)
         members = {f"option_{number}": pair for number, pair in enumerate(labels.items())}
+        self._why_not = why_not
         self.choice: type[Choice] = Choice.__call__(name, members)  # type: ignore[assignment]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -41,10 +47,14 @@ class OneOf:
     def _find(self, given: Any) -> Choice:
         """The choice of this value, or else the only one of this label."""
         choices: list[Choice] = list(self.choice)
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            given = str(given)
         for attribute in ("value", "label"):
             found = [choice for choice in choices if getattr(choice, attribute) == given]
             if len(found) == 1:
                 return found[0]
-        labels = ", ".join(choice.label for choice in choices[:SHOWN_CHOICES])
+        labels = ", ".join(f"'{choice.label}'" for choice in choices[:SHOWN_CHOICES])
         more = ", …" if len(choices) > SHOWN_CHOICES else ""
-        raise PydanticCustomError("enum", "Input should be one of {expected}", {"expected": f"{labels}{more}"})
+        why = self._why_not(given) if isinstance(given, str) else None
+        context = {"expected": f"{labels}{more}", "why": f"{why}; choose" if why else "Input should be"}
+        raise PydanticCustomError("enum", "{why} one of {expected}", context)

@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Gt, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.l2vpn import (
     SERVICE_MODES,
@@ -22,8 +23,9 @@ from ops.products.l2vpn import (
     restore_vni,
     update_l2vpn,
 )
+from ops.products.port import why_port_unfit
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, OneOf
+from orchestrator_defs.products.fields import OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
@@ -31,7 +33,7 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
-from resources.products.inventory import ports_in_service
+from resources.products.inventory import find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 from resources.settings import settings
 from resources.vlans import UNTAGGED, VlanRanges
@@ -77,10 +79,16 @@ def access_points_page(title: str, speed: int, subscription: L2vpn | None = None
     descriptions = {subscription_id: port.description for subscription_id, port in ports.items()}
     too_few = f"There is no active port in sync that is as fast as {speed} Mbit/s; create ports first."
 
+    def why_not(given: str) -> str | None:
+        if why := why_port_unfit(given, SERVICE_MODES):
+            return why
+        port = find_port(given)
+        return f"port {port.description} is slower than the service's {speed} Mbit/s" if port else None
+
     class AccessPointForm(BaseModel):
         model_config = ConfigDict(extra="forbid", validate_default=True)
 
-        port: Annotated[str, OneOf("Port", descriptions, otherwise=too_few)]
+        port: Annotated[str, OneOf("Port", descriptions, otherwise=too_few, why_not=why_not)]
         vlan: VlanRanges = Field(VlanRanges(UNTAGGED), description="VLANs of a tagged port, such as 2-5,100; else 0")
 
     class AccessPointsPage(SubmitFormPage):

@@ -1,10 +1,12 @@
 """Node: its forms and its workflows."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from ops.fields import CustomerId
 from ops.forms import SubmitFormPage
 from ops.products.node import (
     compare_node,
@@ -21,7 +23,7 @@ from ops.products.node import (
     update_node,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, Description, OneOf
+from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
@@ -35,6 +37,17 @@ from resources.products.node import Node, NodeStatus
 from resources.queries import find_product
 from resources.settings import settings
 
+NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+def _host_name(node_name: str) -> str:
+    if not re.fullmatch(NODE_NAME, node_name):
+        raise ValueError(
+            "a node name is lower-case letters, digits and hyphens, starting with a letter, ending with a letter or "
+            "digit, at most 63 of them, such as ams1"
+        )
+    return node_name
+
 
 def _not_in_use(node_name: str) -> str:
     if holder := node_named(node_name):
@@ -44,7 +57,9 @@ def _not_in_use(node_name: str) -> str:
 
 NodeName = Annotated[
     str,
-    Field(max_length=63, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", description="a host name, such as ams1"),
+    # For clients only: pydantic itself would answer with the pattern, and people want words.
+    Field(description="a host name, such as ams1", json_schema_extra={"pattern": NODE_NAME, "maxLength": 63}),
+    AfterValidator(_host_name),
     AfterValidator(_not_in_use),
 ]
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from ops.fields import CustomerId
 from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.port import (
     compare_port,
@@ -15,9 +16,10 @@ from ops.products.port import (
     reserve_interface,
     update_interface,
     update_port,
+    why_interface_unfit,
 )
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import CustomerId, Description, OneOf
+from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
@@ -50,10 +52,13 @@ def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGe
     free = [interface.name for interface in netbox.free_interfaces(node.device_id, speed)]
     none_free = f"{node.node_name} has no free interface of {speed.label}; choose another node or speed."
 
+    def why_not(given: str) -> str | None:
+        return why_interface_unfit(node, given, speed, netbox.interfaces(node.device_id))
+
     class CreatePortPage(SubmitFormPage):
         model_config = ConfigDict(title=f"{product_name} on {node.node_name}")
 
-        port_name: Annotated[str, OneOf("Interface", free, otherwise=none_free)]
+        port_name: Annotated[str, OneOf("Interface", free, otherwise=none_free, why_not=why_not)]
         port_description: Description | None = None
         port_mode: PortMode = PortMode.TAGGED
         auto_negotiation: bool = False

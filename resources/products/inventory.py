@@ -51,6 +51,19 @@ class PortRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownPort:
+    """A port whatever its standing: what a form says of one that it does not offer."""
+
+    subscription_id: UUID
+    block_id: UUID
+    description: str
+    status: SubscriptionLifecycle
+    insync: bool
+    port_mode: PortMode
+    speed: PortSpeed
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A subscription that has taken a port, or VLANs of it."""
 
@@ -120,6 +133,64 @@ def ports_in_service(modes: Collection[PortMode], *, node: UUID | None = None) -
         PortRecord(subscription_id, block_id, description, PortMode(mode), PortSpeed(speed))
         for subscription_id, block_id, description, mode, speed in rows
     ]
+
+
+def find_port(id_or_description: str) -> KnownPort | None:
+    """The port of that subscription id or description, or None; of several the newest that is not terminated."""
+    block, subscription = SubscriptionInstanceTable, SubscriptionTable
+    try:
+        wanted = subscription.subscription_id == UUID(id_or_description)
+    except ValueError:
+        wanted = subscription.description == id_or_description
+    row = (
+        current_session()
+        .execute(
+            sa.select(
+                subscription.subscription_id,
+                block.subscription_instance_id,
+                subscription.description,
+                subscription.status,
+                subscription.insync,
+                block.values["port_mode"].astext,
+                ProductTable.fixed_inputs["speed"].as_integer(),
+            )
+            .join(block, block.subscription_id == subscription.subscription_id)
+            .join(ProductTable, ProductTable.product_id == subscription.product_id)
+            .where(block.product_block == "Port", block.values["port_mode"].astext.is_not(None), wanted)
+            .order_by(_not_terminated.desc(), subscription.created_at.desc())
+            .limit(1)
+        )
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    subscription_id, block_id, description, status, insync, mode, speed = row
+    return KnownPort(
+        subscription_id, block_id, description, SubscriptionLifecycle(status), insync, PortMode(mode), PortSpeed(speed)
+    )
+
+
+def holder_of_interface(node: UUID, port_name: str) -> Claim | None:
+    """The subscription whose port is this interface of the node's subscription, or None."""
+    block, holds, node_block = (
+        SubscriptionInstanceTable,
+        SubscriptionInstanceRelationTable,
+        aliased(SubscriptionInstanceTable),
+    )
+    row = (
+        current_session()
+        .execute(
+            sa.select(SubscriptionTable.subscription_id, SubscriptionTable.description)
+            .join(block, block.subscription_id == SubscriptionTable.subscription_id)
+            .join(holds, holds.in_use_by_id == block.subscription_instance_id)
+            .join(node_block, node_block.subscription_instance_id == holds.depends_on_id)
+            .where(block.product_block == "Port", block.values["port_name"].astext == port_name, _not_terminated)
+            .where(holds.attribute == "node", node_block.subscription_id == node)
+            .limit(1)
+        )
+        .one_or_none()
+    )
+    return None if row is None else Claim(row[0], row[1], VlanRanges(""))
 
 
 def hold_ports(block_ids: Iterable[UUID]) -> None:

@@ -48,7 +48,7 @@ def test_malformed_yaml_is_one_sentence(first_run: Project) -> None:
     broken = first_run.home / "broken.yaml"
     broken.write_text("inputs: [unclosed")
     done = first_run.command("orchestrator", "run", "create_node", "-c", broken)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "is not YAML" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -73,8 +73,41 @@ def test_moods_are_set_shown_and_healed(typed: Any) -> None:
 
 
 def test_calls_are_listed_with_their_keys(typed: Any) -> None:
-    assert "process:step" in typed("calls").output
+    assert "process:s…" not in typed("calls", "--json").output
+    assert "process:s…" in typed("calls").output
     assert json.loads(typed("calls", "--json").output)[0]["body"]["extra_vars"] == PORT
+
+
+def test_a_line_of_calls_fits_a_terminal(typed: Any, lab: Lab) -> None:
+    key = "0d1f6c2e-8f34-4a35-9b0c-9cf0a4f2f6d1:reserve_prefixes"
+    lab.netbox.reserve_link_prefixes(description="a link", idempotency_key=key)
+    lines = [line.rstrip() for line in typed("calls").output.splitlines()]
+    assert any("available-prefixes" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert key in typed("calls", "--json").output
+
+
+@pytest.fixture
+def service(lab: Lab) -> str:
+    """The name of an L2VPN on ams1."""
+    endpoint = {"device": "ams1", "interface": "1/1/1", "vlan": "100"}
+    common = {"vni": 10001, "description": "L2VPN 1000 Mbit/s ams1", "endpoints": [endpoint]}
+    lab.playbooks.run("configure_l2vpn", {"service": "l2vpn-0123", **common}, idempotency_key="l2vpn")
+    other = {"service": "l2vpn-4567", **common, "vni": 10002, "description": "L2VPN 20 Mbit/s ams1"}
+    lab.playbooks.run("configure_l2vpn", other, idempotency_key="other")
+    return "l2vpn-0123"
+
+
+@pytest.mark.parametrize("name", ["l2vpn-0123", "10001", "L2VPN 1000 Mbit/s ams1"])
+def test_a_service_drifts_by_name_vni_or_description(typed: Any, service: str, name: str) -> None:
+    assert f"ams1 services {service}: " in typed("drift", "ams1", "--service", name).output
+
+
+def test_an_unknown_service_is_refused_with_those_there_are(typed: Any, service: str) -> None:
+    result = typed("drift", "ams1", "--service", "9")
+    assert result.exit_code == 1
+    assert "ams1 has no service '9'; it has:" in result.output
+    assert f"{service}  VNI 10001  L2VPN 1000 Mbit/s ams1" in result.output
 
 
 def test_devices_and_their_configuration_are_shown(typed: Any) -> None:

@@ -14,10 +14,11 @@ from resources.authorship import Author, authored_by
 from resources.catalogue import Catalogue
 from resources.catalogue_apply import catalogue_id
 from resources.database import SubscriptionDatabase
+from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
 from tests.test_resources.samples import block, model, product, registry_kept
 
 Invoke = Callable[..., Result]
-NODE_BLOCK = block("Node", {"node_name": (str, "new"), "password": (SecretStr, "hunter2")})
+NODE_BLOCK = block("Node", {"node_name": (str, "new"), "password": (SecretStr, "hunter2"), "as": (int, 1)})
 PORT_BLOCK = block("Port", {"port_name": (str, "new"), "node": (NODE_BLOCK | None, None)})
 NODE, PORT = model("CliNode", {"node": NODE_BLOCK}), model("CliPort", {"port": PORT_BLOCK})
 PRODUCTS = [product(NODE), product(PORT, name="Port", product_type="Port", tag="PORT")]
@@ -135,7 +136,45 @@ def test_history_can_be_cut_and_still_knows_the_difference(invoke: Invoke, node:
     assert newest["difference"] == [{"path": "node.node_name", "before": "new", "after": "ams1"}]
 
 
-def test_what_is_no_id_is_a_sentence(invoke: Invoke) -> None:
+def test_what_nobody_is_called_is_a_sentence(invoke: Invoke) -> None:
     result = invoke("show", "ams1")
     assert result.exit_code == 1
-    assert "'ams1' is not the id of a subscription" in result.output
+    assert "There is no subscription 'ams1'" in result.output
+
+
+@pytest.mark.parametrize("command", ["show", "history"])
+@pytest.mark.parametrize("name", ["ams1", "Node ams1"])
+def test_a_subscription_is_opened_by_what_it_is_called(invoke: Invoke, node: UUID, command: str, name: str) -> None:
+    assert str(node) in invoke(command, name).output
+
+
+def test_fields_stand_in_the_order_of_the_model(invoke: Invoke, node: UUID) -> None:
+    output = invoke("show", str(node)).output
+    assert output.index("node_name:") < output.index("password:") < output.index("as:")
+
+
+def test_fields_of_an_unknown_product_are_shown_as_stored(invoke: Invoke, node: UUID) -> None:
+    del SUBSCRIPTION_MODEL_REGISTRY["Node"]
+    output = invoke("show", str(node)).output
+    assert output.index("as:") < output.index("password:") < output.index("node_name:")
+
+
+def test_the_first_version_lists_what_was_set(invoke: Invoke, node: UUID) -> None:
+    output = invoke("history", str(node)).output
+    assert "node.node_name set: new" in output
+    assert "product set: Node" in output
+
+
+def test_list_is_the_list(invoke: Invoke, node: UUID, port: UUID) -> None:
+    assert invoke("list").output == invoke().output
+    assert len(json.loads(invoke("list", "--product", "Node", "--json").output)) == 1
+
+
+def test_a_customer_that_all_have_is_said_once(invoke: Invoke, node: UUID) -> None:
+    output = invoke().output
+    assert "Customer" not in output.splitlines()[0]
+    assert output.splitlines()[-1].strip() == "Customer of all: acme"
+
+
+def test_a_column_that_is_empty_is_left_out(invoke: Invoke, node: UUID, port: UUID) -> None:
+    assert "Locked by" not in invoke().output

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 from dagster import validate_run_config
-from dagster._config import ConfigTypeKind
-from pydantic import Field
+from dagster._config import ConfigTypeKind, process_config
+from pydantic import BaseModel, Field, SecretStr
 
 from ops.forms import SubmitFormPage
 from ops.step import begin, step
-from orchestrator_defs.launchpad import config_type, only_page
+from orchestrator_defs.launchpad import config_type, inputs_field, only_page
 from orchestrator_defs.workflow import create_workflow, modify_workflow, task, validate_workflow
+from resources.vlans import VlanRanges
 
 
 class Colour(Enum):
@@ -21,11 +22,20 @@ class Colour(Enum):
     BLUE = "blue"
 
 
+class Login(BaseModel):
+    password: SecretStr
+
+
 class Paint(SubmitFormPage):
     colour: Colour
     coats: int = Field(2, description="how many")
     note: str | None = None
     areas: list[float] = Field(default_factory=list)
+    key: SecretStr = SecretStr("sesame")
+    backup: Login = Login(password="sesame")
+    finish: Colour = Colour.BLUE
+    vlan: VlanRanges = VlanRanges("2-5")
+    maker: str = Field("ACME", description="who")
 
 
 @step("Nothing")
@@ -88,6 +98,45 @@ def test_static_one_page_form_takes_its_fields(inputs):
 def test_static_one_page_form_is_checked_by_dagster(inputs, complaint):
     """A wrong choice, type or name is refused in the launchpad, before a run exists."""
     assert complaint in errors_of(paint, {"inputs": inputs})
+
+
+def fields_of(job):
+    """The fields of the one page."""
+    return inputs_field(job.workflow).config_type.fields
+
+
+def test_no_field_has_a_default_of_dagster():
+    """What is left out of the config is left out of the page, where the form's own default applies."""
+    filled_in = process_config({"inputs": inputs_field(paint.workflow)}, {"inputs": {"colour": "red"}})
+    assert filled_in.value == {"inputs": {"colour": "red"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("coats", "how many; default: 2"),
+        ("maker", "who; default: ACME"),
+        ("finish", "default: blue"),
+        ("vlan", "default: 2-5"),
+        ("colour", None),
+        ("note", None),
+        ("areas", None),
+    ],
+)
+def test_a_default_stands_in_the_description(name, description):
+    """As people would write it."""
+    assert fields_of(paint)[name].description == description
+
+
+@pytest.mark.parametrize("name", ["key", "backup"])
+def test_the_default_of_a_secret_is_not_told(name):
+    """Neither itself nor as asterisks."""
+    assert fields_of(paint)[name].description is None
+
+
+def test_the_one_page_is_said_to_be_a_mapping():
+    """Because forms of several pages take a list."""
+    assert "a mapping of field to value, not a list" in inputs_field(paint.workflow).description
 
 
 def test_form_of_several_pages_takes_a_list():

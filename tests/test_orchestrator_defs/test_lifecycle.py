@@ -7,11 +7,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from resources import processes
+from ops.forms import SubmitFormPage
+from ops.step import begin, step
+from orchestrator_defs.workflow import task
+from resources import processes, tags
 from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
 from resources.subscription_headers import subscription_header
 from resources.tables import SubscriptionTable
 from resources.types import ProcessStatus
+from tests.test_resources.domain import Device
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
 
 
@@ -231,6 +235,80 @@ def test_drift_found_on_an_older_version_does_not_count(engine, device):
         header = subscription_header(device)
         assert not processes.mark_drifted(device, header.version - 1)
     assert row(engine, device).insync
+
+
+# --- what else a step saves ---
+
+
+def saving_task(save):
+    """A task whose step saves a device, by returning it or by itself."""
+
+    @step("Touch")
+    def touch(subscription: Device):
+        subscription.device.hostname = "touched1"
+        return save(subscription)
+
+    class Which(SubmitFormPage):
+        subscription: str
+
+    @task("Touch a device", initial_input_form=Which)
+    def touch_device():
+        return begin >> touch
+
+    return touch_device
+
+
+@pytest.mark.parametrize("in_sync", [True, False])
+@pytest.mark.parametrize(
+    "save", [lambda model: {"subscription": model}, lambda model: model.save() and None], ids=["returned", "saved"]
+)
+def test_task_that_saves_a_subscription_leaves_its_mark(engine_of, world, save, in_sync):
+    """In sync or not is the affair of those who were started on it; and a task lets go of what it took."""
+    engine = engine_of(*device_workflows(world), saving_task(save), products=[DEVICE, OTHER])
+    device = create(engine)
+    with engine.database.transaction() as session:
+        session.execute(text("UPDATE subscriptions SET insync = :it"), {"it": in_sync})
+    process = engine.process(engine.run("touch_device", {"subscription": str(device)}))
+    subscription = row(engine, device)
+    assert process.last_status == "completed", process.failed_reason
+    assert (subscription.insync, subscription.locked_by, subscription.version) == (in_sync, None, 3)
+
+
+@pytest.mark.parametrize(
+    "save", [lambda model: {"subscription": model}, lambda model: model.save() and None], ids=["returned", "saved"]
+)
+def test_step_does_not_save_what_another_process_holds(engine_of, world, save):
+    """The refusal names the holder, and the save is rolled back."""
+    engine = engine_of(*device_workflows(world), saving_task(save), products=[DEVICE, OTHER])
+    device = create(engine)
+    world.broken = {"rename"}
+    holder = rename(engine, device)
+    process = engine.process(engine.run("touch_device", {"subscription": str(device)}))
+    assert str(holder) in process.failed_reason
+    assert row(engine, device).version == 2
+
+
+def test_aborted_modify_frees_its_subscription_out_of_sync(engine, device, world):
+    """And reconcile puts it right."""
+    world.broken = {"rename"}
+    engine.service.abort(rename(engine, device), user="ada")
+    assert (row(engine, device).locked_by, row(engine, device).insync) == (None, False)
+    world.broken = set()
+    engine.run("reconcile_device", {"subscription_id": str(device)})
+    assert row(engine, device).insync
+
+
+def test_run_from_a_door_carries_the_tags_of_its_subscription(engine, device):
+    """As one that Dagster launched."""
+    process_id = engine.run("validate_device", {"subscription_id": str(device)}, user="ada")
+    found = engine.instance.get_run_by_id(str(process_id)).tags
+    assert (found[tags.SUBSCRIPTION], found[tags.PRODUCT], found[tags.USER]) == (str(device), "Test Device", "ada")
+
+
+def test_secret_default_of_a_form_reaches_the_step_as_it_is(engine):
+    """Through Dagster's own doors too, whose defaults would show it as asterisks."""
+    result = engine.launch("create_device", {"inputs": [{"product": "Test Device"}, {"hostname": "ams1"}]})
+    assert engine.process(result.run_id).state["password"] == {"__secret__": "default"}
 
 
 # --- terminate ---

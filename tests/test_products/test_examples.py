@@ -14,9 +14,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
-def example(workflow: str, subscription_id: UUID | None = None) -> list[dict[str, Any]]:
+def example(name: str, subscription_id: UUID | None = None) -> list[dict[str, Any]]:
     """The pages of an example, about that subscription."""
-    text = (EXAMPLES / f"{workflow}.yaml").read_text()
+    text = (EXAMPLES / f"{name}.yaml").read_text()
     inputs = yaml.safe_load(text.replace(NO_ID, str(subscription_id)))["inputs"]
     return [inputs] if isinstance(inputs, dict) else inputs
 
@@ -27,14 +27,20 @@ def test_each_workflow_has_an_example_that_says_how_to_run_it(workflow: str) -> 
     assert text.startswith(f"# dagster job execute -m orchestrator_defs -j {workflow} -c examples/{workflow}.yaml\n")
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_each_example_says_in_its_second_line_what_it_needs(path: Path) -> None:
+    first, second = path.read_text().splitlines()[:2]
+    assert first.endswith(f" -c examples/{path.name}")
+    assert second.startswith("# Needs ")
+
+
 def test_the_examples_are_a_networks_whole_life(empty_network: Network) -> None:
     network = empty_network
     node = network.run("create_node", *example("create_node"))
     port = network.run("create_port", *example("create_port"))
-    network.node("utr1")
-    network.port("utr1", "1/3/1", speed="100G")
-    network.port("utr1", "1/4/1", "link member", "400G")
-    network.port("ams1", "FourHundredGigE0/0/0/0", "link member", "400G")
+    network.run("create_node", *example("create_node_utr1"))
+    for name in ("create_port_utr1", "create_port_utr1_link", "create_port_ams1_link"):
+        network.run("create_port", *example(name))
     core_link = network.run("create_core_link", *example("create_core_link"))
     service = network.run("create_l2vpn", *example("create_l2vpn"))
 

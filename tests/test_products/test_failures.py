@@ -110,3 +110,12 @@ def test_vlans_taken_since_the_form_was_filled_in_are_refused(network: Network, 
     process = network.go_on(slow)
     assert process.last_status in (ProcessStatus.FAILED, ProcessStatus.INCONSISTENT_DATA)
     assert "VLAN 400 on port ams1 1/2/1 10G is in use by L2VPN 1000 Mbit/s ams1" in str(process.failed_reason)
+    assert "`orchestrator abort` this process and start again" in str(process.failed_reason)
+
+
+def test_a_create_that_was_given_up_can_be_taken_away(network: Network) -> None:
+    network.lab.control.fail("job provision_node", times=1)
+    failed = network.try_run("create_node", {"product": "Node Nokia"}, LON1)
+    network.processes.abort(failed.process_id, user=OPERATOR)
+    network.run("terminate_node", {"subscription_id": failed.state["subscription_id"]})
+    network.run("create_node", {"product": "Node Nokia"}, LON1)

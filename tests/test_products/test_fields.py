@@ -25,7 +25,7 @@ def test_value_and_label_are_both_understood(given: str) -> None:
 
 
 def test_a_label_that_two_have_is_no_answer() -> None:
-    with pytest.raises(ValidationError, match="Input should be one of twin, twin"):
+    with pytest.raises(ValidationError, match="Input should be one of 'twin', 'twin'"):
         page({"p1": "twin", "p2": "twin"}).model_validate({"port": "twin"})
 
 
@@ -40,7 +40,7 @@ def test_what_is_no_text_is_refused(given: Any) -> None:
 
 
 def test_a_long_list_is_told_in_part() -> None:
-    with pytest.raises(ValidationError, match=rf"p{SHOWN_CHOICES - 1}, …"):
+    with pytest.raises(ValidationError, match=rf"'p{SHOWN_CHOICES - 1}', …"):
         page([f"p{number}" for number in range(SHOWN_CHOICES + 5)]).model_validate({"port": "x"})
 
 
@@ -48,3 +48,20 @@ def test_the_schema_has_values_and_labels_for_a_client() -> None:
     schema = page({"p1": "ams1 1/1/1"}).model_json_schema()
     assert schema["$defs"]["Port"]["enum"] == ["p1"]
     assert schema["$defs"]["Port"]["options"] == {"p1": "ams1 1/1/1"}
+
+
+def test_a_number_is_compared_as_text() -> None:
+    assert page(["8201", "8812"]).model_validate({"port": 8201}).model_dump() == {"port": "8201"}
+
+
+def test_a_truth_is_no_number() -> None:
+    with pytest.raises(ValidationError, match="Input should be one of"):
+        page(["1", "True"]).model_validate({"port": True})
+
+
+def test_why_a_value_is_no_choice_is_said_before_the_choices() -> None:
+    class Page(SubmitFormPage):
+        port: Annotated[str, OneOf("Port", ["p1"], otherwise="none", why_not=lambda given: f"{given} is broken")]
+
+    with pytest.raises(ValidationError, match="p2 is broken; choose one of 'p1'"):
+        Page.model_validate({"port": "p2"})

@@ -45,16 +45,18 @@ def test_a_node_name_is_used_once(network: Network) -> None:
     assert str(network.find("Node ams1 Nokia")) in said
 
 
-@pytest.mark.parametrize("name", ["Ams1", "ams 1", "1ams", "ams-", ""])
+@pytest.mark.parametrize("name", ["Ams1", "ams 1", "1ams", "ams-", "", "a" * 64, "ams1\n"])
 def test_a_node_name_is_a_host_name(network: Network, name: str) -> None:
     page = {"node_name": name, "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
-    assert "node_name" in refusal(network, "create_node", {"product": "Node Juniper"}, page)
+    said = refusal(network, "create_node", {"product": "Node Juniper"}, page)
+    assert "node_name: a node name is lower-case letters, digits and hyphens, starting with a letter" in said
+    assert "pattern" not in said
 
 
 def test_a_device_type_of_another_vendor_is_no_choice(network: Network) -> None:
     page = {"node_name": "lon1", "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
     said = refusal(network, "create_node", {"product": "Node Nokia"}, page)
-    assert "device_type: Input should be one of 7" in said
+    assert "device_type: Input should be one of '7" in said
 
 
 def test_there_is_no_port_without_a_node(empty_network: Network) -> None:
@@ -80,6 +82,34 @@ def test_a_node_out_of_sync_is_no_choice(network: Network) -> None:
     assert choices(next_page(network, "create_port", {"product": "Port 10G"}), "Node") == ["utr1"]
 
 
+def refused_interface(network: Network, name: str, product: str = "Port 10G") -> str:
+    return refusal(network, "create_port", {"product": product}, {"node": "ams1"}, {"port_name": name})
+
+
+def test_an_interface_in_use_names_its_holder(network: Network, port: UUID) -> None:
+    said = refused_interface(network, "1/2/1")
+    assert f"interface 1/2/1 of ams1 is in use by subscription ams1 1/2/1 10G ({port}); choose one of '1/2/3'" in said
+
+
+def test_an_interface_that_the_node_has_not_is_said_to_be_missing(network: Network) -> None:
+    assert "ams1 has no interface 9/9/9; choose one of '1/2/3'" in refused_interface(network, "9/9/9")
+
+
+def test_an_interface_of_another_speed_names_both_speeds(network: Network) -> None:
+    said = refused_interface(network, "1/3/1")
+    assert "interface 1/3/1 of ams1 has 100G, and this product 10G; choose one of" in said
+
+
+def test_an_interface_that_only_netbox_has_in_use_says_so(network: Network) -> None:
+    netbox = network.lab.netbox
+    device = netbox.find_device("ams1")
+    assert device is not None
+    free = next(one for one in netbox.free_interfaces(device.id) if one.name == "1/2/3")
+    netbox.update_interface(free.id, description="lab gear")
+    said = refused_interface(network, "1/2/3")
+    assert "interface 1/2/3 of ams1 is in use in NetBox by 'lab gear', of no subscription here" in said
+
+
 def test_a_core_link_joins_two_nodes(network: Network) -> None:
     said = refusal(network, "create_core_link", {"product": "Core link"}, {"node_a": "ams1", "node_b": "ams1"})
     assert "node A and node B are the same" in said
@@ -98,6 +128,23 @@ def test_a_core_link_has_one_speed(network: Network) -> None:
     ports = {"port_a": str(a), "port_b": str(b)}
     said = refusal(network, "create_core_link", {"product": "Core link"}, {"node_a": "ams1", "node_b": "utr1"}, ports)
     assert "port A has 10G and port B 100G" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("ams1 1/2/99 10G", "there is no port 'ams1 1/2/99 10G', create the port first; choose one of"),
+        ("ams1 1/2/1 10G", "is in mode 'tagged', and here it has to be in mode 'link member'"),
+        ("ams1 1/2/12 10G", "is in use by subscription Core link ams1 1/2/12 - utr1 1/2/12"),
+        ("utr1 1/2/3 10G", "port utr1 1/2/3 10G is not a port of ams1"),
+    ],
+)
+def test_a_port_that_no_link_can_have_is_refused_with_the_reason(network: Network, name: str, why: str) -> None:
+    for node in ("ams1", "utr1"):
+        network.port(node, "1/2/3", "link member")
+    ports = {"port_a": name, "port_b": "utr1 1/2/3 10G"}
+    nodes = {"node_a": "ams1", "node_b": "utr1"}
+    assert why in refusal(network, "create_core_link", {"product": "Core link"}, nodes, ports)
 
 
 def test_access_points_are_chosen_from_ports_that_carry_services_and_are_fast_enough(network: Network) -> None:
@@ -161,3 +208,39 @@ def test_the_forms_of_a_change_start_from_the_subscription(
 def test_nothing_to_choose_from_says_what_to_do() -> None:
     with pytest.raises(FormError, match="Add a site first"):
         OneOf("Site", [], otherwise="Add a site first.")
+
+
+def refused_port(network: Network, name: str, speed: int = 1000) -> str:
+    points = {"saps": [{"port": name, "vlan": "300"}, {"port": "ams1 1/2/2 10G", "vlan": "300"}]}
+    return refusal(network, "create_l2vpn", {"product": "L2VPN"}, {"speed": speed}, points)
+
+
+def test_an_access_point_on_a_port_that_does_not_exist_is_told_to_create_it(network: Network) -> None:
+    said = refused_port(network, "ams1 1/2/99 10G")
+    assert "saps.0.port: there is no port 'ams1 1/2/99 10G', create the port first; choose one of" in said
+
+
+def test_an_access_point_on_a_port_out_of_sync_is_told_to_reconcile_it(network: Network, port: UUID) -> None:
+    with network.database.transaction():
+        processes.mark_drifted(port, None)
+    said = refused_port(network, str(port))
+    assert f"is out of sync, reconcile it first: orchestrator run reconcile_port subscription_id={port}" in said
+
+
+def test_an_access_point_on_a_port_half_made_is_told_to_wait(network: Network) -> None:
+    network.lab.control.fail("job configure_port", times=1)
+    page = {"port_name": "1/2/3", "port_mode": "tagged"}
+    network.try_run("create_port", {"product": "Port 10G"}, {"node": "ams1"}, page)
+    assert "port ams1 1/2/3 10G is not in service but provisioning" in refused_port(network, "ams1 1/2/3 10G")
+
+
+def test_an_access_point_on_a_terminated_port_is_told_to_create_it(network: Network) -> None:
+    gone = network.find("ams1 1/2/7 10G")
+    network.run("terminate_port", {"subscription_id": str(gone)})
+    assert "port ams1 1/2/7 10G is terminated, create the port first" in refused_port(network, "ams1 1/2/7 10G")
+
+
+def test_an_access_point_on_a_slow_port_names_the_speed(network: Network) -> None:
+    network.port("ams1", "1/3/1", "tagged", "100G")
+    said = refused_port(network, "ams1 1/2/1 10G", speed=100_000)
+    assert "port ams1 1/2/1 10G is slower than the service's 100000 Mbit/s" in said

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from enum import StrEnum
 from types import new_class
 from typing import Annotated, Any
@@ -67,7 +68,7 @@ WITH_SPEED = model("SpeedModel", {"speed": Speed, "node": BLOCK})
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        ([product(PLAIN), product(PLAIN)], "Product 'Node' is declared more than once."),
+        ([product(PLAIN), product(PLAIN)], "Product 'Node' is listed twice."),
         ([product(WITH_SPEED)], "gives no value for the fixed input 'speed' of SpeedModel"),
         ([product(PLAIN, fixed_inputs={"speed": 1})], "gives a fixed input 'speed' that PlainModel does not have"),
         ([product(WITH_SPEED, fixed_inputs={"speed": "warp"})], "fixed input 'speed' of SpeedModel cannot be 'warp'"),
@@ -98,7 +99,7 @@ def test_a_workflow_for_an_unknown_product_type_is_refused() -> None:
 
 
 def test_two_workflows_of_one_name_are_refused() -> None:
-    with pytest.raises(CatalogueError, match="Workflow 'create_node' is declared more than once"):
+    with pytest.raises(CatalogueError, match="Workflow 'create_node' is listed twice"):
         Catalogue([product(PLAIN)], [CREATE_NODE, CREATE_NODE])
 
 
@@ -310,7 +311,7 @@ def test_a_renamed_value_moves_everywhere_it_is_stored(session: Session) -> None
     assert "value 'site' renamed to 'location'; moved in 1 instance [1 subscription]" in "".join(details(renamed))
     renamed.apply()
     document = {"node": {"name": "Node", "location": "AMS"}, "other": {"name": "Other", "site": "stays"}}
-    assert stored_values(session, subscription) == [{"location": "AMS"}, {"site": "stays"}]
+    assert sorted(stored_values(session, subscription), key=str) == [{"location": "AMS"}, {"site": "stays"}]
     assert documents(SubscriptionTable) == [document]
     assert documents(SubscriptionVersionTable) == [document]
     assert not renamed.plan()
@@ -375,13 +376,92 @@ def test_a_server_of_your_own_is_never_changed_unasked(database: SubscriptionDat
         node(node_name=str).ensure_current(database)
 
 
-def test_the_embedded_database_is_brought_up_to_date(
-    database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def embedded(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> SubscriptionDatabase:
+    """A database that counts as embedded; what this process saw of it is forgotten each time."""
     monkeypatch.setattr(SubscriptionDatabase, "is_embedded", True)
-    node(node_name=str).ensure_current(database)
-    with database.transaction() as session:
+    monkeypatch.setattr("resources.catalogue._seen", Forgetful())
+    return database
+
+
+class Forgetful(set[tuple[str, str]]):
+    """Every look is a new process's first."""
+
+    def __contains__(self, _: object) -> bool:
+        return False
+
+
+def names(session: Session, table: Any) -> set[str]:
+    """Of the rows that are neither retired nor deleted."""
+    ended = table.deleted_at if table is WorkflowTable else table.end_date
+    return set(session.scalars(sa.select(table.name).where(ended.is_(None))))
+
+
+def test_the_embedded_database_is_brought_up_to_date(embedded: SubscriptionDatabase) -> None:
+    node(node_name=str).ensure_current(embedded)
+    with embedded.transaction() as session:
         assert row(session).tag == "NODE"
+
+
+def test_an_experiment_on_the_embedded_database_retires_nothing(embedded: SubscriptionDatabase) -> None:
+    Catalogue([product(PLAIN)], [CREATE_NODE]).ensure_current(embedded)
+    with embedded.transaction() as session:
+        subscribe(row(session).product_id, Node={"node_name": "ams1"})
+    domain = model("DomainModel", {"domain": block("Domain", {"fqdn": str})})
+    Catalogue([product(domain, name="Domain")]).ensure_current(embedded)
+    with embedded.transaction() as session:
+        assert names(session, ProductTable) == names(session, ProductBlockTable) == {"Node", "Domain"}
+        assert names(session, WorkflowTable) == {"create_node"}
+
+
+def test_what_vanished_from_the_code_stays_until_the_catalogue_is_applied(embedded: SubscriptionDatabase) -> None:
+    Catalogue([product(PLAIN), product(PLAIN, name="Port")]).ensure_current(embedded)
+    smaller = Catalogue([product(PLAIN)])
+    smaller.ensure_current(embedded)
+    with embedded.transaction() as session:
+        assert names(session, ProductTable) == {"Node", "Port"}
+        assert details(smaller) == ["remove product 'Port': no longer in the code"]
+        smaller.apply()
+        assert names(session, ProductTable) == {"Node"}
+
+
+def test_a_value_an_input_and_a_workflow_that_vanished_stay_likewise(embedded: SubscriptionDatabase) -> None:
+    Catalogue([product(WITH_SPEED, fixed_inputs={"speed": "fast"})], [CREATE_NODE]).ensure_current(embedded)
+    smaller = Catalogue([product(model("NodeModel", {"node": block("Node", {"site": str})}))])
+    smaller.ensure_current(embedded)
+    with embedded.transaction() as session:
+        assert row(session).fixed_inputs == {"speed": "fast"}
+        assert details(smaller) == [
+            "remove workflow 'create_node': no longer in the code; its processes keep their history",
+            "remove resource type 'node_name': no block has it",
+            "update product block 'Node': value 'node_name' removed; no instance holds it",
+            "update product 'Node': fixed input speed: fast → nothing",
+            "update product 'Node': workflow 'create_node' removed",
+        ]
+        smaller.apply()
+        assert not smaller.plan()
+
+
+def test_two_code_locations_add_to_one_embedded_database_in_turn(embedded: SubscriptionDatabase) -> None:
+    one = Catalogue([product(PLAIN, name="One")], [replace(CREATE_NODE, name="create_one")])
+    two = Catalogue([product(PLAIN, name="Two")], [replace(CREATE_NODE, name="create_two")])
+    for catalogue in (one, two, one, two):
+        catalogue.ensure_current(embedded)
+        with embedded.transaction() as session:
+            assert not catalogue.plan().additions
+    with embedded.transaction() as session:
+        assert names(session, ProductTable) == {"One", "Two"}
+        assert names(session, WorkflowTable) == {"create_one", "create_two"}
+
+
+def test_with_other_code_in_the_database_being_current_still_takes_one_statement(
+    embedded: SubscriptionDatabase, statements: StatementCount
+) -> None:
+    Catalogue([product(PLAIN), product(PLAIN, name="Port")]).ensure_current(embedded)
+    node(node_name=str).ensure_current(embedded)
+    statements.clear()
+    node(node_name=str).ensure_current(embedded)
+    assert statements.count == 1
 
 
 def test_a_difference_that_is_none_is_no_reason_to_refuse(database: SubscriptionDatabase) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -133,6 +134,46 @@ def test_a_missing_database_is_named(database: SubscriptionDatabase) -> None:
     missing = SubscriptionDatabase(uri=database.uri.replace("test_", "missing_"))
     with pytest.raises(DatabaseUnreachable, match="does not exist"), missing.transaction() as session:
         session.execute(sa.text("SELECT 1"))
+
+
+def test_an_error_does_not_repeat_what_was_written(session: Session) -> None:
+    with pytest.raises(DBAPIError) as error:
+        session.execute(sa.text("SELECT CAST(:secret AS text) + 1"), {"secret": "sesame"})
+    assert "sesame" not in str(error.value)
+
+
+def test_a_connection_in_use_is_not_tried(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    count(database)
+    monkeypatch.setattr(database.engine.dialect, "do_ping", tried.append)
+    count(database)
+    assert tried == []
+
+
+def test_a_connection_that_was_idle_is_tried(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    count(database)
+    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(database.engine.dialect, "do_ping", tried.append)
+    count(database)
+    assert len(tried) == 1
+
+
+def test_an_idle_connection_that_was_lost_is_replaced(
+    database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count(database)
+    with psycopg.connect(database.uri) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
+    assert count(database) == 0
+
+
+def test_steps_take_it_as_the_database() -> None:
+    assert SubscriptionDatabase.resource_key == "database"
 
 
 def test_an_advisory_lock_lets_one_in(database: SubscriptionDatabase) -> None:

@@ -20,6 +20,7 @@ from resources import embedded, lease
 from resources.embedded import EmbeddedServer, embedded_home
 from resources.errors import EmbeddedServerError
 from resources.keeper import running_pid
+from resources.settings import settings
 
 USE = """
 import sys
@@ -211,3 +212,20 @@ def test_data_of_an_unfit_path_go_to_a_short_plain_one(name: str) -> None:
 
 def test_data_of_a_fit_path_stay_there() -> None:
     assert embedded_home(Path("/srv/noc/.orchestrator")) == Path("/srv/noc/.orchestrator")
+
+
+def test_data_that_had_to_move_say_where_they_would_be(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tmp_path / "my project" / ".orchestrator"
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(wanted))
+    monkeypatch.setattr(embedded, "embedded_home", lambda _: home)
+    settings.cache_clear()
+    try:
+        server = embedded.embedded_server()
+        monkeypatch.delitem(embedded._servers, home)
+        server.attach()
+        assert (home / "origin").read_text() == f"{wanted}\n"
+        server.detach()
+    finally:
+        settings.cache_clear()

@@ -1,6 +1,7 @@
 """Reading takes one statement, saving a constant number; nothing is lost, left over, or written without need."""
 
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -19,15 +20,19 @@ from resources.errors import (
     InvalidBlocks,
     InvalidLifecycle,
     StaleSubscription,
+    SubscriptionError,
+    SubscriptionLocked,
     UnknownProduct,
     UnknownSubscription,
 )
-from resources.subscriptions import SubscriptionModel
+from resources.subscriptions import SavedSubscription, SubscriptionModel, saved_in_transaction
 from resources.tables import (
+    ProcessTable,
     SubscriptionInstanceRelationTable,
     SubscriptionInstanceTable,
     SubscriptionTable,
     SubscriptionVersionTable,
+    WorkflowTable,
 )
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (
@@ -87,7 +92,7 @@ def test_the_first_save_is_three_statements(session: Session, statements: Statem
     sent = verbs(statements)[-3:]
 
     assert sent == [
-        "WITH saved AS",
+        "WITH owners AS",
         "INSERT INTO subscription_instances",
         "INSERT INTO subscription_instance_relations",
     ]
@@ -120,7 +125,7 @@ def test_a_changed_value_is_two_statements_and_writes_one_block(session: Session
 
     circuit.save()
 
-    assert verbs(statements) == ["WITH before AS", "INSERT INTO subscription_instances"]
+    assert verbs(statements) == ["WITH owners AS", "INSERT INTO subscription_instances"]
     assert len(before - set(session.scalars(where))) == 1
 
 
@@ -131,7 +136,7 @@ def test_a_changed_header_is_one_statement(session: Session, statements: Stateme
 
     circuit.save()
 
-    assert verbs(statements) == ["WITH before AS"]
+    assert verbs(statements) == ["WITH owners AS"]
 
 
 @pytest.mark.parametrize("ends", [4, 10])
@@ -151,7 +156,7 @@ def test_changing_everything_at_once_is_six_statements(session: Session, stateme
 
     assert verbs(statements) == [
         "SELECT i.subscription_instance_id, i.subscription_id,",
-        "WITH before AS",
+        "WITH owners AS",
         "INSERT INTO subscription_instances",
         "INSERT INTO subscription_instance_relations",
         "DELETE FROM subscription_instance_relations",
@@ -664,6 +669,219 @@ def _wait_for_a_blocked_writer(database: SubscriptionDatabase) -> None:
                 return
         threading.Event().wait(0.05)
     raise AssertionError("nobody waited")
+
+
+# --- the owners of what is used ---
+
+TERMINATED = SubscriptionLifecycle.TERMINATED
+
+
+def in_thread(database: SubscriptionDatabase, work: Callable[[], object]) -> tuple[threading.Thread, list[Exception]]:
+    """Do something in a transaction of another connection; the refusal that it ran into, once joined."""
+    refused: list[Exception] = []
+
+    def run() -> None:
+        try:
+            with database.transaction():
+                work()
+        except SubscriptionError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, refused
+
+
+def lock(subscription: SubscriptionModel) -> UUID:
+    """Have a process hold the subscription."""
+    session, process_id, workflow_id = current_session(), uuid4(), uuid4()
+    session.add(WorkflowTable(workflow_id=workflow_id, name=str(workflow_id), target="MODIFY", description=""))
+    session.flush()
+    session.add(ProcessTable(process_id=process_id, workflow_id=workflow_id, last_status="running", step_keys=[]))
+    session.flush()
+    session.execute(
+        sa.update(SubscriptionTable)
+        .where(SubscriptionTable.subscription_id == subscription.subscription_id)
+        .values(locked_by=process_id)
+    )
+    return process_id
+
+
+def terminated_device() -> Device:
+    """A device as it was read before it was terminated."""
+    device = active_device()
+    DeviceInactive.from_other_lifecycle(device, TERMINATED).save()
+    return device
+
+
+def test_a_block_of_a_terminated_subscription_cannot_come_into_use(session: Session) -> None:
+    device = terminated_device()
+    with pytest.raises(InvalidBlocks, match=f"{device.subscription_id} .*terminated"):
+        active_circuit(device)
+
+
+def test_nor_by_a_change(session: Session) -> None:
+    device, holder = terminated_device(), saved_holder()
+    holder.holder.device = device.device
+    with pytest.raises(InvalidBlocks, match=str(device.subscription_id)):
+        holder.save()
+
+
+def test_a_refused_user_writes_nothing(session: Session) -> None:
+    device, holder = terminated_device(), saved_holder()
+    holder.holder.device = device.device
+    with pytest.raises(InvalidBlocks):
+        holder.save()
+    assert stored(holder)["version"] == 1
+
+
+def test_a_user_that_was_initial_does_not_rise_on_a_terminated_subscription(session: Session) -> None:
+    device = active_device()
+    user = CircuitInactive.from_product_id(add_product("circuit", protected=True), CUSTOMER)
+    user.circuit.speed = 1
+    for endpoint in user.circuit.endpoints:
+        endpoint.vlan = 5
+        endpoint.socket.socket_name, endpoint.socket.device = "s", device.device
+    user.save()
+    DeviceInactive.from_other_lifecycle(device, TERMINATED).save()
+
+    with pytest.raises(InvalidBlocks, match=str(device.subscription_id)):
+        Circuit.from_other_lifecycle(user, SubscriptionLifecycle.ACTIVE).save()
+
+
+def test_a_user_of_a_terminated_subscription_can_be_terminated(session: Session) -> None:
+    device = active_device()
+    user = saved_holder()
+    user.holder.device = device.device
+    user.save()
+    DeviceInactive.from_other_lifecycle(device, TERMINATED).save()
+
+    assert DeviceUserInactive.from_other_lifecycle(user, TERMINATED).save() is not None
+
+
+def test_a_block_of_a_locked_subscription_cannot_come_into_use(session: Session) -> None:
+    device, holder = active_device(), saved_holder()
+    process_id = lock(device)
+    holder.holder.device = device.device
+    with pytest.raises(SubscriptionLocked, match=rf"{device.subscription_id} .*process {process_id}"):
+        holder.save()
+
+
+def test_the_process_that_locked_a_subscription_can_use_its_blocks(session: Session) -> None:
+    device, holder = active_device(), saved_holder()
+    holder.holder.device = device.device
+    with authored_by(Author(process_id=lock(device))):
+        assert holder.save() is not None
+
+
+def test_a_block_in_use_already_stays_in_use_while_its_owner_is_locked(session: Session) -> None:
+    circuit = active_circuit(device := active_device())
+    lock(device)
+    circuit.circuit.endpoints[0].vlan = 7
+    assert circuit.save() is not None
+
+
+def test_bringing_blocks_of_others_into_use_costs_no_statement(session: Session, statements: StatementCount) -> None:
+    device, holder = active_device(), saved_holder()
+    holder.holder.device = device.device
+    statements.clear()
+    holder.save()
+    assert verbs(statements) == ["WITH owners AS", "INSERT INTO subscription_instance_relations"]
+
+
+def test_a_user_that_comes_while_the_owner_is_terminated_is_refused(database: SubscriptionDatabase) -> None:
+    with database.transaction():
+        device = active_device()
+    with database.transaction():
+        DeviceInactive.from_other_lifecycle(device, TERMINATED).save()
+        thread, refused = in_thread(database, lambda: active_circuit(device))
+        _wait_for_a_blocked_writer(database)
+    thread.join(20)
+
+    assert [type(error) for error in refused] == [InvalidBlocks]
+
+
+def test_an_owner_is_not_terminated_while_a_user_comes(database: SubscriptionDatabase) -> None:
+    with database.transaction():
+        device = active_device()
+    with database.transaction():
+        active_circuit(device)
+        thread, refused = in_thread(database, lambda: DeviceInactive.from_other_lifecycle(device, TERMINATED).save())
+        _wait_for_a_blocked_writer(database)
+    thread.join(20)
+
+    assert [type(error) for error in refused] == [InvalidLifecycle]
+
+
+def test_two_users_do_not_wait_for_each_other(database: SubscriptionDatabase) -> None:
+    with database.transaction():
+        device, one, other = active_device(), saved_holder(), saved_holder()
+    one.holder.device = other.holder.device = device.device
+    with database.transaction():
+        one.save()
+        thread, _ = in_thread(database, other.save)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+# --- what was saved ---
+
+
+def test_a_subscription_is_new_until_it_is_saved(session: Session) -> None:
+    device = DeviceInactive.from_product_id(add_product("device"), CUSTOMER)
+    assert device.is_new
+    device.save()
+    assert not device.is_new
+
+
+def test_a_subscription_that_was_read_is_not_new(session: Session) -> None:
+    assert not Device.from_subscription(active_device().subscription_id).is_new
+
+
+def test_being_new_is_no_part_of_what_is_kept(session: Session) -> None:
+    device = active_device()
+    assert "is_new" not in device.model_dump()
+    assert "is_new" not in stored(device)["document"]
+
+
+def test_a_new_status_is_as_new_as_the_old_one(session: Session) -> None:
+    device = DeviceInactive.from_product_id(add_product("device"), CUSTOMER)
+    device.device.hostname = "ams1"
+    assert Device.from_other_lifecycle(device, SubscriptionLifecycle.ACTIVE).is_new
+
+
+def test_a_transaction_knows_what_was_saved_in_it(session: Session) -> None:
+    device = DeviceInactive.from_product_id(add_product("device"), CUSTOMER)
+    change = device.save()
+    assert saved_in_transaction() == [SavedSubscription(device.subscription_id, change)]
+
+
+def test_what_was_saved_is_told_once(session: Session) -> None:
+    active_device()
+    saved_in_transaction()
+    assert saved_in_transaction() == []
+
+
+def test_a_save_of_insync_alone_is_told_without_a_change(session: Session) -> None:
+    device = active_device()
+    saved_in_transaction()
+    device.insync = True
+    device.save()
+    assert saved_in_transaction() == [SavedSubscription(device.subscription_id, None)]
+
+
+def test_a_save_that_wrote_nothing_is_not_told(session: Session) -> None:
+    device = active_device()
+    saved_in_transaction()
+    device.save()
+    assert saved_in_transaction() == []
+
+
+def test_what_was_saved_in_another_transaction_is_not_told(database: SubscriptionDatabase) -> None:
+    with database.transaction():
+        active_device()
+    with database.transaction():
+        assert saved_in_transaction() == []
 
 
 # --- secrets ---

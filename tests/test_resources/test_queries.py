@@ -15,6 +15,7 @@ from resources.queries import (
     count_subscriptions,
     find_product,
     find_subscription,
+    find_subscription_named,
     list_subscriptions,
     processes_of_subscription,
     workflows_of_product,
@@ -150,6 +151,44 @@ def test_an_id_that_nobody_has_is_said_to_be_unknown() -> None:
         find_subscription("abcd")
 
 
+# --- by name ---
+
+
+@pytest.mark.parametrize("name", ["abcd1234", "Node ams1", "ams1", "AMS1", " ams1 ", "core-rou", "cisco ams"])
+def test_a_subscription_is_found_by_what_people_call_it(session: Session, name: str) -> None:
+    identifier = UUID("abcd1234-0000-4000-8000-000000000001")
+    subscribe(NODE, "Node ams1", subscription_id=identifier)
+    vector = sa.func.to_tsvector("simple", "node ams1 cisco core_router")
+    session.execute(sa.update(SubscriptionTable).filter_by(subscription_id=identifier).values(search=vector))
+    searchable(session, "Node ams10", "node ams10 nokia")
+    assert find_subscription_named(name).subscription_id == identifier
+
+
+def test_a_name_that_looks_like_an_id_is_a_name() -> None:
+    identifier = subscribe(NODE, "Node face1", subscription_id=UUID("abcd1234-0000-4000-8000-000000000001"))
+    assert find_subscription_named("face1").subscription_id == identifier
+
+
+def test_a_terminated_subscription_gives_its_name_to_the_living() -> None:
+    subscribe(NODE, "Node ams1", status="terminated")
+    living = subscribe(NODE, "Node ams1")
+    assert find_subscription_named("ams1").subscription_id == living
+
+
+def test_a_name_of_several_is_refused_with_the_candidates() -> None:
+    for description in ("Node ams1", "Port ams1"):
+        subscribe(NODE, description)
+    with pytest.raises(SubscriptionError, match=r"(?s)'ams1' may be more than one.*Node ams1.*Port ams1"):
+        find_subscription_named("ams1")
+
+
+@pytest.mark.parametrize("name", ["", "%", "_", "nobody", "'", str(PORT)])
+def test_a_name_that_nobody_has_is_said_to_be_unknown(name: str) -> None:
+    subscribe(NODE, "Node ams1")
+    with pytest.raises(UnknownSubscription, match="There is no subscription"):
+        find_subscription_named(name)
+
+
 # --- products, workflows, processes ---
 
 
@@ -161,6 +200,18 @@ def test_a_product_is_found_by_name_and_by_id(name_or_id: str | UUID) -> None:
 def test_an_unknown_product_is_refused_with_those_called_alike() -> None:
     with pytest.raises(UnknownProduct, match="did you mean 'Node Cisco'"):
         find_product("node cysco")
+
+
+@pytest.mark.parametrize("wanted", ["node", "Node C", "NODE CISCO"])
+def test_an_unknown_product_is_refused_with_those_that_begin_so(wanted: str) -> None:
+    with pytest.raises(UnknownProduct, match="did you mean 'Node Cisco'"):
+        find_product(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["Nonsense", "", "Router"])
+def test_a_product_like_no_other_is_refused_with_those_there_are(wanted: str) -> None:
+    with pytest.raises(UnknownProduct, match="there are 'Node Cisco', 'Port'"):
+        find_product(wanted)
 
 
 def test_workflows_of_a_product_can_be_asked_by_target() -> None:

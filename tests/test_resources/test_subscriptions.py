@@ -406,16 +406,16 @@ def test_a_user_in_a_status_that_allows_it_does_not_matter(session: Session) -> 
     assert RackInactive.from_other_lifecycle(owner, TERMINATED).status == TERMINATED
 
 
-def test_the_check_is_one_statement_and_none_for_a_status_that_allows_all(
+def test_the_check_is_a_lock_and_a_statement_and_nothing_for_a_status_that_allows_all(
     session: Session, statements: StatementCount
 ) -> None:
     circuit = active_circuit(active_device())
     statements.clear()
 
     CircuitInactive.from_other_lifecycle(circuit, TERMINATED)
-    assert statements.count == 1
+    assert statements.count == 2
     Circuit.from_other_lifecycle(circuit, ACTIVE)
-    assert statements.count == 1
+    assert statements.count == 2
 
 
 def test_foreign_blocks_are_converted_but_stay_foreign(session: Session) -> None:

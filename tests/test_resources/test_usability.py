@@ -17,6 +17,7 @@ from tests.test_resources.samples import block, hold, model, process, product, s
 
 NODE = model("UsableModel", {"node": block("Node", {})})
 MODIFY_NODE = WorkflowEntry("modify_node", Target.MODIFY, "Modify a node", False, ("Node",))
+RECONCILE_NODE = WorkflowEntry("reconcile_node", Target.RECONCILE, "Reconcile a node", False, ("Node",))
 
 
 @pytest.fixture
@@ -89,7 +90,8 @@ def test_a_neighbour_out_of_sync_is_named(node: UUID) -> None:
     assert obstacle.reason == "subscription.relations_not_in_sync"
     assert obstacle.details["locked_relations"] == [str(node_used)]
     assert obstacle.details["locked_relations_detail"][0]["description"] == "ams1"
-    assert "'ams1' (active)" in obstacle.message
+    assert "depends on or is used by subscriptions that are out of sync, 'ams1' (active)" in obstacle.message
+    assert obstacle.message.endswith("reconcile them.")
 
 
 def test_a_subscription_in_use_cannot_be_terminated(node: UUID) -> None:
@@ -114,6 +116,38 @@ def test_a_locked_subscription_names_the_process_that_holds_it(node: UUID) -> No
     (obstacle,) = why_not(subscription)
     assert obstacle.details == {"locked_by": str(holder), "workflow": "modify_node", "process_status": "failed"}
     assert f"modify_node (process {holder}, failed)" in obstacle.message
+    assert f"`orchestrator resume {holder}`, or `orchestrator abort {holder}`." in obstacle.message
+
+
+@pytest.fixture
+def reconcilable(node: UUID) -> UUID:
+    """The product, with a workflow that reconciles its subscriptions."""
+    Catalogue([product(NODE)], [MODIFY_NODE, RECONCILE_NODE]).apply()
+    return node
+
+
+def test_what_is_out_of_sync_names_the_command_that_reconciles_it(reconcilable: UUID) -> None:
+    subscription = subscribe(reconcilable, insync=False)
+    (obstacle,) = why_not(subscription)
+    command = f"orchestrator run reconcile_node subscription_id={subscription}"
+    assert obstacle.message.endswith(f"is out of sync; reconcile it: {command}.")
+
+
+def test_neighbours_out_of_sync_name_the_commands_that_reconcile_them(reconcilable: UUID) -> None:
+    port, used = subscribe(reconcilable, "port"), subscribe(reconcilable, "ams1", insync=False)
+    hold(port, used)
+    (obstacle,) = why_not(port)
+    assert f"reconcile them: orchestrator run reconcile_node subscription_id={used}." in obstacle.message
+
+
+def test_no_command_is_advised_that_would_be_refused(reconcilable: UUID) -> None:
+    found = why_not(subscribe(reconcilable, status="provisioning", insync=False), Target.MODIFY)
+    assert [one.reason for one in found][-1] == "subscription.not_in_sync"
+    assert not [one for one in found if "orchestrator run" in one.message]
+
+
+def test_what_an_aborted_create_left_behind_can_be_terminated(node: UUID) -> None:
+    assert why_not(subscribe(node, status="provisioning", insync=False), Target.TERMINATE) == []
 
 
 def test_all_reasons_are_given_and_the_gravest_first(node: UUID) -> None:

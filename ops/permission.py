@@ -1,0 +1,43 @@
+"""Who may start or retry a workflow: its authorisation callbacks, asked."""
+
+import asyncio
+import inspect
+from typing import Any
+
+from ops.workflow import AuthCallback, AuthContext, Workflow
+from resources.errors import NotAuthorised
+from resources.types import StepKey
+
+
+def ask_to_start(workflow: Workflow, user: str) -> None:
+    """Ask the workflow's callback; without one everybody may. Raises NotAuthorised."""
+    _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow))
+
+
+def ask_to_retry(workflow: Workflow, committed: list[StepKey], user: str) -> None:
+    """Ask who may go on with a failed process: the last callback that the workflow and its steps so far name.
+
+    The steps so far are those committed and the one that comes next. Raises NotAuthorised.
+    """
+    callback = workflow.retry_auth_callback or workflow.authorize_callback
+    step = None
+    for step in workflow.ledger_steps:
+        callback = step.step.retry_auth_callback or callback
+        if step.key not in committed:
+            break
+    _ask(callback, AuthContext(user, "retry_workflow", workflow, step))
+
+
+def _ask(callback: AuthCallback | None, context: AuthContext) -> None:
+    if callback is None:
+        return
+    verdict = callback(context)
+    if inspect.isawaitable(verdict):
+        verdict = asyncio.run(_awaited(verdict))
+    if not verdict:
+        action = context.action.removesuffix("_workflow")
+        raise NotAuthorised(f"{context.user} may not {action} {context.workflow.name}.")
+
+
+async def _awaited(verdict: Any) -> Any:
+    return await verdict
