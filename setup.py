@@ -65,7 +65,8 @@ setup(
         "pydantic>=2.9,<3",  # domain models ...
         "pydantic-core",  # ... the schemas of value types of our own, at the version that pydantic pins
         "annotated-types>=0.6",  # ... and Len, the bounds of a list of blocks
-        "pydantic-forms>=2.4,<3",  # forms of one page or many
+        "pydantic-forms>=2.9,<3",  # forms of one page or many; 2.9 is the first that says how a walk through one ended
+        "typing-extensions>=4.6",  # the kinds of annotation that pydantic reads and Python 3.11 has not
         "structlog>=24.1",  # pydantic-forms logs through it: so that no input reaches a log
         "pydantic-settings>=2.6,<3",  # the environment
         "click>=8.1,<9",  # the command `orchestrator`
