@@ -190,7 +190,7 @@ def test_idle_workers_leave(warm_of: Callable[..., Warm]) -> None:
 def test_a_database_away_for_five_seconds_does_not_disturb_a_run(
     warm: Warm, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.dagster_storage.IDLE_SECONDS", 0.0)  # of this process: it has no part in the hiccup
+    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)  # of this process: it has no part in the hiccup
     database = warm.database
     for _ in range(2):
         run_id = warm.nap(8)
