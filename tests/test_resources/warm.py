@@ -214,7 +214,8 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     """Give the instance in a folder a launcher for toy jobs in that folder."""
     module = f"toys_{uuid4().hex}"
     (folder / f"{module}.py").write_text(TOYS)
-    location = {"location": "toys", "module": module, "working_directory": str(folder), "workers": 1}
+    location = {"location": "toys", "module": module, "working_directory": str(folder)}
+    location |= {"workers": 1, "reserved_workers": 0}
     launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
     (folder / "dagster.yaml").write_text(
