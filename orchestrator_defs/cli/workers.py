@@ -64,13 +64,12 @@ def status() -> None:
     """Show the workers that live, what they execute, and how many runs wait."""
     with dagster_instance() as instance:
         dispatch = _launcher(instance).dispatch
-        living, waiting = dispatch.workers(), dispatch.waiting()
-    if living:
-        output.show(_table(living))
-    else:
-        click.echo("No worker lives; the next launch starts some.")
-    for location, number in waiting.items():
-        click.echo(f"{number} {'run' if number == 1 else 'runs'} of {location} wait for a worker.")
+        living = dispatch.workers()
+        if living:
+            output.show(_table(living))
+        else:
+            click.echo("No worker lives; the next launch starts some.")
+        _tell_who_waits(dispatch)
 
 
 @workers.command()
@@ -87,7 +86,13 @@ def stop(now: bool) -> None:
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
         _wait_until_gone(dispatch, here)
-    click.echo(f"{len(here)} workers have ended." if here else "No worker was running.")
+        click.echo(f"{len(here)} workers have ended." if here else "No worker was running.")
+        _tell_who_waits(dispatch)
+
+
+def _tell_who_waits(dispatch: Dispatch) -> None:
+    for location, number in dispatch.waiting().items():
+        click.echo(f"Of {location} {number} {'run waits' if number == 1 else 'runs wait'} for a worker.")
 
 
 def _told_to_stop() -> threading.Event:

@@ -35,6 +35,15 @@ def test_without_workers_it_says_so(
     assert orchestrator("workers", "stop").output == "No worker was running.\n"
 
 
+def test_runs_that_wait_are_told_of(
+    dagster_instance: dg.DagsterInstance, tmp_path: Path, orchestrator: Callable[..., Result]
+) -> None:
+    location = configure(tmp_path, start_workers=False)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        Warm(instance, tmp_path, location).launch("ten")
+    assert "Of toys 1 run waits for a worker." in orchestrator("workers", "status").output
+
+
 def test_another_launcher_is_named(dagster_instance: dg.DagsterInstance, orchestrator: Callable[..., Result]) -> None:
     refused = orchestrator("workers", "status")
     assert refused.exit_code == 1

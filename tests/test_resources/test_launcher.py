@@ -22,6 +22,7 @@ from resources.code_location import CodeLocation
 from resources.dispatch import LIVENESS, Dispatch, Loaded, Served
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
+from resources.post import anybody_launches
 from resources.workers import interrupts_at_bay
 from tests.test_resources.warm import Warm, code_server, configure, look_again
 
@@ -191,6 +192,15 @@ def test_dagster_makes_the_launcher_anew_in_another_process(warm: Warm) -> None:
     with dg.DagsterInstance.from_ref(warm.instance.get_ref()) as again:
         assert isinstance(again.run_launcher, WarmRunLauncher)
         assert again.run_launcher.plan() == warm.launcher.plan()
+
+
+def test_an_instance_that_is_closed_launches_no_more(warm: Warm) -> None:
+    place = warm.launcher.dispatch.place
+    assert not anybody_launches(place)
+    warm.launch("ten")
+    assert anybody_launches(place)
+    warm.instance.dispose()
+    assert not anybody_launches(place)
 
 
 # --- what we rely on in Dagster's inside ---
