@@ -59,7 +59,8 @@ class Staffing:
         there = [worker for worker in self.dispatch.workers() if worker.supervisor == supervisor]
         if len(there) >= self.plan.count + self.plan.reserved:
             self._ready.add(supervisor)
-            self.tell(f"{len(there)} workers of {self.plan.location.name} are ready (code {there[0].code[:7]}).")
+            also = f", and {self.plan.reserved} in reserve" if self.plan.reserved else ""
+            self.tell(f"Ready: {self.plan.count} for all runs of {self.plan.location.name}{also}.")
 
     def _start_again(self) -> None:
         is_changed = self._code != self.plan.location.fingerprint()

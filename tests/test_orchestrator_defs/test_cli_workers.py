@@ -83,7 +83,7 @@ def test_workers_are_started_shown_and_stopped(
     assert orchestrator("workers", "stop").output == "2 workers have ended.\n"
     assert keeper.wait(PATIENCE) == 0
     assert keeper.stdout is not None
-    assert "2 workers of toys are ready" in keeper.stdout.read()
+    assert "Ready: 1 for all runs of toys, and 1 in reserve." in keeper.stdout.read()
 
 
 def test_interrupted_workers_finish_what_they_have(started: tuple[Warm, subprocess.Popen[str]]) -> None:
