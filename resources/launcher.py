@@ -28,7 +28,7 @@ from resources.code_location import CodeLocation
 from resources.dispatch import Dispatch, Entry
 from resources.settings import project_folder
 from resources.supervisor import Plan, lost_message, start_supervisor
-from resources.workers import Limits, report_end
+from resources.workers import Limits, report_end, settle
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
@@ -175,7 +175,10 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
-        return _health(self.dispatch.entry(run.run_id))
+        health = _health(self.dispatch.entry(run.run_id))
+        if health.status is WorkerStatus.FAILED and settle(self._instance, run.run_id):
+            return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
+        return health
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What is said beside a run that did not start in time."""

@@ -16,13 +16,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RepositoryDefinition
 
 # What Dagster's own run worker calls to execute a run that is there already; the public ways make a run of their own.
 from dagster._core.definitions.job_base import InMemoryJob
@@ -41,6 +42,8 @@ BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 GONE_SECONDS = 30.0
 """A database that has not answered for so long is not coming back for this worker."""
+
+ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
 DATABASE_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DagsterPostgresException, DatabaseUnreachable)
 """What an absent database looks like, through our own connections and through Dagster's storage."""
@@ -146,12 +149,23 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
 def report_end(instance: DagsterInstance, run_id: str, reason: str) -> None:
     """Give a run that nobody executes any more its end, if it has none. May run twice."""
     run = instance.get_run_by_id(run_id)
-    if run is None or run.is_finished:
+    if run is None or run.is_finished or settle(instance, run_id):
         return
     if run.status is DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, reason)
     else:
         instance.report_run_failed(run, reason)
+
+
+def settle(instance: DagsterInstance, run_id: str) -> bool:
+    """Give a run the end that its log speaks of, if it does: Dagster writes that first and the run's row next, and who
+    is killed in between must not be told to have failed after its success. May run twice.
+    """
+    found = instance.event_log_storage.get_logs_for_run(run_id, of_type=ENDS, limit=1, ascending=False)
+    for entry in found:
+        moment = datetime.fromtimestamp(entry.timestamp, UTC)
+        instance.run_storage.handle_run_event(run_id, entry.get_dagster_event(), moment)
+    return bool(found)
 
 
 class Bell:

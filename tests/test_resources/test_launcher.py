@@ -20,7 +20,7 @@ from resources.code_location import CodeLocation
 from resources.dispatch import LIVENESS, Dispatch, Loaded
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
-from resources.workers import interrupts_at_bay
+from resources.workers import ENDS, interrupts_at_bay, report_end
 from tests.test_resources.warm import Warm, configure
 
 
@@ -112,6 +112,31 @@ def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch:
     assert health(warm, run_id) == "FAILED"
     assert [entry.run_id for entry in dispatch.lost()] == [run_id]
     assert dispatch.requeue(run_id, "toys", "")
+
+
+@pytest.mark.parametrize("noticed_by", ["supervisor", "daemon"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("RUN_SUCCESS", "SUCCESS"), ("RUN_FAILURE", "FAILURE"), ("RUN_CANCELED", "CANCELED")],
+)
+def test_a_worker_killed_before_it_noted_the_end_has_the_end_that_the_log_speaks_of(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, noticed_by: str, kind: str, status: str
+) -> None:
+    monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
+    with monkeypatch.context() as killed:
+        killed.setattr(warm.instance.run_storage, "handle_run_event", lambda *_: None)
+        warm.instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType[kind].value, "ten"), run_id)
+    assert warm.status(run_id) == "STARTING"
+    if noticed_by == "daemon":
+        assert health(warm, run_id) == "SUCCESS"
+    else:
+        report_end(warm.instance, run_id, "The worker was killed.")
+    assert warm.status(run_id) == status
+    ends = warm.instance.all_logs(run_id, of_type=ENDS)
+    assert [entry.get_dagster_event().event_type.name for entry in ends] == [kind]
 
 
 def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
