@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ import dagster as dg
 VERSION = "1"
 TRACE = Path(__file__).with_name("trace")
 KEPT = []
+WORDS = 20
 
 
 def note(context, word):
@@ -83,6 +84,13 @@ def fail(context):
     raise ValueError("on purpose")
 
 
+@dg.op(ins={"after": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+def talk(context):
+    for number in range(WORDS):
+        context.log.info(f"word {number}")
+        time.sleep(0.1)
+
+
 EXECUTION = {"executor_def": dg.in_process_executor, "resource_defs": {"io_manager": dg.mem_io_manager}}
 
 
@@ -93,11 +101,18 @@ def ten():
         after = step.alias(f"step_{number}")(after=after)
 
 
+@dg.job(**EXECUTION)
+def conversation():
+    after = talk()
+    for number in range(4):
+        after = talk.alias(f"talk_{number}")(after=after)
+
+
 def single(op):
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(**EXECUTION)
 
 
-defs = dg.Definitions(jobs=[ten, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
+defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
 """
 
 Answer = TypeVar("Answer")
@@ -221,6 +236,22 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
         json.dumps(known | {"run_launcher": launcher, "run_monitoring": {"enabled": True}})
     )
     return CodeLocation.of_module("toys", module, "defs", folder)
+
+
+@contextmanager
+def warm_instances(folder: Path) -> Iterator[Callable[..., Warm]]:
+    """Makes the instance of a folder launch to workers, with a launcher configured so; they are killed at the end."""
+    made: list[Warm] = []
+
+    def make(**config: Any) -> Warm:
+        location = configure(folder, **config)
+        made.append(Warm(dg.DagsterInstance.from_config(str(folder)), folder, location))
+        return made[-1]
+
+    yield make
+    for warm in made:
+        with warm.instance:
+            warm.stop()
 
 
 def gone(pids: Iterable[int]) -> bool:
