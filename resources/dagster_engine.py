@@ -6,8 +6,9 @@ leaves its parent's sockets alone and opens its own, and a connection that the s
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -23,6 +24,8 @@ from resources.database import connect_or_revive, lock_key, place, postgres_url,
 from resources.embedded import embedded_uri
 from resources.errors import DatabaseUnreachable
 from resources.settings import settings
+
+Answer = TypeVar("Answer")
 
 POOL_SIZE = 4
 OVERFLOW = 20
@@ -72,6 +75,19 @@ def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.En
         if key not in _engines:
             _engines[key] = _make_engine(*key)
         return _engines[key]
+
+
+def again_when_cut(ask: Callable[[], Answer]) -> Answer:
+    """Do what may be done twice, and do it again when the server ended the connection in the middle of it.
+
+    That a connection is there to begin with is seen to by the pool, and waited for by dagster-postgres.
+    """
+    try:
+        return ask()
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return ask()
 
 
 def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
