@@ -278,6 +278,12 @@ class Dispatch:
         rows = self._rows(CLAIM, worker=worker, location=loaded.location, code=loaded.code, loaded_at=loaded.loaded_at)
         return Claimed(**rows[0]) if rows else None
 
+    def held(self, worker: int) -> Claimed | None:
+        """What a worker has claimed, for one that did not hear the answer."""
+        held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
+        rows = self._rows(held, worker=worker)
+        return Claimed(**rows[0]) if rows else None
+
     def finish(self, run_id: str, worker: int) -> None:
         """Note that a worker has nothing more to do with a run. May run twice."""
         self._rows(FINISH, run_id=run_id, worker=worker)

@@ -34,7 +34,7 @@ from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
 from resources.dispatch import CANCELED, LAUNCHED, LIVENESS, Claimed, Dispatch, Loaded
-from resources.errors import DatabaseUnreachable
+from resources.errors import DatabaseUnreachable, EventsNotWritten
 
 IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
@@ -45,7 +45,13 @@ GONE_SECONDS = 30.0
 
 ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
-DATABASE_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DagsterPostgresException, DatabaseUnreachable)
+DATABASE_ERRORS = (
+    psycopg.Error,
+    sa.exc.SQLAlchemyError,
+    DagsterPostgresException,
+    DatabaseUnreachable,
+    EventsNotWritten,
+)
 """What an absent database looks like, through our own connections and through Dagster's storage."""
 
 
@@ -73,6 +79,7 @@ class Worker:
         self.number = self.dispatch.register(loaded, socket.gethostname(), supervisor, os.getpid())
         self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.bell, supervisor)
         self.executed = 0
+        self._is_unsure = False
         self._told_to_stop = False
 
     def work(self) -> None:
@@ -99,8 +106,11 @@ class Worker:
         if not self.lifeline.holds:  # who cannot be seen to live must not take a run in hand
             return None
         try:
-            return self.dispatch.claim(self.number, self.loaded)
+            held = self.dispatch.held(self.number) if self._is_unsure else None
+            self._is_unsure = False
+            return held or self.dispatch.claim(self.number, self.loaded)
         except DATABASE_ERRORS:
+            self._is_unsure = True  # it may have got a run, and not the answer that says so
             time.sleep(RETRY_SECONDS)
             return None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution.api import execute_run_iterator
@@ -20,7 +21,7 @@ from resources.code_location import CodeLocation
 from resources.dispatch import LIVENESS, Dispatch, Loaded
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
-from resources.workers import ENDS, interrupts_at_bay, report_end
+from resources.workers import ENDS, Limits, Worker, interrupts_at_bay, report_end
 from tests.test_resources.warm import Warm, configure
 
 
@@ -148,6 +149,24 @@ def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
         session.execute("SELECT pg_advisory_lock(%s, 1)", (LIVENESS,))
         assert (dispatch.entry(run_id) or pytest.fail()).lost_seconds is None
         assert not dispatch.requeue(run_id, "toys", "")
+
+
+def test_a_claim_whose_answer_was_lost_is_taken_up(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Loaded("toys", warm.location.fingerprint(), warm.launcher.dispatch.now())
+    first, second = warm.launch("ten"), warm.launch("ten")
+    worker = Worker(warm.instance, warm.location.load(), loaded, Limits())
+    worker.lifeline.holds = True
+    claim = worker.dispatch.claim
+
+    def lose_the_answer(*arguments: object) -> None:
+        claim(*arguments)  # type: ignore[arg-type]
+        raise sa.exc.OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as cut:
+        cut.setattr(worker.dispatch, "claim", lose_the_answer)
+        assert worker._claim() is None
+    taken = [worker._claim(), worker._claim(), worker._claim()]
+    assert [claimed and claimed.run_id for claimed in taken] == [first, second, None]
 
 
 def test_a_storage_elsewhere_is_refused_with_the_way_out() -> None:
