@@ -8,6 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
 
 from resources import lease
 from resources.embedded import EmbeddedServer
@@ -21,6 +25,13 @@ class OwnServer:
         self.embedded = EmbeddedServer(home)
         self.embedded.attach()
         self.url = self.embedded.uri("dagster")
+
+    def uri_of_new_database(self) -> str:
+        """Of an empty one; it goes with the server."""
+        name = f"dagster_{uuid4().hex}"
+        with psycopg.connect(self.embedded.uri("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.embedded.uri(name)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it. SIGINT: connections are cut; SIGQUIT: at once, as in a crash, with recovery at the next start."""

@@ -13,11 +13,13 @@ from uuid import uuid4
 
 import dagster as dg
 import psycopg
+import yaml
 
 from resources.code_location import CodeLocation
 from resources.embedded import EmbeddedServer
 from resources.launcher import WarmRunLauncher
 
+ROOT = Path(__file__).parents[2]
 TOYS = """
 import os
 import select
@@ -31,7 +33,7 @@ import dagster as dg
 VERSION = "1"
 TRACE = Path(__file__).with_name("trace")
 KEPT = []
-WORDS = 20
+WORDS = 10
 
 
 def note(context, word):
@@ -232,9 +234,8 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     location = {"location": "toys", "module": module, "working_directory": str(folder), "workers": 1}
     launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
-    (folder / "dagster.yaml").write_text(
-        json.dumps(known | {"run_launcher": launcher, "run_monitoring": {"enabled": True}})
-    )
+    monitoring = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_monitoring"]
+    (folder / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher, "run_monitoring": monitoring}))
     return CodeLocation.of_module("toys", module, "defs", folder)
 
 
