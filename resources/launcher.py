@@ -175,8 +175,13 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
-        health = _health(self.dispatch.entry(run.run_id))
-        if health.status is WorkerStatus.FAILED and settle(self._instance, run.run_id):
+        entry = self.dispatch.entry(run.run_id)
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            return health
+        if entry is not None and entry.worker is not None:
+            self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
+        if settle(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
         return health
 

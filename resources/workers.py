@@ -40,6 +40,8 @@ IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
 BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
+START_SECONDS = 0.02
+"""How often to look whether a run has started."""
 GONE_SECONDS = 30.0
 """A database that has not answered for so long is not coming back for this worker."""
 
@@ -129,7 +131,9 @@ class Worker:
         give_up = time.monotonic() + GONE_SECONDS
         while True:
             try:
-                return self.dispatch.finish(run_id, self.number)
+                if self.dispatch.finish(run_id, self.number):
+                    report_end(self.instance, run_id, "The run was canceled when it was over.")
+                return
             except DATABASE_ERRORS:
                 if time.monotonic() > give_up:
                     raise
@@ -238,8 +242,10 @@ class Lifeline(threading.Thread):
             except DATABASE_ERRORS:
                 last_held = time.monotonic() if self.holds else last_held
                 self.holds = False
-                if time.monotonic() - last_held > GONE_SECONDS or self._is_alone():
+                if time.monotonic() - last_held > GONE_SECONDS:
                     self._cut()
+                elif self._is_alone():
+                    self._cut_when_idle()
                 time.sleep(RETRY_SECONDS)
 
     def _hold(self, session: "psycopg.Connection[Any]") -> None:
@@ -253,10 +259,12 @@ class Lifeline(threading.Thread):
 
     def _look_after_run(self) -> None:
         """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
+        in_hand = self._in_hand
         mine = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
-        with self._guard:
-            if self._in_hand is not None and (self._in_hand not in mine or mine[self._in_hand].is_canceled):
-                self._interrupt()
+        if in_hand in mine and mine[in_hand].is_canceled:
+            self._cancel(in_hand)
+        elif in_hand is not None and in_hand not in mine:
+            self._abandon(in_hand)
 
     def _listen(self, session: "psycopg.Connection[Any]") -> None:
         while not self.is_cut:
@@ -269,10 +277,22 @@ class Lifeline(threading.Thread):
                 self._cut_when_idle()
 
     def _cancel(self, run_id: str) -> None:
+        """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
         with self._guard:
             self._canceled.add(run_id)
+        while True:
+            with self._guard:
+                if self._in_hand != run_id:
+                    return None
+                if self.dispatch.insist(run_id):
+                    return self._interrupt()
+            time.sleep(START_SECONDS)
+
+    def _abandon(self, run_id: str) -> None:
+        """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
+        with self._guard:
             if self._in_hand == run_id:
-                self._interrupt()
+                os.killpg(os.getpgid(0), signal.SIGKILL)
 
     @staticmethod
     def _interrupt() -> None:

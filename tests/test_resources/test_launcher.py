@@ -110,8 +110,9 @@ def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch:
     dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
     assert health(warm, run_id) == "RUNNING"
     monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
-    assert health(warm, run_id) == "FAILED"
     assert [entry.run_id for entry in dispatch.lost()] == [run_id]
+    assert health(warm, run_id) == "FAILED"
+    assert warm.state(run_id) == "done"  # a worker that comes back after all sees by this that it is given up
     assert dispatch.requeue(run_id, "toys", "")
 
 
