@@ -15,7 +15,7 @@ import pytest
 
 from tests.test_resources.dagster_instances import QUIET, custom
 from tests.test_resources.own_server import OwnServer, server_of_its_own
-from tests.test_resources.warm import Warm, eventually, warm_instances
+from tests.test_resources.warm import Warm, eventually, gone, warm_instances
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workers")]
 ROOT = Path(__file__).parents[2]
@@ -139,6 +139,23 @@ def test_of_many_short_runs_an_outage_disturbs_none(
         assert Counter(warm.end(run) for run in runs) == {"SUCCESS": 40}, [warm.messages(run) for run in runs]
         assert all(len(warm.trace("step", run)) == 10 for run in runs)
         eventually(lambda: not warm.launcher.dispatch.has_work("toys"))
+
+
+@pytest.mark.timeout(900)
+def test_a_run_whose_supervisor_was_killed_outlives_an_outage_too(
+    warm_of: Callable[..., Warm], daemons: Daemons, own: OwnServer, soak: bool
+) -> None:
+    warm = warm_of()
+    daemons.start(warm)
+    for _ in range(5 if soak else 2):
+        run_id = warm.nap(20)
+        worker = warm.begun(run_id)
+        for supervisor in warm.supervisors():
+            os.kill(supervisor, signal.SIGKILL)
+        cut(own, signal.SIGINT)
+        assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
+        assert "PIPELINE_FAILURE" not in [kind for kind, _, _ in log_of(warm, run_id)]
+        eventually(lambda: gone([worker]))  # noqa: B023  it has nobody to work for
 
 
 # --- the machine ---
