@@ -28,13 +28,13 @@ HOME = "ORCHESTRATOR_HOME"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--soak`: the tests of endurance at their full length."""
-    parser.addoption("--soak", action="store_true", help="endurance at full length: half an hour")
+    """`--soak`: the tests of failure and endurance at their full length."""
+    parser.addoption("--soak", action="store_true", help="the tests of failure and endurance at full length: an hour")
 
 
 @pytest.fixture(scope="session")
 def soak(request: pytest.FixtureRequest) -> bool:
-    """Whether the tests of endurance are to be long."""
+    """Whether the tests of failure and endurance are to be long."""
     return bool(request.config.getoption("--soak"))
 
 
