@@ -6,6 +6,7 @@ leaves its parent's sockets alone and opens its own, and a connection that the s
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres.utils import DagsterPostgresException
 from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -28,6 +30,9 @@ from resources.settings import settings
 Answer = TypeVar("Answer")
 
 POOL_SIZE = 4
+PATIENCE_SECONDS = 15.0
+"""How long to ask again; with the last try's own patience, longer than a restart on a busy machine."""
+PAUSE_SECONDS = 0.1
 OVERFLOW = 20
 """Connections beyond the pool's size that one process may open for a moment."""
 CONNECT_SECONDS = 10
@@ -80,14 +85,18 @@ def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.En
 def again_when_cut(ask: Callable[[], Answer]) -> Answer:
     """Do what may be done twice, and do it again when the server ended the connection in the middle of it.
 
-    That a connection is there to begin with is seen to by the pool, and waited for by dagster-postgres.
+    That a connection is there to begin with is seen to by the pool; while there is none to be had, dagster-postgres
+    tries for about ten seconds, and this until `PATIENCE_SECONDS` are over.
     """
-    try:
-        return ask()
-    except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-    return ask()
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except (sa.exc.DBAPIError, DagsterPostgresException) as error:
+            is_cut = isinstance(error, DagsterPostgresException) or error.connection_invalidated
+            if not is_cut or time.monotonic() > give_up:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:

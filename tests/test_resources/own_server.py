@@ -25,6 +25,9 @@ class OwnServer:
         self.embedded = EmbeddedServer(home)
         self.embedded.attach()
         self.url = self.embedded.uri("dagster")
+        with psycopg.connect(self.embedded.uri("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # it crashes, the machine does not; and it is back soon
+            connection.execute("SELECT pg_reload_conf()")
 
     def uri_of_new_database(self) -> str:
         """Of an empty one; it goes with the server."""
@@ -50,7 +53,7 @@ class OwnServer:
 def server_of_its_own() -> Iterator[OwnServer]:
     """A server in a folder of its own, removed at the end.
 
-    It is durable, unlike the one that other tests share: what that has committed a crash may take back.
+    What it has committed stays committed in a crash, unlike with the one that other tests share.
     """
     home = Path(tempfile.mkdtemp(prefix="own-", dir="/tmp"))  # short, for the socket's path
     home.chmod(0o711)  # root's server is another user's

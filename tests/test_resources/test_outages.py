@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from resources.event_groups import PATIENCE_SECONDS
 from tests.test_resources.dagster_instances import QUIET, custom
 from tests.test_resources.own_server import OwnServer, server_of_its_own
 from tests.test_resources.warm import Warm, eventually, gone, warm_instances
@@ -74,9 +74,12 @@ def daemons() -> Iterator[Daemons]:
 
 def cut(own: OwnServer, how: signal.Signals) -> None:
     """Take the server away for a while."""
+    began = time.monotonic()
     own.stop(how)
     time.sleep(OUTAGE_SECONDS)
     own.start()
+    if (away := time.monotonic() - began) > PATIENCE_SECONDS - 5:
+        pytest.skip(f"This machine is too busy: its server was away for {away:.0f} s, for which no run is to wait.")
 
 
 def lose_the_machine(warm: Warm) -> None:
@@ -136,7 +139,8 @@ def test_of_many_short_runs_an_outage_disturbs_none(
         runs = [warm.launch("ten") for _ in range(40)]
         eventually(lambda: warm.launcher.dispatch.waiting().get("toys", 0) < 20)
         cut(own, how)
-        assert Counter(warm.end(run) for run in runs) == {"SUCCESS": 40}, [warm.messages(run) for run in runs]
+        failed = [run for run in runs if warm.end(run, 120) != "SUCCESS"]
+        assert not failed, "\n".join(map(warm.reasons, failed))
         assert all(len(warm.trace("step", run)) == 10 for run in runs)
         eventually(lambda: not warm.launcher.dispatch.has_work("toys"))
 

@@ -200,6 +200,11 @@ class Warm:
         events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
         return "\n".join(event.message or "" for event in events if event)
 
+    def reasons(self, run_id: str) -> str:
+        """Its messages, and all that failed events add to them."""
+        events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
+        return "\n".join([self.messages(run_id), *(str(event) for event in events if event and event.is_failure)])
+
     def workers(self) -> list[int]:
         """The processes of the living workers."""
         return [worker.pid for worker in self.launcher.dispatch.workers()]
