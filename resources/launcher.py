@@ -30,7 +30,7 @@ from resources.dispatch import Demand, Dispatch, Entry, Served
 from resources.post import Launching
 from resources.settings import project_folder
 from resources.supervisor import Plan, ensure_supervisor, lost_message
-from resources.workers import Limits, report_end
+from resources.workers import Limits, report_end, settle
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
@@ -190,7 +190,15 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
-        return _health(self.dispatch.entry(run.run_id))
+        entry = self.dispatch.entry(run.run_id)
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            return health
+        if entry is not None and entry.worker is not None:
+            self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
+        if settle(self._instance, run.run_id):
+            return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
+        return health
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What is said beside a run that did not start in time."""

@@ -27,6 +27,17 @@ TEMPLATE = "template_orchestrator"
 HOME = "ORCHESTRATOR_HOME"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak`: the tests of failure and endurance at their full length."""
+    parser.addoption("--soak", action="store_true", help="the tests of failure and endurance at full length: an hour")
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether the tests of failure and endurance are to be long."""
+    return bool(request.config.getoption("--soak"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing of the developer's environment or `.orchestrator` reaches a test; the default database is ours."""
     workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
