@@ -14,6 +14,10 @@ CELERY = [
     "redis>=5",  # their broker's client
 ]
 
+KUBERNETES = [
+    "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
+]
+
 TEST = [
     *EMBEDDED,  # the tests run against a real PostgreSQL
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
@@ -86,6 +90,6 @@ setup(
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
-    extras_require={"embedded": EMBEDDED, "celery": CELERY, "test": TEST},
+    extras_require={"embedded": EMBEDDED, "celery": CELERY, "kubernetes": KUBERNETES, "test": TEST},
     entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
 )

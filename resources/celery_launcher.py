@@ -181,7 +181,8 @@ def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
-        "worker_hijack_root_logger": False,
+        "worker_hijack_root_logger": False,  # Dagster has its own log, and
+        "worker_redirect_stdouts": False,  # what it prints is no warning of Celery's
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": transport,
         **settings,

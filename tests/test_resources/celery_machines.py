@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import dagster as dg
 import psycopg
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from resources.celery_launcher import OrchestratorCeleryLauncher
 
@@ -208,18 +208,22 @@ class Machines:
         events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
         return "\n".join(event.message or "" for event in events if event)
 
-    def effects(self) -> dict[str, list[str]]:
-        """The steps whose effect is in the database, by process, each as often as it is there."""
+    def effects(self, runs: list[str]) -> dict[str, list[str]]:
+        """The steps of processes whose effect is in the database, each as often as it is there."""
         found: dict[str, list[str]] = {}
-        with psycopg.connect(self.environment["DATABASE_URI"]) as connection:
-            for process, key in connection.execute("SELECT process, key FROM effects ORDER BY key"):
-                found.setdefault(process, []).append(key)
+        for process, key, _ in self._effects(runs):
+            found.setdefault(process, []).append(key)
         return found
 
-    def hosts(self) -> set[str]:
-        """The machines on which effects came about."""
+    def hosts(self, runs: list[str]) -> set[str]:
+        """The machines on which the effects of processes came about."""
+        return {host.split()[0] for _, _, host in self._effects(runs)}
+
+    def _effects(self, runs: list[str]) -> list[tuple[str, str, str]]:
         with psycopg.connect(self.environment["DATABASE_URI"]) as connection:
-            return {host.split()[0] for (host,) in connection.execute("SELECT DISTINCT host FROM effects")}
+            return connection.execute(
+                "SELECT process, key, host FROM effects WHERE process = ANY(%s) ORDER BY process, key", (runs,)
+            ).fetchall()
 
     def begun(self) -> list[tuple[str, str, int]]:
         """Process, machine and pid of each beginning of a long step."""
@@ -230,18 +234,28 @@ class Machines:
         return [(process, host, int(pid)) for _, process, host, pid in map(str.split, lines)]
 
 
-def configure(folder: Path, broker: str) -> str:
-    """Give the instance in a folder the launcher; the name of the toys' module."""
-    launcher = {
-        "module": "resources.celery_launcher",
-        "class": "OrchestratorCeleryLauncher",
-        "config": {
-            "broker": broker,
-            "grace_seconds": 2,
-            "config_source": {"broker_transport_options": {"visibility_timeout": 5}},
+def configure(folder: Path, broker: str, postgres_url: str) -> str:
+    """Configure an instance and put the toys beside; the name of their module."""
+    source = {"broker_transport_options": {"visibility_timeout": 5}}
+    config = {
+        "storage": {
+            "custom": {
+                "module": "resources.dagster_storage",
+                "class": "OrchestratorStorage",
+                "config": {"postgres_url": postgres_url},
+            }
         },
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+        "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
+        "telemetry": {"enabled": False},
+        "run_launcher": {
+            "module": "resources.celery_launcher",
+            "class": "OrchestratorCeleryLauncher",
+            "config": {"broker": broker, "grace_seconds": 5, "config_source": source},
+        },
+        "run_monitoring": {"enabled": True, "max_resume_run_attempts": 2},
     }
-    monitoring = {"enabled": True, "max_resume_run_attempts": 3}
-    known = json.loads((folder / "dagster.yaml").read_text())
-    (folder / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher, "run_monitoring": monitoring}))
-    return f"celery_toys_{uuid4().hex}"
+    (folder / "dagster.yaml").write_text(json.dumps(config))
+    module = f"celery_toys_{uuid4().hex}"
+    (folder / f"{module}.py").write_text(TOYS)
+    return module
