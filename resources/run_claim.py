@@ -22,24 +22,27 @@ from resources.workers import DATABASE_ERRORS, GONE_SECONDS, RETRY_SECONDS
 BEAT_SECONDS = 0.5
 """How soon a cancelled run is interrupted, at the latest."""
 CONNECT_SECONDS = 5
-RECLAIM_SECONDS = 20
-"""So long a worker waits for the server to see that the session it lost in a hiccup is lost."""
 QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
 """The server notices within eight seconds that the machine at the other end is gone; by default it takes two hours."""
 
 UNFINISHED = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
 """The states in which a run is its worker's to execute."""
 
-HELD = """SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+TAKE = "SELECT pg_try_advisory_lock(%s)"
+HOLDER = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
     AND (classid::bigint << 32) | objid::bigint = %s
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""The server's process for the session that holds the lock. Looking takes nothing, so it is in nobody's way."""
 
 
 def is_held(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether some worker, on whatever machine, has the run in hand. Takes nothing, so it is in nobody's way."""
+    """Whether some worker, on whatever machine, has the run in hand."""
     with _connect(instance) as session:
-        row = session.execute(HELD, (_key(run_id),)).fetchone()
+        return session.execute(HOLDER, (_key(run_id),)).fetchone() is not None
+
+
+def _take(session: "psycopg.Connection[Any]", run_id: str) -> bool:
+    row = session.execute(TAKE, (_key(run_id),)).fetchone()
     return bool(row and row[0])
 
 
@@ -78,6 +81,7 @@ class RunClaim(threading.Thread):
         self.run_id = run_id
         self.grace_seconds = grace_seconds
         self._session = session
+        self._backend = session.info.backend_pid
         self._over = threading.Event()
         self._told_at: float | None = None
 
@@ -85,8 +89,7 @@ class RunClaim(threading.Thread):
     def take(cls, instance: DagsterInstance, run_id: str, grace_seconds: float = 10.0) -> "RunClaim | None":
         """Take the lock of a run; None when another worker has it."""
         session = _connect(instance)
-        row = session.execute("SELECT pg_try_advisory_lock(%s)", (_key(run_id),)).fetchone()
-        if row and row[0]:
+        if _take(session, run_id):
             return cls(instance, run_id, session, grace_seconds)
         session.close()
         return None
@@ -117,11 +120,13 @@ class RunClaim(threading.Thread):
 
     def _claim_again(self) -> None:
         self._session = _connect(self.instance)
-        self._session.execute(f"SET lock_timeout = '{RECLAIM_SECONDS}s'")
-        try:
-            self._session.execute("SELECT pg_advisory_lock(%s)", (_key(self.run_id),))
-        except psycopg.errors.LockNotAvailable:
+        if _take(self._session, self.run_id):
+            self._backend = self._session.info.backend_pid
+            return
+        holder = self._session.execute(HOLDER, (_key(self.run_id),)).fetchone()
+        if holder is not None and holder[0] != self._backend:
             self._interrupt()  # it is another worker's now
+        self._session.close()  # else the server has not yet seen that the lost session is lost: next time
 
     def _look(self) -> None:
         row = self._session.execute("SELECT status FROM runs WHERE run_id = %s", (self.run_id,)).fetchone()

@@ -18,6 +18,7 @@ from celery.bin.celery import celery
 from dagster import DagsterInstance
 from dagster._cli import create_dagster_cli
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+from dagster._core.run_coordinator import DefaultRunCoordinator
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import dagster_webserver
@@ -60,7 +61,7 @@ def test_dagster_accepts_its_configuration(environment: None) -> None:
         assert launcher.broker == "redis://:secret@redis:6379/0"
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_max_resume_run_attempts == 3
-        assert type(instance.run_coordinator).__name__ == "DefaultRunCoordinator"
+        assert isinstance(instance.run_coordinator, DefaultRunCoordinator)
 
 
 def test_the_workspace_is_the_code_server_of_the_compose_file() -> None:
