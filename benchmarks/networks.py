@@ -97,9 +97,7 @@ def networks(ground: Ground, sizes: tuple[int, int]) -> Iterator[tuple[Network, 
             fixtures = _furnish(hand)
         ours = stack.enter_context(wire(server, ground.home / "wire"))
         theirs = stack.enter_context(wire(server, ground.home / "wire-dagster"))
-        watched = stack.enter_context(
-            instance_on(ground.home / "dagster-watched", our_storage(theirs.uri("dagster")))
-        )
+        watched = stack.enter_context(instance_on(ground.home / "dagster-watched", our_storage(theirs.uri("dagster"))))
         both = [
             stack.enter_context(_network(ground, size, fixtures, (dagster, watched), (ours, theirs))) for size in sizes
         ]
