@@ -32,15 +32,15 @@ class Extent:
 FULL = Extent(
     sizes=(1_000, 100_000),
     times=15,
-    latency=Repetitions(rounds=5, per_round=3, shell=2),
+    latency=Repetitions(rounds=4, per_round=4, shell=2),
     batches=(
-        Batch("steps_10", workers=1, runs=200, stock_runs=4),
-        Batch("steps_10", workers=2, runs=1_000, stock_runs=8),
+        Batch("steps_10", workers=1, runs=100, stock_runs=3),
+        Batch("steps_10", workers=2, runs=1_000, stock_runs=6),
         Batch("steps_10", workers=4, runs=200, stock_runs=8),
-        Batch("ops_10", workers=2, runs=200, stock_runs=8),
+        Batch("ops_10", workers=2, runs=200, stock_runs=6),
     ),
     memory_runs=100,
-    cold=2,
+    cold=3,
 )
 QUICK = Extent(
     sizes=(200, 1_000),

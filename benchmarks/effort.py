@@ -1,6 +1,5 @@
 """What something costs: time, processor time of Python and of PostgreSQL, and how much of the time was the lab's."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +10,6 @@ from typing import Any
 
 from resources.http_session import ExternalSession
 from resources.playbooks import PlaybookRunner
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -31,12 +28,13 @@ def effort(postmaster: int, strangers: Callable[[], set[int]] = set) -> Iterator
     spent = Effort()
     with _calls_to_lab() as lab:
         other = strangers()
-        before = _processor_of_server(postmaster, other)
+        before = _server_processes(postmaster)
         python, wall = time.process_time(), time.perf_counter()
         yield spent
         spent.wall = (time.perf_counter() - wall - lab.wall) * 1000
         spent.python = (time.process_time() - python - lab.python) * 1000
-        spent.postgres = (_processor_of_server(postmaster, other) - before) * 1000
+        after = _server_processes(postmaster)
+        spent.postgres = sum(after[pid] - before.get(pid, 0) for pid in after.keys() - other) / 1e6
         spent.lab = lab.wall * 1000
 
 
@@ -83,16 +81,14 @@ def _calls_to_lab() -> Iterator[_Calls]:
             setattr(owner, name, function)
 
 
-def _processor_of_server(postmaster: int, strangers: set[int]) -> float:
-    """Seconds of all processes of a server that live, and of those that have ended; the lab's are left out."""
+def _server_processes(postmaster: int) -> dict[int, int]:
+    """Nanoseconds on a processor of each process of a server that lives; ours keep their connections, so theirs do."""
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    living = sum(_nanoseconds(int(pid)) for pid in children if int(pid) not in strangers)
-    ended = Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()[13:15]
-    return living / 1e9 + sum(map(int, ended)) / TICKS
+    return {int(pid): _nanoseconds(int(pid)) for pid in children}
 
 
 def _nanoseconds(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # it has just ended
         return 0

@@ -20,6 +20,8 @@ from resources.settings import Settings, settings
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 STOP_SECONDS = 60
+HINDRANCES = ("PYTEST", "PYTHONDONTWRITEBYTECODE")
+"""Without compiled bytecode every process that is started compiles all of Dagster anew."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _wait_until_stopped(server: EmbeddedServer) -> None:
 
 def _environ(home: Path, uri: str) -> None:
     for name in [*os.environ]:
-        if name.lower() in Settings.model_fields or name.startswith(("DAGSTER", "PYTEST")):
+        if name.lower() in Settings.model_fields or name.startswith(("DAGSTER", *HINDRANCES)):
             del os.environ[name]
     # This folder is found by child processes that work elsewhere.
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def description() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
         "load": " ".join(f"{one:.1f}" for one in os.getloadavg()),
     }
 

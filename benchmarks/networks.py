@@ -64,12 +64,12 @@ class Network:
     traffic: tuple[Traffic, Traffic]
     fixtures: "Fixtures"
     server: EmbeddedServer
+    watch: "psycopg.Connection[tuple[int]]"
 
     def strangers(self) -> set[int]:
-        """The server's processes that work for a lab."""
-        with psycopg.connect(self.server.uri("postgres")) as connection:
-            found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", (LAB,))
-            return {pid for (pid,) in found}
+        """The server's processes that work for a lab, and the one that is asked for them."""
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s OR pid = pg_backend_pid()"
+        return {pid for (pid,) in self.watch.execute(query, (LAB,))}
 
     @property
     def postmaster(self) -> int:
@@ -119,8 +119,9 @@ def _network(
         _lab(ground, name) as url,
         _hand(ground.server.uri(name), instances[0], url) as hand,
         _hand(wires[0].uri(name), instances[1], url) as counted,
+        psycopg.connect(ground.server.uri("postgres"), autocommit=True) as watch,
     ):
-        yield Network(size, hand, counted, (wires[0].traffic, wires[1].traffic), fixtures, ground.server)
+        yield Network(size, hand, counted, (wires[0].traffic, wires[1].traffic), fixtures, ground.server, watch)
 
 
 @contextmanager

@@ -26,17 +26,13 @@ class Report:
     note: str
     rows: Sequence[Row] = field(default_factory=list)
 
-    def key(self, row: Row) -> str:
-        """What a row is called in the file of results."""
-        return f"{self.case}: {row.name}"
-
 
 def table(report: Report, earlier: Mapping[str, Mapping[str, Cell]]) -> Table:
     """The report, with how many times the earlier figure each has where there is one."""
     columns = list(dict.fromkeys(name for row in report.rows for name in row.cells))
     shown = Table("", "times earlier", *columns, box=None, title=report.title, title_justify="left", title_style="bold")
     for row in report.rows:
-        then = earlier.get(report.key(row), {}).get(row.figure)
+        then = earlier.get(row.name, {}).get(row.figure)
         shown.add_row(row.name, _ratio(row.cells.get(row.figure), then), *(_text(row.cells.get(c)) for c in columns))
     return shown
 
