@@ -56,7 +56,7 @@ def row(name: str, costs: Mapping[str, float], sizes: tuple[int, int]) -> Row:
         "ms": costs["ms"],
         "least": costs["least"],
         f"ms at {many:,}": costs["ms, many"],
-        **{column: costs[column] for column in COLUMNS if any(costs[c] for c in (column,)) or column in ALWAYS},
+        **{column: costs[column] for column in COLUMNS if costs[column] or column in ALWAYS},
     }
     return Row(name, cells, figure="ms")
 

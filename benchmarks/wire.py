@@ -64,15 +64,21 @@ def _accept(listener: socket.socket, target: Path, traffic: Traffic) -> None:
     with suppress(OSError):  # the end of the block
         while True:
             near, _ = listener.accept()
-            far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            far.connect(str(target))
-            answers = _Answers(traffic)
-            for source, sink, heard in ((near, far, None), (far, near, answers)):
-                threading.Thread(target=_pass_on, args=(source, sink, heard), daemon=True).start()
+            threading.Thread(target=_connect, args=(near, target, traffic), daemon=True).start()
 
 
-def _pass_on(source: socket.socket, sink: socket.socket, heard: "_Answers | None") -> None:
-    with suppress(OSError):  # one side has gone
+def _connect(near: socket.socket, target: Path, traffic: Traffic) -> None:
+    """Be the wire of one connection until one end has gone."""
+    with near, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as far:
+        far.connect(str(target))
+        requests = threading.Thread(target=_pass_on, args=(near, far), daemon=True)
+        requests.start()
+        _pass_on(far, near, _Answers(traffic))
+        requests.join()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket, heard: "_Answers | None" = None) -> None:
+    with suppress(OSError):  # one end has gone
         while data := source.recv(65536):
             if heard is not None:
                 heard.hear(data)
