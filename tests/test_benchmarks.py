@@ -18,18 +18,26 @@ PROJECT = Path(__file__).parents[1]
 REPORT = Report("storage", "Storage", "A note.", [Row("grouped", {"stock :": 6.0, "ms": 50.0}, figure="ms")])
 
 
-def test_a_case_is_measured_and_printed_with_its_machine() -> None:
+@pytest.mark.parametrize(
+    ("case", "row"),
+    [
+        ("storage", "10 ops, mode grouped"),
+        pytest.param("models", "load, save unchanged", marks=pytest.mark.slow),  # the two databases
+        pytest.param("memory", "a worker", marks=pytest.mark.slow),  # the services, the doors, the workers
+    ],
+)
+def test_a_case_is_measured_and_printed_with_its_machine(case: str, row: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--only", "storage"],
+        [sys.executable, "-m", "benchmarks", "--quick", "--only", case],
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"python 3\.\d+", done.stdout)
-    assert re.search(r"10 ops, mode grouped +\d+\.\d", done.stdout)
+    assert re.search(rf"{row} +\d+\.\d", done.stdout)
 
 
 def test_results_are_kept_by_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
