@@ -14,6 +14,7 @@ from benchmarks.report import Report, Row
 from benchmarks.services import code_server, daemon, wait_for, webserver
 from benchmarks.workers import launcher_of, stop_workers
 from resources.code_location import CodeLocation
+from resources.post import Post
 from resources.supervisor import start_supervisor
 
 MODULE = "orchestrator_defs"
@@ -63,7 +64,8 @@ def _first_claim(cold: Side) -> float:
     code, run_id = location.fingerprint(), str(uuid4())
     launcher.dispatch.enqueue(run_id, location.name, code)
     began = time.perf_counter()
-    start_supervisor(cold.instance, launcher.dispatch, launcher.plan(location, workers=1, idle_seconds=0), code)
+    plan = launcher.plan(location, workers=1, reserved_workers=0, idle_seconds=0)
+    start_supervisor(cold.instance, Post(launcher.dispatch.place, location.name), plan)
     try:
         wait_for(lambda: (entry := launcher.dispatch.entry(run_id)) and entry.state != "queued", "a claim")
         return time.perf_counter() - began

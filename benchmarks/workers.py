@@ -10,6 +10,7 @@ from benchmarks.services import wait_for
 from resources.code_location import CodeLocation
 from resources.dispatch import Dispatch, LivingWorker
 from resources.launcher import WarmRunLauncher
+from resources.post import Post
 from resources.supervisor import start_supervisor
 
 
@@ -17,8 +18,8 @@ from resources.supervisor import start_supervisor
 def resident_workers(side: Side, location: CodeLocation, count: int) -> Iterator[list[LivingWorker]]:
     """So many, that hold their locks; ended with their supervisor."""
     launcher = launcher_of(side)
-    plan = launcher.plan(location, workers=count, idle_seconds=0)
-    start_supervisor(side.instance, launcher.dispatch, plan, location.fingerprint())
+    plan = launcher.plan(location, workers=count, reserved_workers=0, idle_seconds=0)
+    start_supervisor(side.instance, Post(launcher.dispatch.place, location.name), plan)
     try:
         wait_for(lambda: len(launcher.dispatch.workers()) == count, f"{count} workers")
         yield launcher.dispatch.workers()
