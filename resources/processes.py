@@ -8,21 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    ScalarSelect,
-    String,
-    bindparam,
-    cast,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
+from sqlalchemy import Executable, String, cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from resources.database import current_session
 from resources.errors import (
@@ -32,6 +19,16 @@ from resources.errors import (
     UnknownProcess,
     UnknownSubscription,
     UnknownWorkflow,
+)
+from resources.step_statements import (
+    ADD_LINE,
+    BY_RUN,
+    FIND_CLAIM,
+    HOLD,
+    OF_PROCESS,
+    RECORD_FAILURE,
+    RECORD_STEP,
+    line_parameters,
 )
 from resources.tables import (
     EngineSettingsTable,
@@ -49,7 +46,6 @@ ABORT_KEY, ABORTED = "__abort__", "User Aborted"
 """The line that an abort leaves in the ledger."""
 
 _FINAL = [status for status in ProcessStatus if status.is_final]
-_COMMITTED = [status for status in StepStatus if status.is_committed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +103,7 @@ def engine_is_paused() -> bool:
 
 def find_claim(process_id: ProcessId) -> Claim | None:
     """Read a process and the keys that its ledger has, in one statement; None if there is no such process."""
-    process, step = ProcessTable, ProcessStepTable
-    committed = (
-        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
-        .where(step.process_id == ProcessTable.process_id, step.status.in_(_COMMITTED))
-        .scalar_subquery()
-    )
-    holds = (
-        select(func.array_agg(SubscriptionTable.subscription_id))
-        .where(SubscriptionTable.locked_by == ProcessTable.process_id)
-        .scalar_subquery()
-    )
-    row = (
-        current_session()
-        .execute(
-            select(WorkflowTable.name, process.last_status, process.run_id, process.state, committed, holds)
-            .join(process, process.workflow_id == WorkflowTable.workflow_id)
-            .where(process.process_id == process_id)
-        )
-        .first()
-    )
+    row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
     workflow_name, status, run_id, state, keys, held = row
@@ -260,21 +237,9 @@ def hold(process_id: ProcessId, run_id: str) -> None:
 
     Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
     """
-    held = current_session().execute(
-        select(ProcessTable.process_id).where(*_in_the_hands_of(process_id, run_id)).with_for_update()
-    )
+    held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
         _refuse(process_id, run_id)
-
-
-def _in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
-    """The run is the process's current segment, and the process is running."""
-    process = ProcessTable
-    return (
-        process.process_id == process_id,
-        process.run_id == run_id,
-        process.last_status == ProcessStatus.RUNNING,
-    )
 
 
 def _refuse(process_id: ProcessId, run_id: str) -> NoReturn:
@@ -291,27 +256,16 @@ def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUN
     It takes the row of the process, and only for the run that may act. An earlier failed attempt of the step is
     overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step already.
     """
-    process = ProcessTable
-    state: Any = process.state
-    if record.removed:
-        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
-    if record.set:
-        state = state.op("||")(literal(record.set, process.state.type))
-    held = (
-        update(process)
-        .where(*_in_the_hands_of(record.process_id, record.run_id))
-        .values(
-            state=state,
-            last_status=status,
-            last_step=record.name,
-            failed_reason=None,
-            traceback=None,
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(process.process_id)
-        .cte("held")
+    written = _write(
+        RECORD_STEP,
+        record,
+        by_run=record.run_id,
+        state_set=record.set,
+        state_removed=list(record.removed),
+        new_last_status=status,
+        new_last_step=record.name,
     )
-    if not _write_line(record, held):
+    if not written:
         _refuse(record.process_id, record.run_id)
 
 
@@ -323,30 +277,16 @@ def record_failure(
     It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
     run no longer acts for the process.
     """
-    committed = (
-        select(ProcessStepTable.step_key)
-        .where(
-            ProcessStepTable.process_id == record.process_id,
-            ProcessStepTable.step_key == record.step_key,
-            ProcessStepTable.status.in_(_COMMITTED),
-        )
-        .exists()
+    return _write(
+        RECORD_FAILURE,
+        record,
+        by_run=record.run_id,
+        new_last_status=status,
+        new_last_step=record.name,
+        new_assignee=assignee,
+        new_failed_reason=storable(reason)[:REASON_LIMIT],
+        new_traceback=storable(traceback)[-TRACEBACK_LIMIT:],
     )
-    held = (
-        update(ProcessTable)
-        .where(*_in_the_hands_of(record.process_id, record.run_id), ~committed)
-        .values(
-            last_status=status,
-            last_step=record.name,
-            assignee=assignee,
-            failed_reason=storable(reason)[:REASON_LIMIT],
-            traceback=storable(traceback)[-TRACEBACK_LIMIT:],
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(ProcessTable.process_id)
-        .cte("held")
-    )
-    return _write_line(record, held)
 
 
 def abort(process_id: ProcessId, *, user: str) -> None:
@@ -366,7 +306,7 @@ def abort(process_id: ProcessId, *, user: str) -> None:
         raise ProcessError(f"Process {process_id} is {get_process(process_id).last_status}; it cannot be aborted.")
     now = datetime.now(UTC)
     line = StepRecord(process_id, ABORT_KEY, ABORTED, StepStatus.ABORT, row.run_id or "", user, now, {})
-    _write_line(line, select(ProcessTable.process_id).where(ProcessTable.process_id == process_id).cte("held"))
+    _write(ADD_LINE, line)
     release(process_id, in_sync=False)
 
 
@@ -375,42 +315,10 @@ def storable(text: str) -> str:
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
-def _write_line(record: StepRecord, held: CTE) -> bool:
-    """Write a line of the ledger if `held` has the process; False if not, or if the step is committed already.
-
-    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
-    """
-    values: dict[str, Any] = {
-        "step_key": record.step_key,
-        "position": select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
-        .where(ProcessStepTable.process_id == record.process_id)
-        .scalar_subquery(),
-        "name": record.name,
-        "status": record.status,
-        "set": record.set,
-        "removed": list(record.removed),
-        "error": record.error,
-        "run_id": record.run_id,
-        "created_by": record.created_by,
-        "started_at": record.started_at,
-        "finished_at": datetime.now(UTC),
-    }
-    columns = ProcessStepTable.__table__.c
-    selected = [
-        value if isinstance(value, ScalarSelect) else literal(value, columns[name].type)
-        for name, value in values.items()
-    ]
-    source = select(held.c.process_id, *selected)
-    line = insert(ProcessStepTable).from_select(["process_id", *values], source, include_defaults=False)
-    written = line.on_conflict_do_update(
-        index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
-        set_={
-            **{name: line.excluded[name] for name in values if name != "step_key"},
-            "attempts": ProcessStepTable.attempts + 1,
-        },
-        where=ProcessStepTable.status.not_in(_COMMITTED),
-    ).returning(ProcessStepTable.step_key)
-    return current_session().execute(written).first() is not None
+def _write(statement: Executable, record: StepRecord, **values: Any) -> bool:
+    """Write a line of the ledger; False if the process is not to be had, or if the step is committed already."""
+    parameters = {OF_PROCESS: record.process_id, **line_parameters(record), **values}
+    return current_session().execute(statement, parameters).first() is not None
 
 
 # --- subscriptions that a process works on ---
