@@ -18,7 +18,7 @@ from ops.step import LedgerStep, Lens, Step, When
 from ops.workflow import Workflow
 from resources import processes, tags
 from resources.authorship import Author, authored_by
-from resources.database import SubscriptionDatabase
+from resources.database import SubscriptionDatabase, commit_with_each_statement
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -145,7 +145,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction(read_only=True):
+        with segment.database.statements():
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
@@ -212,7 +212,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction():
+        with segment.database.statements():
             claim = segment.claim()
             is_due = _check_due(claim, workflow, place)
     except OrchestratorError as error:
@@ -366,6 +366,7 @@ def _take(segment: Segment, claim: Claim, subscription_id: UUID) -> None:
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    commit_with_each_statement()  # of a step that has sent none, this is the only one
     processes.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 

@@ -21,7 +21,7 @@ from resources.database import StatementCount, SubscriptionDatabase, statement_c
 from resources.embedded import EmbeddedServer, embedded_server, embedded_uri
 from resources.settings import Settings, settings
 
-pytest_plugins = ["tests.engine"]
+pytest_plugins = ["tests.engine", "tests.round_trips"]
 
 TEMPLATE = "template_orchestrator"
 HOME = "ORCHESTRATOR_HOME"
