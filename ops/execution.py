@@ -94,6 +94,11 @@ class Segment:
         known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
         self.instance.add_run_tags(self.run_id, known)
 
+    def tag_first(self, **values: str | None) -> None:
+        """The same before any other tag of this run: what it was launched with is not written again."""
+        launched_with = self.op.run.tags
+        self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
+
     def claim(self) -> Claim:
         """Make sure that this run may act for the process, and take it over if that is needed and allowed.
 
@@ -150,7 +155,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
-    segment.tag(**tags_of(workflow, state, segment))
+    segment.tag_first(**tags_of(workflow, state, segment))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 

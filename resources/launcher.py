@@ -7,11 +7,6 @@ from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
 
-# The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
-# want a job that another process can import. These two are what the run worker of Dagster itself calls.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
-
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
@@ -26,6 +21,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from resources.code_location import CodeLocation
 from resources.dispatch import Dispatch, Entry
+from resources.run_execution import create_run, execute
 from resources.settings import project_folder
 from resources.supervisor import Plan, lost_message, start_supervisor
 from resources.workers import Limits, report_end
@@ -51,15 +47,15 @@ def execute_run(
     nothing here.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    run = instance.create_run_for_job(
-        job_def=job,
+    run = create_run(
+        instance,
+        job,
         run_id=run_id,
-        tags={**job.run_tags, **tags, **{key: value for key, value in group.items() if value}},
+        tags={**tags, **{key: value for key, value in group.items() if value}},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
     )
-    for _ in execute_run_iterator(InMemoryJob(job), run, instance):
-        pass
+    execute(instance, job, run)
     return run.run_id
 
 

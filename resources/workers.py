@@ -24,16 +24,13 @@ import psycopg
 import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition
 
-# What Dagster's own run worker calls to execute a run that is there already; the public ways make a run of their own.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
-
 # Dagster sets its own handler of SIGTERM whenever it sets one of SIGINT; here SIGTERM has another meaning.
 from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
 from resources.dispatch import CANCELED, LAUNCHED, LIVENESS, Claimed, Dispatch, Loaded
 from resources.errors import DatabaseUnreachable
+from resources.run_execution import execute
 
 IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
@@ -133,9 +130,7 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
         return
     error = ""
     try:
-        job = InMemoryJob(repository.get_job(run.job_name))
-        for _ in execute_run_iterator(job, run, instance, resume_from_failure=claimed.is_resumed):
-            pass
+        execute(instance, repository.get_job(run.job_name), run, is_resumed=claimed.is_resumed)
     except Exception:  # noqa: BLE001  what it was, the run is told
         error = traceback.format_exc()
     except BaseException:  # noqa: BLE001  an interrupt that struck between two steps; which it was, the run's status says

@@ -36,8 +36,9 @@ PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
 PRIVATE_DAGSTER_HOMES = (
     "resources.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
     "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
-    "resources.launcher",  # how a run is executed and launched
-    "resources.workers",  # the worker that executes a run
+    "resources.launcher",  # how a run is launched
+    "resources.run_execution",  # how a run is executed, with a plan that is kept
+    "resources.workers",  # signals, in the worker that executes runs
     "resources.supervisor",  # opens the instance that a run was launched on
     "resources.code_location",  # the code that a run came from
     "orchestrator_defs.api.serve",  # Dagster's webserver beside our API

@@ -17,6 +17,7 @@ from orchestrator_defs.workflow import task
 from resources import processes, tags
 from resources.database import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
+from resources.launcher import execute_run
 from resources.types import ProcessStatus
 
 
@@ -339,6 +340,17 @@ def test_run_carries_the_tags_of_its_process(engine_of, three_steps):
         tags.USER: "SYSTEM",
         tags.STATUS: "completed",
     }
+
+
+def test_run_does_not_keep_the_status_that_it_was_launched_with(engine_of, three_steps):
+    """A run made from another has its tags; what it was launched with is not written again, what differs is."""
+    engine = engine_of(three_steps)
+    job, run_id = engine.orchestrator.job("count_to_three"), str(uuid4())
+    stale = {tags.STATUS: "failed", tags.USER: "somebody"}
+    execute_run(engine.instance, job, run_id=run_id, tags=stale)
+    found = engine.instance.get_run_by_id(run_id).tags
+    assert (found[tags.STATUS], found[tags.USER]) == ("completed", "somebody")
+    assert found[tags.PROCESS] == run_id
 
 
 @pytest.mark.parametrize(
