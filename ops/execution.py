@@ -99,6 +99,10 @@ class Segment:
         launched_with = self.op.run.tags
         self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
 
+    def acts_for(self, claim: Claim) -> bool:
+        """Whether this run has the process in hand already."""
+        return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
+
     def claim(self) -> Claim:
         """Make sure that this run may act for the process, and take it over if that is needed and allowed.
 
@@ -107,7 +111,7 @@ class Segment:
         claim = processes.find_claim(self.process_id)
         if claim is None:
             raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
-        if claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED):
+        if self.acts_for(claim):
             return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
         if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
@@ -217,9 +221,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.statements():
-            claim = segment.claim()
-            is_due = _check_due(claim, workflow, place)
+        claim, is_due = _claim(segment, place)
     except OrchestratorError as error:
         raise refused(error) from error
     if not is_due:
@@ -244,6 +246,20 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         segment.tag(subscription=str(created[0].subscription_id))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+
+
+def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
+    """The process as it is, and whether it is this step's turn.
+
+    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn.
+    """
+    with segment.database.statements():
+        claim = processes.find_claim(segment.process_id)
+    if claim is not None and segment.acts_for(claim):
+        return claim, _check_due(claim, segment.workflow, place)
+    with segment.database.transaction():
+        claim = segment.claim()
+        return claim, _check_due(claim, segment.workflow, place)
 
 
 def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
