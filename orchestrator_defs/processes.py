@@ -93,7 +93,7 @@ class Processes:
     def _resources_of(self, workflow: Workflow) -> Iterator[Mapping[str, Any]]:
         """The external systems that the form asks, set up as a run has them; none are set up for other forms."""
         keys = set(form_resource_keys(workflow))
-        wanted = {key: found for key, found in self.orchestrator.resources.items() if key in keys}
+        wanted = {key: found for key, found in self.orchestrator.bound_resources.items() if key in keys}
         if not wanted:
             yield {}
             return
