@@ -24,6 +24,9 @@ import psycopg
 import sqlalchemy as sa
 from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition
 
+# Dagster prints each event of a run; a worker has no console.
+from dagster._core.execution import context_creation_job
+
 # Dagster sets its own handler of SIGTERM whenever it sets one of SIGINT; here SIGTERM has another meaning.
 from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
@@ -71,7 +74,7 @@ class Worker:
 
     def work(self) -> None:
         """Execute runs until told to stop, worn, or alone."""
-        with interrupts_at_bay(self._stop):
+        with interrupts_at_bay(self._stop), console_silent():
             self.lifeline.start()
             while not self._is_through():
                 claimed = self._claim()
@@ -277,6 +280,18 @@ def interrupts_at_bay(on_terminate: Any) -> Iterator[None]:
             yield
     finally:
         interrupts.setup_interrupt_handlers = theirs
+
+
+@contextmanager
+def console_silent() -> Iterator[None]:
+    """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
+    module: Any = context_creation_job
+    theirs = module.default_system_loggers
+    module.default_system_loggers = lambda _: []
+    try:
+        yield
+    finally:
+        module.default_system_loggers = theirs
 
 
 def resident_megabytes() -> float:

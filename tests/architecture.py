@@ -38,7 +38,7 @@ PRIVATE_DAGSTER_HOMES = (
     "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
     "resources.launcher",  # how a run is launched
     "resources.run_execution",  # how a run is executed, with a plan that is kept
-    "resources.workers",  # signals, in the worker that executes runs
+    "resources.workers",  # signals and console, in the process that executes runs
     "resources.supervisor",  # opens the instance that a run was launched on
     "resources.code_location",  # the code that a run came from
     "orchestrator_defs.api.serve",  # Dagster's webserver beside our API
