@@ -1,6 +1,6 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
 
 # The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
-# want a job that another process can import. These two are what the run worker of Dagster itself calls.
+# want a job that another process can import. These are what the run worker of Dagster itself calls.
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
@@ -36,7 +36,7 @@ PRIORITY = "dagster/priority"
 """A number; higher goes first. Dagster's own queue reads the same tag."""
 
 
-def execute_run(
+def create_run(
     instance: DagsterInstance,
     job: JobDefinition,
     *,
@@ -44,23 +44,26 @@ def execute_run(
     tags: Mapping[str, str],
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
-) -> str:
-    """Create a run of a job and execute it to its end; returns the run's id.
-
-    `root_run_id` and `parent_run_id` put it in the group of an earlier run. A failed step fails the run and raises
-    nothing here.
+    step_keys: Sequence[str] | None = None,
+) -> DagsterRun:
+    """Create a run of a job. `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are
+    the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    run = instance.create_run_for_job(
+    return instance.create_run_for_job(
         job_def=job,
+        execution_plan=None if step_keys is None else create_execution_plan(job, step_keys_to_execute=step_keys),
         run_id=run_id,
         tags={**job.run_tags, **tags, **{key: value for key, value in group.items() if value}},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
     )
+
+
+def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
+    """Execute a run to its end, in this process. A failed step fails the run and raises nothing here."""
     for _ in execute_run_iterator(InMemoryJob(job), run, instance):
         pass
-    return run.run_id
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):

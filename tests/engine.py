@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import WorkflowJob
-from resources import processes
+from resources import ledger, processes
 from resources.catalogue import Product
 from resources.database import SubscriptionDatabase
 from resources.tables import ProcessStepTable, ProcessTable
@@ -54,7 +54,7 @@ class Engine:
     def ledger(self, process_id: UUID | str) -> dict[str, ProcessStepTable]:
         """The ledger of a process, by step key, in order."""
         with self.database.transaction():
-            return {step.step_key: step for step in processes.steps_of(UUID(str(process_id)))}
+            return {step.step_key: step for step in ledger.steps_of(UUID(str(process_id)))}
 
     def statuses(self, process_id: UUID | str) -> dict[str, str]:
         """Step key to status."""

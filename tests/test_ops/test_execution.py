@@ -14,7 +14,7 @@ from ops.forms import SubmitFormPage
 from ops.state import MASK
 from ops.step import begin, conditional, focussteps, step, step_group
 from orchestrator_defs.workflow import task
-from resources import processes, tags
+from resources import ledger, processes, tags
 from resources.database import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
 from resources.types import ProcessStatus
@@ -482,7 +482,7 @@ def with_other_connection(engine, process_id):
 def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypatch):
     """The step was committed though its transaction seemed to fail: the ledger decides, and nothing runs twice."""
     engine = engine_of(three_steps)
-    record_step = processes.record_step
+    record_step = ledger.record_step
 
     def commit_then_break(record, **options):
         record_step(record, **options)
@@ -490,7 +490,7 @@ def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypat
             current_session().commit()
             raise ConnectionError("the answer was lost")
 
-    monkeypatch.setattr(processes, "record_step", commit_then_break)
+    monkeypatch.setattr(ledger, "record_step", commit_then_break)
     process_id = engine.run("count_to_three")
     assert engine.process(process_id).last_status == "completed"
 
