@@ -239,7 +239,7 @@ class Processes:
             tags.CUSTOMER: state.get("customer_id"),
         }
         with self.database.transaction(read_only=True):
-            parent = None if is_first else processes.last_run(claim.process_id)
+            parent = None if is_first else processes.last_run(claim.process_id) or process_id
         return create_run(
             self.instance,
             self.orchestrator.job(claim.workflow_name),

@@ -61,11 +61,12 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
 def set_going(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
     """Have a process that stands still go on: the id of the run that is to be launched for it.
 
-    What it waited for is waited for no longer. Raises NotWaiting when its status is not one of `at`.
+    What it waited for is waited for no longer, but for calls of external systems: those stay welcome. Raises NotWaiting
+    when its status is not one of `at`.
     """
     row = processes.hold_from_outside(process_id)
     _check_status(row, at, "be set going")
-    waits.close(process_id, by=user)
+    waits.close(process_id, by=user, tokens=False)
     return next_segment(row)
 
 

@@ -24,7 +24,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {Json: JSONB, list[Any]: JSONB, datetime: Timestamp}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        Json: JSONB(none_as_null=True),
+        list[Any]: JSONB,
+        datetime: Timestamp,
+    }
 
 
 # --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable ---

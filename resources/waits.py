@@ -117,13 +117,14 @@ def first_of_step(process_id: ProcessId, step_key: StepKey) -> datetime | None:
     )
 
 
-def close(process_id: ProcessId, *, by: str, answer: dict[str, Any] | None = None) -> None:
-    """Close whatever a process waits for. May be done twice: what is closed stays as it is."""
-    current_session().execute(
-        update(ProcessWaitTable)
-        .where(*_open(process_id))
-        .values(answered_at=clock.now(), answered_by=by, answer=answer)
-    )
+def close(process_id: ProcessId, *, by: str, answer: dict[str, Any] | None = None, tokens: bool = True) -> None:
+    """Close whatever a process waits for; without `tokens` those that were given out stay good. May be done twice: what
+    is closed stays as it is.
+    """
+    query = update(ProcessWaitTable).where(*_open(process_id))
+    if not tokens:
+        query = query.where(ProcessWaitTable.kind != WaitKind.CALLBACK)
+    current_session().execute(query.values(answered_at=clock.now(), answered_by=by, answer=answer))
 
 
 def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:

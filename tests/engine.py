@@ -41,6 +41,15 @@ class Engine:
         """Go on with a process."""
         return self.service.execute(process_id, user="resumer")
 
+    def answer(self, process_id: UUID, inputs: Any, user: str = "answerer") -> ProcessStatus:
+        """Answer the form that a process waits with, and run it until it stops."""
+        self.service.answer(process_id, inputs, user=user)
+        return self.service.execute(process_id, user=user)
+
+    def wake(self) -> list[ProcessStatus]:
+        """Look at the clock, and run what it sets going."""
+        return [self.service.execute(process_id, user="SYSTEM") for process_id in self.service.wake()]
+
     def launch(self, workflow: str, run_config: Any = None, **options: Any) -> Any:
         """Run a job as Dagster's own doors do: nothing was written before the run."""
         job = self.orchestrator.job(workflow)
