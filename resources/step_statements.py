@@ -1,5 +1,6 @@
 """The statements that every step sends, built once: to build one takes longer than the server needs to execute it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,15 +19,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, insert
 
-from resources.tables import ProcessStepTable, ProcessTable, SubscriptionTable, WorkflowTable
+from resources.tables import (
+    EngineSettingsTable,
+    ProcessStepTable,
+    ProcessTable,
+    SubscriptionTable,
+    WorkflowTable,
+)
 from resources.types import ProcessStatus, StepStatus
 
 # Plain columns: what is asked for is values, and the mapped classes would cost more than the query.
-PROCESSES, STEPS, SUBSCRIPTIONS, WORKFLOWS = (
-    cast(Table, mapped.__table__) for mapped in (ProcessTable, ProcessStepTable, SubscriptionTable, WorkflowTable)
+PROCESSES, STEPS, SUBSCRIPTIONS, WORKFLOWS, ENGINE = (
+    cast(Table, mapped.__table__)
+    for mapped in (ProcessTable, ProcessStepTable, SubscriptionTable, WorkflowTable, EngineSettingsTable)
 )
 process, step, subscription, workflow = PROCESSES.c, STEPS.c, SUBSCRIPTIONS.c, WORKFLOWS.c
 
+OTHER_LINES = "__"
+"""What the key of a line in the ledger begins with that is no step's: an abort, a step taken back."""
 COMMITTED = [status for status in StepStatus if status.is_committed]
 
 LINE = (
@@ -52,6 +62,11 @@ def in_the_hands_of_run() -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def at_rest() -> tuple[ColumnElement[bool], ...]:
+    """The process has one of the statuses `at`, in which no run acts for it."""
+    return (process.process_id == of_process(), process.last_status.in_(bindparam("at", expanding=True)))
+
+
 def new(column: str) -> BindParameter[Any]:
     """The value that a column of the process gets; a parameter may not have the column's own name."""
     return bindparam(f"new_{column}", type_=process[column].type)
@@ -71,7 +86,11 @@ def line_parameters(record: object) -> dict[str, Any]:
 def _find_claim() -> Executable:
     committed = (
         select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
-        .where(step.process_id == process.process_id, step.status.in_(COMMITTED))
+        .where(
+            step.process_id == process.process_id,
+            step.status.in_(COMMITTED),
+            ~step.step_key.startswith(OTHER_LINES, autoescape=True),
+        )
         .scalar_subquery()
     )
     holds = (
@@ -79,8 +98,10 @@ def _find_claim() -> Executable:
         .where(subscription.locked_by == process.process_id)
         .scalar_subquery()
     )
+    paused = select(ENGINE.c.global_lock).scalar_subquery()
+    of_the_process = (process.last_status, process.run_id, process.state)
     return (
-        select(workflow.name, process.last_status, process.run_id, process.state, committed, holds)
+        select(workflow.name, *of_the_process, committed, holds, paused, process.generation)
         .join_from(WORKFLOWS, PROCESSES, process.workflow_id == workflow.workflow_id)
         .where(process.process_id == of_process())
     )
@@ -90,19 +111,20 @@ def _hold() -> Executable:
     return select(process.process_id).where(*in_the_hands_of_run()).with_for_update()
 
 
-def _record_step() -> Executable:
+def _advance(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
     state = process.state.op("-")(bindparam("state_removed", type_=ARRAY(String)))
     state = state.op("||")(bindparam("state_set", type_=JSONB))
     held = (
         update(PROCESSES)
-        .where(*in_the_hands_of_run())
+        .where(*where)
         .values(
             state=state,
             last_status=new("last_status"),
             last_step=new("last_step"),
-            failed_reason=None,
             traceback=None,
+            recoveries=0,
             last_modified_at=func.clock_timestamp(),
+            **values,
         )
         .returning(process.process_id)
     )
@@ -137,8 +159,9 @@ def _add_line() -> Executable:
 
 
 def _write_line(held: CTE) -> Executable:
-    """Write a line of the ledger if `held` has the process; gives no row if not, or if the step is committed already.
+    """Write a line of the ledger if `held` has the process, and give how often the step was tried.
 
+    No row comes back if it has not, or if the step is committed already.
     `position` rises with each attempt, so that the ledger reads in the order in which things were done.
     """
     position: ScalarSelect[Any] = (
@@ -152,15 +175,17 @@ def _write_line(held: CTE) -> Executable:
         index_elements=[step.process_id, step.step_key],
         set_={**rewritten, "attempts": step.attempts + 1},
         where=step.status.not_in(COMMITTED),
-    ).returning(step.step_key)
+    ).returning(step.attempts)
 
 
 FIND_CLAIM = _find_claim()
 """A process, the keys that its ledger has, and the subscriptions that it holds."""
 HOLD = _hold()
 """The row of a process, for the rest of the transaction, if the run may act for it."""
-RECORD_STEP = _record_step()
-"""A committed step: the process's state, status and last step, and the ledger's line."""
+RECORD_STEP = _advance(in_the_hands_of_run(), assignee=new("assignee"), failed_reason=None)
+"""What a run has done: the process's state, status and last step, and the ledger's line."""
+RECORD_FROM_OUTSIDE = _advance(at_rest(), run_id=new("run_id"), failed_reason=new("failed_reason"))
+"""The same for what was done to a process that no run acts for."""
 RECORD_FAILURE = _record_failure()
 """A failed attempt: why the process stands still, and the ledger's line, unless the step is committed after all."""
 ADD_LINE = _add_line()

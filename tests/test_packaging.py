@@ -127,7 +127,9 @@ def test_metadata_has_the_extras(metadata: Message) -> None:
 def test_what_is_imported_is_declared(metadata: Message) -> None:
     requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
     declared = {
-        canonicalize_name(one.name) for one in requirements if one.marker is None or "embedded" in str(one.marker)
+        canonicalize_name(one.name)
+        for one in requirements
+        if one.marker is None or any(extra in str(one.marker) for extra in ("embedded", '"testing"'))
     }
     brought_by = packages_distributions()
     imported = {one.name.partition(".")[0] for module in project_modules().values() for one in module.imports}

@@ -14,10 +14,10 @@ from ops.forms import SubmitFormPage
 from ops.state import MASK
 from ops.step import StepList, begin, conditional, focussteps, step, step_group
 from orchestrator_defs.workflow import task
-from resources import processes, tags
+from resources import ledger, processes, tags
 from resources.database import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
-from resources.launcher import execute_run
+from resources.run_execution import create_run, execute
 from resources.types import ProcessStatus
 
 
@@ -347,7 +347,7 @@ def test_run_does_not_keep_the_status_that_it_was_launched_with(engine_of, three
     engine = engine_of(three_steps)
     job, run_id = engine.orchestrator.job("count_to_three"), str(uuid4())
     stale = {tags.STATUS: "failed", tags.USER: "somebody"}
-    execute_run(engine.instance, job, run_id=run_id, tags=stale)
+    execute(engine.instance, job, create_run(engine.instance, job, run_id=run_id, tags=stale))
     found = engine.instance.get_run_by_id(run_id).tags
     assert (found[tags.STATUS], found[tags.USER]) == ("completed", "somebody")
     assert found[tags.PROCESS] == run_id
@@ -494,7 +494,7 @@ def with_other_connection(engine, process_id):
 def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypatch):
     """The step was committed though its transaction seemed to fail: the ledger decides, and nothing runs twice."""
     engine = engine_of(three_steps)
-    record_step = processes.record_step
+    record_step = ledger.record_step
 
     def commit_then_break(record, **options):
         record_step(record, **options)
@@ -502,7 +502,7 @@ def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypat
             current_session().commit()
             raise ConnectionError("the answer was lost")
 
-    monkeypatch.setattr(processes, "record_step", commit_then_break)
+    monkeypatch.setattr(ledger, "record_step", commit_then_break)
     process_id = engine.run("count_to_three")
     assert engine.process(process_id).last_status == "completed"
 
