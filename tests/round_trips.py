@@ -1,4 +1,4 @@
-"""Counting what a process says to the subscription database and waits for: BEGIN and COMMIT are round trips too."""
+"""Counting how often a process waits for the subscription database: for COMMIT too, for BEGIN with what it begins."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -20,7 +20,10 @@ def _noting(talk: Generator[Any, Any, Any], note: Callable[[], None]) -> Generat
 
 @pytest.fixture
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """One entry for each round trip of psycopg's connections, since the fixture was made or the list cleared."""
+    """One entry for each time that psycopg waited for the server, since the fixture was made or the list cleared.
+
+    A BEGIN goes with the statement behind it, though it is a round trip more.
+    """
     made: list[str] = []
     wait = psycopg.Connection.wait
 
