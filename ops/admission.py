@@ -13,10 +13,11 @@ from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.permission import ask_to_start
 from ops.state import ENGINE_KEYS, to_json
 from ops.workflow import PredicateContext, RunPredicatePass, Workflow
-from resources import processes
+from resources import ledger, locks, processes
 from resources.database import SubscriptionDatabase
 from resources.errors import FormError, StaleSubscription, StartRefused, UnknownProduct
-from resources.processes import NewProcess, StepRecord
+from resources.ledger import StepRecord
+from resources.processes import NewProcess
 from resources.queries import find_product, find_subscription
 from resources.subscription_headers import SubscriptionHeader, subscription_header
 from resources.types import ProcessId, ProcessStatus, State, Target
@@ -96,7 +97,7 @@ def _write(request: StartRequest, state: State) -> None:
     if workflow.has_subscription:
         _take_subscription(request, UUID(state["subscription_id"]), state["version"])
     if request.first_line is not None:
-        processes.record_step(request.first_line(state))
+        ledger.record_step(request.first_line(state))
 
 
 def _take_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
@@ -104,9 +105,9 @@ def _take_subscription(request: StartRequest, subscription_id: UUID, version: in
     check_usable(request.workflow, header)
     if header.version != version:
         raise _stale(header, version)
-    processes.link(request.process_id, subscription_id)
+    locks.link(request.process_id, subscription_id)
     if request.workflow.is_writer:
-        processes.lock(request.process_id, subscription_id, unsync=True)
+        locks.lock(request.process_id, subscription_id, unsync=True)
 
 
 # --- the rules ---

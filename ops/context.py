@@ -16,7 +16,7 @@ class StepContext:
     """Injected into a step by annotation: `def reserve(context: StepContext)`.
 
     `idempotency_key` is the same whenever this step of this process runs again: give it to external systems with each
-    call, so that a repeated call can be recognised.
+    call, so that a repeated call can be recognised. `generation` is how often the process was sent back.
     """
 
     process_id: UUID
@@ -24,11 +24,15 @@ class StepContext:
     step_key: str
     user: str
     log: logging.Logger
+    generation: int = 0
 
     @property
     def idempotency_key(self) -> str:
-        """Process and step: one external effect, however often it is tried."""
-        return f"{self.process_id}:{self.step_key}"
+        """Process and step: one external effect, however often it is tried. Another one once the process was sent back
+        on purpose, for then the effect is wanted again.
+        """
+        again = f":{self.generation}" if self.generation else ""
+        return f"{self.process_id}:{self.step_key}{again}"
 
 
 def resource_key(resource_type: type[Any]) -> str:
@@ -38,10 +42,13 @@ def resource_key(resource_type: type[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What arguments may be taken from besides the state: resources by key, and the step's context."""
+    """What arguments may be taken from besides the state: resources by key, the step's context, and what is `passing`:
+    values for this one call, which are never stored.
+    """
 
     resources: Mapping[str, Any] = field(default_factory=dict)
     context: StepContext | None = None
+    passing: Mapping[str, Any] = field(default_factory=dict)
 
     def resource(self, resource_type: type[ConfigurableResource[Any]]) -> Any:
         """Find the resource for a type. Raises StateError when the code location binds none."""

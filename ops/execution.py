@@ -1,24 +1,27 @@
 """One step inside its transaction: claim, inject, run, save, record, report."""
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from dagster import DagsterInstance, Failure, OpExecutionContext, Output
+from dagster import Failure, OpExecutionContext, Output
 
 from ops.admission import StartRequest, admit
 from ops.context import Scope, StepContext
 from ops.forms import as_pages
+from ops.invocation import prepare
 from ops.report import failure_metadata, step_metadata
-from ops.state import Delta, arguments_of, merged, models_in, readable, reveal, to_json
-from ops.step import LedgerStep, Lens, Step, When
+from ops.saving import save_models
+from ops.segment import Segment, tags_of
+from ops.state import Delta, readable
+from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
-from resources import processes, tags
+from resources import clock, ledger, locks, processes, waits
 from resources.authorship import Author, authored_by
-from resources.database import SubscriptionDatabase
+from resources.database import commit_with_each_statement
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -26,110 +29,19 @@ from resources.errors import (
     InconsistentData,
     OrchestratorError,
     RunMayNotAct,
-    StateError,
     UnknownProcess,
 )
-from resources.processes import Claim, StepRecord
-from resources.subscriptions import SubscriptionModel, saved_in_transaction
+from resources.ledger import StepRecord
+from resources.processes import Claim
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 from resources.versions import SubscriptionChange
-
-CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
-    ProcessStatus.CREATED,
-    ProcessStatus.RUNNING,
-    ProcessStatus.RESUMED,
-}
-"""In which statuses a run may take a process over."""
+from resources.waits import Wait, WaitKind
 
 HOW_TO_GO_ON = (
     "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
     "re-executing this run from failure."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One Dagster run of a process, as seen from one of its ops."""
-
-    op: OpExecutionContext
-    workflow: Workflow
-    process_id: ProcessId
-    is_named: bool
-
-    @classmethod
-    def of(cls, op: OpExecutionContext, workflow: Workflow) -> "Segment":
-        """Find the process: named by the run's tag or config, else the first run of the run group."""
-        run = op.run
-        named = run.tags.get(tags.PROCESS) or run.run_config.get("process")
-        try:
-            process_id = UUID(str(named or run.root_run_id or run.run_id))
-        except ValueError:
-            raise UnknownProcess(f"{named!r} is not the id of a process.") from None
-        return cls(op, workflow, process_id, bool(named))
-
-    @property
-    def run_id(self) -> str:
-        """The id of this run."""
-        return self.op.run.run_id
-
-    @property
-    def user(self) -> str:
-        """Who had this run started; a run that no door started is the system's."""
-        return self.op.run.tags.get(tags.USER, "SYSTEM")
-
-    @property
-    def database(self) -> SubscriptionDatabase:
-        """Where subscriptions and processes live."""
-        database: SubscriptionDatabase = self.op.resources.database
-        return database
-
-    @property
-    def instance(self) -> DagsterInstance:
-        """Dagster's own storage."""
-        return self.op.instance
-
-    def tag(self, **values: str | None) -> None:
-        """Show the process's data as tags of this run."""
-        known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
-        self.instance.add_run_tags(self.run_id, known)
-
-    def claim(self) -> Claim:
-        """Make sure that this run may act for the process, and take it over if that is needed and allowed.
-
-        Needs a transaction. Raises RunMayNotAct, UnknownProcess, StepsChanged.
-        """
-        claim = processes.find_claim(self.process_id)
-        if claim is None:
-            raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
-        if claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED):
-            return claim
-        check_may_act(claim, self.workflow, self.instance, self.run_id)
-        if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
-            raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
-        return claim
-
-
-def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, run_id: str | None) -> None:
-    """Refuse a run that may not take a process over: it has ended, waits, is in another run's hands, or has changed.
-
-    `run_id` is None when there is no such run yet. Raises RunMayNotAct, StepsChanged.
-    """
-    process = f"Process {claim.process_id}"
-    if claim.workflow_name != workflow.name:
-        raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
-    if claim.status.is_final:
-        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} anew.")
-    if claim.status not in CONTINUABLE:
-        raise RunMayNotAct(f"{process} is {claim.status}; it goes on when what it waits for is there.")
-    if claim.run_id not in (None, run_id):
-        run = instance.get_run_by_id(str(claim.run_id))
-        if run is not None and not run.is_finished:
-            raise RunMayNotAct(
-                f"{process} is in the hands of run {claim.run_id}, which is {run.status.value}; wait for it or "
-                f"terminate it."
-            )
-    workflow.check_fits(claim.committed)
 
 
 def refused(error: OrchestratorError) -> Failure:
@@ -145,12 +57,12 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction(read_only=True):
+        with segment.database.statements():
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
-    segment.tag(**tags_of(workflow, state, segment))
+    segment.tag_first(**tags_of(workflow, state, segment))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 
@@ -161,7 +73,7 @@ def _begin(segment: Segment, place: LedgerStep, started: datetime) -> State:
         claim = segment.claim()
         if place.key not in claim.committed:
             delta = Delta(claim.state, [])
-            processes.record_step(_record(segment, place, started, StepStatus.SUCCESS, delta))
+            ledger.record_step(_record(segment, place, started, StepStatus.SUCCESS, delta))
     return claim.state
 
 
@@ -187,20 +99,6 @@ def _admit_here(segment: Segment, place: LedgerStep, started: datetime) -> State
     return admit(request, segment.database)
 
 
-def tags_of(workflow: Workflow, state: State, segment: Segment) -> dict[str, str | None]:
-    """What the tags of a run say about its process."""
-    return {
-        "process": str(segment.process_id),
-        "workflow": workflow.name,
-        "target": workflow.target.value,
-        "product": state.get("product_name"),
-        "subscription": state.get("subscription_id"),
-        "customer": state.get("customer_id"),
-        "user": segment.user,
-        "status": ProcessStatus.RUNNING.value,
-    }
-
-
 # --- every other step ---
 
 
@@ -208,13 +106,12 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """Run one step of a process, once: a step that the ledger has returns without running.
 
     The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
-    own, and fails the op.
+    own, and fails the op. A step that has to wait is recorded so and gives no output: the run ends, and what follows
+    is for the next one.
     """
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction():
-            claim = segment.claim()
-            is_due = _check_due(claim, workflow, place)
+        claim, is_due = _claim(segment, place)
     except OrchestratorError as error:
         raise refused(error) from error
     if not is_due:
@@ -222,17 +119,21 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         op.log.info(f"{place.label} {what}.")
         yield Output(None)
         return
+    if claim.is_paused:
+        op.log.info("The engine is paused: nothing begins before it is released, and then this goes on by itself.")
+        segment.tag(status=ProcessStatus.WAITING)
+        return
     started = datetime.now(UTC)
     try:
         done = _perform(segment, place, claim, started)
     except BaseException as error:
-        is_failed = _fail(segment, place, claim, started, error)
-        if not isinstance(error, Exception):
+        if _is_tried_again_at_once(op, place, error):
             raise
-        if is_failed:
-            op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
-            raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
-        done = Done(Delta({}, []))
+        done = _end_badly(segment, place, claim, started, error)
+    if done.wait is not None:
+        op.log.info(f"{place.label} waits. {done.wait.reason}".strip())
+        segment.tag(status=done.wait.kind.process_status)
+        return
     if place.step.outcome is StepStatus.COMPLETE:
         segment.tag(status=ProcessStatus.COMPLETED)
     elif created := [change for change in done.changes if change.before is None]:
@@ -241,132 +142,108 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
 
 
+def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
+    """The process as it is, and whether it is this step's turn.
+
+    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn; and none
+    goes on while the engine is paused.
+    """
+    with segment.database.statements():
+        found = processes.find_claim(segment.process_id)
+    if found is not None and segment.acts_for(found) and not found.is_paused:
+        return found, _check_due(found, segment.workflow, place)
+    with segment.database.transaction():
+        claim = segment.claim()
+        is_due = _check_due(claim, segment.workflow, place)
+        if is_due and claim.is_paused:
+            _stop_for_pause(segment, place)
+    return claim, is_due
+
+
+def _stop_for_pause(segment: Segment, place: LedgerStep) -> None:
+    processes.stop(segment.process_id, segment.run_id, status=ProcessStatus.WAITING)
+    waits.open_wait(segment.process_id, place.key, Wait(WaitKind.PAUSE, reason="The engine is paused."))
+
+
 def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
     """Whether it is this step's turn; False if it is behind. Raises RunMayNotAct if another one comes first.
 
     Whoever launches a part of a job in Dagster's page would otherwise leave steps out.
     """
-    if _is_behind(claim, workflow, place):
+    left = workflow.left(claim.committed)
+    if place not in left:
         return False
-    due = next(step for step in workflow.ledger_steps if not _is_behind(claim, workflow, step))
-    if due.key != place.key:
-        raise RunMayNotAct(f"It is not the turn of {place.label!r}: {due.label!r} comes first; run the whole job.")
+    if left[0] != place:
+        raise RunMayNotAct(f"It is not the turn of {place.label!r}: {left[0].label!r} comes first; run the whole job.")
     return True
-
-
-def _is_behind(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
-    """The ledger has the step, or has a later one: then the step is new in the code and its time has passed."""
-    positions = {step.key: step.position for step in workflow.ledger_steps}
-    return any(positions.get(key, -1) >= place.position for key in claim.committed)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step has done: its change of state, and of subscriptions."""
+    """What a step has done: its change of state, and of subscriptions; or what it waits for."""
 
-    delta: Delta
+    delta: Delta = field(default_factory=lambda: Delta({}, []))
     changes: tuple[SubscriptionChange, ...] = ()
     outcome: StepStatus = StepStatus.SUCCESS
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """A step's function with its arguments found, and the way its result goes back into the state."""
-
-    step: Step
-    arguments: dict[str, Any]
-    part: State
-    lenses: tuple[tuple[Lens, State], ...]
-
-    def run(self) -> Any:
-        """Call the function."""
-        return self.step.function(**self.arguments)
-
-    def state_after(self, result: Any) -> State:
-        """The whole state with the result merged in, through the lenses it was read by."""
-        part = merged(self.part, result, self.step.key)
-        for lens, whole in reversed(self.lenses):
-            part = _part(lens.put(reveal(whole), reveal(part)), f"What {self.step.key}'s lens puts back")
-        return part
-
-
-def _part(value: Any, where: str) -> State:
-    """A state, or the part of one, as a lens gives it: a mapping that has a JSON form."""
-    if not isinstance(value, Mapping):
-        raise StateError(f"{where} is {type(value).__name__}; it is a mapping.")
-    part: State = to_json(value, where)
-    return part
-
-
-def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
-    """Ask the step's conditions and find its arguments; None if a condition says to skip it.
-
-    Needs a transaction if an argument is a subscription.
-    """
-    lenses: list[tuple[Lens, State]] = []
-    for wrapper in step.wrappers:
-        if isinstance(wrapper, When):
-            if not wrapper.predicate(reveal(state)):
-                return None
-        else:
-            lenses.append((wrapper, state))
-            state = _part(wrapper.get(reveal(state)), f"What {step.key}'s lens gets")
-    arguments = arguments_of(step.function).values(state, scope, step.key)
-    return Invocation(step, arguments, state, tuple(lenses))
+    wait: Wait | None = None
 
 
 def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
     step = place.step
-    context = StepContext(segment.process_id, segment.workflow.name, place.key, segment.user, segment.op.log)
+    context = StepContext(
+        segment.process_id, segment.workflow.name, place.key, segment.user, segment.op.log, claim.generation
+    )
     with segment.database.transaction():
-        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context))
+        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _passing(segment, place)))
     author = Author(segment.user, segment.process_id, place.key)
     with authored_by(author), segment.database.transaction():
         if invocation is None:
-            return _commit(segment, place, started, Done(Delta({}, []), outcome=StepStatus.SKIPPED))
+            return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
+        if step.is_held:
+            processes.hold(segment.process_id, segment.run_id)
         result = invocation.run()
-        changes = _save(segment, claim, models_in(result), step)
-        delta = Delta.between(claim.state, invocation.state_after(result))
+        if step.judge is not None:
+            result = step.judge(result, context)
+        if isinstance(result, Wait):
+            return _wait(segment, place, started, result)
+        changes = _save(segment, claim, result, step)
+        delta = Delta.between(claim.state, invocation.view.state_after(result))
         return _commit(segment, place, started, Done(delta, changes, step.outcome))
 
 
-def _save(
-    segment: Segment, claim: Claim, models: Iterable[SubscriptionModel], step: Step
-) -> tuple[SubscriptionChange, ...]:
-    """Save the models of a result, and take what was saved, in the step itself too, for this process.
+def _passing(segment: Segment, place: LedgerStep) -> dict[str, Any]:
+    """What the action of a callback is given and the state never has: where its answer is to be sent."""
+    callback = place.step.callback
+    if callback is None or place.step.key != callback.action:
+        return {}
+    token = waits.give_token(segment.process_id, place.beside(callback.waiting))
+    return {callback.route_key: waits.route_of(segment.process_id, token)}
 
-    The process is held first, and subscriptions in the order of their ids, so that two steps never wait for each other.
-    """
-    found = sorted(models, key=lambda model: model.subscription_id)
-    saved = saved_in_transaction()
-    if not (found or saved or step.effect):
-        return ()
-    processes.hold(segment.process_id, segment.run_id)
-    for model in found:
-        if not model.is_new:
-            _take(segment, claim, model.subscription_id)
-        model.save()
-    saved += saved_in_transaction()
-    for one in saved:
-        if one.change is not None and one.change.before is None:
-            processes.link(segment.process_id, one.subscription_id)
-        _take(segment, claim, one.subscription_id)
+
+def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) -> Done:
+    """Write that the step waits, and for what, as the last thing of the transaction."""
+    record = _record(segment, place, started, wait.kind.step_status, Delta({}, []))
+    ledger.record_step(record, status=wait.kind.process_status, assignee=wait.assignee)
+    waits.open_wait(segment.process_id, place.key, wait)
+    return Done(wait=wait)
+
+
+def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[SubscriptionChange, ...]:
+    """Save the models of a result, and do what the step does to the engine's own rows."""
+    changes = save_models(
+        result, claim.process_id, claim.holds, hold=lambda: processes.hold(claim.process_id, segment.run_id)
+    )
     if step.effect:
-        step.effect(segment.process_id)
-    return tuple(one.change for one in saved if one.change is not None)
-
-
-def _take(segment: Segment, claim: Claim, subscription_id: UUID) -> None:
-    """Be the one writer of a subscription; another process's is refused. Its mark stays: it is in sync or not."""
-    if subscription_id not in claim.holds:
-        processes.lock(segment.process_id, subscription_id, unsync=False)
-        claim.holds.append(subscription_id)
+        processes.hold(claim.process_id, segment.run_id)
+        step.effect(claim.process_id)
+    return changes
 
 
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
-    processes.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
+    commit_with_each_statement()  # of a step that has sent none, this is the only one
+    ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 
 
@@ -394,6 +271,52 @@ def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
 # --- failure ---
 
 
+def _is_tried_again_at_once(op: OpExecutionContext, place: LedgerStep, error: BaseException) -> bool:
+    """Dagster runs the op again after a short pause, by the op's retry policy; nothing is recorded before the last."""
+    rule = place.step.retry
+    if rule is None or not isinstance(error, Exception) or isinstance(error, RunMayNotAct):
+        return False
+    return op.retry_number < rule.quick_tries
+
+
+def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done:
+    """Record a failed attempt. Gives what the process waits for when the step is to be tried again later.
+
+    Else it raises, unless the step is committed after all: the server did commit, and only its answer was lost.
+    """
+    if place.step.retry is not None and isinstance(error, Exception) and not isinstance(error, RunMayNotAct):
+        wait = _wait_for_better_times(segment, place, started, error)
+        if wait is not None:
+            return Done(wait=wait)
+    is_failed = _fail(segment, place, claim, started, error)
+    if not isinstance(error, Exception):
+        raise error
+    if is_failed:
+        segment.op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
+        raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
+    return Done()
+
+
+def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
+    """Write why a retry step failed, and when it is tried again; None if that may not be written."""
+    assert place.step.retry is not None, "only such a step is tried again"
+    record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
+    with segment.database.transaction():
+        attempts = ledger.record_failure(
+            record,
+            status=ProcessStatus.WAITING,
+            reason=_reason(error),
+            traceback="".join(traceback.format_exception(error)),
+        )
+        if attempts is None:
+            return None
+        moment = clock.now() + place.step.retry.pause(attempts)
+        reason = f"{_reason(error)} Tried again at {moment.isoformat(timespec='seconds')}."
+        wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
+        waits.open_wait(segment.process_id, place.key, wait)
+    return wait
+
+
 def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> bool:
     """Record a failed attempt, in a transaction of its own.
 
@@ -402,27 +325,26 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     if isinstance(error, RunMayNotAct):
         return True
     status, assignee = _verdict(segment.workflow, error)
-    line = readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
-    record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), line)
+    record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
     with segment.database.transaction():
-        recorded = processes.record_failure(
+        recorded = ledger.record_failure(
             record,
             status=status,
             reason=_reason(error),
             traceback="".join(traceback.format_exception(error)),
             assignee=assignee,
         )
-        if recorded and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
+        if recorded is not None and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
             _mark_drifted(claim.state)
-        committed = not recorded and _is_committed(segment.process_id, place)
-    if recorded:
+        committed = recorded is None and _is_committed(segment.process_id, place)
+    if recorded is not None:
         segment.tag(status=status)
     return not committed
 
 
 def _mark_drifted(state: State) -> None:
     if subscription_id := state.get("subscription_id"):
-        processes.mark_drifted(UUID(subscription_id), state.get("version"))
+        locks.mark_drifted(UUID(subscription_id), state.get("version"))
 
 
 def _is_committed(process_id: ProcessId, place: LedgerStep) -> bool:
@@ -437,6 +359,11 @@ def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, A
     if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
         return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
     return ProcessStatus.FAILED, Assignee.SYSTEM
+
+
+def _line(error: BaseException) -> Any:
+    """What the ledger keeps of an error."""
+    return readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from functools import cache
 
 from ops.context import StepContext
 from ops.step import Step, step
-from resources import processes
+from resources import locks
 from resources.errors import StateError
 from resources.subscriptions import SubscriptionModel
 from resources.types import ProcessId, State, SubscriptionLifecycle
@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 
 def _in_sync(process_id: ProcessId) -> None:
-    processes.release(process_id, in_sync=True)
+    locks.release(process_id, in_sync=True)
 
 
 resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
@@ -39,8 +39,8 @@ resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
 @step("Lock subscription")
 def unsync(subscription: SubscriptionModel, context: StepContext) -> None:
     """Take the subscription for this process and put it out of sync; a workflow on a subscription starts with it."""
-    processes.lock(context.process_id, subscription.subscription_id, unsync=True)
-    processes.link(context.process_id, subscription.subscription_id)
+    locks.lock(context.process_id, subscription.subscription_id, unsync=True)
+    locks.link(context.process_id, subscription.subscription_id)
 
 
 @step("Create Process Subscription relation")
@@ -48,4 +48,4 @@ def store_process_subscription(state: State, context: StepContext) -> None:
     """Remember that this process works on the subscription; the engine does it for what a step saves, too."""
     if not (subscription_id := state.get("subscription_id")):
         raise StateError("There is no `subscription_id` in the state to relate the process to.")
-    processes.link(context.process_id, subscription_id)
+    locks.link(context.process_id, subscription_id)

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from typing import Any
 
+from ops.step import LedgerStep
 from ops.workflow import AuthCallback, AuthContext, Workflow
 from resources.errors import NotAuthorised
 from resources.types import StepKey
@@ -14,6 +15,17 @@ def ask_to_start(workflow: Workflow, user: str) -> None:
     _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow))
 
 
+def ask_to_resume(workflow: Workflow, place: LedgerStep, user: str) -> None:
+    """Ask who may answer a step that waits: the last resume callback up to it, else the workflow's own of the start.
+
+    Raises NotAuthorised.
+    """
+    callback = workflow.authorize_callback
+    for step in workflow.ledger_steps[: place.position + 1]:
+        callback = step.step.resume_auth_callback or callback
+    _ask(callback, AuthContext(user, "resume_workflow", workflow, place))
+
+
 def ask_to_retry(workflow: Workflow, committed: list[StepKey], user: str) -> None:
     """Ask who may go on with a failed process: the last callback that the workflow and its steps so far name.
 
@@ -22,7 +34,7 @@ def ask_to_retry(workflow: Workflow, committed: list[StepKey], user: str) -> Non
     callback = workflow.retry_auth_callback or workflow.authorize_callback
     step = None
     for step in workflow.ledger_steps:
-        callback = step.step.retry_auth_callback or callback
+        callback = step.step.retry_auth_callback or step.step.resume_auth_callback or callback
         if step.key not in committed:
             break
     _ask(callback, AuthContext(user, "retry_workflow", workflow, step))

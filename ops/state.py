@@ -46,8 +46,12 @@ class Argument:
             return scope.context
         if _is_class(self.annotation, ConfigurableResource):
             return scope.resource(self.annotation)
+        if self.name in scope.passing:
+            return scope.passing[self.name]
         if self.name == "state":
-            return reveal(state)  # a copy: what a step changes in it counts only when the step returns it
+            return reveal(state) | dict(
+                scope.passing
+            )  # a copy: what a step changes in it counts only when the step returns it
         if models := _model_classes(self.annotation):
             return self._model(models, state, function)
         if self.name not in state:

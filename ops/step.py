@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, TypeAlias, overload
 
-from resources import processes
+from ops.context import StepContext
+from resources import locks
 from resources.errors import WorkflowDeclarationError
-from resources.types import ProcessId, State, StepKey, StepStatus
+from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
 
 LONGEST_NAME, LONGEST_LABEL = 100, 120
 """In characters; a step in a group bears both names, and the ledger keeps 255."""
@@ -31,12 +34,55 @@ class Lens:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How a step is tried again that failed: a few times at once inside its run, then in ever longer pauses outside."""
+
+    quick_tries: int = 2
+    quick_pause: timedelta = timedelta(seconds=0.5)
+    first_pause: timedelta = timedelta(minutes=1)
+    longest_pause: timedelta = timedelta(hours=1)
+
+    def pause(self, attempts: int) -> timedelta:
+        """How long to wait after so many attempts; each pause is twice the last."""
+        doublings: int = 2 ** min(max(attempts - 1, 0), 20)  # beyond that any pause is the longest
+        return min(self.first_pause * doublings, self.longest_pause)
+
+
+class OnTimeout(StrEnum):
+    """What becomes of a process whose callback has not come in time."""
+
+    FAIL = "fail"
+    RETRY = "retry"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What the steps of a callback have to know of one another; the same in each of them.
+
+    `action` and `waiting` are the keys of two of them in their group. The answer goes to the state as `result_key`; the
+    action finds where to send the external system under `route_key`.
+    """
+
+    action: StepKey
+    waiting: StepKey
+    result_key: str
+    route_key: str
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout = OnTimeout.FAIL
+    retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of work, one database transaction, one Dagster op.
 
     `key` is its identity in the ledger: it comes from the function's name and never from `label`, which may change
     freely. `wrappers` are the conditions and lenses around it, outermost first. `effect` is what the engine does to its
-    own rows in the step's transaction, once the process is held.
+    own rows in the step's transaction, once the process is held. `form` is what a person is asked when the step waits
+    for input. `retry` makes the process wait instead of fail. `judge` says what the function's result means, given the
+    step's context. `callback` is what the steps of a callback know of one another. `is_held`: the function runs with
+    the process's row taken, so that nobody changes what it looks at.
     """
 
     key: StepKey
@@ -45,6 +91,13 @@ class Step:
     wrappers: tuple[When | Lens, ...] = ()
     effect: Callable[[ProcessId], None] | None = None
     outcome: StepStatus = StepStatus.SUCCESS
+    form: Any = None
+    assignee: Assignee = Assignee.SYSTEM
+    retry: RetryRule | None = None
+    judge: Callable[[Any, StepContext], Any] | None = None
+    callback: Callback | None = None
+    is_held: bool = False
+    resume_auth_callback: Callable[..., Any] | None = None
     retry_auth_callback: Callable[..., Any] | None = None
 
     def __rshift__(self, other: "Step | StepGroup | StepList") -> "StepList":
@@ -176,6 +229,10 @@ class LedgerStep:
     path: tuple[str, ...]
     group: StepGroup | None = None
 
+    def beside(self, name: str) -> StepKey:
+        """The key of another step of the same group."""
+        return ".".join((*self.path[:-1], name))
+
     @property
     def label(self) -> str:
         """What people read: the group's label and the step's."""
@@ -227,7 +284,7 @@ def finish() -> None:
 
 
 def _let_go(process_id: ProcessId) -> None:
-    processes.release(process_id, in_sync=False)
+    locks.release(process_id, in_sync=False)
 
 
 init = Step("start", "Start", start)

@@ -1,6 +1,6 @@
 """A workflow: its steps in order, its form, and the rules of its start."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -92,6 +92,21 @@ class Workflow:
     def step_keys(self) -> list[StepKey]:
         """The keys of the steps, in order; a process keeps them from its start."""
         return [step.key for step in self.ledger_steps]
+
+    def place(self, key: StepKey) -> LedgerStep:
+        """The step with this key. Raises StepsChanged."""
+        for step in self.ledger_steps:
+            if step.key == key:
+                return step
+        raise StepsChanged(f"{self.name} has no step {key!r}; it has {', '.join(self.step_keys)}.")
+
+    def left(self, committed: Collection[StepKey]) -> list[LedgerStep]:
+        """The steps that are still to be done, in order.
+
+        One that is new in the code before the last committed step is behind: its time has passed.
+        """
+        behind = max((step.position for step in self.ledger_steps if step.key in committed), default=-1)
+        return [step for step in self.ledger_steps if step.position > behind]
 
     def check_fits(self, done: list[StepKey]) -> None:
         """Check that the steps that a process has committed still stand in this order before what is left.

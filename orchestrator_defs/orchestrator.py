@@ -13,6 +13,7 @@ from resources import schema
 from resources.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import SubscriptionDatabase
 from resources.errors import UnknownWorkflow, WorkflowDeclarationError
+from resources.shared import as_shared
 
 
 class Orchestrator:
@@ -28,11 +29,12 @@ class Orchestrator:
         jobs = tuple(workflows)
         self.database = database or SubscriptionDatabase()
         self.resources = dict(resources or {})
+        self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
         self.catalogue = Catalogue(products, [_entry(job.workflow) for job in jobs])
         self.definitions = Definitions(
             jobs=jobs,
-            resources={**self.resources, "database": ResourceDefinition(self._ready_database)},
+            resources={**self.bound_resources, "database": ResourceDefinition(self._ready_database)},
         )
         if not structlog.is_configured():
             _keep_libraries_quiet()

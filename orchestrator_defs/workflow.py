@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from dagster import (
+    Backoff,
     DependencyDefinition,
     GraphDefinition,
     In,
@@ -16,6 +17,7 @@ from dagster import (
     Out,
     Output,
     OutputMapping,
+    RetryPolicy,
     in_process_executor,
 )
 
@@ -347,6 +349,17 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
         config_schema=start_schema() if is_first else None,
         description="\n\n".join(part for part in (place.label, function.__doc__) if part),
         required_resource_keys={"database", *_resource_keys(spec, place)},
+        retry_policy=_retry_policy(place),
+    )
+
+
+def _retry_policy(place: LedgerStep) -> RetryPolicy | None:
+    """The quick tries of a retry step, inside its run; its long pauses are waits."""
+    rule = place.step.retry
+    if rule is None or rule.quick_tries == 0:
+        return None
+    return RetryPolicy(
+        max_retries=rule.quick_tries, delay=rule.quick_pause.total_seconds(), backoff=Backoff.EXPONENTIAL
     )
 
 
@@ -359,10 +372,10 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
 
 
 def form_resource_keys(spec: Workflow) -> Iterator[str]:
-    """The external resources that a workflow's form names in its parameters."""
-    form = spec.initial_input_form
-    if form is not None and not isinstance(form, type):
-        yield from map(resource_key, arguments_of(form).resource_types)
+    """The external resources that a workflow's forms name in their parameters: that of the start, and of its steps."""
+    for form in (spec.initial_input_form, *(place.step.form for place in spec.ledger_steps)):
+        if form is not None and not isinstance(form, type):
+            yield from map(resource_key, arguments_of(form).resource_types)
 
 
 def _chain(

@@ -78,6 +78,10 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
         """Stock looks for each run; columns once there stay."""
         return self._remembered("backfill_id_column", super().has_backfill_id_column)
 
+    def has_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> bool:
+        """Stock reads the whole plan to see whether it is there, for each run that is created."""
+        return self._has_snapshot_id(execution_plan_snapshot_id)
+
     def _remembered(self, name: str, probe: Callable[[], bool]) -> bool:
         found: set[str] = self.__dict__.setdefault("_found", set())
         if name not in found and probe():

@@ -34,10 +34,13 @@ OrchestratorError
 ├── ProcessError
 │   ├── UnknownProcess
 │   ├── RunMayNotAct
+│   ├── NotWaiting
+│   ├── UnknownToken
 │   └── StepsChanged
 └── ProcessFailure
-    └── InconsistentData
-        └── DriftFound
+    ├── InconsistentData
+    │   └── DriftFound
+    └── TimedOut
 ExternalSystemError
 ├── ExternalSystemUnavailable
 └── PlaybookFailed
@@ -209,6 +212,14 @@ class RunMayNotAct(ProcessError):
     """This Dagster run may not act for the process."""
 
 
+class NotWaiting(ProcessError):
+    """The process does not wait for this."""
+
+
+class UnknownToken(ProcessError):
+    """This token is not good for this process."""
+
+
 class StepsChanged(ProcessError):
     """The code's steps no longer fit the steps that the process has done."""
 
@@ -227,6 +238,10 @@ class InconsistentData(ProcessFailure):
 
 class DriftFound(InconsistentData):
     """Reality is not what the subscription says; `details` lists expected and actual values."""
+
+
+class TimedOut(ProcessFailure):
+    """What a step waited for has not come in time."""
 
 
 class ExternalSystemError(Exception):

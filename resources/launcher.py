@@ -1,17 +1,12 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
-
-# The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
-# want a job that another process can import. These two are what the run worker of Dagster itself calls.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
 
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
@@ -25,6 +20,7 @@ from dagster._core.launcher.base import (
 # How dagster.yaml makes an object of a class.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from resources import run_execution
 from resources.code_location import CodeLocation
 from resources.dispatch import Demand, Dispatch, Entry, Served
 from resources.post import Launching
@@ -38,7 +34,7 @@ PRIORITY = "dagster/priority"
 """A number; higher goes first. Dagster's own queue reads the same tag."""
 
 
-def execute_run(
+def create_run(
     instance: DagsterInstance,
     job: JobDefinition,
     *,
@@ -46,23 +42,26 @@ def execute_run(
     tags: Mapping[str, str],
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
-) -> str:
-    """Create a run of a job and execute it to its end; returns the run's id.
-
-    `root_run_id` and `parent_run_id` put it in the group of an earlier run. A failed step fails the run and raises
-    nothing here.
+    step_keys: Sequence[str] | None = None,
+) -> DagsterRun:
+    """Create a run of a job. `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are
+    the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    run = instance.create_run_for_job(
-        job_def=job,
+    return run_execution.create_run(
+        instance,
+        job,
         run_id=run_id,
-        tags={**job.run_tags, **tags, **{key: value for key, value in group.items() if value}},
+        tags={**tags, **{key: value for key, value in group.items() if value}},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
+        step_keys=step_keys,
     )
-    for _ in execute_run_iterator(InMemoryJob(job), run, instance):
-        pass
-    return run.run_id
+
+
+def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
+    """Execute a run to its end, in this process. A failed step fails the run and raises nothing here."""
+    run_execution.execute(instance, job, run)
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):

@@ -1,55 +1,28 @@
-"""Processes and their ledger: the engine's memory, and the only module that writes it.
+"""Processes: the engine's memory of what runs, stands still and is over.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    ScalarSelect,
-    String,
-    bindparam,
-    cast,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
+from sqlalchemy import ColumnElement, String, cast, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
 from resources.database import current_session
-from resources.errors import (
-    ProcessError,
-    RunMayNotAct,
-    SubscriptionLocked,
-    UnknownProcess,
-    UnknownSubscription,
-    UnknownWorkflow,
-)
+from resources.errors import ProcessError, RunMayNotAct, UnknownProcess, UnknownWorkflow
+from resources.step_statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.tables import (
     EngineSettingsTable,
     ProcessStepTable,
     ProcessSubscriptionTable,
     ProcessTable,
-    SubscriptionTable,
     WorkflowTable,
 )
-from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, SubscriptionId
 
-REASON_LIMIT = 10_000
-TRACEBACK_LIMIT = 50_000
-ABORT_KEY, ABORTED = "__abort__", "User Aborted"
-"""The line that an abort leaves in the ledger."""
-
-_FINAL = [status for status in ProcessStatus if status.is_final]
-_COMMITTED = [status for status in StepStatus if status.is_committed]
+FINAL = [status for status in ProcessStatus if status.is_final]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +41,11 @@ class NewProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class StepRecord:
-    """One line of the ledger, to be written. `set` and `removed` are the change of state."""
-
-    process_id: ProcessId
-    step_key: StepKey
-    name: str
-    status: StepStatus
-    run_id: str
-    created_by: str
-    started_at: datetime
-    set: State
-    removed: Sequence[str] = ()
-    error: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
-    """What a run finds when it asks to act: the process, the keys of its committed steps in order, what it holds."""
+    """What a run finds when it asks to act: the process, the keys of its committed steps in order, what it holds.
+
+    `is_paused`: the engine is, so no step may begin. `generation`: how often the process was sent back.
+    """
 
     process_id: ProcessId
     workflow_name: str
@@ -94,6 +54,8 @@ class Claim:
     state: State
     committed: list[StepKey]
     holds: list[SubscriptionId]
+    is_paused: bool = False
+    generation: int = 0
 
 
 # --- asking ---
@@ -107,30 +69,13 @@ def engine_is_paused() -> bool:
 
 def find_claim(process_id: ProcessId) -> Claim | None:
     """Read a process and the keys that its ledger has, in one statement; None if there is no such process."""
-    process, step = ProcessTable, ProcessStepTable
-    committed = (
-        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
-        .where(step.process_id == ProcessTable.process_id, step.status.in_(_COMMITTED))
-        .scalar_subquery()
-    )
-    holds = (
-        select(func.array_agg(SubscriptionTable.subscription_id))
-        .where(SubscriptionTable.locked_by == ProcessTable.process_id)
-        .scalar_subquery()
-    )
-    row = (
-        current_session()
-        .execute(
-            select(WorkflowTable.name, process.last_status, process.run_id, process.state, committed, holds)
-            .join(process, process.workflow_id == WorkflowTable.workflow_id)
-            .where(process.process_id == process_id)
-        )
-        .first()
-    )
+    row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
-    workflow_name, status, run_id, state, keys, held = row
-    return Claim(process_id, workflow_name, ProcessStatus(status), run_id, state, keys or [], held or [])
+    name, status, run_id, state, keys, held, is_paused, generation = row
+    return Claim(
+        process_id, name, ProcessStatus(status), run_id, state, keys or [], held or [], bool(is_paused), generation
+    )
 
 
 def get_process(process_id: ProcessId) -> ProcessTable:
@@ -163,14 +108,23 @@ def workflow_name_of(process: ProcessTable) -> str:
     return name
 
 
-def steps_of(process_id: ProcessId) -> list[ProcessStepTable]:
-    """The ledger of a process, in order."""
-    return list(
-        current_session().scalars(
-            select(ProcessStepTable)
-            .where(ProcessStepTable.process_id == process_id)
-            .order_by(ProcessStepTable.position)
-        )
+def workflow_names(process_ids: Collection[ProcessId]) -> dict[ProcessId, str]:
+    """The names of the workflows that processes execute."""
+    rows = current_session().execute(
+        select(ProcessTable.process_id, WorkflowTable.name)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(ProcessTable.process_id.in_(process_ids))
+    )
+    return {row.process_id: row.name for row in rows}
+
+
+def last_run(process_id: ProcessId) -> str | None:
+    """The run that wrote the last line of a process's ledger."""
+    return current_session().scalar(
+        select(ProcessStepTable.run_id)
+        .where(ProcessStepTable.process_id == process_id)
+        .order_by(ProcessStepTable.position.desc())
+        .limit(1)
     )
 
 
@@ -237,19 +191,36 @@ def create_process(new: NewProcess) -> None:
         raise ProcessError(f"Process {new.process_id} has been started already.")
 
 
-def take_over(process_id: ProcessId, *, run_id: str, from_run_id: str | None) -> bool:
+def take_over(
+    process_id: ProcessId,
+    *,
+    run_id: str,
+    from_run_id: str | None,
+    status: ProcessStatus = ProcessStatus.RUNNING,
+    recoveries: int | None = None,
+) -> bool:
     """Make a run the process's current segment, if `from_run_id` still is and the process is not finished.
 
-    Two runs that try at once: one wins. What the last attempt failed with is forgotten.
+    Two runs that try at once: one wins. What the last attempt failed with is forgotten. With the status `resumed` the
+    run is yet to be launched. `recoveries`: how often it went on by itself, when that is to be noted.
     """
+    values: dict[str, Any] = {} if recoveries is None else {"recoveries": recoveries}
     result = current_session().execute(
         update(ProcessTable)
         .where(
             ProcessTable.process_id == process_id,
             ProcessTable.run_id.is_not_distinct_from(from_run_id),
-            ProcessTable.last_status.not_in(_FINAL),
+            ProcessTable.last_status.not_in(FINAL),
         )
-        .values(run_id=run_id, last_status=ProcessStatus.RUNNING, failed_reason=None, traceback=None, assignee="SYSTEM")
+        .values(
+            run_id=run_id,
+            last_status=status,
+            failed_reason=None,
+            traceback=None,
+            assignee=Assignee.SYSTEM,
+            last_modified_at=func.clock_timestamp(),
+            **values,
+        )
         .returning(ProcessTable.process_id)
     )
     return result.first() is not None
@@ -260,14 +231,30 @@ def hold(process_id: ProcessId, run_id: str) -> None:
 
     Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
     """
-    held = current_session().execute(
-        select(ProcessTable.process_id).where(*_in_the_hands_of(process_id, run_id)).with_for_update()
-    )
+    held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
-        _refuse(process_id, run_id)
+        refuse(process_id, run_id)
 
 
-def _in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
+def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
+    """Give a process another status between two steps. Raises RunMayNotAct if the run may act no longer."""
+    stopped = current_session().execute(
+        update(ProcessTable)
+        .where(*in_the_hands_of(process_id, run_id))
+        .values(last_status=status, last_modified_at=func.clock_timestamp())
+        .returning(ProcessTable.process_id)
+    )
+    if stopped.first() is None:
+        refuse(process_id, run_id)
+
+
+def hold_from_outside(process_id: ProcessId) -> ProcessTable:
+    """Take the row of a process for the rest of the transaction, whoever has it in hand. Raises UnknownProcess."""
+    process = current_session().get(ProcessTable, process_id, populate_existing=True, with_for_update=True)
+    return process or get_process(process_id)
+
+
+def in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
     """The run is the process's current segment, and the process is running."""
     process = ProcessTable
     return (
@@ -277,7 +264,8 @@ def _in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnEleme
     )
 
 
-def _refuse(process_id: ProcessId, run_id: str) -> NoReturn:
+def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
+    """Raise RunMayNotAct for a run that is no longer the process's own."""
     process = get_process(process_id)
     raise RunMayNotAct(
         f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, in the hands of run "
@@ -285,217 +273,7 @@ def _refuse(process_id: ProcessId, run_id: str) -> NoReturn:
     )
 
 
-def record_step(record: StepRecord, *, status: ProcessStatus = ProcessStatus.RUNNING) -> None:
-    """Write a committed step: the process's state, status and last step, and the ledger's line, in one statement.
-
-    It takes the row of the process, and only for the run that may act. An earlier failed attempt of the step is
-    overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step already.
-    """
-    process = ProcessTable
-    state: Any = process.state
-    if record.removed:
-        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
-    if record.set:
-        state = state.op("||")(literal(record.set, process.state.type))
-    held = (
-        update(process)
-        .where(*_in_the_hands_of(record.process_id, record.run_id))
-        .values(
-            state=state,
-            last_status=status,
-            last_step=record.name,
-            failed_reason=None,
-            traceback=None,
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(process.process_id)
-        .cte("held")
-    )
-    if not _write_line(record, held):
-        _refuse(record.process_id, record.run_id)
-
-
-def record_failure(
-    record: StepRecord, *, status: ProcessStatus, reason: str, traceback: str, assignee: str = "SYSTEM"
-) -> bool:
-    """Write a failed attempt, in a transaction of its own. False if it may not be written.
-
-    It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
-    run no longer acts for the process.
-    """
-    committed = (
-        select(ProcessStepTable.step_key)
-        .where(
-            ProcessStepTable.process_id == record.process_id,
-            ProcessStepTable.step_key == record.step_key,
-            ProcessStepTable.status.in_(_COMMITTED),
-        )
-        .exists()
-    )
-    held = (
-        update(ProcessTable)
-        .where(*_in_the_hands_of(record.process_id, record.run_id), ~committed)
-        .values(
-            last_status=status,
-            last_step=record.name,
-            assignee=assignee,
-            failed_reason=storable(reason)[:REASON_LIMIT],
-            traceback=storable(traceback)[-TRACEBACK_LIMIT:],
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(ProcessTable.process_id)
-        .cte("held")
-    )
-    return _write_line(record, held)
-
-
-def abort(process_id: ProcessId, *, user: str) -> None:
-    """End a process for good and let go of what it holds; what it changed stays, and stays out of sync.
-
-    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessError for
-    a process that has ended already.
-    """
-    ended = (
-        update(ProcessTable)
-        .where(ProcessTable.process_id == process_id, ProcessTable.last_status.not_in(_FINAL))
-        .values(last_status=ProcessStatus.ABORTED, last_step=ABORTED, last_modified_at=func.clock_timestamp())
-        .returning(ProcessTable.process_id, ProcessTable.run_id)
-    )
-    row = current_session().execute(ended).first()
-    if row is None:
-        raise ProcessError(f"Process {process_id} is {get_process(process_id).last_status}; it cannot be aborted.")
-    now = datetime.now(UTC)
-    line = StepRecord(process_id, ABORT_KEY, ABORTED, StepStatus.ABORT, row.run_id or "", user, now, {})
-    _write_line(line, select(ProcessTable.process_id).where(ProcessTable.process_id == process_id).cte("held"))
-    release(process_id, in_sync=False)
-
-
-def storable(text: str) -> str:
-    """Text as PostgreSQL can keep it: without NUL and half surrogate pairs."""
-    return text.replace("\x00", "").encode(errors="replace").decode()
-
-
-def _write_line(record: StepRecord, held: CTE) -> bool:
-    """Write a line of the ledger if `held` has the process; False if not, or if the step is committed already.
-
-    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
-    """
-    values: dict[str, Any] = {
-        "step_key": record.step_key,
-        "position": select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
-        .where(ProcessStepTable.process_id == record.process_id)
-        .scalar_subquery(),
-        "name": record.name,
-        "status": record.status,
-        "set": record.set,
-        "removed": list(record.removed),
-        "error": record.error,
-        "run_id": record.run_id,
-        "created_by": record.created_by,
-        "started_at": record.started_at,
-        "finished_at": datetime.now(UTC),
-    }
-    columns = ProcessStepTable.__table__.c
-    selected = [
-        value if isinstance(value, ScalarSelect) else literal(value, columns[name].type)
-        for name, value in values.items()
-    ]
-    source = select(held.c.process_id, *selected)
-    line = insert(ProcessStepTable).from_select(["process_id", *values], source, include_defaults=False)
-    written = line.on_conflict_do_update(
-        index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
-        set_={
-            **{name: line.excluded[name] for name in values if name != "step_key"},
-            "attempts": ProcessStepTable.attempts + 1,
-        },
-        where=ProcessStepTable.status.not_in(_COMMITTED),
-    ).returning(ProcessStepTable.step_key)
-    return current_session().execute(written).first() is not None
-
-
-# --- subscriptions that a process works on ---
-
-
-def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
-    """Remember that a process touched a subscription. May be done twice."""
-    current_session().execute(
-        insert(ProcessSubscriptionTable)
-        .values(process_id=process_id, subscription_id=subscription_id)
-        .on_conflict_do_nothing()
-    )
-
-
-def lock(process_id: ProcessId, subscription_id: SubscriptionId, *, unsync: bool) -> None:
-    """Make a process the one writer of a subscription; `unsync` puts the subscription out of sync with it.
-
-    The column holds one process, and this update takes it only when nobody has it, so two writers cannot be. May be
-    done twice by the same process. Raises SubscriptionLocked naming the holder, UnknownSubscription.
-    """
-    values: dict[str, Any] = {"locked_by": process_id}
-    if unsync:
-        values["insync"] = False
-    taken = current_session().execute(
-        update(SubscriptionTable)
-        .where(
-            SubscriptionTable.subscription_id == subscription_id,
-            or_(SubscriptionTable.locked_by.is_(None), SubscriptionTable.locked_by == process_id),
-        )
-        .values(**values)
-        .returning(SubscriptionTable.subscription_id)
-    )
-    if taken.first() is None:
-        raise_locked(subscription_id)
-
-
-def raise_locked(subscription_id: SubscriptionId) -> None:
-    """Raise SubscriptionLocked naming who holds the subscription, and what the reader can do about it."""
-    holder = (
-        current_session()
-        .execute(
-            select(ProcessTable, WorkflowTable.name)
-            .join(SubscriptionTable, SubscriptionTable.locked_by == ProcessTable.process_id)
-            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-            .where(SubscriptionTable.subscription_id == subscription_id)
-        )
-        .first()
-    )
-    if holder is None:
-        raise UnknownSubscription(f"There is no subscription {subscription_id}, or it was let go just now; try again.")
-    process, workflow_name = holder
-    status = ProcessStatus(process.last_status)
-    advice = "wait for it"
-    if status.is_failure:
-        advice = f"continue it with `orchestrator resume {process.process_id}` once the cause is gone"
-    raise SubscriptionLocked(
-        f"Subscription {subscription_id} is being changed by process {process.process_id} "
-        f"({workflow_name}, {status}, last step {process.last_step!r}): {advice}."
-    )
-
-
-def release(process_id: ProcessId, *, in_sync: bool) -> None:
-    """Let go of every subscription that a process holds. May be done twice.
-
-    `in_sync` puts those in sync that the process was started on or has made; what it only changed on its way keeps the
-    mark that it had.
-    """
-    values: dict[str, Any] = {"locked_by": None}
-    if in_sync:
-        own = select(ProcessSubscriptionTable.subscription_id).where(ProcessSubscriptionTable.process_id == process_id)
-        values["insync"] = or_(SubscriptionTable.insync, SubscriptionTable.subscription_id.in_(own))
-    current_session().execute(
-        update(SubscriptionTable).where(SubscriptionTable.locked_by == process_id).values(**values)
-    )
-
-
-def mark_drifted(subscription_id: SubscriptionId, version: int | None) -> bool:
-    """Put a subscription out of sync because reality differs, unless somebody holds it or has changed it since."""
-    query = update(SubscriptionTable).where(
-        SubscriptionTable.subscription_id == subscription_id, SubscriptionTable.locked_by.is_(None)
-    )
-    if version is not None:
-        query = query.where(SubscriptionTable.version == version)
-    marked = current_session().execute(query.values(insync=False).returning(SubscriptionTable.subscription_id))
-    return marked.first() is not None
+# --- counting ---
 
 
 def status_counts() -> dict[tuple[str, bool], int]:

@@ -24,7 +24,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {Json: JSONB, list[Any]: JSONB, datetime: Timestamp}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        Json: JSONB(none_as_null=True),
+        list[Any]: JSONB,
+        datetime: Timestamp,
+    }
 
 
 # --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable ---
@@ -157,6 +161,10 @@ class ProcessTable(Table):
     created_by: Mapped[str | None] = mapped_column(String(255))
     note: Mapped[str | None] = mapped_column(String(5000))
     run_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    recoveries: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often it went on by itself since its last committed step, because its run was lost."""
+    generation: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often it was sent back: what is done again on purpose is another effect to the outside, not a repetition."""
     parent_process_id: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -186,11 +194,20 @@ class ProcessStepTable(Table):
 
 
 class ProcessWaitTable(Table):
-    """What a stopped process waits for. At most one wait of a process is open (unanswered)."""
+    """What a stopped process waits for. Open until `answered_at`; at most one is open, callbacks' tokens aside.
+
+    `deadline` is when the engine acts by itself: tries again, looks again, or gives a callback up. A step that was
+    tried twice may have given out two tokens, and either may come back.
+    """
 
     __tablename__ = "process_waits"
     __table_args__ = (
-        Index("uq_process_waits_open", "process_id", unique=True, postgresql_where=text("answered_at IS NULL")),
+        Index(
+            "uq_process_waits_open",
+            "process_id",
+            unique=True,
+            postgresql_where=text("answered_at IS NULL AND kind <> 'callback'"),
+        ),
         Index("ix_process_waits_deadline", "deadline", postgresql_where=text("answered_at IS NULL")),
     )
 

@@ -25,9 +25,8 @@ import psycopg
 import sqlalchemy as sa
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RepositoryDefinition
 
-# What Dagster's own run worker calls to execute a run that is there already; the public ways make a run of their own.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
+# Dagster prints each event of a run; a worker has no console.
+from dagster._core.execution import context_creation_job
 
 # Dagster sets its own handler of SIGTERM whenever it sets one of SIGINT; here SIGTERM has another meaning.
 from dagster._utils import interrupts
@@ -35,6 +34,7 @@ from dagster_postgres.utils import DagsterPostgresException
 
 from resources.dispatch import CANCELED, LAUNCHED, LEAST, LIVENESS, ORDINARY, Claimed, Dispatch, Loaded
 from resources.errors import DatabaseUnreachable, EventsNotWritten
+from resources.run_execution import execute
 
 IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
@@ -95,7 +95,7 @@ class Worker:
 
     def work(self) -> None:
         """Execute runs until told to stop, worn, or alone."""
-        with interrupts_at_bay(self._stop):
+        with interrupts_at_bay(self._stop), console_silent():
             self.lifeline.start()
             while not self._is_through():
                 claimed = self._claim()
@@ -159,9 +159,7 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
         return
     error = ""
     try:
-        job = InMemoryJob(repository.get_job(run.job_name))
-        for _ in execute_run_iterator(job, run, instance, resume_from_failure=claimed.is_resumed):
-            pass
+        execute(instance, repository.get_job(run.job_name), run, is_resumed=claimed.is_resumed)
     except Exception:  # noqa: BLE001  what it was, the run is told
         error = traceback.format_exc()
     except BaseException:  # noqa: BLE001  an interrupt that struck between two steps; which it was, the run's status says
@@ -335,6 +333,18 @@ def interrupts_at_bay(on_terminate: Any) -> Iterator[None]:
             yield
     finally:
         interrupts.setup_interrupt_handlers = theirs
+
+
+@contextmanager
+def console_silent() -> Iterator[None]:
+    """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
+    module: Any = context_creation_job
+    theirs = module.default_system_loggers
+    module.default_system_loggers = lambda _: []
+    try:
+        yield
+    finally:
+        module.default_system_loggers = theirs
 
 
 def resident_megabytes() -> float:

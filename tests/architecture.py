@@ -30,6 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
+    "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),
 }
@@ -39,9 +40,10 @@ PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
 PRIVATE_DAGSTER_HOMES = (
     "resources.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
     "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
-    "resources.launcher",  # how a run is executed and launched
+    "resources.launcher",  # how a run is launched
     "resources.celery_launcher",  # how a run is launched to many machines
-    "resources.workers",  # the worker that executes a run
+    "resources.run_execution",  # how a run is executed, with a plan that is kept
+    "resources.workers",  # signals and console, in the process that executes runs
     "resources.supervisor",  # opens the instance that a run was launched on
     "resources.code_location",  # the code that a run came from
     "orchestrator_defs.api.serve",  # Dagster's webserver beside our API

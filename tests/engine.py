@@ -9,6 +9,7 @@ from dagster import DagsterInstance
 
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
+from orchestrator_defs.testing import Run, Testbed
 from orchestrator_defs.workflow import WorkflowJob
 from resources import processes
 from resources.catalogue import Product
@@ -19,27 +20,38 @@ from tests.test_resources.samples import registry_kept
 
 
 class Engine:
-    """An orchestrator of toy workflows and a Dagster instance in memory, with short words for what tests do."""
+    """A testbed of toy workflows, with short words for what tests do, in terms of ids."""
 
-    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
-        self.orchestrator = orchestrator
-        self.instance = instance
-        self.service = Processes(orchestrator, instance)
+    def __init__(self, bed: Testbed) -> None:
+        self.bed = bed
+        self.orchestrator: Orchestrator = bed.orchestrator
+        self.instance: DagsterInstance = bed.instance
+        self.service: Processes = bed.processes
 
     @property
     def database(self) -> SubscriptionDatabase:
         """The test's database."""
-        return self.orchestrator.database
+        return self.bed.database
+
+    def of(self, process_id: UUID | str) -> Run:
+        """A process of the testbed."""
+        return Run(self.bed, UUID(str(process_id)))
 
     def run(self, workflow: str, inputs: Any = None, user: str = "tester") -> UUID:
         """Start a workflow and run it until it stops."""
-        process_id = self.service.start(workflow, inputs, user=user)
-        self.service.execute(process_id, user=user)
-        return process_id
+        return self.bed.run(workflow, inputs, user=user).process_id
 
     def resume(self, process_id: UUID) -> ProcessStatus:
         """Go on with a process."""
         return self.service.execute(process_id, user="resumer")
+
+    def answer(self, process_id: UUID, inputs: Any, user: str = "answerer") -> ProcessStatus:
+        """Answer the form that a process waits with, and run it until it stops."""
+        return self.of(process_id).answer(inputs, user=user).status
+
+    def wake(self) -> list[ProcessStatus]:
+        """Look at the clock, and run what it sets going."""
+        return [run.status for run in self.bed.wake()]
 
     def launch(self, workflow: str, run_config: Any = None, **options: Any) -> Any:
         """Run a job as Dagster's own doors do: nothing was written before the run."""
@@ -48,17 +60,15 @@ class Engine:
 
     def process(self, process_id: UUID | str) -> ProcessTable:
         """The row of a process."""
-        with self.database.transaction():
-            return processes.get_process(UUID(str(process_id)))
+        return self.of(process_id).row
 
     def ledger(self, process_id: UUID | str) -> dict[str, ProcessStepTable]:
         """The ledger of a process, by step key, in order."""
-        with self.database.transaction():
-            return {step.step_key: step for step in processes.steps_of(UUID(str(process_id)))}
+        return self.of(process_id).ledger
 
     def statuses(self, process_id: UUID | str) -> dict[str, str]:
         """Step key to status."""
-        return {key: step.status for key, step in self.ledger(process_id).items()}
+        return self.of(process_id).steps
 
     def count_processes(self) -> int:
         """How many rows there are."""
@@ -74,22 +84,12 @@ def kept_registry() -> Iterator[None]:
 
 
 @pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
-    """A Dagster instance in memory."""
-    with DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def engine_of(database: SubscriptionDatabase, instance: DagsterInstance) -> Callable[..., Engine]:
+def engine_of(testbed_of: Callable[..., Testbed]) -> Callable[..., Engine]:
     """Makes an engine of workflows (and products, and resources), with the catalogue applied."""
 
     def make(
         *workflows: WorkflowJob, products: Iterable[Product] = (), resources: dict[str, Any] | None = None
     ) -> Engine:
-        orchestrator = Orchestrator(products, workflows, resources, database)
-        with database.transaction():
-            orchestrator.catalogue.apply()
-        return Engine(orchestrator, instance)
+        return Engine(testbed_of(workflows, products, resources))
 
     return make

@@ -15,7 +15,7 @@ from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources import processes
+from resources import ledger, processes
 from resources.tables import ProcessStepTable, ProcessTable
 from resources.types import ProcessId, ProcessStatus
 
@@ -169,7 +169,7 @@ def _summary(row: ProcessTable, workflow_name: str) -> dict[str, Any]:
 
 def _steps(row: ProcessTable) -> tuple[list[dict[str, Any]], list[str]]:
     """The steps that a process has tried, and the keys of those before it."""
-    steps = [_step(step) for step in processes.steps_of(row.process_id)]
+    steps = [_step(step) for step in ledger.steps_of(row.process_id)]
     tried = {step["key"] for step in steps}
     return steps, [key for key in row.step_keys if key not in tried]
 

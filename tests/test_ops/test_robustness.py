@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from ops.forms import SubmitFormPage
 from ops.step import StepList, begin, conditional, step, step_group, steplens
 from orchestrator_defs.workflow import task
-from resources import processes
+from resources import ledger, processes
 from resources.errors import (
     FormError,
     NotAuthorised,
@@ -23,7 +23,7 @@ from resources.errors import (
     StepsChanged,
     WorkflowDeclarationError,
 )
-from resources.processes import StepRecord
+from resources.ledger import StepRecord
 from resources.types import ProcessStatus, StepStatus
 from tests.test_ops.test_execution import Calls, changed, extra, failure_of
 
@@ -102,7 +102,7 @@ def test_same_step_is_not_recorded_twice(engine_of, three_steps, calls):
     now = engine.ledger(process_id)["first"].started_at
     record = StepRecord(process_id, "first", "First", StepStatus.SUCCESS, "worker", "x", now, {"first": 2})
     with pytest.raises(RunMayNotAct), engine.database.transaction():
-        processes.record_step(record)
+        ledger.record_step(record)
     assert engine.process(process_id).state["first"] == 1
 
 

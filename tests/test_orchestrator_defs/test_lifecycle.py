@@ -10,7 +10,7 @@ from sqlalchemy import text
 from ops.forms import SubmitFormPage
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources import processes, tags
+from resources import locks, processes, tags
 from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
 from resources.subscription_headers import subscription_header
 from resources.tables import SubscriptionTable
@@ -233,7 +233,7 @@ def test_drift_found_on_an_older_version_does_not_count(engine, device):
     """Somebody changed the subscription while it was looked at: what was seen was the old one."""
     with engine.database.transaction():
         header = subscription_header(device)
-        assert not processes.mark_drifted(device, header.version - 1)
+        assert not locks.mark_drifted(device, header.version - 1)
     assert row(engine, device).insync
 
 

@@ -25,8 +25,8 @@ from resources.products import port as ports
 from resources.queries import find_subscription, list_subscriptions
 from resources.subscriptions import SubscriptionModel
 from resources.tables import ProcessTable
+from resources.testing import fresh_database
 from resources.types import ProcessStatus
-from tests.conftest import fresh_database
 
 PRODUCTS = (*nodes.PRODUCTS, *ports.PRODUCTS, *core_links.PRODUCTS, *l2vpns.PRODUCTS)
 WORKFLOWS = (

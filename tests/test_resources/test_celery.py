@@ -23,7 +23,7 @@ from resources.embedded import EmbeddedServer
 from resources.errors import SettingsError
 from resources.run_claim import RunClaim, _connect, is_held
 from resources.settings import settings
-from tests.conftest import fresh_database
+from resources.testing import fresh_database
 from tests.test_resources.celery_machines import REDIS, Machines, configure, redis_server
 from tests.test_resources.warm import eventually
 

@@ -24,7 +24,8 @@ from resources.dispatch import LIVENESS, Dispatch, Loaded, Served
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
 from resources.post import anybody_launches
-from resources.workers import ENDS, Limits, Worker, interrupts_at_bay, report_end
+from resources.run_execution import execute
+from resources.workers import ENDS, Limits, Worker, console_silent, interrupts_at_bay, report_end
 from tests.test_resources.warm import Warm, code_server, configure, look_again
 
 
@@ -280,6 +281,21 @@ def test_dagster_takes_sigterm_only_through_the_function_that_we_replace() -> No
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGTERM, before)
+
+
+def test_dagster_prints_only_through_the_function_that_we_replace(
+    warm: Warm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its log has the same events all the same."""
+    job = warm.location.load().get_job("ten")
+    loud, silent = (warm.run(warm.launch("ten")) for _ in range(2))
+    execute(warm.instance, job, loud)
+    assert loud.run_id in capfd.readouterr().err
+    with console_silent():
+        execute(warm.instance, job, silent)
+    assert capfd.readouterr().err == ""
+    counts = {len(warm.instance.all_logs(run.run_id)) for run in (loud, silent)}
+    assert len(counts) == 1 and counts != {0}
 
 
 def test_dagster_says_where_a_run_of_a_workspace_was_loaded_from(warm: Warm) -> None:

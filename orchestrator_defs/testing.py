@@ -1,0 +1,246 @@
+"""A bed to test workflows on: run them for real on a database of the test's own, and say what must have come of it.
+
+A pytest plugin beside `resources.testing`:
+
+    pytest_plugins = ["resources.testing", "orchestrator_defs.testing"]
+
+    def test_a_node_is_created(testbed_of, lab):
+        bed = testbed_of(WORKFLOWS, products=PRODUCTS, resources={"netbox": lab.netbox})
+        run = bed.run("create_node", [{"product": "Node"}, {"node_name": "ams1"}])
+        run.assert_completed()
+
+Everything is the engine's own: the form is validated, the rules are asked, each step is a transaction, and Dagster runs
+the ops. Only the run is in the test's process, and the clock may be moved.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from dagster import DagsterInstance
+
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes import Processes
+from orchestrator_defs.workflow import WorkflowJob
+from resources import interventions, ledger, processes, waits
+from resources.catalogue import Product
+from resources.database import SubscriptionDatabase
+from resources.subscriptions import SubscriptionModel
+from resources.tables import ProcessStepTable, ProcessTable
+from resources.types import ProcessId, ProcessStatus, State, SubscriptionId
+from resources.waits import WaitKind
+
+TESTER = "tester"
+
+
+class Testbed:
+    """An orchestrator with its catalogue applied, and a Dagster instance that runs its workflows in this process."""
+
+    __test__ = False
+
+    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
+        self.orchestrator = orchestrator
+        self.instance = instance
+        self.processes = Processes(orchestrator, instance)
+        with orchestrator.database.transaction():
+            orchestrator.catalogue.apply()
+
+    @property
+    def database(self) -> SubscriptionDatabase:
+        """The test's database."""
+        return self.orchestrator.database
+
+    def run(self, workflow: str, inputs: Any = None, *, user: str = TESTER) -> "Run":
+        """Start a workflow and run it until it stops. Raises what a start raises, and nothing was written then."""
+        run = Run(self, self.processes.start(workflow, inputs, user=user))
+        return run.go_on(user=user)
+
+    def wake(self) -> "list[Run]":
+        """Do what the daemon does now and then: end the waits whose time has come, and run those processes."""
+        return [Run(self, process_id).go_on(user="SYSTEM") for process_id in self.processes.wake()]
+
+    def subscription(self, subscription_id: SubscriptionId | str) -> Any:
+        """A subscription as it is now."""
+        with self.database.transaction(read_only=True):
+            return SubscriptionModel.from_subscription(UUID(str(subscription_id)))
+
+    def assert_blocks(self, subscription_id: SubscriptionId | str, expected: Mapping[str, Any]) -> None:
+        """The subscription has these values, by field, however deep; what is not named may be anything."""
+        found = self.subscription(subscription_id).model_dump(mode="json")
+        differences = list(_differences(expected, found, ""))
+        assert not differences, f"Subscription {subscription_id}: {'; '.join(differences)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process under test. Each verb runs it on until it stops, and gives it back."""
+
+    bed: Testbed
+    process_id: ProcessId
+
+    # --- what can be done to it ---
+
+    def go_on(self, *, user: str = TESTER) -> "Run":
+        """Run it until it stops: it was just started, or told to go on."""
+        self.bed.processes.execute(self.process_id, user=user)
+        return self
+
+    def answer(self, inputs: Any, *, user: str = TESTER) -> "Run":
+        """Fill the form that it waits with. Raises FormInvalid, FormIncomplete, NotWaiting."""
+        self.bed.processes.answer(self.process_id, inputs, user=user)
+        return self.go_on(user=user)
+
+    def callback(self, result: Any) -> "Run":
+        """Be the external system that it waits for."""
+        with self.bed.database.transaction():
+            (step_key, *_) = [w.step_key for w in waits.find_open(self.process_id) if w.kind == WaitKind.CALLBACK]
+            token = waits.give_token(self.process_id, step_key)  # the first one only the action has seen
+        self.bed.processes.callback(self.process_id, token, result)
+        return self.go_on(user="SYSTEM")
+
+    def retry(self, *, user: str = TESTER) -> "Run":
+        """Try the step again that failed, or that waits for better times."""
+        self.bed.processes.resume(self.process_id, user=user)
+        return self.go_on(user=user)
+
+    def skip(self, *, reason: str = "test", changes: Mapping[str, Any] | None = None, user: str = TESTER) -> "Run":
+        """Spare it the step that it failed at; `changes` is what that would have added to the state."""
+        self.bed.processes.skip(self.process_id, user=user, reason=reason, changes=changes)
+        return self.go_on(user=user)
+
+    def back(self, to: str, *, reason: str = "test", user: str = TESTER) -> "Run":
+        """Send it back to a step that it has done."""
+        self.bed.processes.go_back(self.process_id, to, user=user, reason=reason)
+        return self.go_on(user=user)
+
+    def abort(self, *, user: str = TESTER) -> interventions.Aborted:
+        """End it for good."""
+        return self.bed.processes.abort(self.process_id, user=user)
+
+    # --- what can be seen of it ---
+
+    @property
+    def row(self) -> ProcessTable:
+        """Its row as it is now."""
+        with self.bed.database.transaction(read_only=True) as session:
+            found = processes.get_process(self.process_id)
+            session.expunge(found)
+            return found
+
+    @property
+    def status(self) -> ProcessStatus:
+        """How it stands."""
+        return ProcessStatus(self.row.last_status)
+
+    @property
+    def state(self) -> State:
+        """Its state now."""
+        return self.row.state
+
+    @property
+    def ledger(self) -> dict[str, ProcessStepTable]:
+        """Its ledger in order, by step key."""
+        with self.bed.database.transaction(read_only=True):
+            return {line.step_key: line for line in ledger.steps_of(self.process_id)}
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """The outcome of each step that was tried, in order."""
+        return {key: line.status for key, line in self.ledger.items()}
+
+    @property
+    def subscription_id(self) -> UUID:
+        """The one subscription that it works on."""
+        with self.bed.database.transaction(read_only=True):
+            (found,) = processes.subscriptions_of(self.process_id)
+            return found
+
+    @property
+    def subscription(self) -> Any:
+        """That subscription as it is now."""
+        return self.bed.subscription(self.subscription_id)
+
+    # --- what must be so ---
+
+    def assert_status(self, expected: ProcessStatus | str) -> None:
+        """It stands as expected; if not, the message tells the step and the reason."""
+        row = self.row
+        story = f"at step {row.last_step!r}: {row.failed_reason or 'no failure'}\n{row.traceback or ''}"
+        assert row.last_status == expected, f"The process is {row.last_status}, not {expected}, {story}"
+
+    def assert_completed(self) -> None:
+        """It is completed."""
+        self.assert_status(ProcessStatus.COMPLETED)
+
+    def assert_failed(self, reason: str = "", *, at: str | None = None) -> None:
+        """It failed, with a reason that holds this text, at the step of this key."""
+        self.assert_status(ProcessStatus.FAILED)
+        found = self.row.failed_reason or ""
+        assert reason in found, f"It failed for another reason: {found}"
+        self._assert_at(at, "failed")
+
+    def assert_suspended(self, *, at: str | None = None) -> None:
+        """It waits for input, at the step of this key."""
+        self.assert_status(ProcessStatus.SUSPENDED)
+        self._assert_at(at, "suspend")
+
+    def assert_waiting(self, *, at: str | None = None) -> None:
+        """It waits for better times or for a moment, at the step of this key."""
+        self.assert_status(ProcessStatus.WAITING)
+        self._assert_at(at, "waiting")
+
+    def assert_awaiting_callback(self) -> None:
+        """It waits for an external system."""
+        self.assert_status(ProcessStatus.AWAITING_CALLBACK)
+
+    def assert_aborted(self) -> None:
+        """Somebody has given it up."""
+        self.assert_status(ProcessStatus.ABORTED)
+
+    def assert_state(self, expected: Mapping[str, Any]) -> None:
+        """The state has these values; what is not named may be anything."""
+        differences = list(_differences(expected, self.state, ""))
+        assert not differences, f"State: {'; '.join(differences)}"
+
+    def assert_step(self, key: str, status: str = "success") -> None:
+        """The step of this key ended so."""
+        found = self.steps
+        assert found.get(key) == status, f"Step {key!r} is {found.get(key, 'not tried')}; the ledger has {found}"
+
+    def _assert_at(self, key: str | None, status: str) -> None:
+        if key is not None:
+            self.assert_step(key, status)
+
+
+def _differences(expected: Any, found: Any, where: str) -> Iterable[str]:
+    """How what was found differs from what was expected, path by path; more is no difference."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key, value in expected.items():
+            path = f"{where}.{key}".lstrip(".")
+            if key not in found:
+                yield f"{path} is missing"
+            else:
+                yield from _differences(value, found[key], path)
+    elif isinstance(expected, Sequence) and not isinstance(expected, str) and isinstance(found, list):
+        if len(expected) != len(found):
+            yield f"{where} has {len(found)} items, not {len(expected)}"
+        for index, (one, other) in enumerate(zip(expected, found, strict=False)):
+            yield from _differences(one, other, f"{where}[{index}]")
+    elif expected != found:
+        yield f"{where} is {found!r}, not {expected!r}"
+
+
+@pytest.fixture
+def testbed_of(database: SubscriptionDatabase, instance: DagsterInstance) -> Callable[..., Testbed]:
+    """Makes a testbed of workflows (and products, and external systems by name) on the test's database."""
+
+    def make(
+        workflows: Iterable[WorkflowJob],
+        products: Iterable[Product] = (),
+        resources: Mapping[str, Any] | None = None,
+    ) -> Testbed:
+        return Testbed(Orchestrator(products, workflows, resources, database), instance)
+
+    return make

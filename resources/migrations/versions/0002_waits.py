@@ -1,0 +1,31 @@
+"""Processes that wait, and go on by themselves."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+COUNTERS = ("recoveries", "generation")
+OPEN = sa.text("answered_at IS NULL")
+OPEN_BUT_TOKENS = sa.text("answered_at IS NULL AND kind <> 'callback'")
+
+
+def upgrade() -> None:
+    """Make."""
+    for name in COUNTERS:
+        op.add_column("processes", sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=OPEN)
+    op.create_index(
+        "uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN_BUT_TOKENS
+    )
+
+
+def downgrade() -> None:
+    """Take back."""
+    op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=OPEN_BUT_TOKENS)
+    op.create_index("uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN)
+    for name in COUNTERS:
+        op.drop_column("processes", name)
