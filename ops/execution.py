@@ -282,10 +282,13 @@ def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datet
 
 
 def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
-    """Write why a retry step failed, and when it is tried again; None if that may not be written."""
-    assert place.step.retry is not None, "only such a step is tried again"
+    """Write why a retry step failed, and when it is tried again; None if it is not to be, or may not be written."""
+    rule = place.step.retry
+    assert rule is not None, "only such a step is tried again"
     record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
     with segment.database.transaction():
+        if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
+            return None
         attempts = ledger.record_failure(
             record,
             status=ProcessStatus.WAITING,
@@ -294,7 +297,7 @@ def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetim
         )
         if attempts is None:
             return None
-        moment = clock.now() + place.step.retry.pause(attempts)
+        moment = clock.now() + rule.pause(attempts)
         reason = f"{_reason(error)} Tried again at {moment.isoformat(timespec='seconds')}."
         wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
         waits.open_wait(segment.process_id, place.key, wait)

@@ -57,6 +57,16 @@ def status_of(process_id: ProcessId, step_key: StepKey) -> StepStatus | None:
     return StepStatus(found) if found else None
 
 
+def attempts_of(process_id: ProcessId, step_key: StepKey) -> int:
+    """How often a step was tried."""
+    found = current_session().scalar(
+        select(ProcessStepTable.attempts).where(
+            ProcessStepTable.process_id == process_id, ProcessStepTable.step_key == step_key
+        )
+    )
+    return found or 0
+
+
 def record_step(
     record: StepRecord,
     *,
