@@ -121,7 +121,7 @@ def test_metadata_names_licence_and_python(metadata: Message) -> None:
 
 
 def test_metadata_has_the_extras(metadata: Message) -> None:
-    assert metadata.get_all("Provides-Extra") == ["embedded", "test"]
+    assert metadata.get_all("Provides-Extra") == ["embedded", "testing", "test"]
 
 
 def test_what_is_imported_is_declared(metadata: Message) -> None:
