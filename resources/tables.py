@@ -241,6 +241,7 @@ class SubscriptionTable(Table):
     __table_args__ = (
         Index("ix_subscriptions_search", "search", postgresql_using="gin"),
         Index("ix_subscriptions_created_at", text("created_at DESC"), "subscription_id"),
+        Index("ix_subscriptions_description", "description", postgresql_using="hash"),
         Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         CheckConstraint("version > 0", name="version_positive"),
