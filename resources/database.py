@@ -104,6 +104,17 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
             yield session
 
     @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Let transactions begun in the block be their own, although one is open around it; its end decides nothing
+        about theirs. For work in batches, each of which is to stay done.
+        """
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+
+    @contextmanager
     def advisory_lock(self, name: str) -> Iterator[None]:
         """Only one holder of `name` in the whole database; waits for it.
 

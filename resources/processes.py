@@ -5,13 +5,15 @@ Everything here works in the current transaction and leaves the commit to the ca
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, String, cast, func, select, text, update
+from sqlalchemy import ColumnElement, String, cast, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from resources.database import current_session
-from resources.errors import ProcessError, RunMayNotAct, UnknownProcess, UnknownWorkflow
+from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
 from resources.step_statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.tables import (
     EngineSettingsTable,
@@ -188,7 +190,7 @@ def create_process(new: NewProcess) -> None:
         .returning(ProcessTable.process_id)
     )
     if created.first() is None:
-        raise ProcessError(f"Process {new.process_id} has been started already.")
+        raise ProcessExists(f"Process {new.process_id} has been started already.")
 
 
 def take_over(
@@ -271,6 +273,40 @@ def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
         f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, in the hands of run "
         f"{process.run_id}; what this step did to the database has been rolled back."
     )
+
+
+def ids_at(status: ProcessStatus, *, after: ProcessId | None, limit: int) -> list[ProcessId]:
+    """The next processes of a status, in the order of their ids."""
+    query = select(ProcessTable.process_id).where(
+        ProcessTable.last_status == status,
+        ProcessTable.last_status != ProcessStatus.COMPLETED,  # as the partial index says
+    )
+    if after is not None:
+        query = query.where(ProcessTable.process_id > after)
+    return list(current_session().scalars(query.order_by(ProcessTable.process_id).limit(limit)))
+
+
+def delete_tasks(*, before: datetime, limit: int) -> int:
+    """Delete completed tasks that were last modified before a moment, with their ledger; how many, `limit` at most.
+
+    A task that others name as their parent is kept until they are gone.
+    """
+    child = aliased(ProcessTable)
+    old = (
+        select(ProcessTable.process_id)
+        .where(
+            ProcessTable.is_task,
+            ProcessTable.last_status == ProcessStatus.COMPLETED,
+            ProcessTable.last_modified_at < before,
+            ~exists().where(child.parent_process_id == ProcessTable.process_id),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=ProcessTable)
+    )
+    deleted = current_session().execute(
+        delete(ProcessTable).where(ProcessTable.process_id.in_(old)).returning(ProcessTable.process_id)
+    )
+    return len(deleted.all())
 
 
 # --- counting ---
