@@ -1,5 +1,7 @@
 """The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -12,16 +14,25 @@ from ops.context import Scope
 from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.permission import ask_to_start
 from ops.state import ENGINE_KEYS, to_json
-from ops.workflow import PredicateContext, RunPredicatePass, Workflow
-from resources import ledger, locks, processes, validations
+from ops.workflow import PredicateContext, RunPredicateFail, RunPredicatePass, Workflow
+from resources import engine, ledger, locks, processes, validations
 from resources.database import SubscriptionDatabase
-from resources.errors import FormError, StaleSubscription, StartRefused, UnknownProduct
+from resources.errors import (
+    FormError,
+    KeyUsed,
+    ProcessError,
+    StaleSubscription,
+    StartRefused,
+    UnknownProduct,
+)
 from resources.ledger import StepRecord
 from resources.processes import NewProcess
 from resources.queries import find_product, find_subscription
 from resources.subscription_headers import SubscriptionHeader, subscription_header
 from resources.types import ProcessId, ProcessStatus, State, Target
 from resources.usability import why_not_usable
+
+LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +46,39 @@ class StartRequest:
     run_id: str | None
     status: ProcessStatus = ProcessStatus.CREATED
     idempotency_key: str | None = None
+    asked: str | None = None
     first_line: Callable[[State], StepRecord] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A start that may be asked for again: the key that stands for it, and a hash of what is asked, and by whom."""
+
+    key: str
+    hash: str
+
+    @classmethod
+    def of(cls, key: str, workflow_name: str, pages: Sequence[Page], user: str) -> "Ask":
+        """Raises ProcessError for a key that cannot be kept."""
+        if not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+            raise ProcessError(f"An idempotency key has 1 to {LONGEST_KEY} printable characters.")
+        asked = json.dumps([workflow_name, to_json(list(pages), "The input"), user], sort_keys=True)
+        return cls(key, hashlib.sha256(asked.encode()).hexdigest())
+
+    def find(self) -> ProcessId | None:
+        """The process that was started so. Needs a transaction. Raises KeyUsed when the key stands for another
+        start.
+        """
+        found = processes.find_asked(self.key)
+        if found is None:
+            return None
+        process_id, asked = found
+        if asked != self.hash:
+            raise KeyUsed(
+                f"The idempotency key {self.key!r} was used for another start; give each start a key of its own."
+            )
+        return process_id
 
 
 def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
@@ -49,12 +91,15 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     """
     ask_to_start(request.workflow, request.user)
     with database.transaction(read_only=True):
-        check_engine()
+        engine.check_not_paused()
         check_predicate(request)
     with database.transaction(read_only=True):
         state = first_state(request)
     with database.transaction():
-        check_engine()
+        engine.check_not_paused()
+        if request.workflow.run_predicate is not None:
+            processes.start_alone(request.workflow.name)
+            check_predicate(request)
         _write(request, state)
     return state
 
@@ -92,6 +137,7 @@ def _write(request: StartRequest, state: State) -> None:
             run_id=request.run_id,
             status=request.status,
             idempotency_key=request.idempotency_key,
+            asked=request.asked,
         )
     )
     if workflow.has_subscription:
@@ -115,22 +161,22 @@ def _take_subscription(request: StartRequest, subscription_id: UUID, version: in
 # --- the rules ---
 
 
-def check_engine() -> None:
-    """Refuse a start while the engine is paused."""
-    if processes.engine_is_paused():
-        raise StartRefused("The engine is paused; nothing starts until it is released.", reason="engine.paused")
-
-
 def check_predicate(request: StartRequest) -> None:
     """Ask the workflow's run predicate."""
     workflow = request.workflow
-    if workflow.run_predicate is None:
-        return
-    verdict = workflow.run_predicate(PredicateContext(workflow, request.user))
+    verdict = predicate_verdict(workflow, request.user)
     if not isinstance(verdict, RunPredicatePass):
-        # A predicate of an organisation's own may answer anything; only a pass is one.
-        message = getattr(verdict, "message", f"its predicate answered {verdict!r}")
-        raise StartRefused(f"{workflow.name} may not start now: {message}", reason="workflow.predicate")
+        raise StartRefused(f"{workflow.name} may not start now: {verdict.message}", reason="workflow.predicate")
+
+
+def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPredicateFail:
+    """What a workflow's run predicate says. One of an organisation's own may say anything; only a pass is one."""
+    if workflow.run_predicate is None:
+        return RunPredicatePass()
+    verdict: Any = workflow.run_predicate(PredicateContext(workflow, user))
+    if isinstance(verdict, RunPredicatePass):
+        return verdict
+    return RunPredicateFail(str(getattr(verdict, "message", f"its predicate answered {verdict!r}")))
 
 
 def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:

@@ -4,6 +4,7 @@ Each of these ends a wait once: the process's row is taken first, so of two that
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,15 +18,15 @@ from ops.saving import save_models
 from ops.state import Delta, to_json
 from ops.step import LedgerStep, OnTimeout
 from ops.workflow import Workflow
-from resources import clock, interventions, ledger, locks, processes, waits
+from resources import clock, engine, interventions, ledger, locks, processes, waits
 from resources.authorship import Author, authored_by
-from resources.database import SubscriptionDatabase
-from resources.errors import NotWaiting, UnknownProcess, UnknownToken
+from resources.database import SubscriptionDatabase, current_session
+from resources.errors import FormIncomplete, NotWaiting, ProcessError, UnknownProcess, UnknownToken
 from resources.ledger import StepRecord
 from resources.processes import Claim
 from resources.tables import ProcessTable, ProcessWaitTable
 from resources.types import ProcessId, ProcessStatus, State, StepStatus
-from resources.waits import WaitKind
+from resources.waits import Wait, WaitKind
 
 LATE = "The callback did not come in time."
 SUSPENDED = frozenset({ProcessStatus.SUSPENDED})
@@ -57,19 +58,39 @@ def answer(
     The form runs in a read-only transaction. Then the step's line, what the form gives to the state, its models, and
     the end of the wait are written in one transaction. A wrong answer changes nothing.
 
-    Raises UnknownProcess, NotWaiting, NotAuthorised, StepsChanged, FormInvalid, FormIncomplete.
+    Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, FormInvalid, FormIncomplete.
     """
     with database.transaction(read_only=True):
+        engine.check_not_paused()
         claim, wait, place = find_question(workflow, process_id)
         ask_to_resume(workflow, place, user)
         seen, result = _filled(workflow, place, claim, pages, resources or {})
     with authored_by(Author(user, process_id, place.key)), database.transaction():
         row = processes.hold_from_outside(process_id)
+        engine.check_not_paused()
         if wait.wait_id not in [one.wait_id for one in waits.find_open(process_id)]:
             raise NotWaiting(f"Somebody else has just answered process {process_id}, which is {row.last_status}.")
         if place.step.callback is not None:
             return _decide(workflow, row, place, user, str(result["decision"]))
         return _commit(row, place, seen, result, user)
+
+
+def next_page(
+    workflow: Workflow,
+    process_id: ProcessId,
+    pages: Sequence[Page],
+    resources: Mapping[str, Any] | None = None,
+) -> FormIncomplete | None:
+    """What the form that a process waits with asks after these pages; None when they are all. Needs a transaction.
+
+    Raises UnknownProcess, NotWaiting, StepsChanged, FormInvalid.
+    """
+    claim, _, place = find_question(workflow, process_id)
+    try:
+        _filled(workflow, place, claim, pages, resources or {})
+    except FormIncomplete as page:
+        return page
+    return None
 
 
 def find_question(workflow: Workflow, process_id: ProcessId) -> tuple[Claim, ProcessWaitTable, LedgerStep]:
@@ -181,6 +202,9 @@ def receive(
         wait.answered_at, wait.answered_by, wait.answer = clock.now(), "callback", {"result": kept}
         if not _awaits(row, wait):
             return Verdict.STORED, None
+        if engine.is_paused():
+            _keep_for_the_release(row, wait)
+            return Verdict.STORED, None
         return Verdict.RESUMED, interventions.next_segment(row)
 
 
@@ -219,6 +243,14 @@ def _awaits(row: ProcessTable, wait: ProcessWaitTable) -> bool:
     return bool(asks) and row.last_status == ProcessStatus.SUSPENDED
 
 
+def _keep_for_the_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
+    """The engine is paused: what waited for the answer waits for the release now."""
+    row.last_status = ProcessStatus.WAITING
+    current_session().flush()
+    reason = "The engine is paused; the callback has come."
+    waits.open_wait(row.process_id, wait.step_key, Wait(WaitKind.PAUSE, reason=reason))
+
+
 # --- the time that has come ---
 
 
@@ -230,15 +262,14 @@ def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) 
         if not still or row.last_status != due.kind.process_status:
             return None
         if due.kind is not WaitKind.CALLBACK:
-            waits.close(due.process_id, by="SYSTEM")
+            waits.close(due.process_id, by="SYSTEM", tokens=False)
             return interventions.next_segment(row)
         if not any(one.deadline is not None and one.deadline <= clock.now() for one in still):
             return None
         if _may_act_again(workflow, due):
             place = workflow.place(due.step_key)
-            return _act_again(
-                workflow, place, due.process_id, user="SYSTEM", reason="The callback did not come in time."
-            )
+            with suppress(ProcessError):  # an action that has made a subscription is not tried again: it times out
+                return _act_again(workflow, place, due.process_id, user="SYSTEM", reason=LATE)
         return interventions.next_segment(row)  # its tokens stay good: the step itself says what comes of it
 
 

@@ -1,7 +1,7 @@
 """A step about to run: what it sees of the state, its arguments, and where its result goes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.context import Scope
@@ -58,6 +58,14 @@ def view(step: Step, state: State) -> View | None:
             lenses.append((wrapper, state))
             state = _part(wrapper.get(reveal(state)), f"What {step.key}'s lens gets")
     return View(step, state, tuple(lenses))
+
+
+def look(step: Step, state: State) -> View:
+    """Look through the step's lenses, whatever its conditions say."""
+    unconditional = replace(step, wrappers=tuple(one for one in step.wrappers if isinstance(one, Lens)))
+    seen = view(unconditional, state)
+    assert seen is not None, "only a condition skips"
+    return seen
 
 
 def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:

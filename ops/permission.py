@@ -1,7 +1,13 @@
-"""Who may start or retry a workflow: its authorisation callbacks, asked."""
+"""Who may start, answer or retry a workflow: its authorisation callbacks, asked.
+
+Conditions, lenses and groups around a step change nothing: a step keeps its callbacks, and a group's is its members'.
+"""
 
 import asyncio
+import contextvars
 import inspect
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ops.step import LedgerStep
@@ -10,12 +16,12 @@ from resources.errors import NotAuthorised
 from resources.types import StepKey
 
 
-def ask_to_start(workflow: Workflow, user: str) -> None:
+def ask_to_start(workflow: Workflow, user: Any) -> None:
     """Ask the workflow's callback; without one everybody may. Raises NotAuthorised."""
-    _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow))
+    _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
 
 
-def ask_to_resume(workflow: Workflow, place: LedgerStep, user: str) -> None:
+def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
     """Ask who may answer a step that waits: the last resume callback up to it, else the workflow's own of the start.
 
     Raises NotAuthorised.
@@ -23,33 +29,47 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: str) -> None:
     callback = workflow.authorize_callback
     for step in workflow.ledger_steps[: place.position + 1]:
         callback = step.step.resume_auth_callback or callback
-    _ask(callback, AuthContext(user, "resume_workflow", workflow, place))
+    _ask(callback, AuthContext(user, "resume_workflow", workflow, place), "resume")
 
 
-def ask_to_retry(workflow: Workflow, committed: list[StepKey], user: str) -> None:
-    """Ask who may go on with a failed process: the last callback that the workflow and its steps so far name.
+def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
+    """Ask who may lay hands on a process: the last callback that the workflow and its steps so far name.
 
-    The steps so far are those committed and the one that comes next. Raises NotAuthorised.
+    The steps so far are those committed and the one that comes next. A step names its retry callback, else that of its
+    group, else its resume callback. `what` is the word for a refusal. Raises NotAuthorised.
     """
     callback = workflow.retry_auth_callback or workflow.authorize_callback
-    step = None
-    for step in workflow.ledger_steps:
-        callback = step.step.retry_auth_callback or step.step.resume_auth_callback or callback
-        if step.key not in committed:
-            break
-    _ask(callback, AuthContext(user, "retry_workflow", workflow, step))
+    left = workflow.left(committed)
+    reached = left[0] if left else workflow.ledger_steps[-1]
+    for place in workflow.ledger_steps[: reached.position + 1]:
+        callback = _retry_callback(place) or callback
+    _ask(callback, AuthContext(user, "retry_workflow", workflow, reached), what)
 
 
-def _ask(callback: AuthCallback | None, context: AuthContext) -> None:
+def _retry_callback(place: LedgerStep) -> AuthCallback | None:
+    of_group = place.group.retry_auth_callback if place.group else None
+    return place.step.retry_auth_callback or of_group or place.step.resume_auth_callback
+
+
+def _ask(callback: AuthCallback | None, context: AuthContext, what: str) -> None:
     if callback is None:
         return
     verdict = callback(context)
     if inspect.isawaitable(verdict):
-        verdict = asyncio.run(_awaited(verdict))
+        verdict = _awaited(verdict)
     if not verdict:
-        action = context.action.removesuffix("_workflow")
-        raise NotAuthorised(f"{context.user} may not {action} {context.workflow.name}.")
+        raise NotAuthorised(f"{context.user} may not {what} {context.workflow.name}.")
 
 
-async def _awaited(verdict: Any) -> Any:
-    return await verdict
+def _awaited(verdict: Any) -> bool:
+    """Wait for an answer that comes later, also where an event loop is at work in this thread already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_wait_for(verdict))
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(contextvars.copy_context().run, asyncio.run, _wait_for(verdict)).result()
+
+
+async def _wait_for(verdict: Any) -> bool:
+    return bool(await verdict)

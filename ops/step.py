@@ -110,11 +110,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StepGroup:
-    """Steps that a reader sees as one; each is still committed on its own, so a failed group goes on inside."""
+    """Steps that a reader sees as one; each is still committed on its own, so a failed group goes on inside.
+
+    `retry_auth_callback` is that of each of its steps that names none.
+    """
 
     key: StepKey
     label: str
     steps: "StepList"
+    retry_auth_callback: Callable[..., Any] | None = None
 
     def __rshift__(self, other: "Step | StepGroup | StepList") -> "StepList":
         return StepList([self]) >> other
@@ -190,12 +194,18 @@ def step(
     return decorate
 
 
-def step_group(label: str, steps: "Step | StepList", *, key: StepKey | None = None) -> StepGroup:
+def step_group(
+    label: str,
+    steps: "Step | StepList",
+    *,
+    key: StepKey | None = None,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> StepGroup:
     """Show steps as one. Its key is that of its first step with `_group` behind it, unless `key` names another."""
     members = as_steps(steps)
     if not members:
         raise WorkflowDeclarationError(f"The step group {label!r} has no steps.")
-    return StepGroup(key or f"{members[0].key}_group", label, members)
+    return StepGroup(key or f"{members[0].key}_group", label, members, retry_auth_callback)
 
 
 def conditional(predicate: Predicate) -> "Callable[[Step | StepGroup | StepList], StepList]":

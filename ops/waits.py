@@ -12,7 +12,7 @@ from ops.forms import Form, SubmitFormPage
 from ops.state import arguments_of
 from ops.step import Callback, OnTimeout, RetryRule, Step, StepFunction, StepGroup, StepList, key_of, step, step_group
 from resources import clock, ledger, waits
-from resources.errors import StateError, TimedOut, WorkflowDeclarationError
+from resources.errors import NobodyAsked, StateError, TimedOut, WorkflowDeclarationError
 from resources.types import Assignee, State, StepStatus
 from resources.waits import Wait, WaitKind
 
@@ -205,9 +205,20 @@ def _awaiting(callback: Callback) -> StepFunction:
             return {callback.result_key: (found.answer or {})["result"]}
         if ledger.status_of(process_id, key) is StepStatus.AWAITING_CALLBACK and waits.is_late(process_id, key):
             return _late(callback)
+        if not waits.find_open(process_id, key):
+            raise NobodyAsked(_nobody_asked(callback, context))
         return Wait(WaitKind.CALLBACK, deadline=clock.now() + callback.timeout if callback.timeout else None)
 
     return await_callback
+
+
+def _nobody_asked(callback: Callback, context: StepContext) -> str:
+    """Without a token that is out nothing can come: to wait would be to wait for ever."""
+    action = ".".join((*context.step_key.split(".")[:-1], callback.action))
+    return (
+        f"Nobody was told where to call back, for {action!r} was spared or its answer was taken back. Send the process "
+        f"back to {action!r}, or skip this step and give {callback.result_key!r} yourself."
+    )
 
 
 def _late(callback: Callback) -> Wait:

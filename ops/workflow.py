@@ -105,6 +105,10 @@ class Workflow:
                 return step
         raise StepsChanged(f"{self.name} has no step {key!r}; it has {', '.join(self.step_keys)}.")
 
+    def entrance(self, key: StepKey) -> LedgerStep:
+        """The step with this key, or the first of the group with this name. Raises StepsChanged."""
+        return next((step for step in self.ledger_steps if step.group and step.path[0] == key), None) or self.place(key)
+
     def left(self, committed: Collection[StepKey]) -> list[LedgerStep]:
         """The steps that are still to be done, in order.
 

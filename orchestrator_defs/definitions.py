@@ -6,6 +6,7 @@ from typing import Any
 from dagster import Definitions
 
 from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.process_jobs import process_jobs
 from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
@@ -24,7 +25,12 @@ def build_definitions(
 
     `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case.
     """
-    return Orchestrator(products, workflows, resources).definitions
+    return complete_definitions(Orchestrator(products, workflows, resources))
+
+
+def complete_definitions(orchestrator: Orchestrator) -> Definitions:
+    """An orchestrator's workflows, and what lays hands on their processes."""
+    return Definitions.merge(orchestrator.definitions, Definitions(jobs=process_jobs(orchestrator)))
 
 
 orchestrator = Orchestrator(
@@ -38,4 +44,4 @@ orchestrator = Orchestrator(
     resources={"netbox": NetBox(), "playbooks": PlaybookRunner()},
 )
 
-defs = orchestrator.definitions
+defs = complete_definitions(orchestrator)

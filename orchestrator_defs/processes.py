@@ -1,9 +1,11 @@
-"""Start, answer, resume, retry, skip, send back and abort processes: the one way in for every door.
+"""Start, answer, retry, skip, send back and abort processes, pause the engine: the one way in for every door.
 
-What is said to a process is committed first; its next segment is launched after that. If that is the last that this
-process of ours does, the sweeper launches it.
+`user` is who, as the door has authenticated them; who did what is in the ledger and in the tags of runs. What is said
+to a process is committed first; its next segment is launched after that. If that is the last that this process of ours
+does, the sweeper launches it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,24 +14,40 @@ from uuid import uuid4
 from dagster import DagsterInstance, DagsterRun, build_resources
 
 from ops import answers
-from ops.admission import StartRequest, admit
+from ops.admission import Ask, StartRequest, admit
 from ops.answers import Verdict
-from ops.forms import as_pages
+from ops.edits import check_next, check_sparable, edited
+from ops.forms import Page, as_pages
 from ops.permission import ask_to_retry
+from ops.process_detail import ProcessDetail, process_detail
 from ops.segment import check_may_act
+from ops.startable import startable
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import interventions, processes, tags, waits
+from resources import engine, interventions, processes, tags, waits
 from resources.database import SubscriptionDatabase
-from resources.errors import UnknownProcess
+from resources.engine import EngineState
+from resources.errors import (
+    FormIncomplete,
+    NotAuthorised,
+    OrchestratorError,
+    ProcessError,
+    StepsChanged,
+    UnknownProcess,
+    UnknownWorkflow,
+)
 from resources.interventions import Aborted
-from resources.launcher import create_run, execute_run
+from resources.launcher import WarmRunLauncher, create_run, execute_run
 from resources.processes import Claim
-from resources.types import ProcessId, ProcessStatus, StepKey
+from resources.types import ProcessId, ProcessStatus, StepKey, SubscriptionId
+
+log = logging.getLogger(__name__)
 
 WAKE_AT_ONCE = 500
 """How many processes one look at the clock sets going."""
+RESUME_AT_ONCE = 100
+"""How many tasks are resumed in one transaction."""
 
 
 class Processes:
@@ -46,25 +64,53 @@ class Processes:
 
     # --- start ---
 
-    def start(self, workflow_name: str, inputs: Any, *, user: str) -> ProcessId:
+    def start(self, workflow_name: str, inputs: Any, *, user: str, idempotency_key: str | None = None) -> ProcessId:
         """Check everything and write the process; `execute` or `launch` then runs it. Commits.
 
-        `inputs`: a list of pages, or one mapping for a one-page form. Raises UnknownWorkflow, FormInvalid,
-        FormIncomplete, StartRefused, SubscriptionLocked; then nothing was written.
+        `inputs`: a list of pages, or one mapping for a one-page form. With an `idempotency_key` the same start may be
+        asked for again: it gives the process that it gave before, however that stands now.
+
+        Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when
+        the key stands for another start; then nothing was written.
         """
         workflow = self.orchestrator.workflow(workflow_name)
+        pages = as_pages(inputs)
+        if idempotency_key is None:
+            return self._admit(workflow, pages, user)
+        ask = Ask.of(idempotency_key, workflow.name, pages, user)
+        if (found := self._started_with(ask)) is not None:
+            return found
+        try:
+            return self._admit(workflow, pages, user, ask)
+        except OrchestratorError:
+            if (found := self._started_with(ask)) is not None:  # at the same moment, by the same one who asks
+                return found
+            raise
+
+    def _admit(self, workflow: Workflow, pages: Sequence[Page], user: str, ask: Ask | None = None) -> ProcessId:
         process_id = uuid4()
         with self._resources_of(form_resource_keys(workflow)) as resources:
             request = StartRequest(
                 workflow=workflow,
-                pages=as_pages(inputs),
+                pages=pages,
                 user=user,
                 process_id=process_id,
                 run_id=str(process_id),
+                idempotency_key=ask.key if ask else None,
+                asked=ask.hash if ask else None,
                 resources=resources,
             )
             admit(request, self.database)
         return process_id
+
+    def _started_with(self, ask: Ask) -> ProcessId | None:
+        with self.database.transaction(read_only=True):
+            return ask.find()
+
+    def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
+        """Which workflows may run on a subscription now, and if not why; see `ops.startable`."""
+        with self.database.transaction(read_only=True):
+            return startable(subscription_id, self.orchestrator.workflows.values(), user=user)
 
     # --- go on ---
 
@@ -77,6 +123,20 @@ class Processes:
         """
         claim = self._next(process_id, user)
         execute_run(self.instance, self.orchestrator.job(claim.workflow_name), self._create(claim, user))
+        return self.status(process_id)
+
+    @property
+    def can_launch(self) -> bool:
+        """Whether the instance's launcher takes runs from here; others want a workspace, which only Dagster's own
+        processes have.
+        """
+        return isinstance(self.instance.run_launcher, WarmRunLauncher)
+
+    def proceed(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
+        """Launch a process, or execute it here where that cannot be; how it stands then. Raises as `execute`."""
+        if not self.can_launch:
+            return self.execute(process_id, user=user)
+        self.launch(process_id, user=user)
         return self.status(process_id)
 
     def launch(self, process_id: ProcessId, *, user: str) -> str:
@@ -96,7 +156,8 @@ class Processes:
     def answer(self, process_id: ProcessId, inputs: Any, *, user: str) -> None:
         """Fill the form that a suspended process waits with. Commits.
 
-        Raises UnknownProcess, NotWaiting, NotAuthorised, FormInvalid, FormIncomplete; then nothing was changed.
+        Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, FormInvalid, FormIncomplete; then nothing was
+        changed.
         """
         workflow = self._workflow_of(process_id)
         with self._resources_of(form_resource_keys(workflow)) as resources:
@@ -130,16 +191,50 @@ class Processes:
 
     # --- hands on a process ---
 
-    def resume(self, process_id: ProcessId, *, user: str) -> None:
+    def resume(self, process_id: ProcessId, inputs: Any = None, *, user: str) -> None:
+        """Have a process go on that stands still: `answer` when it waits for input, else `retry`. Commits."""
+        if self.status(process_id) is ProcessStatus.SUSPENDED:
+            self.answer(process_id, inputs, user=user)
+        else:
+            self.retry(process_id, user=user)
+
+    def retry(self, process_id: ProcessId, *, user: str) -> None:
         """Have a process that failed, or waits for better times, try again now. Commits.
 
-        Raises UnknownProcess, NotWaiting, NotAuthorised, StepsChanged.
+        Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged.
         """
-        with self.database.transaction():
-            claim, workflow = self._claim(process_id)
+        with self._in_hand(process_id) as (claim, workflow):
             workflow.check_fits(claim.committed)
             ask_to_retry(workflow, claim.committed, user)
             interventions.set_going(process_id, user=user)
+
+    def resume_all(self, *, user: str) -> list[ProcessId]:
+        """Have all tasks that failed, or wait for better times, try again; those that are to be launched. Commits.
+
+        Those whose steps have changed, or that this user may not retry, are passed by. Two at once share the tasks
+        between them, and each is set going once. Raises EnginePaused.
+        """
+        going: list[ProcessId] = []
+        last: ProcessId | None = None
+        while True:
+            with self.database.transaction():
+                engine.check_not_paused()
+                found = interventions.hold_tasks_to_resume(RESUME_AT_ONCE, after=last)
+                going += [process_id for process_id in found if self._is_set_going(process_id, user)]
+            if not found:
+                return going
+            last = found[-1]
+
+    def _is_set_going(self, process_id: ProcessId, user: str) -> bool:
+        try:
+            claim, workflow = self._claim(process_id)
+            workflow.check_fits(claim.committed)
+            ask_to_retry(workflow, claim.committed, user)
+        except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
+            log.info("Process %s is not resumed: %s", process_id, refusal)
+            return False
+        interventions.set_going(process_id, user=user)
+        return True
 
     def skip(
         self,
@@ -150,53 +245,141 @@ class Processes:
         changes: Mapping[str, Any] | None = None,
         removed: Sequence[str] = (),
     ) -> StepKey:
-        """Spare a process the step that it failed at; the step's key. Commits.
+        """Spare a process the step that it failed or waits at, because a person has done it; the step's key. Commits.
 
-        `changes` and `removed` are what it would have done to the state. Raises UnknownProcess, NotWaiting,
-        NotAuthorised.
+        `changes` and `removed` are what the step would have returned. The next step must find in the state what it
+        takes. Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, StateError, and
+        ProcessError for a step that is the engine's own, or without a reason.
         """
-        with self.database.transaction():
-            claim, workflow = self._claim(process_id)
-            ask_to_retry(workflow, claim.committed, user)
-            place = workflow.left(claim.committed)[0]
+        with self._in_hand(process_id) as (claim, workflow):
+            workflow.check_fits(claim.committed)
+            place, *behind = workflow.left(claim.committed) or [workflow.ledger_steps[-1]]
+            ask_to_retry(workflow, claim.committed, user, what="skip a step of")
+            check_sparable(place)
+            delta = edited(place, claim.state, changes or {}, removed)
             interventions.skip(
                 process_id,
                 key=place.key,
                 name=place.label,
                 user=user,
                 reason=reason,
-                changes=changes,
-                removed=removed,
+                changes=delta.set,
+                removed=delta.removed,
             )
+            check_next(behind, delta.applied_to(claim.state))
         return place.key
 
-    def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> None:
-        """Send a process that stands still back to a step that it has done. Commits.
+    def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> StepKey:
+        """Send a process that stands still back to a step that it has done; the step's key. Commits.
 
-        Raises UnknownProcess, NotWaiting, NotAuthorised, StepsChanged, ProcessError.
+        A group's name stands for its first step. What it has let go of meanwhile, it takes again. Raises
+        UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, SubscriptionLocked, ProcessError.
         """
-        with self.database.transaction():
-            claim, workflow = self._claim(process_id)
-            ask_to_retry(workflow, claim.committed, user)
-            place = workflow.place(to)
-            undo = [step.key for step in workflow.ledger_steps if step.position >= place.position]
-            interventions.go_back(process_id, to=to, undo=undo, user=user, reason=reason)
+        with self._in_hand(process_id) as (claim, workflow):
+            ask_to_retry(workflow, claim.committed, user, what="send back")
+            place = workflow.entrance(to)
+            if place.position == 0:
+                raise ProcessError("A process cannot be sent back to its start: abort it, and start another.")
+            behind = workflow.ledger_steps[place.position :]
+            interventions.go_back(
+                process_id, to=place.key, undo=[step.key for step in behind], user=user, reason=reason
+            )
+            if any(step.step.effect is not None and step.key in claim.committed for step in behind):
+                interventions.take_again(process_id)
+            workflow.check_fits(self._claim(process_id)[0].committed)
+        return place.key
 
     def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
         """End a process for good: what it has done stays, what it holds is let go of, out of sync. Commits.
 
-        A run that is at work for it is terminated, and commits nothing more. Raises UnknownProcess, ProcessError when
-        it has ended.
+        A run that is at work for it is terminated, and commits nothing more. Also while the engine is paused, and when
+        the code has the workflow no more. Raises UnknownProcess, NotAuthorised, ProcessError when it has ended.
         """
         with self.database.transaction():
+            self._ask_about(process_id, user, "abort")
             found = interventions.abort(process_id, user=user, reason=reason)
         self._terminate(found.run_id)
         return found
 
     def _terminate(self, run_id: str | None) -> None:
+        """Stop a run that is at work; where that cannot be, its step is refused when it wants to commit."""
         run = self.instance.get_run_by_id(run_id) if run_id else None
-        if run is not None and not run.is_finished and self.instance.run_launcher is not None:
+        if run is None or run.is_finished or self.instance.run_launcher is None:
+            return
+        try:
             self.instance.run_launcher.terminate(run.run_id)
+        except Exception as error:  # noqa: BLE001  whatever a launcher raises, the abort is committed
+            log.warning("Run %s could not be terminated: %s", run_id, error)
+
+    def delete(self, process_id: ProcessId, *, user: str) -> None:
+        """Remove a task that has ended, with its ledger; its Dagster runs stay. Commits.
+
+        Raises UnknownProcess, NotAuthorised, and ProcessError for what is no task, has not ended, or has children.
+        """
+        with self.database.transaction():
+            self._ask_about(process_id, user, "delete")
+            interventions.delete_task(process_id)
+        log.info("Process %s was deleted by %s.", process_id, user)
+
+    def note(self, process_id: ProcessId, note: str | None, *, user: str) -> None:
+        """Write a note on a process, in place of the one it had; None takes it away. Commits.
+
+        Raises UnknownProcess, and ProcessError when it is too long.
+        """
+        with self.database.transaction():
+            interventions.write_note(process_id, note)
+        log.info("The note of process %s was written by %s.", process_id, user)
+
+    # --- looking ---
+
+    def detail(self, process_id: ProcessId) -> ProcessDetail:
+        """All of a process, with what it asks now. Raises UnknownProcess."""
+        with self.database.transaction(read_only=True):
+            claim = self._find_claim(process_id)
+        workflow = self.orchestrator.workflows.get(claim.workflow_name)
+        asks = workflow is not None and claim.status is ProcessStatus.SUSPENDED
+        with (
+            self._resources_of(form_resource_keys(workflow) if workflow and asks else iter(())) as resources,
+            self.database.transaction(read_only=True),
+        ):
+            return process_detail(process_id, workflow, resources)
+
+    def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
+        """What the form that a process waits with asks after these pages; None when they are all.
+
+        Raises UnknownProcess, NotWaiting, StepsChanged, FormInvalid.
+        """
+        workflow = self._workflow_of(process_id)
+        with (
+            self._resources_of(form_resource_keys(workflow)) as resources,
+            self.database.transaction(read_only=True),
+        ):
+            return answers.next_page(workflow, process_id, as_pages(inputs), resources)
+
+    # --- the engine as a whole ---
+
+    def pause(self, *, user: str) -> EngineState:
+        """Have nothing new begin; steps in progress end, and waits stay. Commits. May be done twice."""
+        return self._set_paused(True, user)
+
+    def release(self, *, user: str) -> list[ProcessId]:
+        """End the pause: what it stopped goes on, once. Those processes that are to be launched now. Commits.
+
+        What is not launched, or was too much for one look, the sensor finds. May be done twice.
+        """
+        self._set_paused(False, user)
+        return self.wake()
+
+    def _set_paused(self, is_paused: bool, user: str) -> EngineState:
+        with self.database.transaction():
+            if engine.set_paused(is_paused, user=user):
+                log.info("The engine was %s by %s.", "paused" if is_paused else "released", user)
+            return engine.state()
+
+    def engine_status(self) -> EngineState:
+        """Whether the engine is paused, and whether anything is still at work."""
+        with self.database.transaction(read_only=True):
+            return engine.state()
 
     # --- inside ---
 
@@ -204,13 +387,32 @@ class Processes:
         with self.database.transaction(read_only=True):
             return self._claim(process_id)[1]
 
-    def _claim(self, process_id: ProcessId) -> tuple[Claim, Workflow]:
+    def _find_claim(self, process_id: ProcessId) -> Claim:
         claim = processes.find_claim(process_id)
         if claim is None:
             raise UnknownProcess(
                 f"There is no process {process_id}; `orchestrator process list` shows those there are."
             )
+        return claim
+
+    def _claim(self, process_id: ProcessId) -> tuple[Claim, Workflow]:
+        claim = self._find_claim(process_id)
         return claim, self.orchestrator.workflow(claim.workflow_name)
+
+    @contextmanager
+    def _in_hand(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
+        """A transaction that has a process's row, in which it may be told to go on. Raises EnginePaused."""
+        with self.database.transaction():
+            processes.hold_from_outside(process_id)
+            engine.check_not_paused()
+            yield self._claim(process_id)
+
+    def _ask_about(self, process_id: ProcessId, user: str, what: str) -> None:
+        """Ask whether this user may do what ends a process; a workflow that the code has no more forbids nothing."""
+        processes.hold_from_outside(process_id)
+        claim = self._find_claim(process_id)
+        if (workflow := self.orchestrator.workflows.get(claim.workflow_name)) is not None:
+            ask_to_retry(workflow, claim.committed, user, what=what)
 
     def _next(self, process_id: ProcessId, user: str) -> Claim:
         """Check that a process may go on, and put it into the hands of a run that is yet to be created."""
@@ -220,6 +422,7 @@ class Processes:
             has_run = claim.run_id is not None and self.instance.get_run_by_id(claim.run_id) is not None
             check_may_act(claim, workflow, self.instance, None if has_run else claim.run_id)
             if has_run:
+                engine.check_not_paused()
                 ask_to_retry(workflow, claim.committed, user)
                 interventions.set_going(process_id, user=user, at=interventions.UNFINISHED)
                 claim, _ = self._claim(process_id)

@@ -8,12 +8,12 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from ops.forms import FormGenerator, SubmitFormPage
 from ops.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
+from ops.predicates import no_uncompleted_instance
 from ops.resumption import resume_waiting, wake_late_callbacks
 from ops.step import StepList, begin, step
 from ops.validation import start_validations
-from ops.workflow import PredicateContext, RunPredicateFail, RunPredicatePass, Workflow
+from ops.workflow import Workflow
 from orchestrator_defs.workflow import WorkflowJob, task, workflow
-from resources import validations
 from resources.catalogue import Catalogue
 from resources.header_model import Note
 from resources.subscriptions import SubscriptionModel
@@ -37,13 +37,6 @@ class Registry(Protocol):
 def built_in_workflows(registry: Registry) -> list[WorkflowJob]:
     """Make the workflows that every orchestrator has."""
     return [modify_note, task_clean_up_tasks, *_tasks_of(registry)]
-
-
-def no_uncompleted_instance(context: PredicateContext) -> RunPredicatePass | RunPredicateFail:
-    """A task of which one process is enough: not while another is neither completed nor aborted."""
-    if validations.has_unfinished(context.workflow_key):
-        return RunPredicateFail("another process of it is not finished yet; wait for it, or abort it")
-    return RunPredicatePass()
 
 
 # --- a note ---

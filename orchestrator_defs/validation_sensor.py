@@ -16,7 +16,7 @@ from dagster import (
 
 from ops.validation import start_one, usable_statuses, validations_of
 from ops.workflow import Workflow
-from resources import clock, processes, tags, validations
+from resources import clock, engine, tags, validations
 from resources.catalogue import Catalogue
 from resources.database import SubscriptionDatabase
 from resources.errors import OrchestratorError
@@ -88,7 +88,7 @@ def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
     budget = settings().validations_at_once
     types = {product.product_type for product in fleet.catalogue.products}
     with database.transaction(read_only=True):
-        if processes.engine_is_paused():
+        if engine.is_paused():
             return [], "The engine is paused."
         unfinished = validations.under_way()
         if unfinished >= budget:

@@ -275,7 +275,7 @@ def _decorator(
             description=description or _first_line(function) or function.__name__.replace("_", " ").capitalize(),
             target=target,
             steps=StepList([init]) >> around(steps) >> done,
-            **rules,
+            **{"rule": DEFAULT_RULES[target], **rules},
         )
         return job_of(spec, doc=function.__doc__)
 

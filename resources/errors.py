@@ -29,10 +29,12 @@ OrchestratorError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
 │   ├── StartRefused
+│   │   ├── EnginePaused
 │   │   └── NotAuthorised
 │   └── StateError
 ├── ProcessError
 │   ├── UnknownProcess
+│   ├── KeyUsed
 │   ├── RunMayNotAct
 │   ├── ProcessExists
 │   ├── NotWaiting
@@ -41,6 +43,7 @@ OrchestratorError
 └── ProcessFailure
     ├── InconsistentData
     │   └── DriftFound
+    ├── NobodyAsked
     └── TimedOut
 ExternalSystemError
 ├── ExternalSystemUnavailable
@@ -190,6 +193,13 @@ class StartRefused(WorkflowError):
         super().__init__(message)
 
 
+class EnginePaused(StartRefused):
+    """The engine is paused; nothing begins or goes on before `orchestrator engine release`."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, reason="engine.paused")
+
+
 class NotAuthorised(StartRefused):
     """The user may not do this with the workflow."""
 
@@ -207,6 +217,10 @@ class ProcessError(OrchestratorError):
 
 class UnknownProcess(ProcessError):
     """There is no such process."""
+
+
+class KeyUsed(ProcessError):
+    """The idempotency key stands for another start."""
 
 
 class RunMayNotAct(ProcessError):
@@ -243,6 +257,10 @@ class InconsistentData(ProcessFailure):
 
 class DriftFound(InconsistentData):
     """Reality is not what the subscription says; `details` lists expected and actual values."""
+
+
+class NobodyAsked(ProcessFailure):
+    """Nobody was told where to call back, so no answer can come."""
 
 
 class TimedOut(ProcessFailure):

@@ -12,11 +12,10 @@ from sqlalchemy import ColumnElement, String, cast, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from resources.database import current_session
+from resources.database import current_session, lock_key
 from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
 from resources.step_statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.tables import (
-    EngineSettingsTable,
     ProcessStepTable,
     ProcessSubscriptionTable,
     ProcessTable,
@@ -40,6 +39,7 @@ class NewProcess:
     run_id: str | None
     status: ProcessStatus
     idempotency_key: str | None = None
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,6 @@ class Claim:
 
 
 # --- asking ---
-
-
-def engine_is_paused() -> bool:
-    """Whether new work may not begin."""
-    paused = current_session().scalar(select(EngineSettingsTable.global_lock))
-    return bool(paused)
 
 
 def find_claim(process_id: ProcessId) -> Claim | None:
@@ -141,21 +135,33 @@ def subscriptions_of(process_id: ProcessId) -> list[SubscriptionId]:
     )
 
 
-def list_processes(
-    *, statuses: Sequence[ProcessStatus] = (), workflow: str | None = None, limit: int = 20
-) -> list[tuple[ProcessTable, str]]:
-    """The newest processes with the names of their workflows; the state of a process is loaded with it."""
-    query = (
-        select(ProcessTable, WorkflowTable.name)
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that another one has started."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+
+
+def children_of(process_id: ProcessId) -> list[Child]:
+    """The processes that a process has started, oldest first."""
+    rows = current_session().execute(
+        select(ProcessTable.process_id, WorkflowTable.name, ProcessTable.last_status)
         .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-        .order_by(ProcessTable.started_at.desc())
-        .limit(limit)
+        .where(ProcessTable.parent_process_id == process_id)
+        .order_by(ProcessTable.started_at, ProcessTable.process_id)
     )
-    if statuses:
-        query = query.where(ProcessTable.last_status.in_(statuses))
-    if workflow:
-        query = query.where(WorkflowTable.name == workflow)
-    return [(process, name) for process, name in current_session().execute(query)]
+    return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
+
+
+def find_asked(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
+    """The process that was started with a key, and the hash of what was asked."""
+    row = current_session().execute(
+        select(ProcessTable.process_id, ProcessTable.asked).where(ProcessTable.idempotency_key == idempotency_key)
+    )
+    found = row.first()
+    return None if found is None else (found.process_id, found.asked)
 
 
 # --- writing ---
@@ -185,12 +191,18 @@ def create_process(new: NewProcess) -> None:
             created_by=new.created_by,
             run_id=new.run_id,
             idempotency_key=new.idempotency_key,
+            asked=new.asked,
         )
         .on_conflict_do_nothing()
         .returning(ProcessTable.process_id)
     )
     if created.first() is None:
         raise ProcessExists(f"Process {new.process_id} has been started already.")
+
+
+def start_alone(workflow_name: str) -> None:
+    """Let no other process of this workflow start before this transaction ends: what is asked first stays true."""
+    current_session().execute(select(func.pg_advisory_xact_lock(lock_key(f"start {workflow_name}"))))
 
 
 def take_over(
@@ -310,6 +322,17 @@ def delete_tasks(*, before: datetime, limit: int) -> int:
 
 
 # --- counting ---
+
+
+def count_unfinished(workflow_name: str) -> int:
+    """How many processes of a workflow are neither completed nor aborted."""
+    found = current_session().scalar(
+        select(func.count())
+        .select_from(ProcessTable)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(WorkflowTable.name == workflow_name, ProcessTable.last_status.not_in(FINAL))
+    )
+    return found or 0
 
 
 def status_counts() -> dict[tuple[str, bool], int]:

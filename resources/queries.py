@@ -1,6 +1,6 @@
 """Read-only lists and look-ups: subscriptions, products, their workflows and processes; models are never loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -258,6 +258,13 @@ def workflows_of_product(product_id: UUID, *, target: Target | None = None) -> l
         query = query.where(table.target == target.value)
     rows = current_session().execute(query)
     return [WorkflowSummary(row[0], row[1], Target(row[2]), row[3], row[4]) for row in rows]
+
+
+def workflow_descriptions(names: Collection[str]) -> dict[str, str]:
+    """What people call workflows: the descriptions in the database, which may be edited there."""
+    workflow = WorkflowTable
+    query = sa.select(workflow.name, workflow.description).where(workflow.name.in_(names))
+    return {row.name: row.description for row in current_session().execute(query)}
 
 
 def processes_of_subscription(subscription_id: SubscriptionId, *, limit: int | None = None) -> list[ProcessSummary]:

@@ -170,6 +170,8 @@ class ProcessTable(Table):
     """How often it was sent back: what is done again on purpose is another effect to the outside, not a repetition."""
     parent_process_id: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    asked: Mapped[str | None] = mapped_column(String(64))
+    """With an idempotency key: the hash of what was asked, and by whom."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_modified_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
@@ -393,4 +395,6 @@ class EngineSettingsTable(Table):
 
     singleton: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     global_lock: Mapped[bool] = mapped_column(server_default=text("false"))
+    global_lock_by: Mapped[str | None] = mapped_column(String(255))
+    global_lock_at: Mapped[datetime | None]
     catalogue_hash: Mapped[str | None] = mapped_column(String(64))

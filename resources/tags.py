@@ -10,6 +10,8 @@ SUBSCRIPTION = PREFIX + "subscription"
 CUSTOMER = PREFIX + "customer"
 USER = PREFIX + "user"
 STATUS = PREFIX + "status"
+ACTS_ON = PREFIX + "acts_on"
+"""The process that a run was told to lay hands on; it is no segment of it."""
 
 CELERY_SENT = PREFIX + "celery_sent"
 CELERY_TAKEN = PREFIX + "celery_taken"

@@ -58,6 +58,7 @@ class SubscriptionStanding:
     subscription_id: SubscriptionId
     description: str
     product_name: str
+    product_type: str
     status: SubscriptionLifecycle
     insync: bool
     version: int
@@ -74,6 +75,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
         sa.select(
             SubscriptionTable.description,
             ProductTable.name,
+            ProductTable.product_type,
             SubscriptionTable.status,
             SubscriptionTable.insync,
             SubscriptionTable.version,
@@ -90,11 +92,12 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
     row = current_session().execute(query).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    description, product, status, insync, version, locked_by, workflow, process_status, reconcile = row
+    description, product, product_type, status, insync, version, locked_by, workflow, process_status, reconcile = row
     return SubscriptionStanding(
         subscription_id=subscription_id,
         description=description,
         product_name=product,
+        product_type=product_type,
         status=SubscriptionLifecycle(status),
         insync=insync,
         version=version,
@@ -115,10 +118,9 @@ def obstacles(
     blocked_by_in_use: bool,
 ) -> list[Obstacle]:
     """Every reason why a workflow may not run; empty when it may. The first is the one to show alone. No statement."""
-    action = target.value.lower()
     found: list[Obstacle] = []
     if standing.status not in usable_when:
-        found.append(_wrong_status(standing, action, usable_when))
+        found.append(_wrong_status(standing, target, usable_when))
     if standing.locked_by is not None:
         found.append(_locked(standing))
     if not usable_while_out_of_sync:
@@ -127,7 +129,7 @@ def obstacles(
         if standing.relations.locked_relations:
             found.append(_relations_out_of_sync(standing))
     if blocked_by_in_use and standing.relations.unterminated_in_use_by:
-        found.append(_in_use(standing, action))
+        found.append(_in_use(standing, target))
     return found
 
 
@@ -155,14 +157,14 @@ def why_not_usable(
 
 
 def _wrong_status(
-    standing: SubscriptionStanding, action: str, usable_when: frozenset[SubscriptionLifecycle]
+    standing: SubscriptionStanding, target: Target, usable_when: frozenset[SubscriptionLifecycle]
 ) -> Obstacle:
     allowed = sorted(status.value for status in usable_when)
     return Obstacle(
         "subscription.no_modify_invalid_status",
-        f"{_named(standing)} is {standing.status}; a {action} workflow needs one that is "
+        f"{_named(standing)} is {standing.status}; a {target.value.lower()} workflow needs one that is "
         f"{' or '.join(allowed) or 'yet to be made'}.",
-        {"usable_when": allowed, "status": standing.status.value, "action": action},
+        {"usable_when": allowed, "status": standing.status.value, "action": _action(target)},
     )
 
 
@@ -202,15 +204,20 @@ def _relations_out_of_sync(standing: SubscriptionStanding) -> Obstacle:
     )
 
 
-def _in_use(standing: SubscriptionStanding, action: str) -> Obstacle:
+def _action(target: Target) -> str:
+    """The word of the sentence that clients make of a reason."""
+    return "terminated" if target is Target.TERMINATE else "modified"
+
+
+def _in_use(standing: SubscriptionStanding, target: Target) -> Obstacle:
     users = standing.relations.unterminated_in_use_by
     return Obstacle(
         "subscription.no_modify_subscription_in_use_by_others",
-        f"{_named(standing)} is in use by others: {_listed(users)}; {action} those first.",
+        f"{_named(standing)} is in use by others: {_listed(users)}; {target.value.lower()} those first.",
         {
             "unterminated_in_use_by_subscriptions": [str(user.subscription_id) for user in users],
             "unterminated_in_use_by_subscriptions_detail": [user.as_detail() for user in users],
-            "action": action,
+            "action": _action(target),
         },
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 
 from resources.database import current_session
 from resources.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
@@ -64,16 +64,6 @@ def note_start(subscription_id: SubscriptionId) -> None:
         .where(SubscriptionTable.subscription_id == subscription_id)
         .values(validation_started_at=func.clock_timestamp())
     )
-
-
-def has_unfinished(workflow_name: str) -> bool:
-    """Whether a process of this workflow is neither completed nor aborted."""
-    unfinished = exists().where(
-        ProcessTable.workflow_id == WorkflowTable.workflow_id,
-        WorkflowTable.name == workflow_name,
-        ProcessTable.last_status.not_in([status for status in ProcessStatus if status.is_final]),
-    )
-    return bool(current_session().scalar(select(unfinished)))
 
 
 def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limit: int) -> list[Candidate]:

@@ -127,6 +127,15 @@ def close(process_id: ProcessId, *, by: str, answer: dict[str, Any] | None = Non
     current_session().execute(query.values(answered_at=clock.now(), answered_by=by, answer=answer))
 
 
+def close_tokens(process_id: ProcessId, step_key: StepKey, *, by: str) -> None:
+    """Let the tokens of one step be good no longer, because nobody waits for them."""
+    current_session().execute(
+        update(ProcessWaitTable)
+        .where(*_open(process_id), ProcessWaitTable.step_key == step_key, ProcessWaitTable.kind == WaitKind.CALLBACK)
+        .values(answered_at=clock.now(), answered_by=by)
+    )
+
+
 def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
     """Let answers that came for these steps count no longer, since the steps are done again."""
     current_session().execute(
@@ -163,6 +172,22 @@ def due(limit: int) -> list[Due]:
         .limit(limit)
     )
     return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]
+
+
+def callbacks_with_deadline_exist() -> bool:
+    """Whether any process waits for a callback that may come too late."""
+    wait = ProcessWaitTable
+    return bool(
+        current_session().scalar(
+            select(
+                select(wait.wait_id)
+                .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+                .where(wait.answered_at.is_(None), wait.kind == WaitKind.CALLBACK, wait.deadline.is_not(None))
+                .where(ProcessTable.last_status == ProcessStatus.AWAITING_CALLBACK)
+                .exists()
+            )
+        )
+    )
 
 
 # --- tokens ---

@@ -18,7 +18,7 @@ def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
         raise click.UsageError("Give the input in a file or as field=value, not both.")
     if config is not None:
         return _pages(config, _content(config))
-    return _page(fields) if fields else None
+    return read_fields(fields) if fields else None
 
 
 def _content(config: Path) -> Any:
@@ -49,7 +49,8 @@ def _pages(config: Path, content: Any) -> Any:
     return content["inputs"]
 
 
-def _page(fields: Sequence[str]) -> dict[str, Any]:
+def read_fields(fields: Sequence[str]) -> dict[str, Any]:
+    """`field=value` as a mapping; a value is JSON if it can be read as such, else text. Raises click.UsageError."""
     page: dict[str, Any] = {}
     for text in fields:
         name, separator, value = text.partition("=")

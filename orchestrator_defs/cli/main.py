@@ -6,8 +6,11 @@ from orchestrator_defs.cli.application import ApplicationGroup
 from orchestrator_defs.cli.catalogue import catalogue
 from orchestrator_defs.cli.db import db
 from orchestrator_defs.cli.demo import demo
+from orchestrator_defs.cli.engine import engine
+from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
-from orchestrator_defs.cli.process import abort, process, resume, run
+from orchestrator_defs.cli.process import process, run
+from orchestrator_defs.cli.subscription_workflows import workflows
 from orchestrator_defs.cli.subscriptions import subscriptions
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator
@@ -21,7 +24,8 @@ def main(context: click.Context) -> None:
     context.obj = orchestrator
 
 
-for command in (run, resume, abort, process, subscriptions, catalogue, db, lab, workers, demo):
+subscriptions.add_command(workflows)
+for command in (run, resume, abort, process, engine, subscriptions, catalogue, db, lab, workers, demo):
     main.add_command(command)
 
 

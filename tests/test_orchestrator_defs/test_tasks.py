@@ -11,6 +11,7 @@ from ops.waits import retrystep
 from orchestrator_defs.workflow import task
 from resources import locks, processes
 from resources.errors import StartRefused
+from resources.process_queries import ProcessFilter, list_processes
 from resources.queries import find_subscription
 from resources.settings import settings
 from resources.types import ProcessStatus
@@ -39,8 +40,8 @@ def device(bed):
 
 def created(bed):
     with bed.database.transaction(read_only=True):
-        rows = processes.list_processes(statuses=[ProcessStatus.CREATED], limit=100)
-        return [(name, row.process_id) for row, name in rows]
+        rows = list_processes(ProcessFilter(statuses=[ProcessStatus.CREATED]), limit=100)
+        return [(row.workflow, row.process_id) for row in rows]
 
 
 def subscription_of(bed, process_id):
@@ -106,7 +107,7 @@ def find(bed, subscription):
 
 def test_task_of_which_one_is_unfinished_is_refused(bed):
     bed.processes.start("task_clean_up_tasks", {}, user="SYSTEM")
-    with pytest.raises(StartRefused, match="another process of it is not finished"):
+    with pytest.raises(StartRefused, match="processes that are not finished yet: 1"):
         bed.run("task_clean_up_tasks")
 
 

@@ -70,7 +70,7 @@ def test_a_wrong_status_says_which_would_do(node: UUID) -> None:
     assert obstacle.details == {
         "usable_when": ["active", "provisioning"],
         "status": "initial",
-        "action": "terminate",
+        "action": "terminated",
     }
 
 
@@ -100,7 +100,7 @@ def test_a_subscription_in_use_cannot_be_terminated(node: UUID) -> None:
     (obstacle,) = why_not(port, Target.TERMINATE)
     assert obstacle.reason == "subscription.no_modify_subscription_in_use_by_others"
     assert obstacle.details["unterminated_in_use_by_subscriptions"] == [str(link)]
-    assert obstacle.details["action"] == "terminate"
+    assert obstacle.details["action"] == "terminated"
 
 
 def test_a_subscription_in_use_can_be_modified(node: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Processes that wait, and go on by themselves."""
+"""Processes that wait and go on by themselves; who paused the engine; what an idempotency key was used for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,9 @@ def upgrade() -> None:
     """Make."""
     for name in COUNTERS:
         op.add_column("processes", sa.Column(name, sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.add_column("processes", sa.Column("asked", sa.String(64)))
+    op.add_column("engine_settings", sa.Column("global_lock_by", sa.String(255)))
+    op.add_column("engine_settings", sa.Column("global_lock_at", sa.DateTime(timezone=True)))
     op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=OPEN)
     op.create_index(
         "uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN_BUT_TOKENS
@@ -27,5 +30,8 @@ def downgrade() -> None:
     """Take back."""
     op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=OPEN_BUT_TOKENS)
     op.create_index("uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN)
+    op.drop_column("engine_settings", "global_lock_at")
+    op.drop_column("engine_settings", "global_lock_by")
+    op.drop_column("processes", "asked")
     for name in COUNTERS:
         op.drop_column("processes", name)

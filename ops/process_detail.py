@@ -1,0 +1,170 @@
+"""A process as people look at it: what it has done, what is left, what it waits for. Secrets are masked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ops import answers
+from ops.state import masked
+from ops.workflow import Workflow
+from resources import ledger, processes, waits
+from resources.errors import OrchestratorError
+from resources.process_queries import ProcessLine, process_line
+from resources.processes import Child
+from resources.step_statements import OTHER_LINES
+from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
+from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+from resources.waits import WaitKind
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetail:
+    """A line of the ledger. `set` and `removed` are its change of state; `error` is why it failed, or was skipped."""
+
+    step_id: UUID
+    key: StepKey
+    name: str
+    status: StepStatus
+    attempts: int
+    started_at: datetime
+    finished_at: datetime
+    set: State
+    removed: list[str]
+    error: Any
+    created_by: str | None
+    run_id: str | None
+
+    @property
+    def seconds(self) -> float:
+        """How long its last attempt took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class PendingStep:
+    """A step that has not begun."""
+
+    key: StepKey
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDetail:
+    """What a process waits for. `form` is the JSON schema of the page that somebody has to fill, `meta` what its client
+    is told beside it; `form_error` says why there is none though somebody is asked.
+    """
+
+    kind: WaitKind
+    step_key: StepKey
+    since: datetime
+    deadline: datetime | None
+    reason: str | None
+    progress: Any
+    form: dict[str, Any] | None = None
+    meta: Any = None
+    form_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDetail:
+    """All of it."""
+
+    line: ProcessLine
+    state: State
+    traceback: str | None
+    steps: list[StepDetail]
+    pending: list[PendingStep]
+    waits: list[WaitDetail]
+    subscriptions: list[SubscriptionId]
+    children: list[Child]
+
+    @property
+    def wait(self) -> WaitDetail | None:
+        """The one that stops the process; a token may be out besides."""
+        own = [wait for wait in self.waits if wait.kind.process_status is self.line.status]
+        return own[0] if own else None
+
+
+def process_detail(
+    process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any] | None = None
+) -> ProcessDetail:
+    """Read it. `workflow` is None when the code has it no more; `resources` are those that its forms ask.
+
+    Needs a transaction; a form that waits is run in it. Raises UnknownProcess.
+    """
+    row = processes.get_process(process_id)
+    lines = ledger.steps_of(process_id)
+    subscriptions, children = processes.subscriptions_of(process_id), processes.children_of(process_id)
+    line = process_line(process_id)
+    return ProcessDetail(  # the form comes last: it may break the transaction
+        line=line,
+        state=masked(row.state),
+        traceback=row.traceback,
+        steps=[_step(one) for one in lines],
+        pending=_pending(row, lines, workflow),
+        waits=[_wait(wait, workflow, resources or {}) for wait in waits.find_open(process_id)],
+        subscriptions=subscriptions,
+        children=children,
+    )
+
+
+def _step(line: ProcessStepTable) -> StepDetail:
+    return StepDetail(
+        step_id=line.step_id,
+        key=line.step_key,
+        name=line.name,
+        status=StepStatus(line.status),
+        attempts=line.attempts,
+        started_at=line.started_at,
+        finished_at=line.finished_at,
+        set=masked(line.set),
+        removed=line.removed,
+        error=masked(line.error),
+        created_by=line.created_by,
+        run_id=line.run_id,
+    )
+
+
+def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Workflow | None) -> list[PendingStep]:
+    """The steps that have not begun; of a workflow that the code has no more, those that it had at the start."""
+    if ProcessStatus(row.last_status).is_final:
+        return []
+    tried = {line.step_key for line in lines}
+    if workflow is None:
+        return [PendingStep(key, key) for key in row.step_keys if key not in tried]
+    done = [
+        line.step_key
+        for line in lines
+        if StepStatus(line.status).is_committed and not line.step_key.startswith(OTHER_LINES)
+    ]
+    return [PendingStep(step.key, step.label) for step in workflow.left(done) if step.key not in tried]
+
+
+def _wait(wait: ProcessWaitTable, workflow: Workflow | None, resources: Mapping[str, Any]) -> WaitDetail:
+    told = wait.progress or {}
+    detail: dict[str, Any] = {
+        "kind": WaitKind(wait.kind),
+        "step_key": wait.step_key,
+        "since": wait.created_at,
+        "deadline": wait.deadline,
+        "reason": told.get("reason"),
+        "progress": masked(told.get("progress")),
+    }
+    if wait.kind != WaitKind.INPUT:
+        return WaitDetail(**detail)
+    return WaitDetail(**detail, **_asked(wait.process_id, workflow, resources))
+
+
+def _asked(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> dict[str, Any]:
+    """The first page of the form; one that cannot be made says why, and hides nothing else of the process."""
+    if workflow is None:
+        return {"form_error": "The code does not have this workflow any more."}
+    try:
+        page = answers.next_page(workflow, process_id, (), resources)
+    except OrchestratorError as error:
+        return {"form_error": str(error)}
+    except Exception as error:  # noqa: BLE001  # an organisation's form may raise anything
+        return {"form_error": f"The form fails with {type(error).__name__}: {error}"}
+    return {"form": page.schema, "meta": page.meta} if page else {}

@@ -1,0 +1,69 @@
+"""`orchestrator engine`: pause everything for a while, and let it go on."""
+
+import click
+
+from orchestrator_defs.cli.application import ApplicationGroup, operator
+from orchestrator_defs.cli.output import show_json, without_events
+from orchestrator_defs.instance import dagster_instance
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes import Processes
+from resources.engine import EngineState, EngineStatus
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@click.group(cls=ApplicationGroup)
+def engine() -> None:
+    """The engine as a whole: whether anything new may begin."""
+
+
+@engine.command()
+@json_option
+@click.pass_obj
+def status(orchestrator: Orchestrator, as_json: bool) -> None:
+    """Say whether the engine is RUNNING, PAUSING (steps in progress are not at their end yet) or PAUSED."""
+    with dagster_instance() as instance:
+        _say(Processes(orchestrator, instance).engine_status(), as_json=as_json)
+
+
+@engine.command()
+@json_option
+@click.pass_obj
+def pause(orchestrator: Orchestrator, as_json: bool) -> None:
+    """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
+    with dagster_instance() as instance:
+        _say(Processes(orchestrator, instance).pause(user=operator()), as_json=as_json)
+
+
+@engine.command()
+@json_option
+@click.pass_obj
+def release(orchestrator: Orchestrator, as_json: bool) -> None:
+    """End the pause: what it stopped goes on, by the workers if there are any, else here, one after the other."""
+    with dagster_instance() as instance:
+        service = Processes(orchestrator, instance)
+        for process_id in service.release(user=operator()):
+            with without_events():
+                now = service.proceed(process_id, user=operator())
+            if not as_json:
+                click.echo(f"Process {process_id} goes on: it is {now}.")
+        _say(service.engine_status(), as_json=as_json)
+
+
+def _say(state: EngineState, *, as_json: bool) -> None:
+    if as_json:
+        show_json(
+            {
+                "status": state.status,
+                "running": state.running,
+                "stopped": state.stopped,
+                "changed_by": state.changed_by,
+                "changed_at": state.changed_at,
+            }
+        )
+        return
+    since = f", by {state.changed_by} since {state.changed_at:%Y-%m-%d %H:%M:%S}" if state.changed_at else ""
+    click.echo(f"The engine is {state.status}{since}.")
+    click.echo(f"Processes with a step in progress: {state.running}.")
+    if state.status is not EngineStatus.RUNNING or state.stopped:
+        click.echo(f"Processes that wait for the release: {state.stopped}.")

@@ -1,0 +1,37 @@
+"""`orchestrator subscriptions workflows`: what may be started on a subscription, and if not why."""
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from ops.startable import startable
+from orchestrator_defs.cli.application import operator, reading
+from orchestrator_defs.cli.output import show, show_json
+from orchestrator_defs.orchestrator import Orchestrator
+from resources.queries import find_subscription_named
+from resources.types import Target
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def workflows(orchestrator: Orchestrator, name: str, as_json: bool) -> None:
+    """Show which workflows you may start on a subscription now, and if not why. NAME is as for `show`."""
+    with reading(orchestrator):
+        header = find_subscription_named(name)
+        found = startable(header.subscription_id, orchestrator.workflows.values(), user=operator())
+    if as_json:
+        show_json(found)
+        return
+    table = Table("Workflow", "Target", "May start", "Why not", box=None, pad_edge=False)
+    for target in Target:
+        for entry in found[target.value.lower()]:
+            is_free = "reason" not in entry
+            table.add_row(
+                escape(entry["name"]),
+                target,
+                "[green]yes[/]" if is_free else "[red]no[/]",
+                "" if is_free else f"{entry['reason']}: {escape(entry['message'])}",
+            )
+    show(table)
