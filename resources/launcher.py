@@ -1,6 +1,7 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from dagster._core.launcher.base import (
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from resources.code_location import CodeLocation
-from resources.dispatch import Dispatch, Entry
+from resources.dispatch import Demand, Dispatch, Entry, Served
+from resources.post import Launching
 from resources.settings import project_folder
-from resources.supervisor import Plan, lost_message, start_supervisor
+from resources.supervisor import Plan, ensure_supervisor, lost_message
 from resources.workers import Limits, report_end
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
@@ -76,6 +78,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
         self._inst_data = inst_data
         self._config = config
+        self._launching: Launching | None = None
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -97,6 +100,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             "working_directory": option(StringSource, "", "where the module is found; the project's folder when empty"),
             "start_workers": option(BoolSource, True, "start a supervisor when a run is launched and there is none"),
             "workers": option(IntSource, 2, "workers of a supervisor that was started so"),
+            "reserved_workers": option(
+                IntSource, 1, "workers beside those that take no run of negative priority, so that people need not wait"
+            ),
             "idle_seconds": option(IntSource, 300, "a supervisor started so ends when there was no run for so long"),
             "grace_seconds": option(IntSource, 10, "a worker that does not react to a termination is killed then"),
             "runs_per_worker": option(IntSource, Limits.runs, "a worker is replaced after so many runs"),
@@ -121,6 +127,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return Plan(
             location=location or self._default_location(),
             count=config["workers"],
+            reserved=config["reserved_workers"],
             idle_seconds=config["idle_seconds"],
             grace_seconds=config["grace_seconds"],
             limits=Limits(config["runs_per_worker"], config["megabytes_per_worker"]),
@@ -136,7 +143,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Put a run into the table. May run twice: a run is executed once."""
-        self._hand_over(context.dagster_run, is_resumed=False)
+        self._hand_over(context, self.dispatch.enqueue)
 
     @property
     def supports_resume_run(self) -> bool:
@@ -145,16 +152,24 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def resume_run(self, context: ResumeRunContext) -> None:
         """Give a run to another worker, unless the one that has it lives."""
-        self._hand_over(context.dagster_run, is_resumed=True)
+        self._hand_over(context, self.dispatch.requeue)
 
-    def _hand_over(self, run: DagsterRun, *, is_resumed: bool) -> None:
+    def _hand_over(self, context: LaunchRunContext | ResumeRunContext, put: Callable[..., Demand | None]) -> None:
+        run = context.dagster_run
         location = CodeLocation.of_run(run) or self._default_location()
         code = location.fingerprint()
-        put = self.dispatch.requeue if is_resumed else self.dispatch.enqueue
-        put(run.run_id, location.name, code, _priority(run))
-        # After the run is in the table: a supervisor that is about to leave gives its lock back and then looks there.
+        self._launching = self._launching or Launching(self.dispatch.place)
+        demand = put(run.run_id, location.name, code, _priority(run), _served(context, location.name))
+        # After the run is in the table: a supervisor that is about to leave gives its seat back and then looks there.
         if self._config["start_workers"]:
-            start_supervisor(self._instance, self.dispatch, self.plan(location), code)
+            demand = demand or Demand(location.name, code)
+            ensure_supervisor(self._instance, self.dispatch, self.plan(location), demand)
+
+    def dispose(self) -> None:
+        """Launch nothing more: the workers need not stay for this process."""
+        if self._launching is not None:
+            self._launching.end()
+            self._launching = None
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run: at once while it waits, else by interrupting its op. False when there is nothing to cancel."""
@@ -200,6 +215,14 @@ def _health(entry: Entry | None) -> CheckRunHealthResult:
     if entry.is_lost and entry.worker is not None:
         return CheckRunHealthResult(WorkerStatus.FAILED, lost_message(entry.worker), run_worker_id=worker)
     return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=worker)
+
+
+def _served(context: LaunchRunContext | ResumeRunContext, location: str) -> Served | None:
+    """The code server that the launching process has loaded the location from; another after each reload there."""
+    entry = context.workspace.get_location_entry(location) if context.workspace is not None else None
+    if entry is None or entry.code_location is None:
+        return None
+    return Served(entry.version_key, max(0.0, time.time() - entry.update_timestamp))
 
 
 def _priority(run: DagsterRun) -> int:

@@ -32,7 +32,7 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
-from resources.dispatch import CANCELED, LAUNCHED, LIVENESS, Claimed, Dispatch, Loaded
+from resources.dispatch import CANCELED, LAUNCHED, LEAST, LIVENESS, ORDINARY, Claimed, Dispatch, Loaded
 from resources.errors import DatabaseUnreachable
 
 IDLE_SECONDS = 5.0
@@ -55,19 +55,28 @@ class Limits:
 
 
 class Worker:
-    """One worker, in its own process."""
+    """One worker, in its own process. A reserved one takes no bulk, so that what people wait for is not behind it."""
 
     def __init__(
-        self, instance: DagsterInstance, repository: RepositoryDefinition, loaded: Loaded, limits: Limits
+        self,
+        instance: DagsterInstance,
+        repository: RepositoryDefinition,
+        loaded: Loaded,
+        limits: Limits,
+        *,
+        is_reserved: bool = False,
     ) -> None:
         self.instance = instance
         self.repository = repository
         self.loaded = loaded
         self.limits = limits
+        self.least = ORDINARY if is_reserved else LEAST
         self.dispatch = Dispatch(instance)
         self.bell = Bell()
         supervisor = os.getppid()
-        self.number = self.dispatch.register(loaded, socket.gethostname(), supervisor, os.getpid())
+        self.number = self.dispatch.register(
+            loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
+        )
         self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.bell, supervisor)
         self.executed = 0
         self._told_to_stop = False
@@ -96,7 +105,7 @@ class Worker:
         if not self.lifeline.holds:  # who cannot be seen to live must not take a run in hand
             return None
         try:
-            return self.dispatch.claim(self.number, self.loaded)
+            return self.dispatch.claim(self.number, self.loaded, self.least)
         except DATABASE_ERRORS:
             time.sleep(RETRY_SECONDS)
             return None

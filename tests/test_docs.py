@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from orchestrator_defs.cli.main import main
+from resources.launcher import WarmRunLauncher
 from resources.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -30,3 +32,19 @@ def test_every_command_has_help(name: str) -> None:
     command = main.commands[name]
     below = command.commands.values() if isinstance(command, click.Group) else ()
     assert all(one.help for one in (command, *below))
+
+
+@pytest.mark.parametrize("option", WarmRunLauncher.config_type())
+def test_every_option_of_the_launcher_is_documented(option: str) -> None:
+    """On the page about workers."""
+    assert f"`{option}`" in (PROJECT / "docs" / "workers.md").read_text()
+
+
+def test_the_configuration_with_a_queue_differs_in_the_queue_alone() -> None:
+    """Whoever puts it in the place of dagster.yaml loses nothing."""
+    plain, queued = (
+        yaml.safe_load((PROJECT / name).read_text()) for name in ("dagster.yaml", "deploy/dagster-queued.yaml")
+    )
+    assert plain.pop("run_coordinator")["class"] == "DefaultRunCoordinator"
+    assert queued.pop("run_coordinator")["class"] == "QueuedRunCoordinator"
+    assert plain == queued

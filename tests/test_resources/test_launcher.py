@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -14,14 +15,16 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.workspace.workspace import CodeLocationEntry
 from dagster._daemon.monitoring import run_monitoring
 
 from resources.code_location import CodeLocation
-from resources.dispatch import LIVENESS, Dispatch, Loaded
+from resources.dispatch import LIVENESS, Dispatch, Loaded, Served
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
+from resources.post import anybody_launches
 from resources.workers import interrupts_at_bay
-from tests.test_resources.warm import Warm, configure
+from tests.test_resources.warm import Warm, code_server, configure, look_again
 
 
 @pytest.fixture
@@ -97,6 +100,44 @@ def test_older_code_does_not_get_a_newer_run(warm: Warm) -> None:
     assert claimed.run_id == run_id
 
 
+def test_the_same_code_loaded_before_a_reload_does_not_get_a_run_of_after_it(warm: Warm) -> None:
+    dispatch = warm.launcher.dispatch
+    old = Loaded("toys", "same", dispatch.now())
+    demand = dispatch.enqueue(str(uuid4()), "toys", "same", served=Served("reloaded", 0.0))
+    assert demand is not None
+    assert not demand.is_met(old)
+    assert dispatch.has_newer(old)
+    assert dispatch.claim(1, old) is None
+    new = Loaded("toys", "same", dispatch.now())
+    assert demand.is_met(new)
+    assert dispatch.claim(1, new) is not None
+
+
+def test_a_code_server_is_as_old_as_who_saw_it_first_says(warm: Warm) -> None:
+    """The daemon looks at it again every minute, and so do webservers that come later."""
+    dispatch = warm.launcher.dispatch
+    first = dispatch.enqueue(str(uuid4()), "toys", "same", served=Served("server", 100.0))
+    later = dispatch.enqueue(str(uuid4()), "toys", "same", served=Served("server", 0.0))
+    other = dispatch.enqueue(str(uuid4()), "toys", "same", served=Served("another", 0.0))
+    assert first is not None
+    assert later is not None
+    assert other is not None
+    assert first.not_before == later.not_before
+    assert other.not_before is not None
+    assert later.not_before is not None
+    assert 99 < (other.not_before - later.not_before).total_seconds() < 150
+
+
+def test_code_that_cannot_be_loaded_takes_no_run_from_code_that_can_do_it(warm: Warm) -> None:
+    dispatch = warm.launcher.dispatch
+    sound, broken = str(uuid4()), str(uuid4())
+    dispatch.enqueue(sound, "toys", "sound")
+    loaded = Loaded("toys", "sound", dispatch.now())
+    dispatch.enqueue(broken, "toys", "broken")
+    assert dispatch.refuse("toys", unless=loaded) == [broken]
+    assert dispatch.refuse("toys") == [sound]
+
+
 def test_a_location_does_not_get_the_runs_of_another(warm: Warm) -> None:
     warm.launch("ten")
     dispatch = warm.launcher.dispatch
@@ -153,6 +194,15 @@ def test_dagster_makes_the_launcher_anew_in_another_process(warm: Warm) -> None:
         assert again.run_launcher.plan() == warm.launcher.plan()
 
 
+def test_an_instance_that_is_closed_launches_no_more(warm: Warm) -> None:
+    place = warm.launcher.dispatch.place
+    assert not anybody_launches(place)
+    warm.launch("ten")
+    assert anybody_launches(place)
+    warm.instance.dispose()
+    assert not anybody_launches(place)
+
+
 # --- what we rely on in Dagster's inside ---
 
 
@@ -196,6 +246,20 @@ def test_dagster_says_where_a_run_of_a_workspace_was_loaded_from(warm: Warm) -> 
         job = repository.get_full_job("ten")
         assert job.get_python_origin().repository_origin.code_pointer == pointer
         assert job.get_remote_origin().repository_origin.code_location_origin.location_name == "toys"
+
+
+def test_dagster_tells_a_reloaded_code_location_from_one_looked_at_again(warm: Warm) -> None:
+    def seen() -> CodeLocationEntry:
+        return workspace.create_request_context().get_location_entry("toys") or pytest.fail()
+
+    with code_server(warm) as workspace:
+        first = seen()
+        look_again(workspace, reload=False)
+        again = seen()
+        look_again(workspace, reload=True)
+        assert again.version_key == first.version_key
+        assert seen().version_key != first.version_key
+        assert seen().update_timestamp > again.update_timestamp > first.update_timestamp
 
 
 def test_an_instance_reference_goes_through_json(warm: Warm) -> None:
