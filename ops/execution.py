@@ -56,6 +56,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
+        segment.attend()
         with segment.database.transaction(read_only=True):
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
@@ -110,6 +111,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
+        segment.attend()
         with segment.database.transaction():
             claim = segment.claim()
             is_due = _check_due(claim, workflow, place)

@@ -6,7 +6,7 @@ from uuid import UUID
 from dagster import DagsterInstance, OpExecutionContext
 
 from ops.workflow import Workflow
-from resources import processes, tags
+from resources import attendance, processes, tags
 from resources.database import SubscriptionDatabase
 from resources.errors import RunMayNotAct, UnknownProcess
 from resources.processes import Claim
@@ -60,6 +60,10 @@ class Segment:
     def instance(self) -> DagsterInstance:
         """Dagster's own storage."""
         return self.op.instance
+
+    def attend(self) -> None:
+        """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
+        attendance.attend(self.instance, self.run_id)
 
     def tag(self, **values: str | None) -> None:
         """Show the process's data as tags of this run."""

@@ -10,6 +10,7 @@ from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
+from orchestrator_defs.sensors import process_sensors
 from orchestrator_defs.workflow import WorkflowJob
 from resources.catalogue import Product
 from resources.netbox import NetBox
@@ -24,7 +25,12 @@ def build_definitions(
 
     `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case.
     """
-    return Orchestrator(products, workflows, resources).definitions
+    return complete_definitions(Orchestrator(products, workflows, resources))
+
+
+def complete_definitions(orchestrator: Orchestrator) -> Definitions:
+    """An orchestrator's workflows, and the sensors that keep their processes going."""
+    return Definitions.merge(orchestrator.definitions, Definitions(sensors=process_sensors(orchestrator)))
 
 
 orchestrator = Orchestrator(
@@ -38,4 +44,4 @@ orchestrator = Orchestrator(
     resources={"netbox": NetBox(), "playbooks": PlaybookRunner()},
 )
 
-defs = orchestrator.definitions
+defs = complete_definitions(orchestrator)

@@ -1,7 +1,7 @@
 """An orchestrator: products, workflows and resources put together, whoever asks for them."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -9,7 +9,7 @@ from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDef
 
 from ops.workflow import Workflow
 from orchestrator_defs.workflow import WorkflowJob
-from resources import schema
+from resources import attendance, schema
 from resources.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import SubscriptionDatabase
 from resources.errors import UnknownWorkflow, WorkflowDeclarationError
@@ -28,6 +28,7 @@ class Orchestrator:
         jobs = tuple(workflows)
         self.database = database or SubscriptionDatabase()
         self.resources = dict(resources or {})
+        self.jobs = jobs
         self.workflows = _by_name(jobs)
         self.catalogue = Catalogue(products, [_entry(job.workflow) for job in jobs])
         self.definitions = Definitions(
@@ -58,8 +59,10 @@ class Orchestrator:
         """The Dagster job of a workflow, with its resources. Raises UnknownWorkflow."""
         return self.definitions.resolve_job_def(self.workflow(name).name)
 
-    def _ready_database(self, _: InitResourceContext) -> SubscriptionDatabase:
-        return self.prepare()
+    def _ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
+        yield self.prepare()
+        if context.run is not None:  # the run is over: Dagster gives resources back after its last event
+            attendance.leave(context.run.run_id)
 
 
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
