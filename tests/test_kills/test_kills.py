@@ -1,0 +1,110 @@
+"""Whatever is killed, and wherever: every process comes to its end by itself, and nothing was done twice.
+
+What recovers is the sensors' own code and the launcher; nobody helps. KILL_ROUNDS makes it a soak.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+
+from tests.test_kills.scene import BIN, STEPS, Scene, kill, scene
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(900)]
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "1"))
+POINTS = ("claimed", "before", "after", "written", "committed")
+"""In the claim of the step; before its function; after it; with its record written but not committed; committed, and
+Dagster does not know."""
+SHARES = 3
+"""The steps of a point are killed in so many processes, side by side."""
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Scene]:
+    """One scene for all: its database and its workers stay."""
+    with scene() as found:
+        yield found
+
+
+def plans() -> list[dict[str, str]]:
+    """Every step at every point, once; the start, which has no function, at its boundaries."""
+    steps = STEPS[1:]
+    found = [dict.fromkeys(steps[share::SHARES], point) for point, share in product(POINTS, range(SHARES))]
+    return [*found, {"start": "claimed"}, {"start": "committed"}]
+
+
+def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene) -> None:
+    """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
+    for _ in range(ROUNDS):
+        before = len(place.kills())
+        wanted = plans()
+        with place.tended():
+            ids = place.start(wanted)
+            place.wait_until_over(ids)
+        expected = sum(map(len, wanted))
+        assert len(place.kills()) - before == expected
+        for process_id, plan in zip(ids, wanted, strict=True):
+            place.assert_whole(process_id)
+            again = [int(key[5:]) for key, point in plan.items() if point in ("after", "written") and key != "done"]
+            place.assert_called(process_id, [number for number in again if number in (3, 6, 9, 12)])
+        print(f"{expected} kills of workers, {len(ids)} processes completed")
+
+
+def test_everything_killed_together(place: Scene) -> None:
+    """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
+    for _ in range(ROUNDS):
+        with place.daemon() as daemon:
+            ids = place.start([{}] * 4, pause=1.0)
+            place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
+            time.sleep(2)
+            killed = place.kill_all()
+            daemon.wait(30)
+        assert killed >= 4, "daemon, code server, supervisor, worker"
+        assert any(place.status(one) != "completed" for one in ids)
+        with place.daemon():
+            place.wait_until_over(ids)
+        for process_id in ids:
+            place.assert_whole(process_id)
+            place.assert_called(process_id)
+        print(f"{killed} programs killed at once, {len(ids)} processes completed")
+
+
+def test_database_killed_and_started_again(place: Scene) -> None:
+    """In the middle of steps, of calls and of events; whoever misses it first starts the embedded one again."""
+    for _ in range(ROUNDS):
+        with place.tended():
+            ids = place.start([{}] * 4, pause=0.5)
+            for _ in range(3):
+                place.wait_for(lambda: any(place.status(one) == "running" for one in ids))
+                time.sleep(1)
+                place.kill_database()
+            place.wait_until_over(ids)
+        for process_id in ids:
+            place.assert_whole(process_id)
+            place.assert_called(process_id)
+        print(f"3 kills of PostgreSQL, {len(ids)} processes completed")
+
+
+def test_dagster_job_execute_killed(place: Scene) -> None:
+    """It runs in a process of its own, which the launcher does not know; it has entered itself, and is missed."""
+    config = place.folder / "run.yaml"
+    config.write_text('{"inputs": [{"product": "Thing"}, {"pause": 0.2}]}')
+    known = {row[0] for row in place.rows("SELECT process_id::text FROM processes")}
+    words = ("job", "execute", "-m", "victims", "-j", "make_thing", "-c", str(config))
+    shell = place.begin(str(BIN / "dagster"), *words)
+
+    def mine() -> list[str]:
+        found = place.rows("SELECT process_id::text FROM process_steps WHERE step_key = 'step_04'")
+        return [row[0] for row in found if row[0] not in known]
+
+    place.wait_for(mine)
+    kill(shell.pid)
+    shell.wait(30)
+    (process_id,) = mine()
+    with place.tended():
+        place.wait_until_over([process_id])
+    place.assert_whole(process_id)
+    place.assert_called(process_id)
