@@ -5,17 +5,19 @@ Everything here works in the current transaction and leaves the commit to the ca
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from resources import interventions, ledger, processes
+from resources import clock, interventions, ledger, processes
 from resources.database import current_session
 from resources.ledger import StepRecord
-from resources.processes import OTHER_LINES
-from resources.tables import ProcessTable, WorkflowTable
-from resources.types import Assignee, ProcessId, ProcessStatus, StepStatus
+from resources.processes import COMMITTED, FINAL, OTHER_LINES
+from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
+from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
+from resources.waits import WaitKind
 
 IN_HAND = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED, ProcessStatus.RUNNING})
 """In which statuses a run is at work for a process, or about to be."""
@@ -121,3 +123,74 @@ def _read(query: Select[Any]) -> list[Standing]:
         Standing(process_id, name, ProcessStatus(status), run_id, recoveries, float(quiet), modified)
         for process_id, name, status, run_id, recoveries, quiet, modified in current_session().execute(query)
     ]
+
+
+# --- what should not be, and what a change of the code would break ---
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A process that has not ended: the keys of its committed steps in order, and those of the steps that wait."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+    committed: list[StepKey]
+    waiting: list[StepKey]
+
+
+def unfinished(limit: int, after: ProcessId | None = None) -> list[Unfinished]:
+    """Processes that have not ended, in the order of their ids, from one on; at most so many."""
+    process, step, wait = ProcessTable, ProcessStepTable, ProcessWaitTable
+    committed = (
+        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
+        .where(step.process_id == process.process_id, step.status.in_(COMMITTED))
+        .where(~step.step_key.startswith(OTHER_LINES, autoescape=True))
+        .scalar_subquery()
+    )
+    waiting = (
+        select(func.array_agg(wait.step_key.distinct()))
+        .where(wait.process_id == process.process_id, wait.answered_at.is_(None))
+        .where(~wait.step_key.startswith(OTHER_LINES, autoescape=True))
+        .scalar_subquery()
+    )
+    query = (
+        select(process.process_id, WorkflowTable.name, process.last_status, committed, waiting)
+        .join(WorkflowTable, WorkflowTable.workflow_id == process.workflow_id)
+        .where(process.last_status.not_in(FINAL), text("last_status <> 'completed'"))
+        .order_by(process.process_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(process.process_id > after)
+    rows = current_session().execute(query)
+    return [
+        Unfinished(process_id, name, ProcessStatus(status), keys or [], open_keys or [])
+        for process_id, name, status, keys, open_keys in rows
+    ]
+
+
+def overdue_waits(seconds: float, limit: int) -> list[ProcessId]:
+    """Processes that still wait although the moment at which they should go on has passed, by so many seconds."""
+    moment = clock.now() - timedelta(seconds=seconds)
+    wait = ProcessWaitTable
+    return list(
+        current_session().scalars(
+            select(wait.process_id)
+            .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+            .where(wait.answered_at.is_(None), wait.deadline < moment)
+            .where(ProcessTable.last_status.in_(sorted({kind.process_status for kind in WaitKind})))
+            .limit(limit)
+        )
+    )
+
+
+def left_locks(limit: int) -> list[tuple[SubscriptionId, ProcessId]]:
+    """Subscriptions that a process holds which has ended."""
+    rows = current_session().execute(
+        select(SubscriptionTable.subscription_id, ProcessTable.process_id)
+        .join(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
+        .where(ProcessTable.last_status.in_(FINAL))
+        .limit(limit)
+    )
+    return [(subscription_id, process_id) for subscription_id, process_id in rows]

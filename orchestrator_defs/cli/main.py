@@ -6,6 +6,7 @@ from orchestrator_defs.cli.application import ApplicationGroup
 from orchestrator_defs.cli.catalogue import catalogue
 from orchestrator_defs.cli.db import db
 from orchestrator_defs.cli.demo import demo
+from orchestrator_defs.cli.doctor import check_inflight, doctor
 from orchestrator_defs.cli.lab import lab
 from orchestrator_defs.cli.process import abort, process, resume, run
 from orchestrator_defs.cli.subscriptions import subscriptions
@@ -21,7 +22,7 @@ def main(context: click.Context) -> None:
     context.obj = orchestrator
 
 
-for command in (run, resume, abort, process, subscriptions, catalogue, db, lab, workers, demo):
+for command in (run, resume, abort, process, subscriptions, catalogue, db, lab, workers, doctor, check_inflight, demo):
     main.add_command(command)
 
 

@@ -141,8 +141,8 @@ class Scene:
 
     def wait_until_over(self, process_ids: Sequence[str], seconds: float = PATIENCE) -> None:
         """Every one of them is completed, or failed."""
-        query = "SELECT count(*) FROM processes WHERE last_status IN ('completed', 'failed') AND process_id = ANY(%s::uuid[])"
-        self.wait_for(lambda: self.rows(query, process_ids)[0][0] == len(process_ids), seconds)
+        query = "SELECT last_status FROM processes WHERE process_id = ANY(%s::uuid[])"
+        self.wait_for(lambda: {row[0] for row in self.rows(query, process_ids)} <= {"completed", "failed"}, seconds)
 
     def wait_for(self, question: Any, seconds: float = PATIENCE) -> None:
         """Until the answer is true; a database that is away for a moment is asked again."""

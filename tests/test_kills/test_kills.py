@@ -5,7 +5,7 @@ What recovers is the sensors' own code and the launcher; nobody helps. KILL_ROUN
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import pytest
@@ -18,6 +18,8 @@ ROUNDS = int(os.environ.get("KILL_ROUNDS", "1"))
 POINTS = ("claimed", "before", "after", "written", "committed")
 """In the claim of the step; before its function; after it; with its record written but not committed; committed, and
 Dagster does not know."""
+Note = Callable[[str, object], None]
+every_round = pytest.mark.parametrize("_round", range(ROUNDS))
 SHARES = 3
 """The steps of a point are killed in so many processes, side by side."""
 
@@ -36,56 +38,56 @@ def plans() -> list[dict[str, str]]:
     return [*found, {"start": "claimed"}, {"start": "committed"}]
 
 
-def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene) -> None:
+@every_round
+def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, _round: int, record_property: Note) -> None:
     """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
-    for _ in range(ROUNDS):
-        before = len(place.kills())
-        wanted = plans()
-        with place.tended():
-            ids = place.start(wanted)
-            place.wait_until_over(ids)
-        expected = sum(map(len, wanted))
-        assert len(place.kills()) - before == expected
-        for process_id, plan in zip(ids, wanted, strict=True):
-            place.assert_whole(process_id)
-            again = [int(key[5:]) for key, point in plan.items() if point in ("after", "written") and key != "done"]
-            place.assert_called(process_id, [number for number in again if number in (3, 6, 9, 12)])
-        print(f"{expected} kills of workers, {len(ids)} processes completed")
+    before = len(place.kills())
+    wanted = plans()
+    with place.tended():
+        ids = place.start(wanted)
+        place.wait_until_over(ids)
+    expected = sum(map(len, wanted))
+    assert len(place.kills()) - before == expected
+    for process_id, plan in zip(ids, wanted, strict=True):
+        place.assert_whole(process_id)
+        again = [int(key[5:]) for key, point in plan.items() if point in ("after", "written") and key != "done"]
+        place.assert_called(process_id, [number for number in again if number in (3, 6, 9, 12)])
+    record_property("outcome", f"{expected} kills of workers, {len(ids)} processes completed")
 
 
-def test_everything_killed_together(place: Scene) -> None:
+@every_round
+def test_everything_killed_together(place: Scene, _round: int, record_property: Note) -> None:
     """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
-    for _ in range(ROUNDS):
-        with place.daemon() as daemon:
-            ids = place.start([{}] * 4, pause=1.0)
-            place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
-            time.sleep(2)
-            killed = place.kill_all()
-            daemon.wait(30)
-        assert killed >= 4, "daemon, code server, supervisor, worker"
-        assert any(place.status(one) != "completed" for one in ids)
-        with place.daemon():
-            place.wait_until_over(ids)
-        for process_id in ids:
-            place.assert_whole(process_id)
-            place.assert_called(process_id)
-        print(f"{killed} programs killed at once, {len(ids)} processes completed")
+    with place.daemon() as daemon:
+        ids = place.start([{}] * 4, pause=1.0)
+        place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
+        time.sleep(2)
+        killed = place.kill_all()
+        daemon.wait(30)
+    assert killed >= 4, "daemon, code server, supervisor, worker"
+    assert any(place.status(one) != "completed" for one in ids)
+    with place.daemon():
+        place.wait_until_over(ids)
+    for process_id in ids:
+        place.assert_whole(process_id)
+        place.assert_called(process_id)
+    record_property("outcome", f"{killed} programs killed at once, {len(ids)} processes completed")
 
 
-def test_database_killed_and_started_again(place: Scene) -> None:
+@every_round
+def test_database_killed_and_started_again(place: Scene, _round: int, record_property: Note) -> None:
     """In the middle of steps, of calls and of events; whoever misses it first starts the embedded one again."""
-    for _ in range(ROUNDS):
-        with place.tended():
-            ids = place.start([{}] * 4, pause=0.5)
-            for _ in range(3):
-                place.wait_for(lambda: any(place.status(one) == "running" for one in ids))
-                time.sleep(1)
-                place.kill_database()
-            place.wait_until_over(ids)
-        for process_id in ids:
-            place.assert_whole(process_id)
-            place.assert_called(process_id)
-        print(f"3 kills of PostgreSQL, {len(ids)} processes completed")
+    with place.tended():
+        ids = place.start([{}] * 4, pause=0.5)
+        for _ in range(3):
+            place.wait_for(lambda: any(place.status(one) == "running" for one in ids))
+            time.sleep(1)
+            place.kill_database()
+        place.wait_until_over(ids)
+    for process_id in ids:
+        place.assert_whole(process_id)
+        place.assert_called(process_id)
+    record_property("outcome", f"3 kills of PostgreSQL, {len(ids)} processes completed")
 
 
 def test_dagster_job_execute_killed(place: Scene) -> None:

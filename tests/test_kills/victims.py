@@ -156,6 +156,12 @@ def start(plans, pause):
     return [str(process_id) for process_id in ids]
 
 
+def say(line):
+    """Into the log, or as an answer."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def tend():
     """Do what the daemon does, more often."""
     instance = DagsterInstance.from_config(str(FOLDER))
@@ -167,9 +173,9 @@ def tend():
                     build_sensor_context(instance, cursor=cursor if sensor.name == "sweeper" else None)
                 )
                 cursor = found.cursor if sensor.name == "sweeper" else cursor
-                print(sensor.name, found.skip_message, flush=True)
-            except Exception as error:
-                print(sensor.name, "failed:", repr(error)[:300], flush=True)
+                say(f"{sensor.name}: {found.skip_message}")
+            except Exception as error:  # noqa: BLE001  as the daemon, which tries again
+                say(f"{sensor.name} failed: {repr(error)[:300]}")
         time.sleep(0.3)
 
 
@@ -181,4 +187,4 @@ if __name__ == "__main__":
             answer = orchestrator.prepare().url.render_as_string(hide_password=False)
         case "tend":
             answer = tend()
-    print(json.dumps(answer))
+    say(json.dumps(answer))
