@@ -19,8 +19,9 @@ from ops.segment import Segment, tags_of
 from ops.state import Delta, readable
 from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
-from resources import clock, ledger, locks, processes, waits
+from resources import clock, ledger, locks, processes, recovery, waits
 from resources.authorship import Author, authored_by
+from resources.database import was_away
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -274,6 +275,8 @@ def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datet
         wait = _wait_for_better_times(segment, place, started, error)
         if wait is not None:
             return Done(wait=wait)
+    if was_away(error):
+        _go_on_by_itself(segment, error)
     is_failed = _fail(segment, place, claim, started, error)
     if not isinstance(error, Exception):
         raise error
@@ -281,6 +284,20 @@ def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datet
         segment.op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
         raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
     return Done()
+
+
+def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
+    """End the run, and let the process go on in another: the database was away, which is no failure of the step.
+
+    If it still is, nothing can be written: then the sweeper finds a running process whose run has failed. Returns when
+    this has happened too often.
+    """
+    reason = f"The database was away during a step of run {segment.run_id}. {_reason(error)}"
+    with segment.database.transaction():
+        went_on = recovery.go_on_from(segment.process_id, segment.run_id, reason)
+    if went_on:
+        segment.tag(status=ProcessStatus.RESUMED)
+        raise Failure(f"{reason} The process goes on by itself.", allow_retries=False) from error
 
 
 def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:

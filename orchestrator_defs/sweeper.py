@@ -15,7 +15,6 @@ from orchestrator_defs.orchestrator import Orchestrator
 from resources import recovery, tags
 from resources.launcher import launches_to_workers, lost_runs
 from resources.recovery import Place, Standing
-from resources.settings import settings
 from resources.types import ProcessId, ProcessStatus
 from resources.workers import report_end
 
@@ -121,7 +120,7 @@ class Sweeper:
 
     def _go_on(self, one: Standing, reason: str, sweep: Sweep) -> None:
         """Continue from the last committed step, unless that was done too often without one more being committed."""
-        if one.recoveries >= settings().recovery_attempts:
+        if not recovery.may_go_on(one):
             times = "once" if one.recoveries == 1 else f"{one.recoveries} times"
             tried = f" It went on by itself {times}, and no step was committed since." if one.recoveries else ""
             self._give_up(one, f"{reason}{tried} Look into its runs, then resume the process.", sweep)

@@ -15,6 +15,7 @@ from resources import clock, interventions, ledger, processes
 from resources.database import current_session
 from resources.ledger import StepRecord
 from resources.processes import COMMITTED, FINAL, OTHER_LINES
+from resources.settings import settings
 from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 from resources.waits import WaitKind
@@ -84,6 +85,19 @@ def go_on(found: Standing, reason: str) -> str | None:
         )
     )
     return interventions.next_segment(row, recoveries=row.recoveries + 1)
+
+
+def may_go_on(found: Standing) -> bool:
+    """Whether a process may go on by itself once more: it has committed a step since, or was not lost too often."""
+    return found.recoveries < settings().recovery_attempts
+
+
+def go_on_from(process_id: ProcessId, run_id: str, reason: str) -> bool:
+    """Have a process go on by itself after a run that knows its own end; False when it may not, or is another's."""
+    for found in standing([process_id]):
+        if found.run_id == run_id and found.status is ProcessStatus.RUNNING and may_go_on(found):
+            return go_on(found, reason) is not None
+    return False
 
 
 def give_up(found: Standing, reason: str) -> bool:
