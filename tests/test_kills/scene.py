@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from resources import lease
 from tests.test_acceptance.conftest import fresh_home
 
 VICTIMS = Path(__file__).with_name("victims.py")
@@ -247,14 +248,16 @@ def scene() -> Iterator[Scene]:
         (found.folder / "dagster.yaml").write_text(json.dumps(configuration))
         load = {"python_module": {"module_name": "victims", "location_name": "victims"}}
         (found.folder / "workspace.yaml").write_text(json.dumps({"load_from": [load]}))
+        held = home / "data" / "pg.lease"
+        lease.hold(held)  # or PostgreSQL would leave with the last program
         try:
             found.ask("where")
             yield found
         finally:
             while found.kill_all():
                 time.sleep(0.1)
-            with suppress(OSError, IndexError):
-                os.kill(int((home / "data" / "pg" / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+            lease.release(held)
+            found.wait_for(lambda: not (home / "data" / "pg" / "postmaster.pid").exists(), 30)
 
 
 @contextmanager

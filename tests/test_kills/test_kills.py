@@ -3,7 +3,9 @@
 What recovers is the sensors' own code and the launcher; nobody helps. KILL_ROUNDS makes it a soak.
 """
 
+import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -59,7 +61,7 @@ def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, _roun
 def test_everything_killed_together(place: Scene, _round: int, record_property: Note) -> None:
     """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
     with place.daemon() as daemon:
-        ids = place.start([{}] * 4, pause=1.0)
+        ids = place.start([{}] * 4, pause=0.5)
         place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
         time.sleep(2)
         killed = place.kill_all()
@@ -90,23 +92,39 @@ def test_database_killed_and_started_again(place: Scene, _round: int, record_pro
     record_property("outcome", f"3 kills of PostgreSQL, {len(ids)} processes completed")
 
 
-def test_dagster_job_execute_killed(place: Scene) -> None:
-    """It runs in a process of its own, which the launcher does not know; it has entered itself, and is missed."""
+def in_a_shell(place: Scene, pause: float, until: str) -> "tuple[subprocess.Popen[str], str]":
+    """A process that `dagster job execute` has in hand, until after a step: nobody launched it to a worker."""
     config = place.folder / "run.yaml"
-    config.write_text('{"inputs": [{"product": "Thing"}, {"pause": 0.2}]}')
+    config.write_text(json.dumps({"inputs": [{"product": "Thing"}, {"pause": pause}]}))
     known = {row[0] for row in place.rows("SELECT process_id::text FROM processes")}
     words = ("job", "execute", "-m", "victims", "-j", "make_thing", "-c", str(config))
     shell = place.begin(str(BIN / "dagster"), *words)
 
     def mine() -> list[str]:
-        found = place.rows("SELECT process_id::text FROM process_steps WHERE step_key = 'step_04'")
+        found = place.rows("SELECT process_id::text FROM process_steps WHERE step_key = %s", until)
         return [row[0] for row in found if row[0] not in known]
 
     place.wait_for(mine)
+    (process_id,) = mine()
+    return shell, process_id
+
+
+def test_dagster_job_execute_killed(place: Scene) -> None:
+    """It runs in a process of its own, which the launcher does not know; it has entered itself, and is missed."""
+    shell, process_id = in_a_shell(place, 0.3, "step_04")
     kill(shell.pid)
     shell.wait(30)
-    (process_id,) = mine()
     with place.tended():
         place.wait_until_over([process_id])
     place.assert_whole(process_id)
     place.assert_called(process_id)
+
+
+def test_dagster_job_execute_aborted(place: Scene) -> None:
+    """The abort of its process interrupts it as Ctrl-C would, wherever it runs."""
+    shell, process_id = in_a_shell(place, 3.0, "step_01")
+    place.ask("abort", process_id)
+    assert shell.wait(30) != 0
+    assert place.status(process_id) == "aborted"
+    locked = place.rows("SELECT 1 FROM subscriptions WHERE locked_by = %s", process_id)
+    assert locked == []

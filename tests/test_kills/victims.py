@@ -185,6 +185,8 @@ if __name__ == "__main__":
             answer = start(json.loads(sys.argv[2]), float(sys.argv[3]))
         case "where":
             answer = orchestrator.prepare().url.render_as_string(hide_password=False)
+        case "abort":
+            answer = service().abort(UUID(sys.argv[2]), user="tester").done
         case "tend":
             answer = tend()
     say(json.dumps(answer))

@@ -1,13 +1,16 @@
 """The sweeper and the wake sensor: each half-done thing that a death leaves is set right, and what is well stays."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, build_sensor_context
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, build_sensor_context
+from dagster._core.launcher import WorkerStatus
 from sqlalchemy import text
 
 from ops.step import begin, step
@@ -21,6 +24,7 @@ from resources.errors import RunMayNotAct
 from resources.launcher import WarmRunLauncher
 from resources.settings import settings
 from tests.engine import Engine
+from tests.test_resources.warm import eventually
 
 
 @step("One")
@@ -93,6 +97,18 @@ class Ward(Engine):
         assert isinstance(launcher, WarmRunLauncher)
         rows = launcher.dispatch._rows("SELECT run_id FROM orchestrator_dispatch WHERE state = 'queued'")
         return [row["run_id"] for row in rows]
+
+
+@contextmanager
+def elsewhere(ward: Ward, run_id: str) -> Iterator[None]:
+    """Another thread executes a run in a process of its own; what is to interrupt it does not interrupt the test."""
+    thread = threading.Thread(target=attendance.attend, args=(ward.instance, run_id))
+    thread.start()
+    thread.join()
+    try:
+        yield
+    finally:
+        attendance.leave(run_id)
 
 
 WORKFLOWS = (two_steps, sleep_a_night)
@@ -248,14 +264,10 @@ def test_run_of_a_process_that_has_ended_is_terminated(ward):
     job = ward.orchestrator.job("sleep_a_night")
     known = {"orchestrator/process": str(process_id)}
     ward.instance.create_run_for_job(job_def=job, run_id=run_id, status=DagsterRunStatus.STARTED, tags=known)
-    attendance.attend(ward.instance, run_id)
     ward.put(process_id, "aborted", run_id)
-    try:
+    with elsewhere(ward, run_id):
+        assert "nothing is amiss" in ward.tick("sweeper")[0]
         assert "which is aborted: terminated" in ward.sweep()
-    except KeyboardInterrupt:  # this process is the one that executes it
-        pass
-    finally:
-        attendance.leave(run_id)
     assert ward.instance.get_run_by_id(run_id).status is DagsterRunStatus.CANCELING
 
 
@@ -383,3 +395,52 @@ def test_job_executed_by_dagster_itself_is_attended_to(ward):
     """Our code runs only inside its ops; afterwards nothing is left behind."""
     run_id = ward.launch("two_steps").run_id
     assert ward.instance.run_launcher.dispatch.entry(run_id).state == "done"
+
+
+def test_process_that_loses_its_session_is_not_taken_for_dead(ward):
+    """It takes its lock again as soon as the database lets it."""
+    run_id = ward.instance.create_run_for_job(job_def=ward.orchestrator.job("two_steps")).run_id
+    dispatch = ward.instance.run_launcher.dispatch
+    holds = (
+        "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database WHERE datname = current_database()"
+        " AND locktype = 'advisory' AND classid = 3494 AND granted AND objid = :worker"
+    )
+
+    def holder() -> int | None:
+        rows = dispatch._rows(holds, worker=dispatch.entry(run_id).worker)
+        return rows[0]["pid"] if rows else None
+
+    with elsewhere(ward, run_id):
+        first = holder()
+        assert first is not None
+        dispatch._rows("SELECT pg_terminate_backend(:pid)", pid=first)
+        again = eventually(lambda: (pid := holder()) != first and pid)
+        assert again != first
+        assert not dispatch.entry(run_id).lost_seconds
+
+
+def test_process_that_is_gone_is_given_up_after_a_while(ward, monkeypatch):
+    """By the launcher's health check as by the sweep, and not at once: it might be a hiccup."""
+    process_id, run_id = ward.half_done()
+    ward.run_of(run_id, DagsterRunStatus.STARTED)
+    run = ward.instance.get_run_by_id(run_id)
+    dispatch = ward.instance.run_launcher.dispatch
+    assert dispatch.attend(run_id, 10**6), "no such worker ever held its lock"
+    assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    assert "nothing is amiss" in ward.sweep()
+    dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
+    assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+    assert f"run {run_id} has failed" in ward.sweep()
+    ward.sweep()
+    assert ward.process(process_id).last_status == "resumed"
+
+
+def test_process_that_ended_before_its_first_step_is_given_up(ward, monkeypatch):
+    """Nothing is known of it but that its run began long ago, and that a workflow's run would have entered itself."""
+    job = ward.orchestrator.job("two_steps")
+    run = ward.instance.create_run_for_job(job_def=job, tags=job.run_tags)
+    ward.instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_START.value, "two_steps"), run.run_id)
+    health = ward.instance.run_launcher.check_run_worker_health
+    assert health(run).status is WorkerStatus.RUNNING
+    monkeypatch.setattr("resources.launcher.UNSEEN_SECONDS", 0.0)
+    assert health(run).status is WorkerStatus.FAILED
