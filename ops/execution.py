@@ -21,7 +21,7 @@ from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
 from resources import clock, ledger, locks, processes, recovery, waits
 from resources.authorship import Author, authored_by
-from resources.database import was_away
+from resources.database import commit_with_each_statement, was_away
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -58,12 +58,12 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     try:
         segment = Segment.of(op, workflow)
         segment.attend()
-        with segment.database.transaction(read_only=True):
+        with segment.database.statements():
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
-    segment.tag(**tags_of(workflow, state, segment))
+    segment.tag_first(**tags_of(workflow, state, segment))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 
@@ -113,11 +113,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     try:
         segment = Segment.of(op, workflow)
         segment.attend()
-        with segment.database.transaction():
-            claim = segment.claim()
-            is_due = _check_due(claim, workflow, place)
-            if is_due and claim.is_paused:
-                _stop_for_pause(segment, place)
+        claim, is_due = _claim(segment, place)
     except OrchestratorError as error:
         raise refused(error) from error
     if not is_due:
@@ -146,6 +142,24 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         segment.tag(subscription=str(created[0].subscription_id))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+
+
+def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
+    """The process as it is, and whether it is this step's turn.
+
+    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn; and none
+    goes on while the engine is paused.
+    """
+    with segment.database.statements():
+        found = processes.find_claim(segment.process_id)
+    if found is not None and segment.acts_for(found) and not found.is_paused:
+        return found, _check_due(found, segment.workflow, place)
+    with segment.database.transaction():
+        claim = segment.claim()
+        is_due = _check_due(claim, segment.workflow, place)
+        if is_due and claim.is_paused:
+            _stop_for_pause(segment, place)
+    return claim, is_due
 
 
 def _stop_for_pause(segment: Segment, place: LedgerStep) -> None:
@@ -230,6 +244,7 @@ def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[Subs
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    commit_with_each_statement()  # of a step that has sent none, this is the only one
     ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 
@@ -301,10 +316,13 @@ def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
 
 
 def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
-    """Write why a retry step failed, and when it is tried again; None if that may not be written."""
-    assert place.step.retry is not None, "only such a step is tried again"
+    """Write why a retry step failed, and when it is tried again; None if it is not to be, or may not be written."""
+    rule = place.step.retry
+    assert rule is not None, "only such a step is tried again"
     record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
     with segment.database.transaction():
+        if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
+            return None
         attempts = ledger.record_failure(
             record,
             status=ProcessStatus.WAITING,
@@ -313,7 +331,7 @@ def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetim
         )
         if attempts is None:
             return None
-        moment = clock.now() + place.step.retry.pause(attempts)
+        moment = clock.now() + rule.pause(attempts)
         reason = f"{_reason(error)} Tried again at {moment.isoformat(timespec='seconds')}."
         wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
         waits.open_wait(segment.process_id, place.key, wait)

@@ -35,12 +35,16 @@ class Lens:
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How a step is tried again that failed: a few times at once inside its run, then in ever longer pauses outside."""
+    """How a step is tried again that failed: a few times at once inside its run, then in ever longer pauses outside.
+
+    `attempts`: how often it is tried with pauses between, before the process fails; None: for ever.
+    """
 
     quick_tries: int = 2
     quick_pause: timedelta = timedelta(seconds=0.5)
     first_pause: timedelta = timedelta(minutes=1)
     longest_pause: timedelta = timedelta(hours=1)
+    attempts: int | None = None
 
     def pause(self, attempts: int) -> timedelta:
         """How long to wait after so many attempts; each pause is twice the last."""

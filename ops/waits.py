@@ -62,17 +62,20 @@ def retrystep(
     quick_tries: int = 2,
     first_pause: timedelta = timedelta(minutes=1),
     longest_pause: timedelta = timedelta(hours=1),
+    attempts: int | None = None,
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Callable[[StepFunction], Step]:
     """Make a function a step that is tried again when it fails: for an external system that may be away.
 
     First `quick_tries` times within its run; then the process is `waiting`, and tries again after `first_pause`, each
-    pause twice the last, up to `longest_pause`. It never fails by itself; people see why it waits, and may abort it.
+    pause twice the last, up to `longest_pause`. People see why it waits, and may have it try at once, or abort it.
+    After so many `attempts` the process fails; without that it never does by itself.
     """
-    rule = RetryRule(quick_tries=quick_tries, first_pause=first_pause, longest_pause=longest_pause)
-    if quick_tries < 0 or first_pause <= timedelta() or longest_pause < first_pause:
+    rule = RetryRule(quick_tries=quick_tries, first_pause=first_pause, longest_pause=longest_pause, attempts=attempts)
+    if quick_tries < 0 or first_pause <= timedelta() or longest_pause < first_pause or (attempts or 1) < 1:
         raise WorkflowDeclarationError(
-            f"The retry step {label!r} needs quick_tries of 0 or more and 0 < first_pause <= longest_pause."
+            f"The retry step {label!r} needs quick_tries of 0 or more, attempts of 1 or more, and "
+            "0 < first_pause <= longest_pause."
         )
 
     def decorate(function: StepFunction) -> Step:

@@ -15,6 +15,7 @@ from dagster import (
     SkipReason,
 )
 
+from orchestrator_defs.jobs_sensor import JobsSensor
 from orchestrator_defs.launching import Launched, launch_all
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
@@ -29,21 +30,6 @@ MOST_LINES = 20
 """A tick's message tells so much, and how much more there was."""
 
 Tick = Callable[[SensorEvaluationContext], Iterator[RunRequest | SkipReason]]
-
-
-class JobsSensor(SensorDefinition):
-    """A sensor of many jobs. Dagster's own copies itself with a parameter that it warns of when resources are bound."""
-
-    def with_updated_jobs(self, new_jobs: Sequence[Any]) -> "JobsSensor":
-        """The sensor with its jobs' resources bound."""
-        return JobsSensor(
-            name=self.name,
-            evaluation_fn=self._raw_fn,
-            jobs=new_jobs,
-            minimum_interval_seconds=self.minimum_interval_seconds,
-            default_status=self.default_status,
-            description=self.description,
-        )
 
 
 def process_sensors(orchestrator: Orchestrator) -> list[SensorDefinition]:

@@ -13,7 +13,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from orchestrator_defs.launching import RUN_KEY
 from orchestrator_defs.orchestrator import Orchestrator
 from resources import recovery, tags
-from resources.launcher import launches_to_workers, lost_runs
+from resources.launcher import end_lost_runs, launches_to_workers
 from resources.recovery import Place, Standing
 from resources.types import ProcessId, ProcessStatus
 from resources.workers import report_end
@@ -82,8 +82,7 @@ class Sweeper:
     def _end_lost(self, runs: Iterable[DagsterRun], sweep: Sweep) -> None:
         """Give the runs their end whose process is dead, whoever should have noticed."""
         at_work = [run.run_id for run in runs if not run.is_finished]
-        for run_id, reason in lost_runs(self.instance, at_work):
-            report_end(self.instance, run_id, reason)
+        for run_id, reason in end_lost_runs(self.instance, at_work):
             sweep.told.append(f"run {run_id} has failed: {reason}")
 
     def _look_at(self, one: Standing, run: DagsterRun | None, sweep: Sweep) -> None:

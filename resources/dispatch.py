@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from dagster import DagsterInstance
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources.database import lock_key, postgres_url
@@ -157,7 +157,7 @@ RETURNING run_id
 
 FINISH = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
-WHERE run_id = :run_id AND worker = :worker AND state = 'claimed'
+WHERE run_id = :run_id AND worker = :worker AND state = 'claimed' RETURNING canceled_at IS NOT NULL AS is_canceled
 """
 
 CANCEL = f"""
@@ -370,9 +370,28 @@ class Dispatch:
         rows = self._rows(CLAIM, worker=worker, least=least, **code)
         return Claimed(**rows[0]) if rows else None
 
-    def finish(self, run_id: str, worker: int) -> None:
-        """Note that a worker has nothing more to do with a run. May run twice."""
-        self._rows(FINISH, run_id=run_id, worker=worker)
+    def held(self, worker: int) -> Claimed | None:
+        """What a worker has claimed, for one that did not hear the answer."""
+        held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
+        rows = self._rows(held, worker=worker)
+        return Claimed(**rows[0]) if rows else None
+
+    def finish(self, run_id: str, worker: int) -> bool:
+        """Note that a worker has nothing more to do with a run; whether it was canceled until now. May run twice."""
+        rows = self._rows(FINISH, run_id=run_id, worker=worker)
+        return bool(rows and rows[0]["is_canceled"])
+
+    def insist(self, run_id: str) -> bool:
+        """See to it that Dagster's row of a canceled run says so; False as long as the run has not started.
+
+        Its start, which the worker notes without a look at what was there before, takes the request back; Dagster then
+        takes the interrupt for an accident and the run for failed.
+        """
+        (record,) = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
+        run = record.dagster_run
+        if run.status is DagsterRunStatus.STARTED:
+            self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
+        return run.is_finished or record.start_time is not None
 
     def attend(self, run_id: str, worker: int) -> bool:
         """Note that a process of its own executes a run; False when another has it, or it waits for a worker."""

@@ -8,13 +8,8 @@ from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
 
-# The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
-# want a job that another process can import. These are what the run worker of Dagster itself calls.
-from dagster._core.definitions.job_base import InMemoryJob
-
 # What Dagster raises when two create the run of one id.
 from dagster._core.errors import DagsterRunAlreadyExists
-from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
@@ -32,7 +27,7 @@ from dagster._core.run_coordinator import DefaultRunCoordinator
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.run_storage import PostgresRunStorage
 
-from resources import tags
+from resources import run_execution, tags
 from resources.attendance import attended
 from resources.code_location import CodeLocation
 from resources.dispatch import Demand, Dispatch, Entry, Served
@@ -40,7 +35,7 @@ from resources.errors import RunMayNotAct
 from resources.post import Launching
 from resources.settings import project_folder
 from resources.supervisor import Plan, ensure_supervisor, lost_message
-from resources.workers import Limits, report_end
+from resources.workers import Limits, report_end, settle
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
@@ -66,13 +61,14 @@ def create_run(
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
     try:
-        return instance.create_run_for_job(
-            job_def=job,
-            execution_plan=None if step_keys is None else create_execution_plan(job, step_keys_to_execute=step_keys),
+        return run_execution.create_run(
+            instance,
+            job,
             run_id=run_id,
-            tags={**job.run_tags, **tags, **{key: value for key, value in group.items() if value}},
+            tags={**tags, **{key: value for key, value in group.items() if value}},
             root_run_id=root_run_id,
             parent_run_id=parent_run_id,
+            step_keys=step_keys,
         )
     except DagsterRunAlreadyExists:
         raise RunMayNotAct(f"Run {run_id} has just been created by somebody else, who launches it.") from None
@@ -84,8 +80,7 @@ def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) 
     Raises RunMayNotAct when another process has taken the run in hand.
     """
     with attended(instance, run.run_id):
-        for _ in execute_run_iterator(InMemoryJob(job), run, instance):
-            pass
+        run_execution.execute(instance, job, run)
 
 
 def launches_to_workers(instance: DagsterInstance) -> bool:
@@ -95,15 +90,24 @@ def launches_to_workers(instance: DagsterInstance) -> bool:
     )
 
 
-def lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[tuple[str, str]]:
-    """Those of these unfinished runs whose process is dead beyond doubt, with what is known of its death.
+def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Give those of these unfinished runs their end whose process is dead beyond doubt; which, and what is known.
 
     Judged are runs that went to workers, or whose process has entered itself; of the others their launcher knows.
     """
     if not run_ids or not isinstance(instance.run_storage, PostgresRunStorage):
         return []
-    health = {run_id: _health(entry) for run_id, entry in Dispatch(instance).entries(run_ids).items()}
-    return [(run_id, found.msg or "") for run_id, found in health.items() if found.status is WorkerStatus.FAILED]
+    dispatch = Dispatch(instance)
+    lost = []
+    for run_id, entry in dispatch.entries(run_ids).items():
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            continue
+        if entry.worker is not None:
+            dispatch.finish(run_id, entry.worker)  # should it come back, it finds that it is given up
+        report_end(instance, run_id, health.msg or "")
+        lost.append((run_id, health.msg or ""))
+    return lost
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
@@ -232,7 +236,16 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
         entry = self.dispatch.entry(run.run_id)
-        return _health(entry) if entry is not None else self._health_unknown(run)
+        if entry is None:
+            return self._health_unknown(run)
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            return health
+        if entry.worker is not None:
+            self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
+        if settle(self._instance, run.run_id):
+            return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
+        return health
 
     def _health_unknown(self, run: DagsterRun) -> CheckRunHealthResult:
         """A run in somebody's own process: that of a workflow enters itself in the table before its first step."""

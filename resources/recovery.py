@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from resources import clock, interventions, ledger, processes
 from resources.database import current_session
 from resources.ledger import StepRecord
-from resources.processes import COMMITTED, FINAL, OTHER_LINES
+from resources.processes import FINAL
 from resources.settings import settings
+from resources.step_statements import COMMITTED, OTHER_LINES
 from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 from resources.waits import WaitKind

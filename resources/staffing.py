@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from dagster import DagsterInstance
 
 from resources import post as posts
 from resources.dispatch import Dispatch
-from resources.post import HOLDER, KEEPER, Launching, Post, Seat
+from resources.post import HOLDER, KEEPER, POLL_SECONDS, Launching, Post, Seat
 from resources.supervisor import Plan, start_relief, start_supervisor
+from resources.workers import DATABASE_ERRORS
 
 AGAIN_SECONDS = 10.0
 """How long after a supervisor that has ended the next one is started, unless the code has changed before."""
@@ -36,15 +38,18 @@ class Staffing:
         self._seat.sign(None)
         self._launching = Launching(self.dispatch.place)
         self._note_start()
-        if not start_supervisor(self.instance, self.post, self.plan):
-            start_relief(self.instance, self.post, self.plan)
+        while not (
+            start_supervisor(self.instance, self.post, self.plan) or start_relief(self.instance, self.post, self.plan)
+        ):
+            time.sleep(POLL_SECONDS)  # somebody else's relief is on its way, which ours then relieves
         return True
 
     def look(self) -> None:
         """Start the supervisor again when it has ended; say when its workers are ready. To be called now and then."""
         holder = self.post.occupant(HOLDER)
         if holder is not None and holder.pid not in self._ready:
-            self._look_whether_ready(holder.pid)
+            with suppress(*DATABASE_ERRORS):  # away for a moment: asked again
+                self._look_whether_ready(holder.pid)
         elif holder is None and not self.post.is_taken(HOLDER):
             self._start_again()
 

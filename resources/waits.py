@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from resources import clock
 from resources.database import current_session
-from resources.processes import OTHER_LINES
+from resources.step_statements import OTHER_LINES
 from resources.tables import EngineSettingsTable, ProcessTable, ProcessWaitTable
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
 

@@ -145,6 +145,21 @@ def test_retry_step_waits_ever_longer(engine_of):
             assert engine.wake() == [ProcessStatus.COMPLETED]
 
 
+def test_retry_step_fails_after_its_last_attempt(engine_of):
+    @retrystep("Call", quick_tries=0, first_pause=timedelta(minutes=1), attempts=2)
+    def call():
+        raise ConnectionError("away")
+
+    @task("Call it")
+    def call_it():
+        return begin >> call
+
+    engine = engine_of(call_it)
+    engine.run("call_it")
+    with clock.moved(timedelta(seconds=61)):
+        assert engine.wake() == [ProcessStatus.FAILED]
+
+
 def test_retry_step_is_tried_at_once_first(engine_of):
     tries = []
 
@@ -377,3 +392,28 @@ def set_pause(engine, paused):
             ),
             {"paused": paused},
         )
+
+
+# --- what an answer does not do ---
+
+
+def test_callback_does_not_put_back_what_a_person_had_said(engine_of, outside):
+    """What steps have changed since an input stays changed, whatever comes in later."""
+
+    @step("Change")
+    def change():
+        return {"confirmed": "changed"}
+
+    call_out = outside.workflow()
+    inner = [item for item in call_out.workflow.steps if item.key == "ask_group"]
+
+    @task("Ask and call")
+    def ask_and_call():
+        return begin >> before >> confirm >> change >> inner[0] >> after
+
+    engine = engine_of(ask_and_call)
+    process_id = engine.run("ask_and_call")
+    engine.answer(process_id, {"name": "said"})
+    engine.service.callback(process_id, outside.token(), {"ok": 1})
+    engine.resume(process_id)
+    assert engine.process(process_id).state["confirmed"] == "changed"

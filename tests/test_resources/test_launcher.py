@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution.api import execute_run_iterator
@@ -23,7 +24,8 @@ from resources.dispatch import LIVENESS, Dispatch, Loaded, Served
 from resources.errors import SettingsError
 from resources.launcher import WarmRunLauncher
 from resources.post import anybody_launches
-from resources.workers import interrupts_at_bay
+from resources.run_execution import execute
+from resources.workers import ENDS, Limits, Worker, console_silent, interrupts_at_bay, report_end
 from tests.test_resources.warm import Warm, code_server, configure, look_again
 
 
@@ -150,9 +152,35 @@ def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch:
     dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
     assert health(warm, run_id) == "RUNNING"
     monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
-    assert health(warm, run_id) == "FAILED"
     assert [entry.run_id for entry in dispatch.lost()] == [run_id]
+    assert health(warm, run_id) == "FAILED"
+    assert warm.state(run_id) == "done"  # a worker that comes back after all sees by this that it is given up
     assert dispatch.requeue(run_id, "toys", "")
+
+
+@pytest.mark.parametrize("noticed_by", ["supervisor", "daemon"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("RUN_SUCCESS", "SUCCESS"), ("RUN_FAILURE", "FAILURE"), ("RUN_CANCELED", "CANCELED")],
+)
+def test_a_worker_killed_before_it_noted_the_end_has_the_end_that_the_log_speaks_of(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, noticed_by: str, kind: str, status: str
+) -> None:
+    monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
+    with monkeypatch.context() as killed:
+        killed.setattr(warm.instance.run_storage, "handle_run_event", lambda *_: None)
+        warm.instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType[kind].value, "ten"), run_id)
+    assert warm.status(run_id) == "STARTING"
+    if noticed_by == "daemon":
+        assert health(warm, run_id) == "SUCCESS"
+    else:
+        report_end(warm.instance, run_id, "The worker was killed.")
+    assert warm.status(run_id) == status
+    ends = warm.instance.all_logs(run_id, of_type=ENDS)
+    assert [entry.get_dagster_event().event_type.name for entry in ends] == [kind]
 
 
 def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
@@ -164,6 +192,24 @@ def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
         session.execute("SELECT pg_advisory_lock(%s, 1)", (LIVENESS,))
         assert (dispatch.entry(run_id) or pytest.fail()).lost_seconds is None
         assert not dispatch.requeue(run_id, "toys", "")
+
+
+def test_a_claim_whose_answer_was_lost_is_taken_up(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Loaded("toys", warm.location.fingerprint(), warm.launcher.dispatch.now())
+    first, second = warm.launch("ten"), warm.launch("ten")
+    worker = Worker(warm.instance, warm.location.load(), loaded, Limits())
+    worker.lifeline.holds = True
+    claim = worker.dispatch.claim
+
+    def lose_the_answer(*arguments: object) -> None:
+        claim(*arguments)  # type: ignore[arg-type]
+        raise sa.exc.OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as cut:
+        cut.setattr(worker.dispatch, "claim", lose_the_answer)
+        assert worker._claim() is None
+    taken = [worker._claim(), worker._claim(), worker._claim()]
+    assert [claimed and claimed.run_id for claimed in taken] == [first, second, None]
 
 
 def test_a_storage_elsewhere_is_refused_with_the_way_out() -> None:
@@ -235,6 +281,21 @@ def test_dagster_takes_sigterm_only_through_the_function_that_we_replace() -> No
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGTERM, before)
+
+
+def test_dagster_prints_only_through_the_function_that_we_replace(
+    warm: Warm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its log has the same events all the same."""
+    job = warm.location.load().get_job("ten")
+    loud, silent = (warm.run(warm.launch("ten")) for _ in range(2))
+    execute(warm.instance, job, loud)
+    assert loud.run_id in capfd.readouterr().err
+    with console_silent():
+        execute(warm.instance, job, silent)
+    assert capfd.readouterr().err == ""
+    counts = {len(warm.instance.all_logs(run.run_id)) for run in (loud, silent)}
+    assert len(counts) == 1 and counts != {0}
 
 
 def test_dagster_says_where_a_run_of_a_workspace_was_loaded_from(warm: Warm) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import dagster as dg
 import psycopg
+import yaml
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 
@@ -20,6 +21,7 @@ from resources.code_location import CodeLocation
 from resources.embedded import EmbeddedServer
 from resources.launcher import WarmRunLauncher
 
+ROOT = Path(__file__).parents[2]
 TOYS = """
 import os
 import select
@@ -33,6 +35,7 @@ import dagster as dg
 VERSION = "1"
 TRACE = Path(__file__).with_name("trace")
 KEPT = []
+WORDS = 10
 
 
 def note(context, word):
@@ -85,6 +88,13 @@ def fail(context):
     raise ValueError("on purpose")
 
 
+@dg.op(ins={"after": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+def talk(context):
+    for number in range(WORDS):
+        context.log.info(f"word {number}")
+        time.sleep(0.1)
+
+
 EXECUTION = {"executor_def": dg.in_process_executor, "resource_defs": {"io_manager": dg.mem_io_manager}}
 
 
@@ -95,11 +105,18 @@ def ten():
         after = step.alias(f"step_{number}")(after=after)
 
 
+@dg.job(**EXECUTION)
+def conversation():
+    after = talk()
+    for number in range(4):
+        after = talk.alias(f"talk_{number}")(after=after)
+
+
 def single(op):
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(**EXECUTION)
 
 
-defs = dg.Definitions(jobs=[ten, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
+defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
 """
 
 QUIET_END = {"wait_for_local_processes_on_shutdown": True}
@@ -187,6 +204,11 @@ class Warm:
         events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
         return "\n".join(event.message or "" for event in events if event)
 
+    def reasons(self, run_id: str) -> str:
+        """Its messages, and all that failed events add to them."""
+        events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
+        return "\n".join([self.messages(run_id), *(str(event) for event in events if event and event.is_failure)])
+
     def workers(self) -> list[int]:
         """The processes of the living workers."""
         return [worker.pid for worker in self.launcher.dispatch.workers()]
@@ -222,9 +244,9 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     location |= {"workers": 1, "reserved_workers": 0}
     launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
-    (folder / "dagster.yaml").write_text(
-        json.dumps(known | {"run_launcher": launcher, "run_monitoring": {"enabled": True}, "code_servers": QUIET_END})
-    )
+    monitoring = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_monitoring"]
+    changes = {"run_launcher": launcher, "run_monitoring": monitoring, "code_servers": QUIET_END}
+    (folder / "dagster.yaml").write_text(json.dumps(known | changes))
     return CodeLocation.of_module("toys", module, "defs", folder)
 
 
