@@ -1,10 +1,9 @@
 """Whatever is killed, and wherever: every process comes to its end by itself, and nothing was done twice.
 
-What recovers is the sensors' own code and the launcher; nobody helps. KILL_ROUNDS makes it a soak.
+What recovers is the sensors' own code and the launcher; nobody helps. `--soak` makes it longer.
 """
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +13,11 @@ import pytest
 
 from tests.test_kills.scene import BIN, OWN_STEPS, Scene, kill, scene
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(3600)]
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "1"))
 POINTS = ("claimed", "before", "after", "written", "committed")
 """In the claim of the step; before its function; after it; with its record written but not committed; committed, and
 Dagster does not know."""
-Note = Callable[[str, object], None]
-every_round = pytest.mark.parametrize("_round", range(ROUNDS))
 SHARES = 3
 """The steps of a point are killed in so many processes, side by side."""
 
@@ -40,9 +36,7 @@ def plans() -> list[dict[str, str]]:
     return [*found, {"start": "claimed"}, {"start": "committed"}]
 
 
-@every_round
-def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, _round: int, record_property: Note) -> None:
-    """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
+def kill_at_every_point(place: Scene) -> str:
     before = len(place.kills())
     wanted = plans()
     with place.tended():
@@ -54,12 +48,10 @@ def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, _roun
         place.assert_whole(process_id)
         again = [int(key[5:]) for key, point in plan.items() if point in ("after", "written") and key != "done"]
         place.assert_called(process_id, [number for number in again if number in (3, 6, 9, 12)])
-    record_property("outcome", f"{expected} kills of workers, {len(ids)} processes completed")
+    return f"{expected} kills of workers, {len(ids)} processes completed"
 
 
-@every_round
-def test_everything_killed_together(place: Scene, _round: int, record_property: Note) -> None:
-    """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
+def kill_all_together(place: Scene) -> str:
     with place.daemon() as daemon:
         ids = place.start([{}] * 4, pause=0.5)
         place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
@@ -73,12 +65,10 @@ def test_everything_killed_together(place: Scene, _round: int, record_property: 
     for process_id in ids:
         place.assert_whole(process_id)
         place.assert_called(process_id)
-    record_property("outcome", f"{killed} programs killed at once, {len(ids)} processes completed")
+    return f"{killed} programs killed at once, {len(ids)} processes completed"
 
 
-@every_round
-def test_database_killed_and_started_again(place: Scene, _round: int, record_property: Note) -> None:
-    """In the middle of steps, of calls and of events; whoever misses it first starts the embedded one again."""
+def kill_database(place: Scene) -> str:
     with place.tended():
         ids = place.start([{}] * 4, pause=0.5)
         for _ in range(3):
@@ -89,7 +79,27 @@ def test_database_killed_and_started_again(place: Scene, _round: int, record_pro
     for process_id in ids:
         place.assert_whole(process_id)
         place.assert_called(process_id)
-    record_property("outcome", f"3 kills of PostgreSQL, {len(ids)} processes completed")
+    return f"3 kills of PostgreSQL, {len(ids)} processes completed"
+
+
+def repeated(kill: Callable[[Scene], str], place: Scene, *, soak: bool) -> None:
+    for _ in range(10 if soak else 1):
+        print(kill(place), flush=True)  # noqa: T201  what a soak is made for
+
+
+def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, soak: bool) -> None:
+    """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
+    repeated(kill_at_every_point, place, soak=soak)
+
+
+def test_everything_killed_together(place: Scene, soak: bool) -> None:
+    """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
+    repeated(kill_all_together, place, soak=soak)
+
+
+def test_database_killed_and_started_again(place: Scene, soak: bool) -> None:
+    """In the middle of steps, of calls and of events; whoever misses it first starts the embedded one again."""
+    repeated(kill_database, place, soak=soak)
 
 
 def in_a_shell(place: Scene, pause: float, until: str) -> "tuple[subprocess.Popen[str], str]":

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance
+from dagster._core.scheduler.instigation import InstigatorStatus
 from sqlalchemy import text
 
 from ops.step import StepList, begin, step
@@ -20,6 +22,7 @@ from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import task
 from resources.types import Assignee
 from tests.engine import Engine
+from tests.toy_network import DEVICE, World, device_workflows
 
 
 @step("One")
@@ -125,6 +128,20 @@ def test_wait_past_its_time_is_found(engine):
     execute(engine, "UPDATE process_waits SET deadline = now() - interval '1 hour'")
     ((verdict, found, _),) = findings(engine, "waits")
     assert verdict == "wrong" and str(process_id) in found
+
+
+def test_lock_of_a_process_that_has_ended_is_found(engine_of):
+    engine = engine_of(*device_workflows(World()), products=[DEVICE])
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
+    execute(engine, "UPDATE subscriptions SET locked_by = :process_id", process_id=process_id)
+    ((verdict, found, _),) = findings(engine, "locks")
+    assert verdict == "wrong" and f"held by process {process_id}, which has ended" in found
+
+
+def test_sensor_that_somebody_has_switched_off_is_found(engine, monkeypatch):
+    off = SimpleNamespace(instigator_name="sweeper", status=InstigatorStatus.STOPPED)
+    monkeypatch.setattr(engine.instance, "all_instigator_state", lambda: [off])
+    assert ("wrong", "The sensor sweeper is off.", "Switch it on in Dagster's page.") in findings(engine, "daemon")
 
 
 def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from ops.step import begin, step
 from ops.waits import wait_until
+from orchestrator_defs.diagnosis import Verdict, diagnose
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.sensors import process_sensors
 from orchestrator_defs.workflow import task
@@ -444,3 +445,10 @@ def test_process_that_ended_before_its_first_step_is_given_up(ward, monkeypatch)
     assert health(run).status is WorkerStatus.RUNNING
     monkeypatch.setattr("resources.launcher.UNSEEN_SECONDS", 0.0)
     assert health(run).status is WorkerStatus.FAILED
+
+
+def test_doctor_sees_runs_that_wait_for_a_worker_when_there_is_none(ward):
+    ward.start()
+    ward.sweep()
+    (found,) = [one for one in diagnose(ward.orchestrator, ward.instance) if one.about == "workers"]
+    assert (found.verdict, found.found) == (Verdict.WRONG, "1 runs wait, and no worker lives.")
