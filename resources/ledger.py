@@ -12,7 +12,7 @@ from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from resources.database import current_session
-from resources.processes import COMMITTED, at_rest, in_the_hands_of, refuse
+from resources.processes import COMMITTED, ITEM, OTHER_LINES, at_rest, in_the_hands_of, refuse
 from resources.tables import ProcessStepTable, ProcessTable
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, StepStatus
 
@@ -45,6 +45,53 @@ def steps_of(process_id: ProcessId) -> list[ProcessStepTable]:
             .order_by(ProcessStepTable.position)
         )
     )
+
+
+def is_of_item(key: StepKey) -> bool:
+    """Whether a line with this key is for one item of a list."""
+    return ITEM in key
+
+
+def step_of(key: StepKey) -> StepKey:
+    """The key of the step that a line belongs to."""
+    return key.partition(ITEM)[0]
+
+
+def index_of(key: StepKey) -> int | None:
+    """Which item of a list a line is for, from 0; None if it is for none."""
+    return int(key.partition(ITEM)[2].partition("]")[0]) if ITEM in key else None
+
+
+def committed_of(process_id: ProcessId, of_items: StepKey | None = None) -> list[ProcessStepTable]:
+    """The committed lines of steps in the order in which they were done; or those of the items of one step."""
+    line = ProcessStepTable
+    query = (
+        select(line)
+        .where(line.process_id == process_id, line.status.in_(COMMITTED))
+        .where(~line.step_key.startswith(OTHER_LINES, autoescape=True))
+        .order_by(line.position)
+    )
+    if of_items is None:
+        query = query.where(~line.step_key.contains(ITEM, autoescape=True))
+    else:
+        query = query.where(line.step_key.startswith(of_items + ITEM, autoescape=True))
+    return list(current_session().scalars(query))
+
+
+def tried_last(process_id: ProcessId) -> StepKey | None:
+    """The key of the last line that is not committed: what a process that stands still stands at."""
+    line = ProcessStepTable
+    return current_session().scalar(
+        select(line.step_key)
+        .where(line.process_id == process_id, line.status.not_in([*COMMITTED, StepStatus.ABORT]))
+        .order_by(line.position.desc())
+        .limit(1)
+    )
+
+
+def line_of(process_id: ProcessId, step_key: StepKey) -> ProcessStepTable | None:
+    """The line of a step's last attempt; None if there was none."""
+    return current_session().get(ProcessStepTable, (process_id, step_key), populate_existing=True)
 
 
 def status_of(process_id: ProcessId, step_key: StepKey) -> StepStatus | None:
@@ -103,13 +150,8 @@ def record_from_outside(
 
 def _advance(record: StepRecord, where: Sequence[ColumnElement[bool]], **values: Any) -> bool:
     process = ProcessTable
-    state: Any = process.state
-    if record.removed:
-        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
-    if record.set:
-        state = state.op("||")(literal(record.set, process.state.type))
     advanced: dict[str, Any] = {
-        "state": state,
+        **_state_after(record),
         "last_step": record.name,
         "failed_reason": None,
         "traceback": None,
@@ -118,6 +160,18 @@ def _advance(record: StepRecord, where: Sequence[ColumnElement[bool]], **values:
     }
     held = update(process).where(*where).values(**(advanced | values)).returning(process.process_id).cte("held")
     return _write_line(record, held) is not None
+
+
+def _state_after(record: StepRecord) -> dict[str, Any]:
+    """What becomes of the process's state: nothing, by what was done for an item."""
+    if is_of_item(record.step_key):
+        return {}
+    state: Any = ProcessTable.state
+    if record.removed:
+        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
+    if record.set:
+        state = state.op("||")(literal(record.set, ProcessTable.state.type))
+    return {"state": state}
 
 
 def record_failure(
