@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFTESTS = $(shell find tests -name conftest.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test lint types demo db wheel clean ci
+.PHONY: help install run dev test lint types bench demo db wheel clean ci
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,9 +31,12 @@ lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install  ## mypy, strict: the three packages and the fixtures of the tests
+types: install  ## mypy, strict: the packages, the benchmarks and the fixtures of the tests
 	$(BIN)/mypy
 	$(BIN)/mypy tests/architecture.py $(CONFTESTS)
+
+bench: install  ## measure what is claimed about speed; some ten minutes
+	$(BIN)/python -m benchmarks
 
 demo: install  ## walk a small network through its whole life
 	$(BIN)/orchestrator demo

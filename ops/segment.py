@@ -68,6 +68,15 @@ class Segment:
         known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
         self.instance.add_run_tags(self.run_id, known)
 
+    def tag_first(self, **values: str | None) -> None:
+        """The same before any other tag of this run: what it was launched with is not written again."""
+        launched_with = self.op.run.tags
+        self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
+
+    def acts_for(self, claim: Claim) -> bool:
+        """Whether this run has the process in hand already."""
+        return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
+
     def claim(self, place: LedgerStep | None = None) -> Claim:
         """Make sure that this run may act for the process, and take it over if that is needed and allowed.
 
@@ -77,7 +86,7 @@ class Segment:
         claim = processes.find_claim(self.process_id)
         if claim is None:
             raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
-        if claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED):
+        if self.acts_for(claim):
             return claim
         if place is not None and (place.branch is not None or place.step.is_join) and claim.run_id == self.run_id:
             if claim.status.is_failure:

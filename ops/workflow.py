@@ -68,6 +68,7 @@ class Workflow:
     run_predicate: RunPredicate | None = None
     authorize_callback: AuthCallback | None = None
     retry_auth_callback: AuthCallback | None = None
+    takes_subscription: bool = True
 
     @property
     def is_task(self) -> bool:
@@ -81,8 +82,12 @@ class Workflow:
 
     @property
     def is_writer(self) -> bool:
-        """Whether it takes the subscription for itself; a validation only looks."""
-        return self.has_subscription and self.target is not Target.VALIDATE
+        """Whether it takes the subscription for itself, out of sync; a validation only looks."""
+        return self.has_subscription and self.takes_subscription and self.target is not Target.VALIDATE
+
+    def may_run_on(self, product_type: str) -> bool:
+        """Whether it is for subscriptions of this product type; one that names none is for all."""
+        return self.has_subscription and (not self.product_types or product_type in self.product_types)
 
     @cached_property
     def ledger_steps(self) -> tuple[LedgerStep, ...]:

@@ -8,11 +8,16 @@ import structlog
 from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDefinition
 
 from ops.workflow import Workflow
+from orchestrator_defs.schedules import task_schedules
+from orchestrator_defs.tasks import built_in_workflows
+from orchestrator_defs.validation_sensor import validation_sensor
 from orchestrator_defs.workflow import WorkflowJob
 from resources import schema
 from resources.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import SubscriptionDatabase
 from resources.errors import UnknownWorkflow, WorkflowDeclarationError
+from resources.shared import as_shared
+from resources.types import Target
 
 
 class Orchestrator:
@@ -25,14 +30,20 @@ class Orchestrator:
         resources: Mapping[str, Any] | None = None,
         database: SubscriptionDatabase | None = None,
     ) -> None:
-        jobs = tuple(workflows)
+        jobs = (*built_in_workflows(self), *workflows)
         self.database = database or SubscriptionDatabase()
         self.resources = dict(resources or {})
+        self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
-        self.catalogue = Catalogue(products, [_entry(job.workflow) for job in jobs])
+        products = tuple(products)
+        validations = [job for job in jobs if job.workflow.target is Target.VALIDATE]
+        types = sorted({product.product_type for product in products})
+        self.catalogue = Catalogue(products, [_entry(job.workflow, types) for job in jobs])
         self.definitions = Definitions(
             jobs=jobs,
-            resources={**self.resources, "database": ResourceDefinition(self._ready_database)},
+            schedules=task_schedules(jobs),
+            sensors=[validation_sensor(self, validations)] if validations else [],
+            resources={**self.bound_resources, "database": ResourceDefinition(self._ready_database)},
         )
         if not structlog.is_configured():
             _keep_libraries_quiet()
@@ -71,8 +82,9 @@ def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
     return found
 
 
-def _entry(workflow: Workflow) -> WorkflowEntry:
-    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, workflow.product_types)
+def _entry(workflow: Workflow, types: Iterable[str]) -> WorkflowEntry:
+    of_types = tuple(each for each in types if workflow.may_run_on(each)) or workflow.product_types
+    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, of_types)
 
 
 def _keep_libraries_quiet() -> None:

@@ -282,7 +282,7 @@ class Processes:
     def _resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:
         """The external systems that a form asks, set up as a run has them; none are set up for other forms."""
         asked = set(keys)
-        wanted = {key: found for key, found in self.orchestrator.resources.items() if key in asked}
+        wanted = {key: found for key, found in self.orchestrator.bound_resources.items() if key in asked}
         if not wanted:
             yield {}
             return

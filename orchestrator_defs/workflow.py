@@ -221,8 +221,12 @@ def workflow(
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
     usable_while_out_of_sync: bool | None = None,
     blocked_by_in_use: bool | None = None,
+    takes_subscription: bool = True,
 ) -> Callable[[StepsFunction], WorkflowJob]:
-    """Make a workflow of any target, with only the start and the end added; unlocking is then the steps' own affair."""
+    """Make a workflow of any target, with only the start and the end added; unlocking is then the steps' own affair.
+
+    Without `takes_subscription` it starts without taking its subscription, which stays in sync.
+    """
     return _decorator(
         target,
         description,
@@ -233,6 +237,7 @@ def workflow(
         retry_auth_callback=retry_auth_callback,
         run_predicate=run_predicate,
         rule=_rule(target, usable_when, usable_while_out_of_sync, blocked_by_in_use),
+        takes_subscription=takes_subscription,
     )
 
 

@@ -6,14 +6,17 @@ leaves its parent's sockets alone and opens its own, and a connection that the s
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres.utils import DagsterPostgresException
 from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -24,7 +27,12 @@ from resources.embedded import embedded_uri
 from resources.errors import DatabaseUnreachable
 from resources.settings import settings
 
+Answer = TypeVar("Answer")
+
 POOL_SIZE = 4
+PATIENCE_SECONDS = 15.0
+"""How long to ask again; with the last try's own patience, longer than a restart on a busy machine."""
+PAUSE_SECONDS = 0.1
 OVERFLOW = 20
 """Connections beyond the pool's size that one process may open for a moment."""
 CONNECT_SECONDS = 10
@@ -72,6 +80,23 @@ def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.En
         if key not in _engines:
             _engines[key] = _make_engine(*key)
         return _engines[key]
+
+
+def again_when_cut(ask: Callable[[], Answer]) -> Answer:
+    """Do what may be done twice, and do it again when the server ended the connection in the middle of it.
+
+    That a connection is there to begin with is seen to by the pool; while there is none to be had, dagster-postgres
+    tries for about ten seconds, and this until `PATIENCE_SECONDS` are over.
+    """
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except (sa.exc.DBAPIError, DagsterPostgresException) as error:
+            is_cut = isinstance(error, DagsterPostgresException) or error.connection_invalidated
+            if not is_cut or time.monotonic() > give_up:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:

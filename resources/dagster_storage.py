@@ -6,11 +6,13 @@ Everything else, above all what is written, is its own: an instance on the stock
 round. `mode` in dagster.yaml chooses how much of this is used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from dagster import Field, IntSource, StringSource
+from dagster import DagsterEvent, Field, IntSource, StringSource
 
 # What `storage: custom:` of dagster.yaml must be; documented as public, but without a public path.
 from dagster._core.storage.base_storage import DagsterStorage
@@ -30,7 +32,7 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
-from resources.dagster_engine import POOL_SIZE, dagster_urls, pooled_engine, prepare
+from resources.dagster_engine import POOL_SIZE, again_when_cut, dagster_urls, pooled_engine, prepare
 from resources.errors import SettingsError
 from resources.event_log import GroupedEventLogStorage, PooledEventLogStorage
 
@@ -54,7 +56,19 @@ class _Pooled:
 
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):
-    """Runs, through the pool."""
+    """Runs, through the pool. A restart of the database in the middle of a statement is nothing that a run notices."""
+
+    def fetchall(self, query: Any) -> Sequence[Any]:
+        """Read rows about runs; stock reads them through this alone,"""
+        return again_when_cut(partial(super().fetchall, query))
+
+    def fetchone(self, query: Any) -> Any | None:
+        """and one through this."""
+        return again_when_cut(partial(super().fetchone, query))
+
+    def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
+        """Note in a run's row what an event says of it; twice is as once."""
+        again_when_cut(partial(super().handle_run_event, run_id, event, update_timestamp))
 
     def has_run_stats_index_cols(self) -> bool:
         """Stock looks for each run; columns once there stay."""
@@ -63,6 +77,10 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
     def has_backfill_id_column(self) -> bool:
         """Stock looks for each run; columns once there stay."""
         return self._remembered("backfill_id_column", super().has_backfill_id_column)
+
+    def has_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> bool:
+        """Stock reads the whole plan to see whether it is there, for each run that is created."""
+        return self._has_snapshot_id(execution_plan_snapshot_id)
 
     def _remembered(self, name: str, probe: Callable[[], bool]) -> bool:
         found: set[str] = self.__dict__.setdefault("_found", set())

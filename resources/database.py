@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -52,20 +53,23 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
     @property
     def url(self) -> sa.URL:
         """Where the database is; the embedded server runs when this returns. str() of it hides the password."""
+        return postgres_url(self._known_uri, "psycopg")
+
+    @property
+    def _known_uri(self) -> str:
         if self.uri:
-            return postgres_url(self.uri, "psycopg")
+            return self.uri
         if (uri := settings().database_uri) is not None:
-            return postgres_url(uri.get_secret_value(), "psycopg")
-        return postgres_url(embedded_uri(), "psycopg")
+            return uri.get_secret_value()
+        return embedded_uri()
 
     @property
     def engine(self) -> sa.Engine:
         """The one engine of this process for this database; a forked child makes its own."""
-        url = self.url
-        key = url.render_as_string(hide_password=False)
+        key = _engine_key(self._known_uri)
         with _guard:
             if key not in _engines:
-                _engines[key] = _make_engine(url)
+                _engines[key] = _make_engine(self.url)
             return _engines[key]
 
     @contextmanager
@@ -90,6 +94,27 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
                 _session.reset(token)
 
     @contextmanager
+    def statements(self) -> Iterator[Session]:
+        """Make a session the current one in which each statement commits by itself: for one that is to be alone.
+
+        Neither BEGIN nor COMMIT is sent. Inside a transaction it joins that one.
+        """
+        with self.transaction() as session:
+            commit_with_each_statement()
+            yield session
+
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Let transactions begun in the block be their own, although one is open around it; its end decides nothing
+        about theirs. For work in batches, each of which is to stay done.
+        """
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+
+    @contextmanager
     def advisory_lock(self, name: str) -> Iterator[None]:
         """Only one holder of `name` in the whole database; waits for it.
 
@@ -106,7 +131,7 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
     def dispose(self) -> None:
         """Close this process's idle connections to the database; the next use opens new ones."""
         with _guard:
-            engine = _engines.pop(self.url.render_as_string(hide_password=False), None)
+            engine = _engines.pop(_engine_key(self._known_uri), None)
         if engine is not None:
             engine.dispose()
 
@@ -117,6 +142,16 @@ def current_session() -> Session:
     if session is None:
         raise NoTransaction
     return session
+
+
+def commit_with_each_statement() -> None:
+    """Let the statements of the current transaction commit by themselves, if none was sent yet: for the last one.
+
+    A transaction of one statement is none to PostgreSQL, and costs one round trip in the place of three.
+    """
+    session = current_session()
+    if not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 @dataclass
@@ -161,6 +196,11 @@ def postgres_url(uri: str, driver: str) -> sa.URL:
             f"The database URI begins with `{url.drivername}://`; expected postgresql://user:password@host/name."
         )
     return url.set(drivername=f"postgresql+{driver}")
+
+
+@cache
+def _engine_key(uri: str) -> str:
+    return postgres_url(uri, "psycopg").render_as_string(hide_password=False)
 
 
 def place(url: sa.URL) -> str:

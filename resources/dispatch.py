@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from dagster import DagsterInstance
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources.database import lock_key, postgres_url
@@ -29,6 +29,8 @@ LOST_SECONDS = 6.0
 LAUNCHED, CANCELED = "orchestrator_launched", "orchestrator_canceled"
 """The channels of NOTIFY; a message is a code location, and a run's id."""
 CONNECT_SECONDS = 5
+LEAST, ORDINARY = -(2**31), 0
+"""The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
 
 TABLES = (
     """
@@ -39,7 +41,16 @@ TABLES = (
         host text NOT NULL,
         supervisor integer NOT NULL,
         pid integer NOT NULL,
+        is_reserved boolean NOT NULL DEFAULT false,
         started_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS orchestrator_code_servers (
+        location text,
+        version text,
+        loaded_at timestamptz NOT NULL,
+        PRIMARY KEY (location, version)
     )
     """,
     """
@@ -48,6 +59,7 @@ TABLES = (
         location text NOT NULL,
         code text NOT NULL,
         priority integer NOT NULL,
+        not_before timestamptz,
         seq bigint GENERATED ALWAYS AS IDENTITY,
         state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'done')),
         is_resumed boolean NOT NULL DEFAULT false,
@@ -76,34 +88,57 @@ LIVES = f"""EXISTS (
 )"""
 """Whether a worker's lock is held. The database belongs to it: advisory locks of other databases are listed too."""
 
-FITS = "(code IN (:code, '') OR created_at < :loaded_at)"
-"""Whether code loaded at a moment may execute a run: it is the code of the launch, or was loaded after it."""
+FITS = "((code IN (:code, '') AND coalesce(not_before <= :loaded_at, true)) OR created_at < :loaded_at)"
+"""Whether code loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.
+
+The same files may have been loaded again, because something else has changed: then only the later load will do.
+"""
+
+SERVED = """
+server AS (
+    SELECT clock_timestamp() - make_interval(secs => :age) AS loaded_at WHERE :version <> '' AND NOT EXISTS (
+        SELECT FROM orchestrator_code_servers WHERE location = :location AND version = :version
+    )
+),
+noted AS (
+    INSERT INTO orchestrator_code_servers (location, version, loaded_at) SELECT :location, :version, loaded_at
+    FROM server ON CONFLICT DO NOTHING
+),
+bound AS (
+    SELECT max(loaded_at) AS not_before FROM (
+        SELECT loaded_at FROM server UNION ALL
+        SELECT loaded_at FROM orchestrator_code_servers WHERE location = :location AND version = :version
+    ) AS either
+)"""
+"""When the code server of a launch had loaded its code. Whoever saw it first tells: others look at it again later."""
 
 ENQUEUE = f"""
-WITH made AS (
-    INSERT INTO orchestrator_dispatch (run_id, location, code, priority) VALUES (:run_id, :location, :code, :priority)
-    ON CONFLICT (run_id) DO NOTHING RETURNING location
+WITH {SERVED}, made AS (
+    INSERT INTO orchestrator_dispatch (run_id, location, code, priority, not_before)
+    SELECT :run_id, :location, :code, :priority, not_before FROM bound
+    ON CONFLICT (run_id) DO NOTHING RETURNING location, not_before
 )
-SELECT pg_notify('{LAUNCHED}', location) FROM made
+SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
 """
 
 REQUEUE = f"""
-WITH made AS (
-    INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, is_resumed)
-    VALUES (:run_id, :location, :code, :priority, true)
+WITH {SERVED}, made AS (
+    INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, not_before, is_resumed)
+    SELECT :run_id, :location, :code, :priority, not_before, true FROM bound
     ON CONFLICT (run_id) DO UPDATE SET
-        state = 'queued', is_resumed = true, code = :code, worker = NULL, created_at = clock_timestamp(),
-        claimed_at = NULL, done_at = NULL, canceled_at = NULL, lost_at = NULL
+        state = 'queued', is_resumed = true, code = :code, not_before = EXCLUDED.not_before, worker = NULL,
+        created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL, lost_at = NULL
     WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
-    RETURNING location
+    RETURNING location, not_before
 )
-SELECT pg_notify('{LAUNCHED}', location) FROM made
+SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
 """
 
 CLAIM = f"""
 UPDATE orchestrator_dispatch SET state = 'claimed', worker = :worker, claimed_at = clock_timestamp()
 WHERE run_id = (
-    SELECT run_id FROM orchestrator_dispatch WHERE state = 'queued' AND location = :location AND {FITS}
+    SELECT run_id FROM orchestrator_dispatch
+    WHERE state = 'queued' AND location = :location AND priority >= :least AND {FITS}
     ORDER BY priority DESC, seq LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING run_id, is_resumed
@@ -111,7 +146,7 @@ RETURNING run_id, is_resumed
 
 FINISH = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
-WHERE run_id = :run_id AND worker = :worker AND state = 'claimed'
+WHERE run_id = :run_id AND worker = :worker AND state = 'claimed' RETURNING canceled_at IS NOT NULL AS is_canceled
 """
 
 CANCEL = f"""
@@ -127,7 +162,7 @@ SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END
 
 REFUSE = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
-WHERE state = 'queued' AND location = :location RETURNING run_id
+WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
 """
 
 NOTE_LOST = f"""
@@ -143,7 +178,7 @@ FROM orchestrator_dispatch
 """
 
 WORKERS = f"""
-SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.started_at, d.run_id
+SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved, w.started_at, d.run_id
 FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
 WHERE {LIVES.format(worker="w.worker")} ORDER BY w.worker
 """
@@ -186,6 +221,7 @@ class LivingWorker:
     host: str
     supervisor: int
     pid: int
+    is_reserved: bool
     started_at: datetime
     run_id: str | None
 
@@ -197,6 +233,27 @@ class Loaded:
     location: str
     code: str
     loaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The code server that a launch came by: what tells it from others, and how many seconds ago it had loaded."""
+
+    version: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a launched run asks of the code that executes it: these files, loaded not before a moment."""
+
+    location: str
+    code: str
+    not_before: datetime | None = None
+
+    def is_met(self, loaded: Loaded) -> bool:
+        """Whether the code will do, and nothing has to be loaded for this run."""
+        return loaded.code == self.code and (self.not_before is None or self.not_before <= loaded.loaded_at)
 
 
 class Dispatch:
@@ -226,22 +283,43 @@ class Dispatch:
 
     # --- launching ---
 
-    def enqueue(self, run_id: str, location: str, code: str, priority: int = 0) -> bool:
-        """Let the workers know of a run, once; False when the table has it already."""
-        return bool(self._rows(ENQUEUE, run_id=run_id, location=location, code=code, priority=priority))
+    def enqueue(
+        self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
+    ) -> Demand | None:
+        """Let the workers know of a run, once; None when the table has it already."""
+        return self._put(ENQUEUE, run_id, location, code, priority, served)
 
-    def requeue(self, run_id: str, location: str, code: str, priority: int = 0) -> bool:
-        """Give a run whose worker is gone to another; False while it waits already or its worker lives."""
-        return bool(self._rows(REQUEUE, run_id=run_id, location=location, code=code, priority=priority))
+    def requeue(
+        self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
+    ) -> Demand | None:
+        """Give a run whose worker is gone to another; None while it waits already or its worker lives."""
+        return self._put(REQUEUE, run_id, location, code, priority, served)
+
+    def _put(
+        self, statement: str, run_id: str, location: str, code: str, priority: int, served: Served | None
+    ) -> Demand | None:
+        server = served or Served("", 0.0)
+        rows = self._rows(
+            statement,
+            run_id=run_id,
+            location=location,
+            code=code,
+            priority=priority,
+            version=server.version,
+            age=server.age,
+        )
+        return Demand(location, code, rows[0]["not_before"]) if rows else None
 
     def cancel(self, run_id: str) -> str | None:
         """Take a waiting run out, tell the worker of a claimed one; the state after that, None when not known."""
         rows = self._rows(CANCEL, run_id=run_id)
         return str(rows[0]["state"]) if rows else None
 
-    def refuse(self, location: str) -> list[str]:
-        """Take all waiting runs of a code location out; they are the caller's to report."""
-        return [str(row["run_id"]) for row in self._rows(REFUSE, location=location)]
+    def refuse(self, location: str, unless: Loaded | None = None) -> list[str]:
+        """Take the waiting runs of a code location out, but those for which there is code; the caller reports them."""
+        spared = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
+        statement = REFUSE.format(unless=f" AND NOT {FITS}" if unless else "")
+        return [str(row["run_id"]) for row in self._rows(statement, location=location, **spared)]
 
     # --- working ---
 
@@ -250,16 +328,17 @@ class Dispatch:
         moment: datetime = self._rows("SELECT clock_timestamp() AS now")[0]["now"]
         return moment
 
-    def register(self, loaded: Loaded, host: str, supervisor: int, pid: int) -> int:
+    def register(self, loaded: Loaded, host: str, supervisor: int, pid: int, *, is_reserved: bool = False) -> int:
         """Get a worker's number."""
         rows = self._rows(
-            "INSERT INTO orchestrator_workers (location, code, host, supervisor, pid)"
-            " VALUES (:location, :code, :host, :supervisor, :pid) RETURNING worker",
+            "INSERT INTO orchestrator_workers (location, code, host, supervisor, pid, is_reserved)"
+            " VALUES (:location, :code, :host, :supervisor, :pid, :is_reserved) RETURNING worker",
             location=loaded.location,
             code=loaded.code,
             host=host,
             supervisor=supervisor,
             pid=pid,
+            is_reserved=is_reserved,
         )
         return int(rows[0]["worker"])
 
@@ -273,14 +352,34 @@ class Dispatch:
         )
         return [int(row["worker"]) for row in rows]
 
-    def claim(self, worker: int, loaded: Loaded) -> Claimed | None:
-        """Take the next run that this code may execute."""
-        rows = self._rows(CLAIM, worker=worker, location=loaded.location, code=loaded.code, loaded_at=loaded.loaded_at)
+    def claim(self, worker: int, loaded: Loaded, least: int = LEAST) -> Claimed | None:
+        """Take the next run that this code may execute, if its priority is high enough."""
+        code = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
+        rows = self._rows(CLAIM, worker=worker, least=least, **code)
         return Claimed(**rows[0]) if rows else None
 
-    def finish(self, run_id: str, worker: int) -> None:
-        """Note that a worker has nothing more to do with a run. May run twice."""
-        self._rows(FINISH, run_id=run_id, worker=worker)
+    def held(self, worker: int) -> Claimed | None:
+        """What a worker has claimed, for one that did not hear the answer."""
+        held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
+        rows = self._rows(held, worker=worker)
+        return Claimed(**rows[0]) if rows else None
+
+    def finish(self, run_id: str, worker: int) -> bool:
+        """Note that a worker has nothing more to do with a run; whether it was canceled until now. May run twice."""
+        rows = self._rows(FINISH, run_id=run_id, worker=worker)
+        return bool(rows and rows[0]["is_canceled"])
+
+    def insist(self, run_id: str) -> bool:
+        """See to it that Dagster's row of a canceled run says so; False as long as the run has not started.
+
+        Its start, which the worker notes without a look at what was there before, takes the request back; Dagster then
+        takes the interrupt for an accident and the run for failed.
+        """
+        (record,) = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
+        run = record.dagster_run
+        if run.status is DagsterRunStatus.STARTED:
+            self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
+        return run.is_finished or record.start_time is not None
 
     # --- watching ---
 
@@ -331,6 +430,7 @@ class Dispatch:
 
     def clean(self) -> None:
         """Forget what was done yesterday, and the workers that are dead."""
+        self._rows("DELETE FROM orchestrator_code_servers WHERE loaded_at < now() - interval '30 days'")
         self._rows("DELETE FROM orchestrator_dispatch WHERE state = 'done' AND done_at < now() - interval '1 day'")
         self._rows(
             "DELETE FROM orchestrator_workers w WHERE started_at < now() - interval '1 hour'"

@@ -34,6 +34,7 @@ OrchestratorError
 ├── ProcessError
 │   ├── UnknownProcess
 │   ├── RunMayNotAct
+│   ├── ProcessExists
 │   ├── NotWaiting
 │   ├── UnknownToken
 │   ├── StepsChanged
@@ -212,6 +213,10 @@ class UnknownProcess(ProcessError):
 
 class RunMayNotAct(ProcessError):
     """This Dagster run may not act for the process."""
+
+
+class ProcessExists(ProcessError):
+    """A process with this id has been started already."""
 
 
 class NotWaiting(ProcessError):

@@ -46,6 +46,9 @@ ENDS = frozenset({DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
 TOLERANT = ENDS | {DagsterEventType.RUN_CANCELING, DagsterEventType.ENGINE_EVENT}
 """Events of a run that ends badly, or of others about it: an incomplete log does not stop these."""
 
+INSERT = SqlEventLogStorageTable.insert()
+"""Made once: SQLAlchemy remembers what it has found out about a statement."""
+
 EVENTS_AT_ONCE = 1000
 """How many a watcher is told in one round."""
 
@@ -143,7 +146,7 @@ class GroupedEventLogStorage(PooledEventLogStorage):
 
     def _write(self, rows: Sequence[Row]) -> None:
         with self._engine.connect() as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            connection.execute(INSERT, rows)
 
     def _is_written(self, row: Row) -> bool:
         columns: Any = SqlEventLogStorageTable.c

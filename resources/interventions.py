@@ -15,7 +15,7 @@ from resources import ledger, locks, processes, waits
 from resources.database import current_session
 from resources.errors import NotWaiting, ProcessError
 from resources.ledger import StepRecord
-from resources.processes import OTHER_LINES
+from resources.step_statements import OTHER_LINES
 from resources.tables import ProcessStepTable, ProcessTable
 from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
 

@@ -1,16 +1,12 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
-
-# The public ways to execute (execute_in_process, execute_job) either cannot say which run group a run belongs to, or
-# want a job that another process can import. These are what the run worker of Dagster itself calls.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
@@ -24,11 +20,13 @@ from dagster._core.launcher.base import (
 # How dagster.yaml makes an object of a class.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from resources import run_execution
 from resources.code_location import CodeLocation
-from resources.dispatch import Dispatch, Entry
+from resources.dispatch import Demand, Dispatch, Entry, Served
+from resources.post import Launching
 from resources.settings import project_folder
-from resources.supervisor import Plan, lost_message, start_supervisor
-from resources.workers import Limits, report_end
+from resources.supervisor import Plan, ensure_supervisor, lost_message
+from resources.workers import Limits, report_end, settle
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
@@ -50,20 +48,20 @@ def create_run(
     the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    return instance.create_run_for_job(
-        job_def=job,
-        execution_plan=None if step_keys is None else create_execution_plan(job, step_keys_to_execute=step_keys),
+    return run_execution.create_run(
+        instance,
+        job,
         run_id=run_id,
-        tags={**job.run_tags, **tags, **{key: value for key, value in group.items() if value}},
+        tags={**tags, **{key: value for key, value in group.items() if value}},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
+        step_keys=step_keys,
     )
 
 
 def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
     """Execute a run to its end, in this process. A failed step fails the run and raises nothing here."""
-    for _ in execute_run_iterator(InMemoryJob(job), run, instance):
-        pass
+    run_execution.execute(instance, job, run)
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
@@ -76,6 +74,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
         self._inst_data = inst_data
         self._config = config
+        self._launching: Launching | None = None
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -97,6 +96,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             "working_directory": option(StringSource, "", "where the module is found; the project's folder when empty"),
             "start_workers": option(BoolSource, True, "start a supervisor when a run is launched and there is none"),
             "workers": option(IntSource, 2, "workers of a supervisor that was started so"),
+            "reserved_workers": option(
+                IntSource, 1, "workers beside those that take no run of negative priority, so that people need not wait"
+            ),
             "idle_seconds": option(IntSource, 300, "a supervisor started so ends when there was no run for so long"),
             "grace_seconds": option(IntSource, 10, "a worker that does not react to a termination is killed then"),
             "runs_per_worker": option(IntSource, Limits.runs, "a worker is replaced after so many runs"),
@@ -121,6 +123,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return Plan(
             location=location or self._default_location(),
             count=config["workers"],
+            reserved=config["reserved_workers"],
             idle_seconds=config["idle_seconds"],
             grace_seconds=config["grace_seconds"],
             limits=Limits(config["runs_per_worker"], config["megabytes_per_worker"]),
@@ -136,7 +139,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Put a run into the table. May run twice: a run is executed once."""
-        self._hand_over(context.dagster_run, is_resumed=False)
+        self._hand_over(context, self.dispatch.enqueue)
 
     @property
     def supports_resume_run(self) -> bool:
@@ -145,16 +148,24 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def resume_run(self, context: ResumeRunContext) -> None:
         """Give a run to another worker, unless the one that has it lives."""
-        self._hand_over(context.dagster_run, is_resumed=True)
+        self._hand_over(context, self.dispatch.requeue)
 
-    def _hand_over(self, run: DagsterRun, *, is_resumed: bool) -> None:
+    def _hand_over(self, context: LaunchRunContext | ResumeRunContext, put: Callable[..., Demand | None]) -> None:
+        run = context.dagster_run
         location = CodeLocation.of_run(run) or self._default_location()
         code = location.fingerprint()
-        put = self.dispatch.requeue if is_resumed else self.dispatch.enqueue
-        put(run.run_id, location.name, code, _priority(run))
-        # After the run is in the table: a supervisor that is about to leave gives its lock back and then looks there.
+        self._launching = self._launching or Launching(self.dispatch.place)
+        demand = put(run.run_id, location.name, code, _priority(run), _served(context, location.name))
+        # After the run is in the table: a supervisor that is about to leave gives its seat back and then looks there.
         if self._config["start_workers"]:
-            start_supervisor(self._instance, self.dispatch, self.plan(location), code)
+            demand = demand or Demand(location.name, code)
+            ensure_supervisor(self._instance, self.dispatch, self.plan(location), demand)
+
+    def dispose(self) -> None:
+        """Launch nothing more: the workers need not stay for this process."""
+        if self._launching is not None:
+            self._launching.end()
+            self._launching = None
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run: at once while it waits, else by interrupting its op. False when there is nothing to cancel."""
@@ -178,7 +189,15 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
-        return _health(self.dispatch.entry(run.run_id))
+        entry = self.dispatch.entry(run.run_id)
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            return health
+        if entry is not None and entry.worker is not None:
+            self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
+        if settle(self._instance, run.run_id):
+            return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
+        return health
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What is said beside a run that did not start in time."""
@@ -200,6 +219,14 @@ def _health(entry: Entry | None) -> CheckRunHealthResult:
     if entry.is_lost and entry.worker is not None:
         return CheckRunHealthResult(WorkerStatus.FAILED, lost_message(entry.worker), run_worker_id=worker)
     return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=worker)
+
+
+def _served(context: LaunchRunContext | ResumeRunContext, location: str) -> Served | None:
+    """The code server that the launching process has loaded the location from; another after each reload there."""
+    entry = context.workspace.get_location_entry(location) if context.workspace is not None else None
+    if entry is None or entry.code_location is None:
+        return None
+    return Served(entry.version_key, max(0.0, time.time() - entry.update_timestamp))
 
 
 def _priority(run: DagsterRun) -> int:

@@ -5,15 +5,27 @@ Everything here works in the current transaction and leaves the commit to the ca
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, bindparam, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Executable, select
 
 from resources.database import current_session
-from resources.processes import COMMITTED, ITEM, OTHER_LINES, at_rest, in_the_hands_of, refuse
-from resources.tables import ProcessStepTable, ProcessTable
+from resources.processes import refuse
+from resources.step_statements import (
+    ADD_LINE,
+    COMMITTED,
+    ITEM,
+    OF_PROCESS,
+    OTHER_LINES,
+    RECORD_FAILURE,
+    RECORD_FROM_OUTSIDE,
+    RECORD_ITEM,
+    RECORD_ITEM_FROM_OUTSIDE,
+    RECORD_STEP,
+    line_parameters,
+)
+from resources.tables import ProcessStepTable
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, StepStatus
 
 REASON_LIMIT = 10_000
@@ -126,8 +138,9 @@ def record_step(
     committed is overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step
     already.
     """
-    where = in_the_hands_of(record.process_id, record.run_id)
-    if not _advance(record, where, last_status=status, assignee=assignee):
+    statement = RECORD_ITEM if is_of_item(record.step_key) else RECORD_STEP
+    written = _advance(statement, record, by_run=record.run_id, new_last_status=status, new_assignee=assignee)
+    if written is None:
         refuse(record.process_id, record.run_id)
 
 
@@ -144,34 +157,16 @@ def record_from_outside(
     `run_id` is the run that is to go on from there; `reason` is why it cannot. False, and nothing written, unless the
     process has a status of `at` and the ledger lacks the step.
     """
-    where = at_rest(record.process_id, at)
-    return _advance(record, where, last_status=status, run_id=run_id, failed_reason=reason)
+    statement = RECORD_ITEM_FROM_OUTSIDE if is_of_item(record.step_key) else RECORD_FROM_OUTSIDE
+    written = _advance(
+        statement, record, at=list(at), new_last_status=status, new_run_id=run_id, new_failed_reason=reason
+    )
+    return written is not None
 
 
-def _advance(record: StepRecord, where: Sequence[ColumnElement[bool]], **values: Any) -> bool:
-    process = ProcessTable
-    advanced: dict[str, Any] = {
-        **_state_after(record),
-        "last_step": record.name,
-        "failed_reason": None,
-        "traceback": None,
-        "recoveries": 0,
-        "last_modified_at": func.clock_timestamp(),
-    }
-    held = update(process).where(*where).values(**(advanced | values)).returning(process.process_id).cte("held")
-    return _write_line(record, held) is not None
-
-
-def _state_after(record: StepRecord) -> dict[str, Any]:
-    """What becomes of the process's state: nothing, by what was done for an item."""
-    if is_of_item(record.step_key):
-        return {}
-    state: Any = ProcessTable.state
-    if record.removed:
-        state = state.op("-")(bindparam("removed", list(record.removed), ARRAY(String)))
-    if record.set:
-        state = state.op("||")(literal(record.set, ProcessTable.state.type))
-    return {"state": state}
+def _advance(statement: Executable, record: StepRecord, **values: Any) -> int | None:
+    state = {} if is_of_item(record.step_key) else {"state_set": record.set, "state_removed": list(record.removed)}
+    return _write(statement, record, new_last_step=record.name, **state, **values)
 
 
 def record_failure(
@@ -182,30 +177,16 @@ def record_failure(
     It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
     run no longer acts for the process.
     """
-    committed = (
-        select(ProcessStepTable.step_key)
-        .where(
-            ProcessStepTable.process_id == record.process_id,
-            ProcessStepTable.step_key == record.step_key,
-            ProcessStepTable.status.in_(COMMITTED),
-        )
-        .exists()
+    return _write(
+        RECORD_FAILURE,
+        record,
+        by_run=record.run_id,
+        new_last_status=status,
+        new_last_step=record.name,
+        new_assignee=assignee,
+        new_failed_reason=storable(reason)[:REASON_LIMIT],
+        new_traceback=storable(traceback)[-TRACEBACK_LIMIT:],
     )
-    held = (
-        update(ProcessTable)
-        .where(*in_the_hands_of(record.process_id, record.run_id), ~committed)
-        .values(
-            last_status=status,
-            last_step=record.name,
-            assignee=assignee,
-            failed_reason=storable(reason)[:REASON_LIMIT],
-            traceback=storable(traceback)[-TRACEBACK_LIMIT:],
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(ProcessTable.process_id)
-        .cte("held")
-    )
-    return _write_line(record, held)
 
 
 def storable(text: str) -> str:
@@ -215,46 +196,14 @@ def storable(text: str) -> str:
 
 def write_line(record: StepRecord) -> int | None:
     """Write a line for a process whose row the transaction has; how many attempts that makes."""
-    held = select(ProcessTable.process_id).where(ProcessTable.process_id == record.process_id).cte("held")
-    return _write_line(record, held)
+    return _write(ADD_LINE, record)
 
 
-def _write_line(record: StepRecord, held: CTE) -> int | None:
-    """Write a line of the ledger if `held` has the process; None if not, or if the step is committed already.
+def _write(statement: Executable, record: StepRecord, **values: Any) -> int | None:
+    """Write a line of the ledger; None if the process is not to be had, or if the step is committed already.
 
     Else how often the step was tried.
-
-    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
     """
-    values: dict[str, Any] = {
-        "step_key": record.step_key,
-        "position": select(func.coalesce(func.max(ProcessStepTable.position) + 1, 0))
-        .where(ProcessStepTable.process_id == record.process_id)
-        .scalar_subquery(),
-        "name": record.name,
-        "status": record.status,
-        "set": record.set,
-        "removed": list(record.removed),
-        "error": record.error,
-        "run_id": record.run_id,
-        "created_by": record.created_by,
-        "started_at": record.started_at,
-        "finished_at": datetime.now(UTC),
-    }
-    columns = ProcessStepTable.__table__.c
-    selected = [
-        value if isinstance(value, ScalarSelect) else literal(value, columns[name].type)
-        for name, value in values.items()
-    ]
-    source = select(held.c.process_id, *selected)
-    line = insert(ProcessStepTable).from_select(["process_id", *values], source, include_defaults=False)
-    written = line.on_conflict_do_update(
-        index_elements=[ProcessStepTable.process_id, ProcessStepTable.step_key],
-        set_={
-            **{name: line.excluded[name] for name in values if name != "step_key"},
-            "attempts": ProcessStepTable.attempts + 1,
-        },
-        where=ProcessStepTable.status.not_in(COMMITTED),
-    ).returning(ProcessStepTable.attempts)
-    attempts: int | None = current_session().scalar(written)
+    parameters = {OF_PROCESS: record.process_id, **line_parameters(record), **values}
+    attempts: int | None = current_session().scalar(statement, parameters)
     return attempts

@@ -61,6 +61,7 @@ class NetBox(dg.ConfigurableResource[Any]):
     """
 
     resource_key: ClassVar[str] = "netbox"
+    is_shared: ClassVar[bool] = True
 
     url: str = Field(default="", description="address of NetBox; NETBOX_URL, else the lab's, when empty")
     token: str = Field(default="", description="API token; NETBOX_TOKEN when empty")

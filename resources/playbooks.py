@@ -52,6 +52,7 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
     """The playbook runner over HTTP; the lab's when no url is configured here or in PLAYBOOK_URL."""
 
     resource_key: ClassVar[str] = "playbooks"
+    is_shared: ClassVar[bool] = True
 
     url: str = Field(default="", description="address of the runner; PLAYBOOK_URL, else the lab's, when empty")
     token: str = Field(default="", description="bearer token; PLAYBOOK_TOKEN when empty")

@@ -5,33 +5,26 @@ Everything here works in the current transaction and leaves the commit to the ca
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, String, cast, func, select, text, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy import ColumnElement, String, cast, delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from resources.database import current_session
-from resources.errors import ProcessError, RunMayNotAct, UnknownProcess, UnknownWorkflow
+from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
+from resources.step_statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.tables import (
     EngineSettingsTable,
     ProcessStepTable,
     ProcessSubscriptionTable,
     ProcessTable,
-    SubscriptionTable,
     WorkflowTable,
 )
-from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
-
-OTHER_LINES = "__"
-"""What the key of a line in the ledger begins with that is no step's: an abort, a step taken back."""
-ITEM = "["
-"""What follows the key of a step in that of a line for one item of its list: `configure[3]`, `check[3].ping`.
-
-Such a line keeps what was done for the item; the state is changed by the step's own line, when all items are done.
-"""
+from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, SubscriptionId
 
 FINAL = [status for status in ProcessStatus if status.is_final]
-COMMITTED = [status for status in StepStatus if status.is_committed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +73,7 @@ def engine_is_paused() -> bool:
 
 def find_claim(process_id: ProcessId) -> Claim | None:
     """Read a process and the keys that its ledger has, in one statement; None if there is no such process."""
-    process, step = ProcessTable, ProcessStepTable
-    committed = (
-        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
-        .where(
-            step.process_id == ProcessTable.process_id,
-            step.status.in_(COMMITTED),
-            ~step.step_key.startswith(OTHER_LINES, autoescape=True),
-            ~step.step_key.contains(ITEM, autoescape=True),
-        )
-        .scalar_subquery()
-    )
-    holds = (
-        select(func.array_agg(SubscriptionTable.subscription_id))
-        .where(SubscriptionTable.locked_by == ProcessTable.process_id)
-        .scalar_subquery()
-    )
-    paused = select(EngineSettingsTable.global_lock).scalar_subquery()
-    row = (
-        current_session()
-        .execute(
-            select(
-                WorkflowTable.name,
-                process.last_status,
-                process.run_id,
-                process.state,
-                committed,
-                holds,
-                paused,
-                process.generation,
-                process.parent_process_id,
-            )
-            .join(process, process.workflow_id == WorkflowTable.workflow_id)
-            .where(process.process_id == process_id)
-        )
-        .first()
-    )
+    row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
     name, status, run_id, state, keys, held, is_paused, generation, parent = row
@@ -281,7 +239,7 @@ def create_process(new: NewProcess) -> None:
         .returning(ProcessTable.process_id)
     )
     if created.first() is None:
-        raise ProcessError(f"Process {new.process_id} has been started already.")
+        raise ProcessExists(f"Process {new.process_id} has been started already.")
 
 
 def take_over(
@@ -324,9 +282,7 @@ def hold(process_id: ProcessId, run_id: str) -> None:
 
     Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
     """
-    held = current_session().execute(
-        select(ProcessTable.process_id).where(*in_the_hands_of(process_id, run_id)).with_for_update()
-    )
+    held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
         refuse(process_id, run_id)
 
@@ -368,11 +324,6 @@ def in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElemen
     )
 
 
-def at_rest(process_id: ProcessId, statuses: Collection[ProcessStatus]) -> Sequence[ColumnElement[bool]]:
-    """The process has one of these statuses, in which no run acts for it."""
-    return (ProcessTable.process_id == process_id, ProcessTable.last_status.in_(statuses))
-
-
 def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
     """Raise RunMayNotAct for a run that is no longer the process's own."""
     process = get_process(process_id)
@@ -380,6 +331,40 @@ def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
         f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, in the hands of run "
         f"{process.run_id}; what this step did to the database has been rolled back."
     )
+
+
+def ids_at(status: ProcessStatus, *, after: ProcessId | None, limit: int) -> list[ProcessId]:
+    """The next processes of a status, in the order of their ids."""
+    query = select(ProcessTable.process_id).where(
+        ProcessTable.last_status == status,
+        ProcessTable.last_status != ProcessStatus.COMPLETED,  # as the partial index says
+    )
+    if after is not None:
+        query = query.where(ProcessTable.process_id > after)
+    return list(current_session().scalars(query.order_by(ProcessTable.process_id).limit(limit)))
+
+
+def delete_tasks(*, before: datetime, limit: int) -> int:
+    """Delete completed tasks that were last modified before a moment, with their ledger; how many, `limit` at most.
+
+    A task that others name as their parent is kept until they are gone.
+    """
+    child = aliased(ProcessTable)
+    old = (
+        select(ProcessTable.process_id)
+        .where(
+            ProcessTable.is_task,
+            ProcessTable.last_status == ProcessStatus.COMPLETED,
+            ProcessTable.last_modified_at < before,
+            ~exists().where(child.parent_process_id == ProcessTable.process_id),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=ProcessTable)
+    )
+    deleted = current_session().execute(
+        delete(ProcessTable).where(ProcessTable.process_id.in_(old)).returning(ProcessTable.process_id)
+    )
+    return len(deleted.all())
 
 
 # --- counting ---

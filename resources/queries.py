@@ -129,6 +129,14 @@ SORT_KEYS: Mapping[str, Any] = MappingProxyType(
 )
 
 
+def subscription_ids(*, after: SubscriptionId | None, limit: int) -> list[SubscriptionId]:
+    """The next subscriptions in the order of their ids: all of them, a batch at a time."""
+    query = sa.select(SubscriptionTable.subscription_id)
+    if after is not None:
+        query = query.where(SubscriptionTable.subscription_id > after)
+    return list(current_session().scalars(query.order_by(SubscriptionTable.subscription_id).limit(limit)))
+
+
 def list_subscriptions(
     where: SubscriptionFilter = EVERYTHING,
     *,

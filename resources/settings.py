@@ -31,6 +31,13 @@ class Settings(BaseSettings):
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
+    task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
+    validate_out_of_sync_subscriptions: bool = Field(
+        False, description="validate subscriptions that are out of sync too, when all are validated"
+    )
+    validations_at_once: int = Field(
+        20, ge=1, description="how many validations the sensor has unfinished at any time, and starts in one tick"
+    )
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
     )

@@ -1,11 +1,11 @@
 """The supervisor: loads a code location once, forks workers of it, and looks after them.
 
-One per code location, fingerprint and machine: whoever starts one takes its lock first and hands it down, so there is
-no moment in which two could be started. It has no threads, for it forks.
+One per code location and machine: whoever starts one takes its seat (`post.py`) first and hands that down, so there is
+no moment in which two could be started. Newer code comes with another supervisor, which loads it while this one still
+works, and relieves it then. It has no threads, for it forks.
 """
 
 import gc
-import hashlib
 import json
 import os
 import select
@@ -17,7 +17,6 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from fcntl import LOCK_EX
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,16 @@ from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, se
 # What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
 from dagster._core.instance.ref import InstanceRef
 
-from resources import keeper
+from resources import post as posts
 from resources.code_location import CodeLocation
-from resources.dispatch import Dispatch, Loaded
+from resources.dispatch import Demand, Dispatch, Loaded
+from resources.post import HOLDER, KEEPER, RELIEF, Post, Seat
 from resources.settings import settings
 from resources.workers import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
 
 TICK_SECONDS = 1.0
+LINGER_SECONDS = 5.0
+"""How long it stays when nobody is left who launches: a shell may launch again at once."""
 CLEAN_SECONDS = 600.0
 RESPAWN_SECONDS = 1.0
 """A worker that lived shorter is replaced only after this time: what kills it may kill the next at once."""
@@ -44,17 +46,22 @@ MAIN = "from resources.supervisor import main; main()"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a supervisor is to do. `idle_seconds`: it ends when there was no run for so long; 0: never by itself."""
+    """What a supervisor is to do.
+
+    `reserved`: workers beside the `count`, which take no bulk. `idle_seconds`: it ends when there was no run for so
+    long; 0: not for that.
+    """
 
     location: CodeLocation
     count: int = 2
+    reserved: int = 0
     idle_seconds: float = 300.0
     grace_seconds: float = 10.0
     limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for another process."""
-        plain = {name: getattr(self, name) for name in ("count", "idle_seconds", "grace_seconds")}
+        plain = {name: getattr(self, name) for name in ("count", "reserved", "idle_seconds", "grace_seconds")}
         return plain | {"location": self.location.to_json(), "limits": asdict(self.limits)}
 
     @classmethod
@@ -67,77 +74,86 @@ class Plan:
 # --- starting one ---
 
 
-def folder() -> Path:
-    """Where the supervisors of this project have their locks and their log."""
-    path = settings().home / "workers"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def ensure_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, demand: Demand) -> None:
+    """See to it that there is a supervisor for a run, unless somebody keeps the post; returns before it is ready."""
+    post = Post(dispatch.place, plan.location.name)
+    if post.is_taken(KEEPER) or start_supervisor(instance, post, plan):
+        return
+    holder = post.occupant(HOLDER)
+    if holder is not None and holder.loaded is not None and not demand.is_met(holder.loaded):
+        start_relief(instance, post, plan)
 
 
-def take_lock(dispatch: Dispatch, location: CodeLocation, code: str) -> int | None:
-    """A descriptor that holds the lock of the one supervisor of this code; None if there is one."""
-    name = hashlib.sha256(f"{dispatch.place} {location.name} {code}".encode()).hexdigest()[:16]
-    descriptor = keeper.open_lock(folder() / f"{name}.lock")
-    if keeper.try_lock(descriptor, LOCK_EX):
-        return descriptor
-    os.close(descriptor)
-    return None
+def start_supervisor(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+    """Start a supervisor in the background, if the post is free."""
+    return _start(instance, post.take(HOLDER), HOLDER, plan)
 
 
-def start_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, code: str) -> bool:
-    """Start a supervisor in the background, unless this code has one; returns before it is ready to work."""
-    lock = take_lock(dispatch, plan.location, code)
-    if lock is None:
+def start_relief(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+    """Start another supervisor, which takes the place of the present one when it is ready, if none is on its way."""
+    return _start(instance, post.take(RELIEF), RELIEF, plan)
+
+
+def _start(instance: DagsterInstance, seat: Seat | None, name: str, plan: Plan) -> bool:
+    if seat is None:
         return False
-    order = json.dumps({"instance": serialize_value(instance.get_ref()), "plan": plan.to_json(), "lock": lock})
+    order = {"instance": serialize_value(instance.get_ref()), "plan": plan.to_json()}
     try:
-        with (folder() / "workers.log").open("a") as log:
+        with (posts.folder() / "workers.log").open("a") as log:
             # The order goes through a pipe: it may hold a password, and a command line is for all to read.
             subprocess.run(
                 [sys.executable, "-I", "-S", "-c", DETACH, plan.location.python, "-c", MAIN],
-                input=order.encode(),
+                input=json.dumps(order | {"seat": seat.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
+                env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # wherever the code lies
                 stdout=log,
                 stderr=log,
-                pass_fds=[lock],
+                pass_fds=[seat.descriptor],
                 start_new_session=True,
             )
     finally:
-        os.close(lock)
+        seat.release()
     return True
 
 
 def main() -> None:
-    """Be the supervisor that `start_supervisor` starts."""
+    """Be the supervisor that was started."""
     order = json.load(sys.stdin)
-    os.set_inheritable(order["lock"], False)  # not for what a step may start
+    os.set_inheritable(order["seat"], False)  # not for what a step may start
     plan = Plan.from_json(order["plan"])
     with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
-        supervise(instance, plan, order["lock"])
+        supervise(instance, plan, Seat(order["seat"]), is_relief=order["name"] == RELIEF)
 
 
-def supervise(instance: DagsterInstance, plan: Plan, lock: int) -> None:
-    """Serve a code location from this process until told to stop, idle, or too old. The lock is given back."""
+def supervise(instance: DagsterInstance, plan: Plan, seat: Seat, *, is_relief: bool) -> None:
+    """Serve a code location from this process until nobody needs it. The seat is given back."""
+    posts.only_execute()
+    dispatch = Dispatch(instance)
+    post = Post(dispatch.place, plan.location.name)
+    loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
+    seat.sign(loaded)
     try:
-        dispatch = Dispatch(instance)
-        loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
-        try:
-            instance.inject_env_vars(plan.location.name)
-            repository = plan.location.load()
-        except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
-            os.close(lock)  # first: a run that is launched from now on starts another attempt
-            _refuse_all(instance, dispatch, plan.location, traceback.format_exc())
-            return
-        Supervisor(instance, dispatch, plan, loaded, repository, lock).run()
-    finally:
-        with suppress(OSError):
-            os.close(lock)
+        instance.inject_env_vars(plan.location.name)
+        repository = plan.location.load()
+    except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
+        holder = post.occupant(HOLDER) if is_relief else None
+        seat.release()  # first: a run that is launched from now on starts another attempt
+        _refuse_all(instance, dispatch, plan.location, holder.loaded if holder else None, traceback.format_exc())
+        return
+    in_office = post.relieve(loaded) if is_relief else seat
+    if in_office is None:
+        return
+    if is_relief:
+        seat.release()
+    Supervisor(instance, dispatch, plan, loaded, repository, post, in_office).run()
 
 
-def _refuse_all(instance: DagsterInstance, dispatch: Dispatch, location: CodeLocation, why: str) -> None:
+def _refuse_all(
+    instance: DagsterInstance, dispatch: Dispatch, location: CodeLocation, unless: Loaded | None, why: str
+) -> None:
     print(why, file=sys.stderr)  # noqa: T201  into the log
-    for run_id in dispatch.refuse(location.name):
+    for run_id in dispatch.refuse(location.name, unless):
         report_end(instance, run_id, f"The code location {location.name} cannot be loaded.\n{why}")
 
 
@@ -146,10 +162,10 @@ def _refuse_all(instance: DagsterInstance, dispatch: Dispatch, location: CodeLoc
 
 @dataclass
 class Child:
-    """A worker as its supervisor knows it. `number` is known once the table has it."""
+    """A worker as its supervisor knows it."""
 
-    pid: int
     started: float
+    is_reserved: bool
 
 
 class Supervisor:
@@ -162,22 +178,25 @@ class Supervisor:
         plan: Plan,
         loaded: Loaded,
         repository: RepositoryDefinition,
-        lock: int,
+        post: Post,
+        seat: Seat,
     ) -> None:
         self.instance = instance
         self.dispatch = dispatch
         self.plan = plan
         self.loaded = loaded
         self.repository = repository
-        self.lock: int | None = lock
+        self.post = post
+        self.seat = seat
         self.children: dict[int, Child] = {}
         self.dead: dict[int, int] = {}
         self.leaving = False
         now = time.monotonic()
-        self._last_work = self._last_answer = now
+        self._last_work = self._last_launcher = self._last_answer = now
         self._next_clean = now
         self._next_spawn = now
-        self._changed = ""
+        self._code = loaded.code
+        self._tried = {loaded.code}
         self._wakeup = os.pipe()
 
     def run(self) -> None:
@@ -196,15 +215,10 @@ class Supervisor:
     def leave(self, *_: object) -> None:
         """Let the workers finish what they have in hand, then end."""
         self.leaving = True
-        self._release_lock()
+        self.seat.release()
         for pid in list(self.children):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-
-    def _release_lock(self) -> None:
-        if self.lock is not None:
-            os.close(self.lock)
-            self.lock = None
 
     # --- children ---
 
@@ -217,21 +231,24 @@ class Supervisor:
         signal.signal(signal.SIGINT, self.leave)
 
     def _fill_up(self) -> None:
-        while not self.leaving and len(self.children) < self.plan.count and time.monotonic() >= self._next_spawn:
-            self._spawn()
+        for is_reserved, wanted in ((False, self.plan.count), (True, self.plan.reserved)):
+            there = sum(child.is_reserved == is_reserved for child in self.children.values())
+            for _ in range(wanted - there):
+                if not self.leaving and time.monotonic() >= self._next_spawn:
+                    self._spawn(is_reserved)
 
-    def _spawn(self) -> None:
+    def _spawn(self, is_reserved: bool) -> None:
         sys.stdout.flush()
         sys.stderr.flush()  # what is in the buffers would be written by the child too
         # A signal between the fork and the child's own handlers would be lost, or work on the supervisor's behalf.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         pid = os.fork()
         if pid == 0:
-            self._be_worker()
-        self.children[pid] = Child(pid, time.monotonic())
+            self._be_worker(is_reserved)
+        self.children[pid] = Child(time.monotonic(), is_reserved)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
-    def _be_worker(self) -> None:
+    def _be_worker(self, is_reserved: bool) -> None:
         status = 1
         log = os.fdopen(os.dup(sys.stderr.fileno()), "w")
         try:
@@ -241,8 +258,8 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._release_lock()
-            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits)
+            self.seat.release()
+            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
             worker.work()
             self.instance.dispose()
@@ -316,27 +333,35 @@ class Supervisor:
     def _consider_leaving(self) -> None:
         if self.leaving:
             return
-        if self.dispatch.has_work(self.plan.location.name):
-            self._last_work = time.monotonic()
-        idle = time.monotonic() - self._last_work
-        is_idle = bool(self.plan.idle_seconds) and idle > self.plan.idle_seconds
-        if is_idle or self._has_changed() or self.dispatch.has_newer(self.loaded):
+        if self._is_superfluous():
             self.leave()
-            self._hand_over(is_idle)
+            self._hand_over()
+            return
+        is_old = self._has_changed() or self.dispatch.has_newer(self.loaded)
+        if is_old and start_relief(self.instance, self.post, self.plan):
+            self._tried.add(self._code)
 
-    def _hand_over(self, is_idle: bool) -> None:
-        """Start a successor with the present files, if there is something to do for it.
+    def _is_superfluous(self) -> bool:
+        """There was no run for long, or there is none and nobody is left who launches."""
+        now = time.monotonic()
+        has_work = self.dispatch.has_work(self.plan.location.name)
+        if has_work:
+            self._last_work = now
+        if has_work or posts.anybody_launches(self.dispatch.place):
+            self._last_launcher = now
+        is_idle = bool(self.plan.idle_seconds) and now - self._last_work > self.plan.idle_seconds
+        return is_idle or now - self._last_launcher > LINGER_SECONDS
 
-        After the lock was given back: a run launched before that has seen it held, and has started nobody.
-        """
-        if not is_idle or self.dispatch.has_work(self.plan.location.name):
-            start_supervisor(self.instance, self.dispatch, self.plan, self.plan.location.fingerprint())
+    def _hand_over(self) -> None:
+        """A run launched before the seat was given back has seen it taken, and has started nobody."""
+        if self.dispatch.has_work(self.plan.location.name):
+            start_supervisor(self.instance, self.post, self.plan)
 
     def _has_changed(self) -> bool:
-        """The files are others than those that were loaded, and have been left in peace since the last look."""
+        """The files are others than those loaded, left in peace since the last look, and were not tried before."""
         code = self.plan.location.fingerprint()
-        before, self._changed = self._changed, code
-        return code != self.loaded.code and code == before
+        before, self._code = self._code, code
+        return code == before and code not in self._tried
 
 
 def _discard_output() -> None:

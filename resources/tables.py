@@ -151,6 +151,9 @@ class ProcessTable(Table):
         Index("ix_processes_status_open", "last_status", postgresql_where=text("last_status <> 'completed'")),
         Index("ix_processes_started_at", text("started_at DESC")),
         Index("ix_processes_children_at_work", "parent_process_id", postgresql_where=text(AT_WORK)),
+        Index(
+            "ix_processes_old_tasks", "last_modified_at", postgresql_where=text("is_task AND last_status = 'completed'")
+        ),
     )
 
     process_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -243,6 +246,8 @@ class SubscriptionTable(Table):
     __table_args__ = (
         Index("ix_subscriptions_search", "search", postgresql_using="gin"),
         Index("ix_subscriptions_created_at", text("created_at DESC"), "subscription_id"),
+        Index("ix_subscriptions_description", "description", postgresql_using="hash"),
+        Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         CheckConstraint("version > 0", name="version_positive"),
     )
@@ -258,6 +263,8 @@ class SubscriptionTable(Table):
     note: Mapped[str | None] = mapped_column(String(5000))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     locked_by: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
+    validation_started_at: Mapped[datetime | None]
+    """When a validation of it was last started, whatever came of that: whose turn it is next."""
     document: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     search: Mapped[str | None] = mapped_column(TSVECTOR)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -11,3 +11,7 @@ SUBSCRIPTION = PREFIX + "subscription"
 CUSTOMER = PREFIX + "customer"
 USER = PREFIX + "user"
 STATUS = PREFIX + "status"
+
+CELERY_SENT = PREFIX + "celery_sent"
+CELERY_TAKEN = PREFIX + "celery_taken"
+"""How often a run was sent to Celery's workers; which sending was taken last, for the how manieth time, and by whom."""

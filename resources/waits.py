@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from resources import clock
 from resources.database import current_session
-from resources.processes import OTHER_LINES
+from resources.step_statements import OTHER_LINES
 from resources.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
 

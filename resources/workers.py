@@ -16,33 +16,44 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from dagster import DagsterInstance, DagsterRunStatus, RepositoryDefinition
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RepositoryDefinition
 
-# What Dagster's own run worker calls to execute a run that is there already; the public ways make a run of their own.
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
+# Dagster prints each event of a run; a worker has no console.
+from dagster._core.execution import context_creation_job
 
 # Dagster sets its own handler of SIGTERM whenever it sets one of SIGINT; here SIGTERM has another meaning.
 from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
-from resources.dispatch import CANCELED, LAUNCHED, LIVENESS, Claimed, Dispatch, Loaded
-from resources.errors import DatabaseUnreachable
+from resources.dispatch import CANCELED, LAUNCHED, LEAST, LIVENESS, ORDINARY, Claimed, Dispatch, Loaded
+from resources.errors import DatabaseUnreachable, EventsNotWritten
+from resources.run_execution import execute
 
 IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
 BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
+START_SECONDS = 0.02
+"""How often to look whether a run has started."""
 GONE_SECONDS = 30.0
 """A database that has not answered for so long is not coming back for this worker."""
 
-DATABASE_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DagsterPostgresException, DatabaseUnreachable)
+ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
+
+DATABASE_ERRORS = (
+    psycopg.Error,
+    sa.exc.SQLAlchemyError,
+    DagsterPostgresException,
+    DatabaseUnreachable,
+    EventsNotWritten,
+)
 """What an absent database looks like, through our own connections and through Dagster's storage."""
 
 
@@ -55,26 +66,36 @@ class Limits:
 
 
 class Worker:
-    """One worker, in its own process."""
+    """One worker, in its own process. A reserved one takes no bulk, so that what people wait for is not behind it."""
 
     def __init__(
-        self, instance: DagsterInstance, repository: RepositoryDefinition, loaded: Loaded, limits: Limits
+        self,
+        instance: DagsterInstance,
+        repository: RepositoryDefinition,
+        loaded: Loaded,
+        limits: Limits,
+        *,
+        is_reserved: bool = False,
     ) -> None:
         self.instance = instance
         self.repository = repository
         self.loaded = loaded
         self.limits = limits
+        self.least = ORDINARY if is_reserved else LEAST
         self.dispatch = Dispatch(instance)
         self.bell = Bell()
         supervisor = os.getppid()
-        self.number = self.dispatch.register(loaded, socket.gethostname(), supervisor, os.getpid())
+        self.number = self.dispatch.register(
+            loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
+        )
         self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.bell, supervisor)
         self.executed = 0
+        self._is_unsure = False
         self._told_to_stop = False
 
     def work(self) -> None:
         """Execute runs until told to stop, worn, or alone."""
-        with interrupts_at_bay(self._stop):
+        with interrupts_at_bay(self._stop), console_silent():
             self.lifeline.start()
             while not self._is_through():
                 claimed = self._claim()
@@ -96,8 +117,11 @@ class Worker:
         if not self.lifeline.holds:  # who cannot be seen to live must not take a run in hand
             return None
         try:
-            return self.dispatch.claim(self.number, self.loaded)
+            held = self.dispatch.held(self.number) if self._is_unsure else None
+            self._is_unsure = False
+            return held or self.dispatch.claim(self.number, self.loaded, self.least)
         except DATABASE_ERRORS:
+            self._is_unsure = True  # it may have got a run, and not the answer that says so
             time.sleep(RETRY_SECONDS)
             return None
 
@@ -116,7 +140,9 @@ class Worker:
         give_up = time.monotonic() + GONE_SECONDS
         while True:
             try:
-                return self.dispatch.finish(run_id, self.number)
+                if self.dispatch.finish(run_id, self.number):
+                    report_end(self.instance, run_id, "The run was canceled when it was over.")
+                return
             except DATABASE_ERRORS:
                 if time.monotonic() > give_up:
                     raise
@@ -133,9 +159,7 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
         return
     error = ""
     try:
-        job = InMemoryJob(repository.get_job(run.job_name))
-        for _ in execute_run_iterator(job, run, instance, resume_from_failure=claimed.is_resumed):
-            pass
+        execute(instance, repository.get_job(run.job_name), run, is_resumed=claimed.is_resumed)
     except Exception:  # noqa: BLE001  what it was, the run is told
         error = traceback.format_exc()
     except BaseException:  # noqa: BLE001  an interrupt that struck between two steps; which it was, the run's status says
@@ -146,12 +170,23 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
 def report_end(instance: DagsterInstance, run_id: str, reason: str) -> None:
     """Give a run that nobody executes any more its end, if it has none. May run twice."""
     run = instance.get_run_by_id(run_id)
-    if run is None or run.is_finished:
+    if run is None or run.is_finished or settle(instance, run_id):
         return
     if run.status is DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, reason)
     else:
         instance.report_run_failed(run, reason)
+
+
+def settle(instance: DagsterInstance, run_id: str) -> bool:
+    """Give a run the end that its log speaks of, if it does: Dagster writes that first and the run's row next, and who
+    is killed in between must not be told to have failed after its success. May run twice.
+    """
+    found = instance.event_log_storage.get_logs_for_run(run_id, of_type=ENDS, limit=1, ascending=False)
+    for entry in found:
+        moment = datetime.fromtimestamp(entry.timestamp, UTC)
+        instance.run_storage.handle_run_event(run_id, entry.get_dagster_event(), moment)
+    return bool(found)
 
 
 class Bell:
@@ -214,8 +249,10 @@ class Lifeline(threading.Thread):
             except DATABASE_ERRORS:
                 last_held = time.monotonic() if self.holds else last_held
                 self.holds = False
-                if time.monotonic() - last_held > GONE_SECONDS or self._is_alone():
+                if time.monotonic() - last_held > GONE_SECONDS:
                     self._cut()
+                elif self._is_alone():
+                    self._cut_when_idle()
                 time.sleep(RETRY_SECONDS)
 
     def _hold(self, session: "psycopg.Connection[Any]") -> None:
@@ -229,10 +266,12 @@ class Lifeline(threading.Thread):
 
     def _look_after_run(self) -> None:
         """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
+        in_hand = self._in_hand
         mine = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
-        with self._guard:
-            if self._in_hand is not None and (self._in_hand not in mine or mine[self._in_hand].is_canceled):
-                self._interrupt()
+        if in_hand in mine and mine[in_hand].is_canceled:
+            self._cancel(in_hand)
+        elif in_hand is not None and in_hand not in mine:
+            self._abandon(in_hand)
 
     def _listen(self, session: "psycopg.Connection[Any]") -> None:
         while not self.is_cut:
@@ -245,10 +284,22 @@ class Lifeline(threading.Thread):
                 self._cut_when_idle()
 
     def _cancel(self, run_id: str) -> None:
+        """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
         with self._guard:
             self._canceled.add(run_id)
+        while True:
+            with self._guard:
+                if self._in_hand != run_id:
+                    return None
+                if self.dispatch.insist(run_id):
+                    return self._interrupt()
+            time.sleep(START_SECONDS)
+
+    def _abandon(self, run_id: str) -> None:
+        """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
+        with self._guard:
             if self._in_hand == run_id:
-                self._interrupt()
+                os.killpg(os.getpgid(0), signal.SIGKILL)
 
     @staticmethod
     def _interrupt() -> None:
@@ -282,6 +333,18 @@ def interrupts_at_bay(on_terminate: Any) -> Iterator[None]:
             yield
     finally:
         interrupts.setup_interrupt_handlers = theirs
+
+
+@contextmanager
+def console_silent() -> Iterator[None]:
+    """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
+    module: Any = context_creation_job
+    theirs = module.default_system_loggers
+    module.default_system_loggers = lambda _: []
+    try:
+        yield
+    finally:
+        module.default_system_loggers = theirs
 
 
 def resident_megabytes() -> float:

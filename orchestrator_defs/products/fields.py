@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_forms.validators import Choice
 
@@ -12,6 +12,8 @@ from resources.errors import FormError
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 """A line of text that people, NetBox and devices show."""
 
+MOST_CHOICES = 200
+"""More than this are not listed: a form must not grow with the network. People give an id, or pick by search."""
 SHOWN_CHOICES = 20
 """How many choices an error names; lists of ports can be long."""
 
@@ -58,3 +60,27 @@ class OneOf:
         why = self._why_not(given) if isinstance(given, str) else None
         context = {"expected": f"{labels}{more}", "why": f"{why}; choose" if why else "Input should be"}
         raise PydanticCustomError("enum", "{why} one of {expected}", context)
+
+
+class Found:
+    """Annotates a field of a form whose subscriptions are too many to list: `port: Annotated[str, Found(look_up, …)]`.
+
+    `look_up` finds the id for what was given, an id or a description, or None; then `why_not` says why. Web clients
+    show their subscription picker.
+    """
+
+    def __init__(self, look_up: Callable[[str], str | None], *, why_not: Callable[[str], str | None]) -> None:
+        self._look_up = look_up
+        self._why_not = why_not
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._find, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "format": "subscriptionId"}
+
+    def _find(self, given: Any) -> str:
+        text = str(given)
+        if (found := self._look_up(text)) is not None:
+            return found
+        raise PydanticCustomError("enum", "{why}", {"why": self._why_not(text) or f"there is no '{text}'"})

@@ -25,7 +25,7 @@ from ops.products.l2vpn import (
 )
 from ops.products.port import why_port_unfit
 from ops.step import StepList, begin
-from orchestrator_defs.products.fields import OneOf
+from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,
@@ -33,7 +33,7 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
-from resources.products.inventory import find_port, ports_in_service
+from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 from resources.settings import settings
 from resources.vlans import UNTAGGED, VlanRanges
@@ -75,20 +75,13 @@ def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
 
 def access_points_page(title: str, speed: int, subscription: L2vpn | None = None) -> type[SubmitFormPage]:
     """The page with the access points; those of `subscription` are filled in, and its own VLANs are no overlap."""
-    ports = {str(port.subscription_id): port for port in ports_in_service(SERVICE_MODES) if port.speed >= speed}
-    descriptions = {subscription_id: port.description for subscription_id, port in ports.items()}
-    too_few = f"There is no active port in sync that is as fast as {speed} Mbit/s; create ports first."
-
-    def why_not(given: str) -> str | None:
-        if why := why_port_unfit(given, SERVICE_MODES):
-            return why
-        port = find_port(given)
-        return f"port {port.description} is slower than the service's {speed} Mbit/s" if port else None
+    ports: dict[str, PortRecord] = {}
+    choice = _port_choice(speed, ports)
 
     class AccessPointForm(BaseModel):
         model_config = ConfigDict(extra="forbid", validate_default=True)
 
-        port: Annotated[str, OneOf("Port", descriptions, otherwise=too_few, why_not=why_not)]
+        port: Annotated[str, choice]
         vlan: VlanRanges = Field(VlanRanges(UNTAGGED), description="VLANs of a tagged port, such as 2-5,100; else 0")
 
     class AccessPointsPage(SubmitFormPage):
@@ -113,6 +106,30 @@ def access_points_page(title: str, speed: int, subscription: L2vpn | None = None
         saps: Annotated[list[AccessPointForm], Len(2, 10)] = Field(present)
 
     return ChangeAccessPointsPage
+
+
+def _port_choice(speed: int, ports: dict[str, PortRecord]) -> OneOf | Found:
+    """The choice of a port: a list while that is short, else whatever is found. Fills `ports` with what was offered."""
+
+    def why_not(given: str) -> str | None:
+        if why := why_port_unfit(given, SERVICE_MODES):
+            return why
+        port = find_port(given)
+        return f"port {port.description} is slower than the service's {speed} Mbit/s" if port else None
+
+    def look_up(given: str) -> str | None:
+        port = find_port(given)
+        if port is None or port.speed < speed or why_port_unfit(given, SERVICE_MODES):
+            return None
+        ports[str(port.subscription_id)] = port.record
+        return str(port.subscription_id)
+
+    first = ports_in_service(SERVICE_MODES, speed=speed, limit=MOST_CHOICES + 1)
+    if len(first) > MOST_CHOICES:
+        return Found(look_up, why_not=why_not)
+    ports |= {str(port.subscription_id): port for port in first}
+    too_few = f"There is no active port in sync that is as fast as {speed} Mbit/s; create ports first."
+    return OneOf("Port", {key: port.description for key, port in ports.items()}, otherwise=too_few, why_not=why_not)
 
 
 @create_workflow("Create L2VPN", initial_input_form=create_l2vpn_form, product_type="L2VPN")

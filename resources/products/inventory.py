@@ -62,6 +62,11 @@ class KnownPort:
     port_mode: PortMode
     speed: PortSpeed
 
+    @property
+    def record(self) -> PortRecord:
+        """The port as one to choose; whether it may be is the caller's to know."""
+        return PortRecord(self.subscription_id, self.block_id, self.description, self.port_mode, self.speed)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -105,8 +110,13 @@ def nodes_in_service() -> list[NodeRecord]:
     return [NodeRecord(*row) for row in rows]
 
 
-def ports_in_service(modes: Collection[PortMode], *, node: UUID | None = None) -> list[PortRecord]:
-    """Every port of these modes that is active and in sync, by description; of one node's subscription if given."""
+def ports_in_service(
+    modes: Collection[PortMode], *, node: UUID | None = None, speed: int = 0, limit: int | None = None
+) -> list[PortRecord]:
+    """Every port of these modes that is active and in sync, by description; of one node's subscription if given.
+
+    `speed`: only ports that are as fast, in Mbit/s. With a `limit` so many at most, whichever are found first.
+    """
     block = SubscriptionInstanceTable
     found = (
         sa.select(
@@ -119,7 +129,8 @@ def ports_in_service(modes: Collection[PortMode], *, node: UUID | None = None) -
         .join(block, block.subscription_id == SubscriptionTable.subscription_id)
         .join(ProductTable, ProductTable.product_id == SubscriptionTable.product_id)
         .where(block.product_block == "Port", block.values["port_mode"].astext.in_(modes), _in_service)
-        .order_by(SubscriptionTable.description)
+        .where(ProductTable.fixed_inputs["speed"].as_integer() >= speed if speed else sa.true())
+        .limit(limit)
     )
     if node is not None:
         holds, node_block = SubscriptionInstanceRelationTable, aliased(SubscriptionInstanceTable)
@@ -129,10 +140,11 @@ def ports_in_service(modes: Collection[PortMode], *, node: UUID | None = None) -
             .where(holds.attribute == "node", node_block.subscription_id == node)
         )
     rows = current_session().execute(found)
-    return [
+    ports = [
         PortRecord(subscription_id, block_id, description, PortMode(mode), PortSpeed(speed))
         for subscription_id, block_id, description, mode, speed in rows
     ]
+    return sorted(ports, key=lambda port: port.description)
 
 
 def find_port(id_or_description: str) -> KnownPort | None:

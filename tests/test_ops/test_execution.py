@@ -12,11 +12,12 @@ from sqlalchemy import text
 from ops.context import StepContext
 from ops.forms import SubmitFormPage
 from ops.state import MASK
-from ops.step import begin, conditional, focussteps, step, step_group
+from ops.step import StepList, begin, conditional, focussteps, step, step_group
 from orchestrator_defs.workflow import task
 from resources import ledger, processes, tags
 from resources.database import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
+from resources.run_execution import create_run, execute
 from resources.types import ProcessStatus
 
 
@@ -341,6 +342,17 @@ def test_run_carries_the_tags_of_its_process(engine_of, three_steps):
     }
 
 
+def test_run_does_not_keep_the_status_that_it_was_launched_with(engine_of, three_steps):
+    """A run made from another has its tags; what it was launched with is not written again, what differs is."""
+    engine = engine_of(three_steps)
+    job, run_id = engine.orchestrator.job("count_to_three"), str(uuid4())
+    stale = {tags.STATUS: "failed", tags.USER: "somebody"}
+    execute(engine.instance, job, create_run(engine.instance, job, run_id=run_id, tags=stale))
+    found = engine.instance.get_run_by_id(run_id).tags
+    assert (found[tags.STATUS], found[tags.USER]) == ("completed", "somebody")
+    assert found[tags.PROCESS] == run_id
+
+
 @pytest.mark.parametrize(
     ("error", "status", "assignee"),
     [
@@ -493,6 +505,31 @@ def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypat
     monkeypatch.setattr(ledger, "record_step", commit_then_break)
     process_id = engine.run("count_to_three")
     assert engine.process(process_id).last_status == "completed"
+
+
+def test_step_without_subscription_takes_two_round_trips(engine_of, round_trips):
+    """One to claim, one to commit: what a step costs beside its own work, and Dagster's log."""
+
+    @step("Trivial")
+    def trivial(count: int = 0):
+        return {"count": count + 1}
+
+    @task("Ten steps")
+    def ten_steps():
+        return StepList([trivial] * 10)
+
+    @task("No steps")
+    def no_steps():
+        return StepList()
+
+    engine = engine_of(ten_steps, no_steps)
+    engine.run("no_steps")
+    counts = []
+    for name in ("no_steps", "ten_steps"):
+        round_trips.clear()
+        engine.run(name)
+        counts.append(len(round_trips))
+    assert counts[1] - counts[0] == 10 * 2
 
 
 # --- code that changed ---

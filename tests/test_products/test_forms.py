@@ -244,3 +244,35 @@ def test_an_access_point_on_a_slow_port_names_the_speed(network: Network) -> Non
     network.port("ams1", "1/3/1", "tagged", "100G")
     said = refused_port(network, "ams1 1/2/1 10G", speed=100_000)
     assert "port ams1 1/2/1 10G is slower than the service's 100000 Mbit/s" in said
+
+
+# --- a network too large to list ---
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the ports of the small network were too many."""
+    monkeypatch.setattr("orchestrator_defs.products.l2vpn.MOST_CHOICES", 1)
+
+
+@pytest.mark.usefixtures("large")
+def test_ports_of_a_large_network_are_not_listed_but_picked(network: Network) -> None:
+    schema = next_page(network, "create_l2vpn", {"product": "L2VPN"}, {"speed": 1000})
+    assert schema["$defs"]["AccessPointForm"]["properties"]["port"] == {
+        "format": "subscriptionId",
+        "title": "Port",
+        "type": "string",
+    }
+
+
+@pytest.mark.usefixtures("large")
+def test_port_of_a_large_network_is_given_by_id_or_description(network: Network, port: UUID, other_port: UUID) -> None:
+    saps = {"saps": [{"port": str(port), "vlan": "7"}, {"port": "ams1 1/2/2 10G", "vlan": "8"}]}
+    network.run("create_l2vpn", {"product": "L2VPN"}, {"speed": 1000}, saps)
+
+
+@pytest.mark.usefixtures("large")
+def test_unfit_port_of_a_large_network_is_refused_with_the_reason(network: Network, port: UUID) -> None:
+    with network.database.transaction():
+        locks.mark_drifted(port, None)
+    assert "is out of sync, reconcile it first" in refused_port(network, str(port))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -65,6 +65,10 @@ def storage(instance: dg.DagsterInstance) -> PooledRunStorage:
     runs = instance.run_storage
     assert isinstance(runs, PooledRunStorage)
     return runs
+
+
+def records(instance: dg.DagsterInstance, run_id: str) -> Sequence[dg.EventLogRecord]:
+    return instance.event_log_storage.get_records_for_run(run_id).records
 
 
 @pytest.fixture
@@ -152,6 +156,40 @@ def test_a_lost_connection_is_replaced(dagster_instance: dg.DagsterInstance, mon
         )
     monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
     run(dagster_instance)
+
+
+CUT = """
+    CREATE SEQUENCE calls;
+    CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('calls') % 2 = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL;
+    END $$;
+"""
+
+
+@pytest.mark.parametrize("table", ["UPDATE ON runs", "INSERT ON event_logs"])
+def test_a_connection_cut_in_the_middle_of_a_statement_disturbs_no_run(
+    dagster_instance: dg.DagsterInstance, table: str
+) -> None:
+    whole = [record.event_log_entry.message for record in records(dagster_instance, run(dagster_instance, chat))]
+    with storage(dagster_instance).connect() as connection:
+        connection.execute(sa.text(CUT))
+        connection.execute(sa.text(f"CREATE TRIGGER cut AFTER {table} EXECUTE FUNCTION cut()"))
+    run_id = run(dagster_instance, chat)
+    assert (dagster_instance.get_run_by_id(run_id) or pytest.fail()).status is dg.DagsterRunStatus.SUCCESS
+    assert len(records(dagster_instance, run_id)) == len(whole)
+    with storage(dagster_instance).connect() as connection:
+        assert connection.scalar(sa.text("SELECT last_value FROM calls")) > 3
+
+
+def test_a_connection_cut_in_the_middle_of_reading_is_not_noticed(dagster_instance: dg.DagsterInstance) -> None:
+    runs = storage(dagster_instance)
+    with runs.connect() as connection:
+        connection.execute(sa.text("CREATE SEQUENCE calls"))
+    cut = sa.text(
+        "SELECT n, CASE WHEN n % 2 = 1 THEN pg_terminate_backend(pg_backend_pid()) END FROM nextval('calls') n"
+    )
+    assert [row["n"] for row in runs.fetchall(cut)] == [2]
+    assert (runs.fetchone(cut) or pytest.fail())["n"] == 4
 
 
 def test_the_webserver_cuts_statements_short(dagster_instance: dg.DagsterInstance) -> None:

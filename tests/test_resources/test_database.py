@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from resources.database import (
     StatementCount,
     SubscriptionDatabase,
+    commit_with_each_statement,
     current_session,
     place,
     postgres_url,
@@ -90,6 +91,49 @@ def test_read_only_ends_with_the_transaction(database: SubscriptionDatabase) -> 
     with database.transaction() as session:
         session.add(EngineSettingsTable())
     assert count(database) == 1
+
+
+def test_a_statement_alone_commits_by_itself(database: SubscriptionDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.statements() as session:
+        session.execute(sa.insert(EngineSettingsTable))
+        raise ZeroDivisionError
+    assert count(database) == 1
+
+
+def test_a_statement_alone_is_one_round_trip(database: SubscriptionDatabase, round_trips: list[str]) -> None:
+    count(database)
+    round_trips.clear()
+    with database.statements() as session:
+        session.execute(sa.text("SELECT 1"))
+    assert len(round_trips) == 1
+
+
+def test_in_a_transaction_no_statement_commits_by_itself(database: SubscriptionDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        session.execute(sa.text("SELECT 1"))
+        with database.statements():
+            session.execute(sa.insert(EngineSettingsTable))
+        raise ZeroDivisionError
+    assert count(database) == 0
+
+
+def test_the_last_statement_belongs_to_what_was_sent_before_it(database: SubscriptionDatabase) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        session.add(EngineSettingsTable())
+        commit_with_each_statement()
+        session.flush()
+        raise ZeroDivisionError
+    assert count(database) == 0
+
+
+def test_a_connection_used_for_a_statement_alone_serves_transactions_again(database: SubscriptionDatabase) -> None:
+    with database.statements() as session:
+        process = session.scalar(sa.text("SELECT pg_backend_pid()"))
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        assert session.scalar(sa.text("SELECT pg_backend_pid()")) == process
+        session.execute(sa.insert(EngineSettingsTable))
+        raise ZeroDivisionError
+    assert count(database) == 0
 
 
 def test_times_are_utc(session: Session) -> None:

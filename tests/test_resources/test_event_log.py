@@ -4,10 +4,8 @@ import asyncio
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +25,8 @@ from resources import event_groups
 from resources.embedded import EmbeddedServer
 from resources.errors import EventsNotWritten, SettingsError
 from resources.event_log import GroupedEventLogStorage, PooledEventLogStorage
-from resources.keeper import running_pid
 from tests.test_resources.dagster_instances import custom, dagster_database, instance_on
+from tests.test_resources.own_server import OwnServer, server_of_its_own
 
 pytestmark = pytest.mark.xdist_group("event log")  # one worker: its server and database are made once
 
@@ -387,40 +385,13 @@ def test_a_fork_in_the_middle_of_a_run_writes_no_event_twice(
 # --- a database that stops ---
 
 
-class Server:
-    """A server of the test's own, that it stops and starts."""
-
-    def __init__(self) -> None:
-        # Short, for the socket's path, and open to PostgreSQL's user.
-        self.home = Path(tempfile.mkdtemp(prefix="stop-", dir="/tmp"))
-        self.home.chmod(0o711)
-        (self.home / "pg.throwaway").touch()
-        self.embedded = EmbeddedServer(self.home)
-        self.embedded.attach()
-        self.url = self.embedded.uri("dagster")
-
-    def stop(self) -> None:
-        """End it as an administrator does at once: connections are cut."""
-        pid = running_pid(self.embedded.pid_file)
-        assert pid is not None
-        os.kill(pid, signal.SIGINT)
-        while self.embedded.pid_file.exists():
-            time.sleep(0.02)
-
-    def start(self) -> None:
-        """Start it again."""
-        self.embedded.attach()
-
-
 @pytest.fixture(scope="module")
-def stoppable() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.start()
-    server.embedded.detach()
+def stoppable() -> Iterator[OwnServer]:
+    with server_of_its_own() as server:
+        yield server
 
 
-def test_a_read_right_after_a_restart_takes_a_new_connection(stoppable: Server, tmp_path: Path) -> None:
+def test_a_read_right_after_a_restart_takes_a_new_connection(stoppable: OwnServer, tmp_path: Path) -> None:
     with instance_on(tmp_path, custom(stoppable.url, mode="pooled")) as instance:
         before = instance.get_runs_count()
         stoppable.stop()
@@ -430,7 +401,7 @@ def test_a_read_right_after_a_restart_takes_a_new_connection(stoppable: Server, 
 
 @pytest.mark.parametrize("seconds", [0, 3])
 def test_a_run_outlives_a_restart_of_the_database(
-    stoppable: Server, tmp_path: Path, life: Life, seconds: float
+    stoppable: OwnServer, tmp_path: Path, life: Life, seconds: float
 ) -> None:
     with instance_on(tmp_path, custom(stoppable.url)) as instance:
         whole = committed(stoppable.url, execute(instance))
@@ -450,7 +421,7 @@ def test_a_run_outlives_a_restart_of_the_database(
 
 
 def test_a_database_that_stays_away_fails_the_run_and_loses_nothing_that_was_taken(
-    stoppable: Server, tmp_path: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+    stoppable: OwnServer, tmp_path: Path, life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_groups.EventGroups.flush, "__defaults__", (1.0,))
     with instance_on(tmp_path, custom(stoppable.url)) as instance:
@@ -472,7 +443,7 @@ def test_a_database_that_stays_away_fails_the_run_and_loses_nothing_that_was_tak
 
 
 def test_a_run_whose_log_has_a_hole_fails_though_the_database_is_back(
-    stoppable: Server, tmp_path: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+    stoppable: OwnServer, tmp_path: Path, life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with instance_on(tmp_path, custom(stoppable.url)) as instance:
 

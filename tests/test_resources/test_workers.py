@@ -2,13 +2,11 @@
 
 import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,7 +15,7 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from resources.embedded import EmbeddedServer
-from tests.test_resources.warm import PATIENCE, Warm, configure, eventually, gone, refuse_connections
+from tests.test_resources.warm import PATIENCE, Warm, eventually, gone, refuse_connections, warm_instances
 
 pytestmark = pytest.mark.xdist_group("workers")  # they measure time; beside each other they would slow each other
 TRIALS = 3
@@ -27,17 +25,8 @@ LOGGER = logging.getLogger("monitoring")
 @pytest.fixture
 def warm_of(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[Callable[..., Warm]]:
     """Makes an instance whose launcher starts workers by itself."""
-    made: list[Warm] = []
-
-    def make(**config: Any) -> Warm:
-        location = configure(tmp_path, **config)
-        made.append(Warm(dg.DagsterInstance.from_config(str(tmp_path)), tmp_path, location))
-        return made[-1]
-
-    yield make
-    for warm in made:
-        with warm.instance:
-            warm.stop()
+    with warm_instances(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -256,23 +245,3 @@ def test_a_lost_run_can_be_resumed_by_another_worker(warm: Warm) -> None:
     warm.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]
     assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
     assert len(warm.trace("end", run_id)) == 1
-
-
-@pytest.mark.slow
-def test_with_workers_killed_at_random_every_run_has_one_true_end(warm_of: Callable[..., Warm]) -> None:
-    warm = warm_of(workers=2)
-    chance = random.Random(3)
-    runs = [warm.launch("ten") for _ in range(150)]
-    killed = 0
-    while not all(warm.run(run).is_finished for run in runs):
-        if workers := warm.workers():
-            with suppress(ProcessLookupError):
-                os.kill(chance.choice(workers), signal.SIGKILL)
-                killed += 1
-        time.sleep(1)
-    assert killed
-    for run in runs:
-        steps = warm.trace("step", run)
-        assert len({process for _, _, process, _ in steps}) <= 1  # never a second time, so never twice at once
-        assert warm.status(run) == "FAILURE" or len(steps) == 10
-        assert eventually(lambda: warm.state(run) == "done", 10)  # noqa: B023

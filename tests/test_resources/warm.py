@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +13,15 @@ from uuid import uuid4
 
 import dagster as dg
 import psycopg
+import yaml
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
 
 from resources.code_location import CodeLocation
 from resources.embedded import EmbeddedServer
 from resources.launcher import WarmRunLauncher
 
+ROOT = Path(__file__).parents[2]
 TOYS = """
 import os
 import select
@@ -31,6 +35,7 @@ import dagster as dg
 VERSION = "1"
 TRACE = Path(__file__).with_name("trace")
 KEPT = []
+WORDS = 10
 
 
 def note(context, word):
@@ -83,6 +88,13 @@ def fail(context):
     raise ValueError("on purpose")
 
 
+@dg.op(ins={"after": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+def talk(context):
+    for number in range(WORDS):
+        context.log.info(f"word {number}")
+        time.sleep(0.1)
+
+
 EXECUTION = {"executor_def": dg.in_process_executor, "resource_defs": {"io_manager": dg.mem_io_manager}}
 
 
@@ -93,13 +105,22 @@ def ten():
         after = step.alias(f"step_{number}")(after=after)
 
 
+@dg.job(**EXECUTION)
+def conversation():
+    after = talk()
+    for number in range(4):
+        after = talk.alias(f"talk_{number}")(after=after)
+
+
 def single(op):
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(**EXECUTION)
 
 
-defs = dg.Definitions(jobs=[ten, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
+defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
 """
 
+QUIET_END = {"wait_for_local_processes_on_shutdown": True}
+"""A workspace that a test closes leaves no process behind."""
 Answer = TypeVar("Answer")
 PATIENCE = 40.0
 """Seconds for what takes three when the machine is quiet; a supervisor imports Dagster first."""
@@ -183,6 +204,11 @@ class Warm:
         events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
         return "\n".join(event.message or "" for event in events if event)
 
+    def reasons(self, run_id: str) -> str:
+        """Its messages, and all that failed events add to them."""
+        events = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
+        return "\n".join([self.messages(run_id), *(str(event) for event in events if event and event.is_failure)])
+
     def workers(self) -> list[int]:
         """The processes of the living workers."""
         return [worker.pid for worker in self.launcher.dispatch.workers()]
@@ -214,13 +240,45 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     """Give the instance in a folder a launcher for toy jobs in that folder."""
     module = f"toys_{uuid4().hex}"
     (folder / f"{module}.py").write_text(TOYS)
-    location = {"location": "toys", "module": module, "working_directory": str(folder), "workers": 1}
+    location = {"location": "toys", "module": module, "working_directory": str(folder)}
+    location |= {"workers": 1, "reserved_workers": 0}
     launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
-    (folder / "dagster.yaml").write_text(
-        json.dumps(known | {"run_launcher": launcher, "run_monitoring": {"enabled": True}})
-    )
+    monitoring = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_monitoring"]
+    changes = {"run_launcher": launcher, "run_monitoring": monitoring, "code_servers": QUIET_END}
+    (folder / "dagster.yaml").write_text(json.dumps(known | changes))
     return CodeLocation.of_module("toys", module, "defs", folder)
+
+
+@contextmanager
+def code_server(warm: Warm) -> Iterator[WorkspaceProcessContext]:
+    """The toys as a webserver has them: loaded by a process of their own."""
+    target = ModuleTarget(next(warm.folder.glob("toys_*.py")).stem, "defs", str(warm.folder), "toys")
+    with WorkspaceProcessContext(warm.instance, target) as workspace:
+        yield workspace
+
+
+def look_again(workspace: WorkspaceProcessContext, *, reload: bool) -> None:
+    """Load the toys anew, as the button does, or only ask their process again, as the daemon does each minute."""
+    before = workspace.create_request_context().get_code_location("toys")
+    (workspace.reload_code_location if reload else workspace.refresh_code_location)("toys")
+    before.cleanup()  # else the collector does, in whichever thread, and Dagster complains
+
+
+@contextmanager
+def warm_instances(folder: Path) -> Iterator[Callable[..., Warm]]:
+    """Makes the instance of a folder launch to workers, with a launcher configured so; they are killed at the end."""
+    made: list[Warm] = []
+
+    def make(**config: Any) -> Warm:
+        location = configure(folder, **config)
+        made.append(Warm(dg.DagsterInstance.from_config(str(folder)), folder, location))
+        return made[-1]
+
+    yield make
+    for warm in made:
+        with warm.instance:
+            warm.stop()
 
 
 def gone(pids: Iterable[int]) -> bool:

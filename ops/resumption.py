@@ -1,0 +1,61 @@
+"""Set going what stands still and could go on: processes that wait for better times, callbacks that are late."""
+
+from collections.abc import Callable, Mapping
+
+from ops.answers import wake
+from ops.context import StepContext
+from ops.step import Step, step
+from ops.workflow import Workflow
+from resources import interventions, processes, waits
+from resources.database import SubscriptionDatabase
+from resources.errors import OrchestratorError
+from resources.types import ProcessStatus, State
+from resources.waits import WaitKind
+
+BATCH = 200
+SHOWN = 20
+
+
+@step("Resume waiting processes")
+def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> State:
+    """Have every process that waits for better times try again now; each in a commit of its own.
+
+    The sweeper has them run, and looks after those that were created or resumed and never ran. Adds
+    `processes_resumed` (a count) and `not_resumed` (the first few, with the reason).
+    """
+    resumed, faults, after = 0, [], None
+    with database.detached():
+        while True:
+            with database.transaction(read_only=True):
+                found = processes.ids_at(ProcessStatus.WAITING, after=after, limit=BATCH)
+            for process_id in found:
+                try:
+                    with database.transaction():
+                        interventions.set_going(process_id, user=context.user, at={ProcessStatus.WAITING})
+                    resumed += 1
+                except OrchestratorError as error:  # it went on, or was aborted, since the batch was read
+                    faults.append(f"{process_id}: {error}")
+            if len(found) < BATCH:
+                return {"processes_resumed": resumed, "not_resumed": faults[:SHOWN]}
+            after = found[-1]
+
+
+def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step:
+    """Make a step that ends the waits for callbacks that have not come in time. Adds `callbacks_late`, a count.
+
+    The daemon's sensor does the same every few seconds.
+    """
+
+    @step("Look for late callbacks")
+    def wake_late(database: SubscriptionDatabase) -> State:
+        late = 0
+        with database.detached():
+            with database.transaction(read_only=True):
+                due = [one for one in waits.due(BATCH) if one.kind is WaitKind.CALLBACK]
+                names = processes.workflow_names([one.process_id for one in due])
+            for one in due:
+                workflow = workflows().get(names[one.process_id])
+                late += workflow is not None and wake(workflow, one, database=database) is not None
+        return {"callbacks_late": late}
+
+    return wake_late

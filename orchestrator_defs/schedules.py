@@ -1,0 +1,29 @@
+"""When the built-in tasks run: schedules that people switch on in Dagster's page, off until then."""
+
+from collections.abc import Iterable
+
+from dagster import DefaultScheduleStatus, JobDefinition, ScheduleDefinition
+
+CRONS = {
+    "task_resume_workflows": "0 * * * *",
+    "task_clean_up_tasks": "15 */6 * * *",
+    "task_validate_subscriptions": "10 0 * * *",
+    "task_validate_products": "30 2 * * *",
+    "task_validate_awaiting_callbacks": "* * * * *",
+}
+"""In UTC."""
+
+
+def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
+    """A schedule for each built-in task that runs by itself."""
+    return [
+        ScheduleDefinition(
+            name=f"{job.name}_schedule",
+            job_name=job.name,  # by its name: Dagster need not make a copy when resources are bound
+            cron_schedule=CRONS[job.name],
+            run_config={"inputs": {}},
+            default_status=DefaultScheduleStatus.STOPPED,
+        )
+        for job in jobs
+        if job.name in CRONS
+    ]

@@ -1,0 +1,128 @@
+"""A run in this process: created, and executed to its end. The plan of a job is made once and serves all its runs.
+
+Dagster makes a plan of a job's steps when a run is created and again when it is executed, though nothing of it is the
+run's own but what its config gives to the inputs of ops. Plans are immutable, so one serves for the same job, the same
+run config and, where a run executes a part of the steps, the same part.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, JobDefinition
+
+# The public ways to execute (execute_in_process, execute_job) make a run of their own, or want a job that another
+# process can import. This is what Dagster's own run worker gives to execute_run_iterator below.
+from dagster._core.definitions.job_base import InMemoryJob
+
+# What Dagster's own run worker calls; and what that does with a run that nothing is special about, once it has a plan.
+from dagster._core.execution.api import (
+    ExecuteRunWithPlanIterable,
+    _get_execution_plan_from_run,
+    create_execution_plan,
+    execute_run_iterator,
+    job_execution_iterator,
+)
+
+# What these are given.
+from dagster._core.execution.context_creation_job import (
+    PlanOrchestrationContextManager,
+    orchestration_context_event_generator,
+)
+
+# What is kept.
+from dagster._core.execution.plan.plan import ExecutionPlan
+
+MOST_PLANS = 100
+"""Plans that are kept. Jobs whose runs have the same config need one each; a new config is a new plan."""
+
+_plans: dict[tuple[JobDefinition, str, str], ExecutionPlan] = {}
+_guard = threading.Lock()
+
+
+def create_run(
+    instance: DagsterInstance,
+    job: JobDefinition,
+    *,
+    run_id: str | None,
+    tags: Mapping[str, str],
+    run_config: Mapping[str, Any] | None = None,
+    root_run_id: str | None = None,
+    parent_run_id: str | None = None,
+    step_keys: Sequence[str] | None = None,
+) -> DagsterRun:
+    """Write a run of a job, to be executed or launched. The job's own tags are added to `tags`.
+
+    `step_keys` are the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
+    """
+    config = run_config or {}
+    part = "" if step_keys is None else json.dumps(list(step_keys))
+    return instance.create_run_for_job(
+        job_def=job,
+        execution_plan=_kept(job, part, config, lambda: create_execution_plan(job, config, step_keys)),
+        run_id=run_id,
+        run_config=config,
+        tags={**job.run_tags, **tags},
+        root_run_id=root_run_id,
+        parent_run_id=parent_run_id,
+    )
+
+
+def execute(instance: DagsterInstance, job: JobDefinition, run: DagsterRun, *, is_resumed: bool = False) -> None:
+    """Execute a run that is written to its end. A failed step fails the run and raises nothing here.
+
+    `is_resumed`: another process has begun with it.
+    """
+    whole = InMemoryJob(job)
+    if is_resumed or not _is_plain(run):
+        events = execute_run_iterator(whole, run, instance, resume_from_failure=is_resumed)
+    else:
+        events = _execute_plainly(whole, run, instance)
+    for _ in events:
+        pass
+
+
+def _is_plain(run: DagsterRun) -> bool:
+    """A run that execute_run_iterator executes without ado: not begun, and of the job as it is.
+
+    A selection of steps is in the plan's snapshot, a selection of ops is another job.
+    """
+    has_selection = run.resolved_op_selection or run.asset_selection or run.asset_check_selection
+    is_new = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
+    return is_new and not has_selection and run.execution_plan_snapshot_id is not None
+
+
+def _execute_plainly(job: InMemoryJob, run: DagsterRun, instance: DagsterInstance) -> Iterator[DagsterEvent]:
+    plan = _kept(
+        job.get_definition(),
+        str(run.execution_plan_snapshot_id),
+        run.run_config,
+        lambda: _get_execution_plan_from_run(job, run, instance),
+    )
+    context = PlanOrchestrationContextManager(
+        context_event_generator=orchestration_context_event_generator,
+        job=job,
+        execution_plan=plan,
+        run_config=run.run_config,
+        dagster_run=run,
+        instance=instance,
+        raise_on_error=False,
+        executor_defs=None,
+        output_capture=None,
+        resume_from_failure=False,
+    )
+    return iter(ExecuteRunWithPlanIterable(plan, job_execution_iterator, context))
+
+
+def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callable[[], ExecutionPlan]) -> ExecutionPlan:
+    """The plan of a job for a run config. `part`: what else it is made of, its snapshot or some of the steps."""
+    key = (job, part, json.dumps(config, sort_keys=True))
+    plan = _plans.get(key)
+    if plan is None:
+        plan = make()
+        with _guard:
+            while len(_plans) >= MOST_PLANS:
+                del _plans[next(iter(_plans))]
+            _plans[key] = plan
+    return plan

@@ -1,0 +1,240 @@
+"""The workflows that every orchestrator has, and the sensor that validates the fleet."""
+
+from datetime import timedelta
+
+import pytest
+from dagster import RunRequest, SkipReason, build_sensor_context
+from sqlalchemy import text
+
+from ops.step import begin
+from ops.waits import retrystep
+from orchestrator_defs.workflow import task
+from resources import locks, processes
+from resources.errors import StartRefused
+from resources.queries import find_subscription
+from resources.settings import settings
+from resources.types import ProcessStatus
+from tests.toy_network import DEVICE, World, device_workflows
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def bed(testbed_of, world):
+    return testbed_of(device_workflows(world), [DEVICE])
+
+
+@pytest.fixture
+def device(bed):
+    def make(hostname):
+        run = bed.run("create_device", [{"product": "Test Device"}, {"hostname": hostname}])
+        run.assert_completed()
+        return run.subscription_id
+
+    return make
+
+
+def created(bed):
+    with bed.database.transaction(read_only=True):
+        rows = processes.list_processes(statuses=[ProcessStatus.CREATED], limit=100)
+        return [(name, row.process_id) for row, name in rows]
+
+
+def subscription_of(bed, process_id):
+    with bed.database.transaction(read_only=True):
+        return processes.subscriptions_of(process_id)[0]
+
+
+# --- a note ---
+
+
+def test_note_is_stored_with_the_one_before_in_the_state(bed, device):
+    subscription = device("first")
+    page = {"subscription_id": str(subscription)}
+    bed.run("modify_note", [page, {"note": "old"}]).assert_completed()
+    run = bed.run("modify_note", [page, {"note": "new"}])
+    run.assert_state({"old_note": "old"})
+    assert bed.subscription(subscription).note == "new"
+
+
+def test_note_leaves_the_subscription_in_sync(bed, device):
+    subscription = device("first")
+    bed.run("modify_note", [{"subscription_id": str(subscription)}, {"note": "a"}]).assert_completed()
+    assert bed.subscription(subscription).insync
+
+
+def test_note_may_be_written_on_what_is_out_of_sync(bed, device):
+    subscription = device("first")
+    with bed.database.transaction():
+        locks.mark_drifted(subscription, None)
+    bed.run("modify_note", [{"subscription_id": str(subscription)}, {"note": "a"}]).assert_completed()
+    assert not bed.subscription(subscription).insync
+
+
+def test_note_belongs_to_every_product(bed):
+    (product,) = bed.orchestrator.catalogue.rows.products.values()
+    assert "modify_note" in product.workflows
+
+
+# --- tidying up ---
+
+
+def test_old_completed_tasks_are_deleted_and_younger_ones_kept(bed, later):
+    old = bed.run("task_clean_up_tasks")
+    with later(timedelta(days=4)):
+        run = bed.run("task_clean_up_tasks")
+        run.assert_completed()
+    run.assert_state({"tasks_deleted": 1})
+    with bed.database.transaction(read_only=True), pytest.raises(Exception, match="There is no process"):
+        processes.get_process(old.process_id)
+
+
+def test_workflows_of_people_are_never_deleted(bed, device, later):
+    subscription = device("first")
+    with later(timedelta(days=400)):
+        bed.run("task_clean_up_tasks").assert_state({"tasks_deleted": 0})
+    assert find(bed, subscription)
+
+
+def find(bed, subscription):
+    with bed.database.transaction(read_only=True):
+        return find_subscription(subscription)
+
+
+def test_task_of_which_one_is_unfinished_is_refused(bed):
+    bed.processes.start("task_clean_up_tasks", {}, user="SYSTEM")
+    with pytest.raises(StartRefused, match="another process of it is not finished"):
+        bed.run("task_clean_up_tasks")
+
+
+# --- setting going ---
+
+
+def test_waiting_processes_are_resumed(testbed_of):
+    @retrystep("Call", quick_tries=0)
+    def call():
+        raise ConnectionError("away")
+
+    @task("Call it")
+    def call_it():
+        return begin >> call
+
+    bed = testbed_of([call_it])
+    run = bed.run("call_it")
+    bed.run("task_resume_workflows").assert_state({"processes_resumed": 1, "not_resumed": []})
+    assert run.status is ProcessStatus.RESUMED
+
+
+# --- validating ---
+
+
+def test_products_and_subscriptions_are_validated(bed, device):
+    device("first")
+    run = bed.run("task_validate_products")
+    run.assert_completed()
+    run.assert_state({"subscriptions_loaded": 1, "incomplete_products": {}})
+
+
+def test_subscription_that_does_not_load_is_named(bed, device):
+    subscription = device("first")
+    with bed.database.engine.begin() as connection:
+        connection.execute(text("""UPDATE subscription_instances SET "values" = '{"hostname": [1]}'"""))
+    run = bed.run("task_validate_products")
+    run.assert_status(ProcessStatus.INCONSISTENT_DATA)
+    assert str(subscription) in str(run.ledger["load_every_subscription"].error)
+
+
+def test_database_that_lacks_a_product_of_the_code_is_told(bed):
+    with bed.database.engine.begin() as connection:
+        connection.execute(text("UPDATE products SET tag = 'OTHER'"))
+    bed.run("task_validate_products").assert_status(ProcessStatus.INCONSISTENT_DATA)
+
+
+def test_every_subscription_gets_its_validation_once(bed, device):
+    subscriptions = {device("first"), device("second")}
+    run = bed.run("task_validate_subscriptions")
+    run.assert_state({"validations_started": 2, "validations_refused": 0})
+    assert {subscription_of(bed, process_id) for _, process_id in created(bed)} == subscriptions
+
+
+def test_validations_of_one_product_type_are_started(bed, device):
+    device("first")
+    bed.run("task_validate_product_type", {"product_type": "Device"}).assert_state({"validations_started": 1})
+
+
+def test_unknown_product_type_is_refused_with_those_there_are(bed):
+    with pytest.raises(Exception, match="there is Device"):
+        bed.run("task_validate_product_type", {"product_type": "Devise"})
+
+
+def test_what_is_out_of_sync_is_validated_only_when_the_settings_say_so(bed, device, monkeypatch):
+    subscription = device("first")
+    with bed.database.transaction():
+        locks.mark_drifted(subscription, None)
+    bed.run("task_validate_subscriptions").assert_state({"validations_started": 0})
+    monkeypatch.setenv("VALIDATE_OUT_OF_SYNC_SUBSCRIPTIONS", "true")
+    settings.cache_clear()
+    try:
+        bed.run("task_validate_subscriptions").assert_state({"validations_started": 1})
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
+# --- the sensor ---
+
+
+def tick(bed):
+    (sensor,) = [one for one in bed.orchestrator.definitions.sensors if one.name == "validation_sensor"]
+    context = build_sensor_context(instance=bed.instance)
+    return list(sensor(context)), context.cursor
+
+
+def test_sensor_asks_for_the_validations_whose_turn_it_is(bed, device):
+    first, second = device("first"), device("second")
+    requests, cursor = tick(bed)
+    assert [type(one) for one in requests] == [RunRequest, RunRequest]
+    assert [one.tags["orchestrator/subscription"] for one in requests] == [str(s) for s in sorted([first, second])]
+    assert "Started 2 validations; the oldest was last begun never" in cursor
+
+
+def test_sensor_starts_nothing_twice(bed, device, monkeypatch):
+    device("first")
+    monkeypatch.setenv("VALIDATIONS_AT_ONCE", "1")
+    settings.cache_clear()
+    try:
+        tick(bed)
+        (skipped,), _ = tick(bed)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert isinstance(skipped, SkipReason)
+    assert "1 validations are not finished yet; 1 may be at once" in skipped.skip_message
+
+
+def test_sensor_comes_to_those_it_has_not_seen_first(bed, device, monkeypatch):
+    seen = {device("first"), device("second"), device("third")}
+    monkeypatch.setenv("VALIDATIONS_AT_ONCE", "1")
+    settings.cache_clear()
+    found = []
+    try:
+        for _ in range(3):
+            (request,), _ = tick(bed)
+            found.append(request.tags["orchestrator/subscription"])
+            for _, process_id in created(bed):
+                bed.processes.execute(process_id, user="SYSTEM")
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert set(found) == {str(one) for one in seen}
+
+
+def test_sensor_leaves_alone_what_a_process_holds(bed, device, world):
+    subscription = device("first")
+    world.broken = {"rename"}
+    bed.run("modify_device", [{"subscription_id": str(subscription)}, {"hostname": "other"}]).assert_failed()
+    (skipped,), _ = tick(bed)
+    assert "none is in sync, free" in skipped.skip_message
