@@ -1,6 +1,7 @@
 """The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from ops.state import ENGINE_KEYS, to_json
 from ops.workflow import PredicateContext, RunPredicatePass, Workflow
 from resources import ledger, locks, processes, validations
 from resources.database import SubscriptionDatabase
-from resources.errors import FormError, StaleSubscription, StartRefused, UnknownProduct
+from resources.errors import FormError, OrchestratorError, StaleSubscription, StartRefused, UnknownProduct
 from resources.ledger import StepRecord
 from resources.processes import NewProcess
 from resources.queries import find_product, find_subscription
@@ -35,6 +36,7 @@ class StartRequest:
     run_id: str | None
     status: ProcessStatus = ProcessStatus.CREATED
     idempotency_key: str | None = None
+    parent: ProcessId | None = None
     first_line: Callable[[State], StepRecord] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
 
@@ -57,6 +59,34 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
         check_engine()
         _write(request, state)
     return state
+
+
+def admit_all(
+    requests: Sequence[StartRequest], *, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> None:
+    """Start processes in the current transaction, which somebody else commits: all of them or none.
+
+    Who may start them is the caller's affair. Subscriptions are taken in the order of their ids, so that two who start
+    many never wait for each other. `refused` makes the error that is raised for one that may not start.
+    """
+    states = []
+    for request in requests:
+        with _refusing(request, refused):
+            check_predicate(request)
+            states.append((request, first_state(request)))
+    for request, state in sorted(states, key=lambda one: str(one[1].get("subscription_id", ""))):
+        with _refusing(request, refused):
+            _write(request, state)
+
+
+@contextmanager
+def _refusing(
+    request: StartRequest, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> Iterator[None]:
+    try:
+        yield
+    except OrchestratorError as error:
+        raise refused(request, error) from error
 
 
 def first_state(request: StartRequest) -> State:
@@ -92,6 +122,7 @@ def _write(request: StartRequest, state: State) -> None:
             run_id=request.run_id,
             status=request.status,
             idempotency_key=request.idempotency_key,
+            parent=request.parent,
         )
     )
     if workflow.has_subscription:

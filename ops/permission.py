@@ -21,7 +21,7 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: str) -> None:
     Raises NotAuthorised.
     """
     callback = workflow.authorize_callback
-    for step in workflow.ledger_steps[: place.position + 1]:
+    for step in _up_to(workflow, place):
         callback = step.step.resume_auth_callback or callback
     _ask(callback, AuthContext(user, "resume_workflow", workflow, place))
 
@@ -29,15 +29,18 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: str) -> None:
 def ask_to_retry(workflow: Workflow, committed: list[StepKey], user: str) -> None:
     """Ask who may go on with a failed process: the last callback that the workflow and its steps so far name.
 
-    The steps so far are those committed and the one that comes next. Raises NotAuthorised.
+    The steps so far are those committed and the one that comes next; of branches, each that has not ended is asked for.
+    Raises NotAuthorised.
     """
-    callback = workflow.retry_auth_callback or workflow.authorize_callback
-    step = None
-    for step in workflow.ledger_steps:
-        callback = step.step.retry_auth_callback or step.step.resume_auth_callback or callback
-        if step.key not in committed:
-            break
-    _ask(callback, AuthContext(user, "retry_workflow", workflow, step))
+    for place in workflow.heads(committed) or [workflow.ledger_steps[-1]]:
+        callback = workflow.retry_auth_callback or workflow.authorize_callback
+        for step in _up_to(workflow, place):
+            callback = step.step.retry_auth_callback or step.step.resume_auth_callback or callback
+        _ask(callback, AuthContext(user, "retry_workflow", workflow, place))
+
+
+def _up_to(workflow: Workflow, place: LedgerStep) -> list[LedgerStep]:
+    return [step for step in workflow.ledger_steps if step == place or step.precedes(place)]
 
 
 def _ask(callback: AuthCallback | None, context: AuthContext) -> None:

@@ -4,6 +4,7 @@ What is said to a process is committed first; its next segment is launched after
 process of ours does, the sweeper launches it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,13 +21,15 @@ from ops.segment import check_may_act
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import interventions, processes, tags, waits
+from resources import interventions, ledger, processes, tags, waits
 from resources.database import SubscriptionDatabase
-from resources.errors import UnknownProcess
+from resources.errors import NotWaiting, RunMayNotAct, UnknownProcess
 from resources.interventions import Aborted
-from resources.launcher import create_run, execute_run
+from resources.launcher import WarmRunLauncher, create_run, execute_run
 from resources.processes import Claim
 from resources.types import ProcessId, ProcessStatus, StepKey
+
+log = logging.getLogger(__name__)
 
 WAKE_AT_ONCE = 500
 """How many processes one look at the clock sets going."""
@@ -77,6 +80,11 @@ class Processes:
         """
         claim = self._next(process_id, user)
         execute_run(self.instance, self.orchestrator.job(claim.workflow_name), self._create(claim, user))
+        workflow = self.orchestrator.workflow(claim.workflow_name)
+        if any(place.step.starts for place in workflow.ledger_steps) and isinstance(
+            self.instance.run_launcher, WarmRunLauncher
+        ):
+            self.launch_children(process_id, user=user)
         return self.status(process_id)
 
     def launch(self, process_id: ProcessId, *, user: str) -> str:
@@ -85,6 +93,23 @@ class Processes:
         run = self._create(claim, user)
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
         return run.run_id
+
+    def launch_children(self, of: ProcessId | None = None, *, user: str, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+        """Launch the children, of one process or of all, that no run has in hand yet; which."""
+        return [child for child in self.children_to_launch(of, limit) if self._is_launched(child, user)]
+
+    def children_to_launch(self, of: ProcessId | None = None, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+        """The children, of one process or of all, that are new or told to go on; a run may be there for them by now."""
+        with self.database.transaction(read_only=True):
+            return processes.children_to_launch(limit, of=of)
+
+    def _is_launched(self, process_id: ProcessId, user: str) -> bool:
+        try:
+            self.launch(process_id, user=user)
+        except RunMayNotAct:
+            log.debug("Somebody else has launched process %s.", process_id)
+            return False
+        return True
 
     def status(self, process_id: ProcessId) -> ProcessStatus:
         """How a process stands. Raises UnknownProcess."""
@@ -158,7 +183,9 @@ class Processes:
         with self.database.transaction():
             claim, workflow = self._claim(process_id)
             ask_to_retry(workflow, claim.committed, user)
-            place = workflow.left(claim.committed)[0]
+            place = workflow.standing(claim.committed, ledger.tried_last(process_id))
+            if place is None:
+                raise NotWaiting(f"Process {process_id} has no step left to be spared.")
             interventions.skip(
                 process_id,
                 key=place.key,
@@ -179,7 +206,7 @@ class Processes:
             claim, workflow = self._claim(process_id)
             ask_to_retry(workflow, claim.committed, user)
             place = workflow.place(to)
-            undo = [step.key for step in workflow.ledger_steps if step.position >= place.position]
+            undo = [step.key for step in workflow.onwards(place)]
             interventions.go_back(process_id, to=to, undo=undo, user=user, reason=reason)
 
     def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
@@ -234,6 +261,7 @@ class Processes:
         known = {
             tags.PROCESS: process_id,
             tags.USER: user,
+            tags.PARENT: claim.parent,
             tags.PRODUCT: state.get("product_name"),
             tags.SUBSCRIPTION: state.get("subscription_id"),
             tags.CUSTOMER: state.get("customer_id"),

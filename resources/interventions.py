@@ -48,7 +48,7 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     row = processes.hold_from_outside(process_id)
     if ProcessStatus(row.last_status).is_final:
         raise ProcessError(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
-    done = [line.name for line in ledger.steps_of(process_id) if StepStatus(line.status).is_committed]
+    done = [line.name for line in ledger.committed_of(process_id)]
     row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
     current_session().flush()
     _note(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, {"reason": reason} if reason else None)
@@ -108,7 +108,8 @@ def skip(
     record = StepRecord(
         process_id, key, name, StepStatus.SKIPPED, row.run_id or "", user, datetime.now(UTC), changes, removed, why
     )
-    waits.close(process_id, by=user)
+    waits.close(process_id, by=user, tokens=False)
+    waits.close(process_id, by=user, steps=[key])
     if not ledger.record_from_outside(record, at=RESUMABLE, status=ProcessStatus.RESUMED, run_id=run_id):
         raise ProcessError(f"Step {key!r} of process {process_id} is done already.")
     return run_id
@@ -132,18 +133,18 @@ def go_back(
     row = processes.hold_from_outside(process_id)
     _check_status(row, at, "be sent back")
     lines = ledger.steps_of(process_id)
-    taken_back = [line for line in lines if line.step_key in undo]
+    taken_back = [line for line in lines if ledger.step_of(line.step_key) in undo]
     if not any(line.step_key == to and StepStatus(line.status).is_committed for line in taken_back):
         raise ProcessError(f"Process {process_id} has not done {to!r}, so it cannot go back there.")
-    kept = [line for line in lines if line.step_key not in undo]
+    keys = {*undo, *(line.step_key for line in taken_back)}
+    kept = [line for line in lines if line not in taken_back]
     why = {"to": to, "by": user, "reason": reason, "undone": [_as_json(line) for line in taken_back]}
     current_session().execute(
-        delete(ProcessStepTable).where(
-            ProcessStepTable.process_id == process_id, ProcessStepTable.step_key.in_(list(undo))
-        )
+        delete(ProcessStepTable).where(ProcessStepTable.process_id == process_id, ProcessStepTable.step_key.in_(keys))
     )
-    waits.close(process_id, by=user)
-    waits.set_aside(process_id, undo)
+    waits.close(process_id, by=user, tokens=False)
+    waits.close(process_id, by=user, steps=keys)
+    waits.set_aside(process_id, keys)
     current_session().execute(
         update(ProcessTable)
         .where(ProcessTable.process_id == process_id)
@@ -157,7 +158,7 @@ def state_after(lines: Iterable[ProcessStepTable]) -> State:
     """The state that the committed steps among these lines make together."""
     state: State = {}
     for line in lines:
-        if StepStatus(line.status).is_committed:
+        if StepStatus(line.status).is_committed and not ledger.is_of_item(line.step_key):
             state = {key: value for key, value in state.items() if key not in line.removed} | line.set
     return state
 

@@ -40,6 +40,7 @@ class NewProcess:
     run_id: str | None
     status: ProcessStatus
     idempotency_key: str | None = None
+    parent: ProcessId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Claim:
     holds: list[SubscriptionId]
     is_paused: bool = False
     generation: int = 0
+    parent: ProcessId | None = None
 
 
 # --- asking ---
@@ -74,9 +76,18 @@ def find_claim(process_id: ProcessId) -> Claim | None:
     row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
-    name, status, run_id, state, keys, held, is_paused, generation = row
+    name, status, run_id, state, keys, held, is_paused, generation, parent = row
     return Claim(
-        process_id, name, ProcessStatus(status), run_id, state, keys or [], held or [], bool(is_paused), generation
+        process_id,
+        name,
+        ProcessStatus(status),
+        run_id,
+        state,
+        keys or [],
+        held or [],
+        bool(is_paused),
+        generation,
+        parent,
     )
 
 
@@ -141,6 +152,43 @@ def subscriptions_of(process_id: ProcessId) -> list[SubscriptionId]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that another one has started."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+
+
+def children_of(process_id: ProcessId) -> list[Child]:
+    """The processes that a process has started, oldest first."""
+    rows = current_session().execute(
+        select(ProcessTable.process_id, WorkflowTable.name, ProcessTable.last_status)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(ProcessTable.parent_process_id == process_id)
+        .order_by(ProcessTable.started_at, ProcessTable.process_id)
+    )
+    return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
+
+
+def children_to_launch(limit: int, *, of: ProcessId | None = None) -> list[ProcessId]:
+    """Children, or those of one parent, that are new or told to go on, oldest first. A run may be there by now.
+
+    Read by an index that finished processes are not in.
+    """
+    process = ProcessTable
+    query = (
+        select(process.process_id)
+        .where(process.last_status.in_([ProcessStatus.CREATED, ProcessStatus.RESUMED]))
+        .where(text("last_status <> 'completed'"))  # as the index has it, for the planner to see that it serves
+        .order_by(process.last_modified_at, process.process_id)
+        .limit(limit)
+    )
+    query = query.where(process.parent_process_id.is_not(None) if of is None else process.parent_process_id == of)
+    return list(current_session().scalars(query))
+
+
 def list_processes(
     *, statuses: Sequence[ProcessStatus] = (), workflow: str | None = None, limit: int = 20
 ) -> list[tuple[ProcessTable, str]]:
@@ -185,6 +233,7 @@ def create_process(new: NewProcess) -> None:
             created_by=new.created_by,
             run_id=new.run_id,
             idempotency_key=new.idempotency_key,
+            parent_process_id=new.parent,
         )
         .on_conflict_do_nothing()
         .returning(ProcessTable.process_id)
@@ -236,6 +285,15 @@ def hold(process_id: ProcessId, run_id: str) -> None:
     held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
         refuse(process_id, run_id)
+
+
+def is_paused_for(process_id: ProcessId, run_id: str) -> bool:
+    """Whether the engine is paused, for a run that is about to do more. Raises RunMayNotAct if it may act no longer."""
+    paused = select(func.coalesce(select(EngineSettingsTable.global_lock).scalar_subquery(), False))
+    found: bool | None = current_session().scalar(paused.where(*in_the_hands_of(process_id, run_id)))
+    if found is None:
+        refuse(process_id, run_id)
+    return found
 
 
 def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
