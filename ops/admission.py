@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -20,6 +21,7 @@ from resources.database import SubscriptionDatabase
 from resources.errors import (
     FormError,
     KeyUsed,
+    OrchestratorError,
     ProcessError,
     StaleSubscription,
     StartRefused,
@@ -47,6 +49,7 @@ class StartRequest:
     status: ProcessStatus = ProcessStatus.CREATED
     idempotency_key: str | None = None
     asked: str | None = None
+    parent: ProcessId | None = None
     first_line: Callable[[State], StepRecord] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
 
@@ -104,6 +107,34 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     return state
 
 
+def admit_all(
+    requests: Sequence[StartRequest], *, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> None:
+    """Start processes in the current transaction, which somebody else commits: all of them or none.
+
+    Who may start them is the caller's affair. Subscriptions are taken in the order of their ids, so that two who start
+    many never wait for each other. `refused` makes the error that is raised for one that may not start.
+    """
+    states = []
+    for request in requests:
+        with _refusing(request, refused):
+            check_predicate(request)
+            states.append((request, first_state(request)))
+    for request, state in sorted(states, key=lambda one: str(one[1].get("subscription_id", ""))):
+        with _refusing(request, refused):
+            _write(request, state)
+
+
+@contextmanager
+def _refusing(
+    request: StartRequest, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> Iterator[None]:
+    try:
+        yield
+    except OrchestratorError as error:
+        raise refused(request, error) from error
+
+
 def first_state(request: StartRequest) -> State:
     """Fill the form. Needs a transaction; writes nothing."""
     workflow = request.workflow
@@ -138,6 +169,7 @@ def _write(request: StartRequest, state: State) -> None:
             status=request.status,
             idempotency_key=request.idempotency_key,
             asked=request.asked,
+            parent=request.parent,
         )
     )
     if workflow.has_subscription:

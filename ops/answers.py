@@ -5,11 +5,13 @@ Each of these ends a wait once: the process's row is taken first, so of two that
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+from ops.branches import state_of
 from ops.context import Scope
 from ops.forms import FormGenerator, Page, fill, pages_of
 from ops.invocation import View, view
@@ -105,7 +107,8 @@ def find_question(workflow: Workflow, process_id: ProcessId) -> tuple[Claim, Pro
     if claim.status is not ProcessStatus.SUSPENDED or not asked:
         raise NotWaiting(f"Process {process_id} is {claim.status}; it does not wait for input.")
     workflow.check_fits(claim.committed)
-    return claim, asked[0], workflow.place(asked[0].step_key)
+    place = workflow.place(asked[0].step_key)
+    return replace(claim, state=state_of(workflow, place, process_id, claim.state)), asked[0], place
 
 
 def question(workflow: Workflow, place: LedgerStep, claim: Claim, resources: Mapping[str, Any]) -> tuple[View, Any]:
@@ -132,8 +135,8 @@ def _filled(
 def _commit(row: ProcessTable, place: LedgerStep, seen: View, result: State, user: str) -> str:
     process_id = row.process_id
     save_models(result, process_id, locks.held_by(process_id), hold=lambda: None)  # the row is held
-    delta = Delta.between(row.state, seen.state_after(result))
-    waits.close(process_id, by=user, answer=to_json(result, place.label))
+    delta = Delta.between(seen.whole, seen.state_after(result))
+    waits.close(process_id, by=user, answer=to_json(result, place.label), steps=[place.key])
     run_id = str(uuid4())
     if not ledger.record_from_outside(
         _record(row, place, StepStatus.SUCCESS, user, delta), at=SUSPENDED, status=ProcessStatus.RESUMED, run_id=run_id
@@ -149,7 +152,7 @@ def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str,
         return interventions.set_going(row.process_id, user=user, at=SUSPENDED)
     if decision == "retry":
         return _act_again(workflow, place, row.process_id, user=user, reason=LATE)
-    waits.close(row.process_id, by=user)
+    waits.close(row.process_id, by=user, steps=[place.key])
     ledger.record_from_outside(
         _record(row, place, StepStatus.FAILED, user, Delta({}, [])),
         at=SUSPENDED,
@@ -163,7 +166,7 @@ def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str,
 def _act_again(workflow: Workflow, place: LedgerStep, process_id: ProcessId, *, user: str, reason: str) -> str:
     assert place.step.callback is not None, "only a callback has an action"
     action = workflow.place(place.beside(place.step.callback.action))
-    undo = [step.key for step in workflow.ledger_steps if step.position >= action.position]
+    undo = [step.key for step in workflow.onwards(action)]
     return interventions.go_back(process_id, to=action.key, undo=undo, user=user, reason=reason)
 
 

@@ -16,7 +16,8 @@ class StepContext:
     """Injected into a step by annotation: `def reserve(context: StepContext)`.
 
     `idempotency_key` is the same whenever this step of this process runs again: give it to external systems with each
-    call, so that a repeated call can be recognised. `generation` is how often the process was sent back.
+    call, so that a repeated call can be recognised. `generation` is how often the process was sent back. `resources`
+    are those that the step has.
     """
 
     process_id: UUID
@@ -25,6 +26,7 @@ class StepContext:
     user: str
     log: logging.Logger
     generation: int = 0
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def idempotency_key(self) -> str:

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,18 +10,20 @@ from uuid import UUID
 from dagster import Failure, OpExecutionContext, Output
 
 from ops.admission import StartRequest, admit
+from ops.branches import check_join, state_of
 from ops.context import Scope, StepContext
 from ops.forms import as_pages
-from ops.invocation import prepare
+from ops.invocation import Invocation, prepare, view
+from ops.items import items_in, result_of, state_with
 from ops.report import failure_metadata, step_metadata
 from ops.saving import save_models
 from ops.segment import Segment, tags_of
 from ops.state import Delta, readable
 from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
-from resources import clock, ledger, locks, processes, waits
+from resources import clock, ledger, locks, processes, recovery, waits
 from resources.authorship import Author, authored_by
-from resources.database import commit_with_each_statement
+from resources.database import commit_with_each_statement, was_away
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -57,6 +59,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
+        segment.attend()
         with segment.database.statements():
             exists = processes.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
@@ -111,9 +114,17 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
+        segment.attend()
         claim, is_due = _claim(segment, place)
+        has_stopped = segment.has_stopped(claim)
+        if is_due and place.branch is not None:
+            with segment.database.transaction(read_only=True):
+                claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
     except OrchestratorError as error:
         raise refused(error) from error
+    if has_stopped:
+        op.log.info(f"The process is {claim.status}, in another branch; {place.label} is for when it goes on.")
+        return
     if not is_due:
         what = "is done already" if place.key in claim.committed else "is new, and the process is past it"
         op.log.info(f"{place.label} {what}.")
@@ -124,12 +135,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         segment.tag(status=ProcessStatus.WAITING)
         return
     started = datetime.now(UTC)
-    try:
-        done = _perform(segment, place, claim, started)
-    except BaseException as error:
-        if _is_tried_again_at_once(op, place, error):
-            raise
-        done = _end_badly(segment, place, claim, started, error)
+    done = _attempt(segment, place, claim) if place.step.each is None else _do_each(segment, place, claim)
     if done.wait is not None:
         op.log.info(f"{place.label} waits. {done.wait.reason}".strip())
         segment.tag(status=done.wait.kind.process_status)
@@ -153,16 +159,18 @@ def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
     if found is not None and segment.acts_for(found) and not found.is_paused:
         return found, _check_due(found, segment.workflow, place)
     with segment.database.transaction():
-        claim = segment.claim()
-        is_due = _check_due(claim, segment.workflow, place)
+        claim = segment.claim(place)
+        is_due = not segment.has_stopped(claim) and _check_due(claim, segment.workflow, place)
         if is_due and claim.is_paused:
             _stop_for_pause(segment, place)
     return claim, is_due
 
 
-def _stop_for_pause(segment: Segment, place: LedgerStep) -> None:
+def _stop_for_pause(segment: Segment, place: LedgerStep) -> Wait:
+    wait = Wait(WaitKind.PAUSE, reason="The engine is paused.")
     processes.stop(segment.process_id, segment.run_id, status=ProcessStatus.WAITING)
-    waits.open_wait(segment.process_id, place.key, Wait(WaitKind.PAUSE, reason="The engine is paused."))
+    waits.open_wait(segment.process_id, place.key, wait)
+    return wait
 
 
 def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
@@ -173,8 +181,11 @@ def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
     left = workflow.left(claim.committed)
     if place not in left:
         return False
-    if left[0] != place:
-        raise RunMayNotAct(f"It is not the turn of {place.label!r}: {left[0].label!r} comes first; run the whole job.")
+    for other in left:
+        if other.precedes(place):
+            raise RunMayNotAct(
+                f"It is not the turn of {place.label!r}: {other.label!r} comes first; run the whole job."
+            )
     return True
 
 
@@ -188,10 +199,67 @@ class Done:
     wait: Wait | None = None
 
 
+def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
+    """Do the steps for each item, those that are done already left out; then the step's own line.
+
+    Each is a transaction of its own, so this goes on at the item where it stopped.
+    """
+    started = datetime.now(UTC)
+    try:
+        seen = view(place.step, claim.state)
+        items = [] if seen is None else items_in(place, seen.part)
+        with segment.database.transaction(read_only=True):
+            lines = {line.step_key: line for line in ledger.committed_of(claim.process_id, of_items=place.key)}
+    except Exception as error:  # noqa: BLE001  # a condition or lens of an organisation's own may raise anything
+        return _end_badly(segment, place, claim, started, error)
+    for index, item in enumerate(items):
+        assert seen is not None, "there are no items otherwise"
+        state = state_with(place, seen.part, item)
+        for one in place.of_item(index):
+            line = lines.get(one.key)
+            done = Done(Delta(line.set, line.removed)) if line else _do_item(segment, one, claim, state)
+            if done.wait is not None:
+                return done
+            state = done.delta.applied_to(state)
+    return _attempt(segment, place, claim)
+
+
+def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) -> Done:
+    try:
+        with segment.database.statements():
+            is_paused = processes.is_paused_for(segment.process_id, segment.run_id)
+        if is_paused:
+            with segment.database.transaction():
+                return Done(wait=_stop_for_pause(segment, place))
+    except OrchestratorError as error:
+        raise refused(error) from error
+    done = _attempt(segment, place, replace(claim, state=state))
+    if done.wait is None:
+        segment.op.log.info(f"{place.label}: {done.outcome}.")
+    return done
+
+
+def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
+    """Perform a step, and record it if it fails: then this raises, unless the step is to be tried again later."""
+    started = datetime.now(UTC)
+    try:
+        return _perform(segment, place, claim, started)
+    except BaseException as error:
+        if _is_tried_again_at_once(segment.op, place, error):
+            raise
+        return _end_badly(segment, place, claim, started, error)
+
+
 def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
     step = place.step
     context = StepContext(
-        segment.process_id, segment.workflow.name, place.key, segment.user, segment.op.log, claim.generation
+        segment.process_id,
+        segment.workflow.name,
+        place.key,
+        segment.user,
+        segment.op.log,
+        claim.generation,
+        _resources(segment.op),
     )
     with segment.database.transaction():
         invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _passing(segment, place)))
@@ -201,7 +269,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
             return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
         if step.is_held:
             processes.hold(segment.process_id, segment.run_id)
-        result = invocation.run()
+        result = _result(segment, place, invocation)
         if step.judge is not None:
             result = step.judge(result, context)
         if isinstance(result, Wait):
@@ -209,6 +277,15 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         changes = _save(segment, claim, result, step)
         delta = Delta.between(claim.state, invocation.view.state_after(result))
         return _commit(segment, place, started, Done(delta, changes, step.outcome))
+
+
+def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:
+    """What a step gives: its function does, but for what the engine knows."""
+    if place.step.is_join:
+        check_join(segment.workflow, place, segment.process_id)
+    if place.step.each is not None:
+        return result_of(place, invocation.view, ledger.committed_of(segment.process_id, of_items=place.key))
+    return invocation.run()
 
 
 def _passing(segment: Segment, place: LedgerStep) -> dict[str, Any]:
@@ -288,13 +365,29 @@ def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datet
         wait = _wait_for_better_times(segment, place, started, error)
         if wait is not None:
             return Done(wait=wait)
-    is_failed = _fail(segment, place, claim, started, error)
+    if was_away(error):
+        _go_on_by_itself(segment, error)
+    committed = _fail(segment, place, claim, started, error)
     if not isinstance(error, Exception):
         raise error
-    if is_failed:
+    if committed is None:
         segment.op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
         raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
-    return Done()
+    return committed
+
+
+def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
+    """End the run, and let the process go on in another: the database was away, which is no failure of the step.
+
+    If it still is, nothing can be written: then the sweeper finds a running process whose run has failed. Returns when
+    this has happened too often.
+    """
+    reason = f"The database was away during a step of run {segment.run_id}. {_reason(error)}"
+    with segment.database.transaction():
+        went_on = recovery.go_on_from(segment.process_id, segment.run_id, reason)
+    if went_on:
+        segment.tag(status=ProcessStatus.RESUMED)
+        raise Failure(f"{reason} The process goes on by itself.", allow_retries=False) from error
 
 
 def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
@@ -320,13 +413,13 @@ def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetim
     return wait
 
 
-def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> bool:
+def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done | None:
     """Record a failed attempt, in a transaction of its own.
 
-    False if the step is committed after all: the server did commit, and only its answer was lost.
+    What the step did, if it is committed after all: the server did commit, and only its answer was lost.
     """
     if isinstance(error, RunMayNotAct):
-        return True
+        return None
     status, assignee = _verdict(segment.workflow, error)
     record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
     with segment.database.transaction():
@@ -339,10 +432,10 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
         )
         if recorded is not None and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
             _mark_drifted(claim.state)
-        committed = recorded is None and _is_committed(segment.process_id, place)
+        committed = None if recorded is not None else _committed(segment.process_id, place)
     if recorded is not None:
         segment.tag(status=status)
-    return not committed
+    return committed
 
 
 def _mark_drifted(state: State) -> None:
@@ -350,9 +443,11 @@ def _mark_drifted(state: State) -> None:
         locks.mark_drifted(UUID(subscription_id), state.get("version"))
 
 
-def _is_committed(process_id: ProcessId, place: LedgerStep) -> bool:
-    claim = processes.find_claim(process_id)
-    return claim is not None and place.key in claim.committed
+def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:
+    line = ledger.line_of(process_id, place.key)
+    if line is None or not StepStatus(line.status).is_committed:
+        return None
+    return Done(Delta(line.set, line.removed))
 
 
 def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:

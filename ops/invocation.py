@@ -19,6 +19,11 @@ class View:
     part: State
     lenses: tuple[tuple[Lens, State], ...]
 
+    @property
+    def whole(self) -> State:
+        """The whole state, as the outermost lens has it."""
+        return self.lenses[0][1] if self.lenses else self.part
+
     def state_after(self, result: Any) -> State:
         """The whole state with the result merged in, through the lenses it was read by."""
         part = merged(self.part, result, self.step.key)

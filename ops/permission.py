@@ -27,7 +27,7 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
     Raises NotAuthorised.
     """
     callback = workflow.authorize_callback
-    for step in workflow.ledger_steps[: place.position + 1]:
+    for step in _up_to(workflow, place):
         callback = step.step.resume_auth_callback or callback
     _ask(callback, AuthContext(user, "resume_workflow", workflow, place), "resume")
 
@@ -35,15 +35,19 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
 def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
     """Ask who may lay hands on a process: the last callback that the workflow and its steps so far name.
 
-    The steps so far are those committed and the one that comes next. A step names its retry callback, else that of its
-    group, else its resume callback. `what` is the word for a refusal. Raises NotAuthorised.
+    The steps so far are those committed and the one that comes next; of branches, each that has not ended is asked for.
+    A step names its retry callback, else that of its group, else its resume callback. `what` is the word for a refusal.
+    Raises NotAuthorised.
     """
-    callback = workflow.retry_auth_callback or workflow.authorize_callback
-    left = workflow.left(committed)
-    reached = left[0] if left else workflow.ledger_steps[-1]
-    for place in workflow.ledger_steps[: reached.position + 1]:
-        callback = _retry_callback(place) or callback
-    _ask(callback, AuthContext(user, "retry_workflow", workflow, reached), what)
+    for place in workflow.heads(committed) or [workflow.ledger_steps[-1]]:
+        callback = workflow.retry_auth_callback or workflow.authorize_callback
+        for step in _up_to(workflow, place):
+            callback = _retry_callback(step) or callback
+        _ask(callback, AuthContext(user, "retry_workflow", workflow, place), what)
+
+
+def _up_to(workflow: Workflow, place: LedgerStep) -> list[LedgerStep]:
+    return [step for step in workflow.ledger_steps if step == place or step.precedes(place)]
 
 
 def _retry_callback(place: LedgerStep) -> AuthCallback | None:

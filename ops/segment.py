@@ -5,8 +5,9 @@ from uuid import UUID
 
 from dagster import DagsterInstance, OpExecutionContext
 
+from ops.step import LedgerStep
 from ops.workflow import Workflow
-from resources import processes, tags
+from resources import attendance, processes, tags
 from resources.database import SubscriptionDatabase
 from resources.errors import RunMayNotAct, UnknownProcess
 from resources.processes import Claim
@@ -18,6 +19,7 @@ CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure)
     ProcessStatus.RESUMED,
 }
 """In which statuses a run may take a process over."""
+WAITING = frozenset({ProcessStatus.SUSPENDED, ProcessStatus.WAITING, ProcessStatus.AWAITING_CALLBACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Segment:
         """Dagster's own storage."""
         return self.op.instance
 
+    def attend(self) -> None:
+        """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
+        attendance.attend(self.instance, self.run_id)
+
     def tag(self, **values: str | None) -> None:
         """Show the process's data as tags of this run."""
         known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
@@ -75,20 +81,30 @@ class Segment:
         """Whether this run has the process in hand already."""
         return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
 
-    def claim(self) -> Claim:
+    def claim(self, place: LedgerStep | None = None) -> Claim:
         """Make sure that this run may act for the process, and take it over if that is needed and allowed.
 
-        Needs a transaction. Raises RunMayNotAct, UnknownProcess, StepsChanged.
+        At a step in a branch the process may have stopped in another one: see `has_stopped`. Needs a transaction.
+        Raises RunMayNotAct, UnknownProcess, StepsChanged.
         """
         claim = processes.find_claim(self.process_id)
         if claim is None:
             raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
         if self.acts_for(claim):
             return claim
+        if place is not None and (place.branch is not None or place.step.is_join) and claim.run_id == self.run_id:
+            if claim.status.is_failure:
+                raise RunMayNotAct(f"Process {self.process_id} has failed in another branch; this one waits for it.")
+            if self.has_stopped(claim):
+                return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
         if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
             raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
         return claim
+
+    def has_stopped(self, claim: Claim) -> bool:
+        """Whether the process waits, and this run is the one that has brought it there."""
+        return claim.run_id == self.run_id and claim.status in WAITING
 
 
 def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, run_id: str | None) -> None:

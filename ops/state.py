@@ -231,12 +231,14 @@ class Delta:
     @classmethod
     def between(cls, before: State, after: State) -> "Delta":
         """What has to be set and removed to get from one state to the other."""
-        changed = {key: value for key, value in after.items() if key not in before or not _same(before[key], value)}
+        changed = {key: value for key, value in after.items() if key not in before or not is_same(before[key], value)}
         return cls(changed, [key for key in before if key not in after])
 
 
-def _same(before: Any, after: Any) -> bool:
+def is_same(before: Any, after: Any) -> bool:
     """Equal as JSON: to Python 1 and True are equal, to the next step they are not."""
+    if before is after:  # what a step has not touched, however large
+        return True
     return bool(before == after) and json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 

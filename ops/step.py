@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from itertools import count
 from typing import Any, TypeAlias, overload
 
 from ops.context import StepContext
-from resources import locks
+from resources import ledger, locks
 from resources.errors import WorkflowDeclarationError
 from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
 
@@ -78,6 +79,27 @@ class Callback:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """What a step does that works on a list: its steps for each item, one after the other.
+
+    The list is `items` of the state; a step finds its item as `item`; what they gave goes to the state as `results`.
+    """
+
+    items: str
+    item: str
+    results: str
+    steps: "tuple[Step, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The workflow whose processes a step starts, and the function that finds their inputs in the state."""
+
+    workflow: Any
+    inputs: StepFunction
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of work, one database transaction, one Dagster op.
 
@@ -86,7 +108,8 @@ class Step:
     own rows in the step's transaction, once the process is held. `form` is what a person is asked when the step waits
     for input. `retry` makes the process wait instead of fail. `judge` says what the function's result means, given the
     step's context. `callback` is what the steps of a callback know of one another. `is_held`: the function runs with
-    the process's row taken, so that nobody changes what it looks at.
+    the process's row taken, so that nobody changes what it looks at. `is_join`: branches come together here. `each`
+    makes the step one over a list. `starts` says which children it starts.
     """
 
     key: StepKey
@@ -101,10 +124,13 @@ class Step:
     judge: Callable[[Any, StepContext], Any] | None = None
     callback: Callback | None = None
     is_held: bool = False
+    is_join: bool = False
+    each: Each | None = None
+    starts: Starts | None = None
     resume_auth_callback: Callable[..., Any] | None = None
     retry_auth_callback: Callable[..., Any] | None = None
 
-    def __rshift__(self, other: "Step | StepGroup | StepList") -> "StepList":
+    def __rshift__(self, other: "AnySteps") -> "StepList":
         return StepList([self]) >> other
 
 
@@ -120,20 +146,36 @@ class StepGroup:
     steps: "StepList"
     retry_auth_callback: Callable[..., Any] | None = None
 
-    def __rshift__(self, other: "Step | StepGroup | StepList") -> "StepList":
+    def __rshift__(self, other: "AnySteps") -> "StepList":
         return StepList([self]) >> other
 
 
-class StepList(tuple["Step | StepGroup", ...]):
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Branches that stand side by side, each a list of steps, and the step where they come together."""
+
+    branches: "tuple[StepList, ...]"
+    join: Step
+
+    @property
+    def key(self) -> StepKey:
+        """The key of the join, which stands for the whole."""
+        return self.join.key
+
+    def __rshift__(self, other: "AnySteps") -> "StepList":
+        return StepList([self]) >> other
+
+
+class StepList(tuple["Item", ...]):
     """An ordered list of steps; `a >> b` puts one behind the other."""
 
     __slots__ = ()
 
-    def __new__(cls, steps: "Iterable[Step | StepGroup]" = ()) -> "StepList":
+    def __new__(cls, steps: "Iterable[Item]" = ()) -> "StepList":
         return super().__new__(cls, steps)
 
     def __rshift__(self, other: Any) -> "StepList":
-        if isinstance(other, Step | StepGroup):
+        if isinstance(other, Step | StepGroup | Fork):
             return StepList((*self, other))
         if isinstance(other, StepList):
             return StepList((*self, *other))
@@ -143,25 +185,37 @@ class StepList(tuple["Step | StepGroup", ...]):
         )
 
     @overload  # type: ignore[override]
-    def __getitem__(self, index: int) -> "Step | StepGroup": ...
+    def __getitem__(self, index: int) -> "Item": ...
     @overload
     def __getitem__(self, index: slice) -> "StepList": ...
-    def __getitem__(self, index: int | slice) -> "Step | StepGroup | StepList":
+    def __getitem__(self, index: int | slice) -> "Item | StepList":
         found = super().__getitem__(index)
         return StepList(found) if isinstance(index, slice) else found  # type: ignore[arg-type, return-value]
 
     def wrap(self, wrapper: When | Lens) -> "StepList":
-        """Put a condition or lens around every step of the list, groups included."""
+        """Put a condition or lens around every step of the list, groups and branches included."""
         return StepList(_wrapped(item, wrapper) for item in self)
 
 
-def _wrapped(item: "Step | StepGroup", wrapper: When | Lens) -> "Step | StepGroup":
+Item: TypeAlias = Step | StepGroup | Fork
+AnySteps: TypeAlias = Item | StepList
+"""What stands for a list of steps: the list, or one of its items."""
+
+
+def _wrapped(item: Item, wrapper: When | Lens) -> Item:
+    if isinstance(item, Fork):
+        if isinstance(wrapper, Lens):
+            raise WorkflowDeclarationError(
+                f"A lens around the branches of {item.key!r} would have them all change one key; put it inside each."
+            )
+        # The join stays as it is: it has to look even if the condition holds no longer.
+        return replace(item, branches=tuple(branch.wrap(wrapper) for branch in item.branches))
     if isinstance(item, StepGroup):
         return replace(item, steps=item.steps.wrap(wrapper))
     return replace(item, wrappers=(wrapper, *item.wrappers))
 
 
-def as_steps(item: "Step | StepGroup | StepList") -> StepList:
+def as_steps(item: AnySteps) -> StepList:
     """Take a step for the list that holds it. Raises WorkflowDeclarationError for what is no step."""
     return StepList() >> item
 
@@ -208,29 +262,39 @@ def step_group(
     return StepGroup(key or f"{members[0].key}_group", label, members, retry_auth_callback)
 
 
-def conditional(predicate: Predicate) -> "Callable[[Step | StepGroup | StepList], StepList]":
+def conditional(predicate: Predicate) -> Callable[[AnySteps], StepList]:
     """Run steps only if `predicate(state)` holds, asked anew before each; otherwise they are recorded as skipped."""
 
-    def apply(item: "Step | StepGroup | StepList") -> StepList:
+    def apply(item: AnySteps) -> StepList:
         return as_steps(item).wrap(When(predicate))
 
     return apply
 
 
-def steplens(
-    get: Callable[[State], State], put: Callable[[State, State], State]
-) -> "Callable[[Step | StepGroup | StepList], StepList]":
+def steplens(get: Callable[[State], State], put: Callable[[State, State], State]) -> Callable[[AnySteps], StepList]:
     """Run steps on the part of the state that `get` finds; `put(state, part)` returns the state with the part back."""
 
-    def apply(item: "Step | StepGroup | StepList") -> StepList:
+    def apply(item: AnySteps) -> StepList:
         return as_steps(item).wrap(Lens(get, put))
 
     return apply
 
 
-def focussteps(key: str) -> "Callable[[Step | StepGroup | StepList], StepList]":
+def focussteps(key: str) -> Callable[[AnySteps], StepList]:
     """Run steps on the mapping under one key of the state (an empty one if the key is missing)."""
     return steplens(lambda state: state.get(key) or {}, lambda state, part: {**state, key: part})
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of several branches: the key of the step where they come together, and which of them it is, from 1."""
+
+    join: StepKey
+    number: int
+
+    def is_beside(self, other: "Branch | None") -> bool:
+        """Whether the two are different branches of one fork, so that neither comes before the other."""
+        return other is not None and self.join == other.join and self.number != other.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +306,35 @@ class LedgerStep:
     step: Step
     path: tuple[str, ...]
     group: StepGroup | None = None
+    branch: Branch | None = None
 
     def beside(self, name: str) -> StepKey:
         """The key of another step of the same group."""
         return ".".join((*self.path[:-1], name))
+
+    def precedes(self, other: "LedgerStep") -> bool:
+        """Whether this step comes before the other; of steps in different branches neither does."""
+        is_beside = self.branch is not None and self.branch.is_beside(other.branch)
+        return self.position < other.position and not is_beside
+
+    def of_item(self, index: int) -> "list[LedgerStep]":
+        """What a step over a list does for one item, each with its own key: `step[3]`, or `step[3].inner`."""
+        assert self.step.each is not None, "only such a step has items"
+        names, steps = _Names(), self.step.each.steps
+        keys = (
+            [f"{self.key}[{index}]"]
+            if len(steps) == 1
+            else [f"{self.key}[{index}].{names.unique(inner.key)}" for inner in steps]
+        )
+        return [
+            replace(self, key=key, step=replace(inner, label=f"{inner.label} [{index}]"))
+            for key, inner in zip(keys, steps, strict=True)
+        ]
+
+    def places_of(self, key: StepKey) -> "list[LedgerStep]":
+        """What a step over a list does for the item that a key of the ledger is of; nothing for another key."""
+        index = ledger.index_of(key)
+        return [] if index is None or self.step.each is None else self.of_item(index)
 
     @property
     def label(self) -> str:
@@ -265,24 +354,36 @@ class _Names:
 
 
 def enumerate_steps(steps: StepList) -> Iterator[LedgerStep]:
-    """Number the steps of a workflow and give each its key; a step used twice gets `_2` behind its key."""
-    names = _Names()
-    position = 0
+    """Number the steps of a workflow and give each its key; a step used twice gets `_2` behind its key.
+
+    A step has the same key in a branch as outside: the branches of a fork follow each other, then comes the join.
+    """
+    names, positions = _Names(), count()
     for item in steps:
-        name = names.unique(item.key)
-        if isinstance(item, Step):
-            yield LedgerStep(name, position, item, (name,))
-            position += 1
+        if not isinstance(item, Fork):
+            yield from _places(item, names, positions)
             continue
-        inner = _Names()
-        for member in item.steps:
-            if isinstance(member, StepGroup):
-                raise WorkflowDeclarationError(
-                    f"The step group {item.label!r} holds another group; groups do not nest."
-                )
-            path = (name, inner.unique(member.key))
-            yield LedgerStep(".".join(path), position, member, path, item)
-            position += 1
+        join = names.unique(item.key)
+        for number, branch in enumerate(item.branches, 1):
+            for member in branch:
+                yield from _places(member, names, positions, Branch(join, number))
+        yield LedgerStep(join, next(positions), item.join, (join,))
+
+
+def _places(item: Item, names: _Names, positions: Iterator[int], branch: Branch | None = None) -> Iterator[LedgerStep]:
+    if isinstance(item, Fork):
+        raise WorkflowDeclarationError(f"A branch holds the branches of {item.key!r}; branches do not nest.")
+    name = names.unique(item.key)
+    if isinstance(item, Step):
+        yield LedgerStep(name, next(positions), item, (name,), branch=branch)
+        return
+    inner = _Names()
+    for member in item.steps:
+        if not isinstance(member, Step):
+            what = "branches" if isinstance(member, Fork) else "another group"
+            raise WorkflowDeclarationError(f"The step group {item.label!r} holds {what}; groups do not nest.")
+        path = (name, inner.unique(member.key))
+        yield LedgerStep(".".join(path), next(positions), member, path, item, branch)
 
 
 begin = StepList()

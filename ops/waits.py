@@ -201,7 +201,7 @@ def _awaiting(callback: Callback) -> StepFunction:
     def await_callback(context: StepContext) -> State | Wait:
         process_id, key = context.process_id, context.step_key
         if (found := waits.find_answer(process_id, key)) is not None:
-            waits.close(process_id, by=context.user)  # other tokens of this step are good no longer
+            waits.close(process_id, by=context.user, steps=[key])  # its other tokens are good no longer
             return {callback.result_key: (found.answer or {})["result"]}
         if ledger.status_of(process_id, key) is StepStatus.AWAITING_CALLBACK and waits.is_late(process_id, key):
             return _late(callback)

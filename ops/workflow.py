@@ -1,12 +1,13 @@
 """A workflow: its steps in order, its form, and the rules of its start."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from ops.forms import Form
-from ops.step import LedgerStep, StepList, enumerate_steps
+from ops.step import Branch, LedgerStep, StepList, enumerate_steps
+from resources import ledger
 from resources.errors import StepsChanged
 from resources.types import StepKey, Target
 from resources.usability import UsabilityRule
@@ -110,27 +111,77 @@ class Workflow:
         return next((step for step in self.ledger_steps if step.group and step.path[0] == key), None) or self.place(key)
 
     def left(self, committed: Collection[StepKey]) -> list[LedgerStep]:
-        """The steps that are still to be done, in order.
+        """The steps that are still to be done, in order; those of branches one branch after the other.
 
-        One that is new in the code before the last committed step is behind: its time has passed.
+        One that is new in the code before a committed step, on the way to that, is behind: its time has passed.
         """
-        behind = max((step.position for step in self.ledger_steps if step.key in committed), default=-1)
-        return [step for step in self.ledger_steps if step.position > behind]
+        behind = _Furthest()
+        for step in self.ledger_steps:
+            if step.key in committed:
+                behind.note(step)
+        return [step for step in self.ledger_steps if step.key not in committed and not behind.is_past(step)]
+
+    def heads(self, committed: Collection[StepKey]) -> list[LedgerStep]:
+        """The steps that come next: one, or one of each branch that has not ended."""
+        left = self.left(committed)
+        return [step for step in left if not any(other.precedes(step) for other in left[: left.index(step)])]
+
+    def standing(self, committed: Collection[StepKey], tried: StepKey | None) -> LedgerStep | None:
+        """The step that a process stands at, which is the one it `tried` last or the next; None when it has ended.
+
+        Of a step over a list it is what that does for one item.
+        """
+        left = self.left(committed)
+        for step in left:
+            if tried is not None and step.key == ledger.step_of(tried):
+                return next((one for one in step.places_of(tried) if one.key == tried), step)
+        return left[0] if left else None
+
+    def lost(self, committed: Sequence[StepKey], place: LedgerStep) -> list[StepKey]:
+        """The steps done after this one that the code has no more."""
+        behind = committed[committed.index(place.key) :] if place.key in committed else []
+        return [key for key in behind if key not in self.step_keys and not ledger.is_of_item(key)]
+
+    def onwards(self, place: LedgerStep) -> list[LedgerStep]:
+        """A step and all that come after it; those of branches beside it do not."""
+        return [step for step in self.ledger_steps if step == place or place.precedes(step)]
 
     def check_fits(self, done: list[StepKey]) -> None:
         """Check that the steps that a process has committed still stand in this order before what is left.
 
-        Steps that are new behind the last committed one simply run. Raises StepsChanged naming the step in the way.
+        Steps that are new behind the last committed one simply run. Steps of different branches have no order, and what
+        was done for an item of a list is its step's affair. Raises StepsChanged naming the step in the way.
         """
-        rest = iter(self.step_keys)
+        places = {step.key: step for step in self.ledger_steps}
+        reached = _Furthest()
         for key in done:
-            if key not in self.step_keys:
+            if ledger.is_of_item(key):
+                continue
+            if key not in places:
                 raise StepsChanged(
                     f"{self.name} has no step {key!r} any more, which the process has done; "
                     f"bring the step back under this name, or abort the process."
                 )
-            if key not in rest:
+            if reached.is_past(places[key]):
                 raise StepsChanged(
                     f"{self.name} has its step {key!r} in another place than when the process did it; "
                     f"restore the order, or abort the process."
                 )
+            reached.note(places[key])
+
+
+class _Furthest:
+    """How far things have come: the last position outside of branches, and in each of them."""
+
+    def __init__(self) -> None:
+        self._positions: dict[Branch | None, int] = {}
+
+    def note(self, step: LedgerStep) -> None:
+        self._positions[step.branch] = max(step.position, self._positions.get(step.branch, -1))
+
+    def is_past(self, step: LedgerStep) -> bool:
+        """Whether a step that was noted comes after this one."""
+        return any(
+            position > step.position and not (branch and branch.is_beside(step.branch))
+            for branch, position in self._positions.items()
+        )

@@ -11,6 +11,7 @@ from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
+from orchestrator_defs.sensors import process_sensors
 from orchestrator_defs.workflow import WorkflowJob
 from resources.catalogue import Product
 from resources.netbox import NetBox
@@ -29,8 +30,11 @@ def build_definitions(
 
 
 def complete_definitions(orchestrator: Orchestrator) -> Definitions:
-    """An orchestrator's workflows, and what lays hands on their processes."""
-    return Definitions.merge(orchestrator.definitions, Definitions(jobs=process_jobs(orchestrator)))
+    """An orchestrator's workflows, what lays hands on their processes, and the sensors that keep those going."""
+    return Definitions.merge(
+        orchestrator.definitions,
+        Definitions(jobs=process_jobs(orchestrator), sensors=process_sensors(orchestrator)),
+    )
 
 
 orchestrator = Orchestrator(

@@ -1,7 +1,7 @@
 """An orchestrator: products, workflows and resources put together, whoever asks for them."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -12,7 +12,7 @@ from orchestrator_defs.schedules import task_schedules
 from orchestrator_defs.tasks import built_in_workflows
 from orchestrator_defs.validation_sensor import validation_sensor
 from orchestrator_defs.workflow import WorkflowJob
-from resources import schema
+from resources import attendance, schema
 from resources.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import SubscriptionDatabase
 from resources.errors import UnknownWorkflow, WorkflowDeclarationError
@@ -33,6 +33,7 @@ class Orchestrator:
         jobs = (*built_in_workflows(self), *workflows)
         self.database = database or SubscriptionDatabase()
         self.resources = dict(resources or {})
+        self.jobs = jobs
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
         products = tuple(products)
@@ -69,8 +70,10 @@ class Orchestrator:
         """The Dagster job of a workflow, with its resources. Raises UnknownWorkflow."""
         return self.definitions.resolve_job_def(self.workflow(name).name)
 
-    def _ready_database(self, _: InitResourceContext) -> SubscriptionDatabase:
-        return self.prepare()
+    def _ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
+        yield self.prepare()
+        if context.run is not None:  # the run is over: Dagster gives resources back after its last event
+            attendance.leave(context.run.run_id)
 
 
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:

@@ -16,6 +16,7 @@ from dagster import DagsterInstance, DagsterRun, build_resources
 from ops import answers
 from ops.admission import Ask, StartRequest, admit
 from ops.answers import Verdict
+from ops.branches import state_of
 from ops.edits import check_next, check_sparable, edited
 from ops.forms import Page, as_pages
 from ops.permission import ask_to_retry
@@ -25,14 +26,16 @@ from ops.startable import startable
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import engine, interventions, processes, tags, waits
+from resources import engine, interventions, ledger, processes, tags, waits
 from resources.database import SubscriptionDatabase
 from resources.engine import EngineState
 from resources.errors import (
     FormIncomplete,
     NotAuthorised,
+    NotWaiting,
     OrchestratorError,
     ProcessError,
+    RunMayNotAct,
     StepsChanged,
     UnknownProcess,
     UnknownWorkflow,
@@ -41,6 +44,8 @@ from resources.interventions import Aborted
 from resources.launcher import WarmRunLauncher, create_run, execute_run
 from resources.processes import Claim
 from resources.types import ProcessId, ProcessStatus, StepKey, SubscriptionId
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +128,11 @@ class Processes:
         """
         claim = self._next(process_id, user)
         execute_run(self.instance, self.orchestrator.job(claim.workflow_name), self._create(claim, user))
+        workflow = self.orchestrator.workflow(claim.workflow_name)
+        if any(place.step.starts for place in workflow.ledger_steps) and isinstance(
+            self.instance.run_launcher, WarmRunLauncher
+        ):
+            self.launch_children(process_id, user=user)
         return self.status(process_id)
 
     @property
@@ -145,6 +155,23 @@ class Processes:
         run = self._create(claim, user)
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
         return run.run_id
+
+    def launch_children(self, of: ProcessId | None = None, *, user: str, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+        """Launch the children, of one process or of all, that no run has in hand yet; which."""
+        return [child for child in self.children_to_launch(of, limit) if self._is_launched(child, user)]
+
+    def children_to_launch(self, of: ProcessId | None = None, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+        """The children, of one process or of all, that are new or told to go on; a run may be there for them by now."""
+        with self.database.transaction(read_only=True):
+            return processes.children_to_launch(limit, of=of)
+
+    def _is_launched(self, process_id: ProcessId, user: str) -> bool:
+        try:
+            self.launch(process_id, user=user)
+        except RunMayNotAct:
+            log.debug("Somebody else has launched process %s.", process_id)
+            return False
+        return True
 
     def status(self, process_id: ProcessId) -> ProcessStatus:
         """How a process stands. Raises UnknownProcess."""
@@ -253,10 +280,13 @@ class Processes:
         """
         with self._in_hand(process_id) as (claim, workflow):
             workflow.check_fits(claim.committed)
-            place, *behind = workflow.left(claim.committed) or [workflow.ledger_steps[-1]]
+            place = workflow.standing(claim.committed, ledger.tried_last(process_id))
+            if place is None:
+                raise NotWaiting(f"Process {process_id} has no step left to be spared.")
             ask_to_retry(workflow, claim.committed, user, what="skip a step of")
             check_sparable(place)
-            delta = edited(place, claim.state, changes or {}, removed)
+            seen = state_of(workflow, place, process_id, claim.state)
+            delta = edited(place, seen, changes or {}, removed)
             interventions.skip(
                 process_id,
                 key=place.key,
@@ -266,7 +296,8 @@ class Processes:
                 changes=delta.set,
                 removed=delta.removed,
             )
-            check_next(behind, delta.applied_to(claim.state))
+            behind = [step for step in workflow.left(claim.committed) if place.precedes(step)]
+            check_next([step for step in behind if step.branch == place.branch], delta.applied_to(seen))
         return place.key
 
     def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> StepKey:
@@ -280,10 +311,9 @@ class Processes:
             place = workflow.entrance(to)
             if place.position == 0:
                 raise ProcessError("A process cannot be sent back to its start: abort it, and start another.")
-            behind = workflow.ledger_steps[place.position :]
-            interventions.go_back(
-                process_id, to=place.key, undo=[step.key for step in behind], user=user, reason=reason
-            )
+            behind = workflow.onwards(place)
+            undo = [*(step.key for step in behind), *workflow.lost(claim.committed, place)]
+            interventions.go_back(process_id, to=place.key, undo=undo, user=user, reason=reason)
             if any(step.step.effect is not None and step.key in claim.committed for step in behind):
                 interventions.take_again(process_id)
             workflow.check_fits(self._claim(process_id)[0].committed)
@@ -437,6 +467,7 @@ class Processes:
         known = {
             tags.PROCESS: process_id,
             tags.USER: user,
+            tags.PARENT: claim.parent,
             tags.PRODUCT: state.get("product_name"),
             tags.SUBSCRIPTION: state.get("subscription_id"),
             tags.CUSTOMER: state.get("customer_id"),

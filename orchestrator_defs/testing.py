@@ -80,7 +80,18 @@ class Run:
     bed: Testbed
     process_id: ProcessId
 
+    @property
+    def children(self) -> "list[Run]":
+        """The processes that it has started."""
+        with self.bed.database.transaction(read_only=True):
+            return [Run(self.bed, child.process_id) for child in processes.children_of(self.process_id)]
+
     # --- what can be done to it ---
+
+    def run_children(self) -> "list[Run]":
+        """Run the children that are new or told to go on, one after the other, each until it stops."""
+        found = self.bed.processes.children_to_launch(self.process_id)
+        return [Run(self.bed, child).go_on(user="SYSTEM") for child in found]
 
     def go_on(self, *, user: str = TESTER) -> "Run":
         """Run it until it stops: it was just started, or told to go on."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 from dagster import (
@@ -16,6 +16,7 @@ from dagster import (
 
 from ops.validation import start_one, usable_statuses, validations_of
 from ops.workflow import Workflow
+from orchestrator_defs.jobs_sensor import JobsSensor
 from resources import clock, engine, tags, validations
 from resources.catalogue import Catalogue
 from resources.database import SubscriptionDatabase
@@ -42,21 +43,6 @@ class Fleet(Protocol):
 
     def prepare(self) -> SubscriptionDatabase:
         """Its database, ready for use."""
-
-
-class JobsSensor(SensorDefinition):
-    """A sensor of many jobs. Dagster's own copies itself with a parameter that it warns of when resources are bound."""
-
-    def with_updated_jobs(self, new_jobs: Sequence[Any]) -> "JobsSensor":
-        """The sensor with its jobs' resources bound."""
-        return JobsSensor(
-            name=self.name,
-            evaluation_fn=self._raw_fn,
-            jobs=new_jobs,
-            minimum_interval_seconds=self.minimum_interval_seconds,
-            default_status=self.default_status,
-            description=self.description,
-        )
 
 
 def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefinition:

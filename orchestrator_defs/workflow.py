@@ -1,6 +1,8 @@
 """Workflows into jobs: what an organisation writes as a list of steps becomes a Dagster job, an op per step."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from dagster import (
@@ -10,6 +12,7 @@ from dagster import (
     In,
     InputMapping,
     JobDefinition,
+    MultiDependencyDefinition,
     NodeInvocation,
     Nothing,
     OpDefinition,
@@ -26,7 +29,7 @@ from ops.execution import run_start, run_step
 from ops.forms import Form
 from ops.lifecycle import resync, set_status
 from ops.state import arguments_of
-from ops.step import LedgerStep, StepList, done, init
+from ops.step import Branch, LedgerStep, Step, StepList, done, init
 from ops.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
@@ -292,7 +295,7 @@ def _first_line(function: StepsFunction) -> str:
 def job_of(spec: Workflow, doc: str | None = None) -> WorkflowJob:
     """Build the Dagster job of a workflow: its steps in a chain, executed in process."""
     job = WorkflowJob(
-        graph_def=_chain(spec.name, _nodes(spec), is_inner=False),
+        graph_def=_graph(spec.name, _nodes(spec), is_inner=False),
         executor_def=in_process_executor,
         config=launchpad(spec),
         description=_description(spec, doc),
@@ -322,19 +325,45 @@ def _form_description(spec: Workflow) -> str:
     )
 
 
-def _nodes(spec: Workflow) -> Iterator[tuple[str, OpDefinition | GraphDefinition]]:
-    """The nodes of a workflow's graph in order: an op per step, a graph of ops per group."""
-    inside: list[tuple[str, OpDefinition]] = []
-    places = spec.ledger_steps
-    for place, following in zip(places, [*places[1:], None], strict=True):
-        op = _op(spec, place)
-        if place.group is None:
-            yield place.path[0], op
-            continue
-        inside.append((place.path[1], op))
-        if following is None or following.path[0] != place.path[0]:
-            yield place.path[0], _chain(f"{spec.name}__{place.path[0]}", inside, is_inner=True, label=place.group.label)
-            inside = []
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A node of a workflow's graph, and the nodes that it comes behind."""
+
+    name: str
+    definition: OpDefinition | GraphDefinition
+    behind: tuple[str, ...]
+
+
+def _nodes(spec: Workflow) -> Iterator[_Node]:
+    """The nodes of a workflow's graph in order: an op per step, a graph of ops per group.
+
+    Each comes behind the one before it; the first of a branch behind the one before the fork, and the join behind the
+    last of each branch.
+    """
+    trunk: tuple[str, ...] = ()
+    ends: dict[Branch, tuple[str, ...]] = {}
+    for name, found in groupby(spec.ledger_steps, lambda place: place.path[0]):
+        places = list(found)
+        first = places[0]
+        if first.branch is not None:
+            behind = ends.get(first.branch, trunk)
+            ends[first.branch] = (name,)
+        else:
+            behind = tuple(end for (end,) in ends.values()) if first.step.is_join else trunk
+            trunk, ends = (name,), {}
+        yield _Node(name, _definition(spec, name, places), behind)
+
+
+def _definition(spec: Workflow, name: str, places: Sequence[LedgerStep]) -> OpDefinition | GraphDefinition:
+    group = places[0].group
+    if group is None:
+        return _op(spec, places[0])
+    names = [place.path[1] for place in places]
+    links = [(before,) for before in names[:-1]]
+    inside = [
+        _Node(inner, _op(spec, place), behind) for inner, place, behind in zip(names, places, [(), *links], strict=True)
+    ]
+    return _graph(f"{spec.name}__{name}", inside, is_inner=True, label=group.label)
 
 
 def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
@@ -359,21 +388,31 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
 
 
 def _retry_policy(place: LedgerStep) -> RetryPolicy | None:
-    """The quick tries of a retry step, inside its run; its long pauses are waits."""
-    rule = place.step.retry
-    if rule is None or rule.quick_tries == 0:
+    """The quick tries of a retry step, inside its run; its long pauses are waits. The items of a list share them."""
+    rules = [step.retry for step in _steps_of(place) if step.retry is not None and step.retry.quick_tries]
+    if not rules:
         return None
+    rule = max(rules, key=lambda one: one.quick_tries)
     return RetryPolicy(
         max_retries=rule.quick_tries, delay=rule.quick_pause.total_seconds(), backoff=Backoff.EXPONENTIAL
     )
+
+
+def _steps_of(place: LedgerStep) -> tuple[Step, ...]:
+    """A step, or those that it does for each item."""
+    return place.step.each.steps if place.step.each else (place.step,)
 
 
 def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
     """The external resources that a step names in its parameters; the first op needs those of the form."""
     if place.position == 0:
         yield from form_resource_keys(spec)
-    else:
-        yield from map(resource_key, arguments_of(place.step.function).resource_types)
+        return
+    for step in _steps_of(place):
+        yield from map(resource_key, arguments_of(step.function).resource_types)
+    if place.step.starts is not None:
+        yield from map(resource_key, arguments_of(place.step.starts.inputs).resource_types)
+        yield from form_resource_keys(place.step.starts.workflow)
 
 
 def form_resource_keys(spec: Workflow) -> Iterator[str]:
@@ -383,24 +422,24 @@ def form_resource_keys(spec: Workflow) -> Iterator[str]:
             yield from map(resource_key, arguments_of(form).resource_types)
 
 
-def _chain(
-    name: str, nodes: Iterable[tuple[str, OpDefinition | GraphDefinition]], *, is_inner: bool, label: str | None = None
-) -> GraphDefinition:
-    """One node behind the other. An inner graph is a link of a chain itself, so it hands the chain through."""
+def _graph(name: str, nodes: Iterable[_Node], *, is_inner: bool, label: str | None = None) -> GraphDefinition:
+    """Nodes behind each other. An inner graph is a link of a chain itself, so it hands the chain through."""
     nodes = list(nodes)
-    names = [node_name for node_name, _ in nodes]
-    dependencies: dict[NodeInvocation, dict[str, Any]] = {}
-    for (node_name, definition), before in zip(nodes, [None, *names], strict=False):
-        links = {} if before is None else {AFTER: DependencyDefinition(before, THEN)}
-        dependencies[NodeInvocation(definition.name, alias=node_name)] = links
     return GraphDefinition(
         name=name,
         description=label,
-        node_defs=[definition for _, definition in nodes],
-        dependencies=dependencies,
-        input_mappings=[_link_in(names[0])] if is_inner else None,
-        output_mappings=[_link_out(names[-1])] if is_inner else None,
+        node_defs=[node.definition for node in nodes],
+        dependencies={NodeInvocation(node.definition.name, alias=node.name): _links(node) for node in nodes},
+        input_mappings=[_link_in(nodes[0].name)] if is_inner else None,
+        output_mappings=[_link_out(nodes[-1].name)] if is_inner else None,
     )
+
+
+def _links(node: _Node) -> dict[str, Any]:
+    links = [DependencyDefinition(before, THEN) for before in node.behind]
+    if not links:
+        return {}
+    return {AFTER: links[0] if len(links) == 1 else MultiDependencyDefinition([*links])}
 
 
 def _link_in(first: str) -> InputMapping:

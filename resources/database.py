@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.embedded import embedded_uri, revive
-from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError
+from resources.errors import DatabaseUnreachable, EmbeddedServerError, NoTransaction, SettingsError
 from resources.settings import settings
 
 DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
@@ -183,6 +183,13 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
         yield counted
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+def was_away(error: BaseException) -> bool:
+    """Whether an error means that the server could not be reached, or went away in the middle; not what was asked."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, DatabaseUnreachable | EmbeddedServerError)
 
 
 def postgres_url(uri: str, driver: str) -> sa.URL:

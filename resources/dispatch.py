@@ -9,7 +9,7 @@ that loses its session in a hiccup takes the lock again in a new one, so a missi
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,8 +126,9 @@ WITH {SERVED}, made AS (
     INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, not_before, is_resumed)
     SELECT :run_id, :location, :code, :priority, not_before, true FROM bound
     ON CONFLICT (run_id) DO UPDATE SET
-        state = 'queued', is_resumed = true, code = :code, not_before = EXCLUDED.not_before, worker = NULL,
-        created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL, lost_at = NULL
+        state = 'queued', is_resumed = true, location = :location, code = :code, not_before = EXCLUDED.not_before,
+        worker = NULL, created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL,
+        lost_at = NULL
     WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
     RETURNING location, not_before
 )
@@ -143,6 +144,16 @@ WHERE run_id = (
 )
 RETURNING run_id, is_resumed
 """
+
+ATTEND = f"""
+INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
+VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
+ON CONFLICT (run_id) DO UPDATE SET
+    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
+WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
+RETURNING run_id
+"""
+"""A run that nobody launched to workers: the process that executes it says so. No code location has such runs."""
 
 FINISH = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
@@ -180,8 +191,9 @@ FROM orchestrator_dispatch
 WORKERS = f"""
 SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved, w.started_at, d.run_id
 FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
-WHERE {LIVES.format(worker="w.worker")} ORDER BY w.worker
+WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")} ORDER BY w.worker
 """
+"""The resident ones; a process that attends to a run of its own has no supervisor."""
 
 _prepared: set[str] = set()
 _guard = threading.Lock()
@@ -381,7 +393,19 @@ class Dispatch:
             self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
         return run.is_finished or record.start_time is not None
 
+    def attend(self, run_id: str, worker: int) -> bool:
+        """Note that a process of its own executes a run; False when another has it, or it waits for a worker."""
+        return bool(self._rows(ATTEND, run_id=run_id, worker=worker))
+
     # --- watching ---
+
+    def entries(self, run_ids: Collection[str]) -> dict[str, Entry]:
+        """Runs as they stand, their workers looked after; those that the table does not know are left out."""
+        if not run_ids:
+            return {}
+        self.note_lost()
+        rows = self._rows(f"{ENTRY} WHERE run_id = ANY(:run_ids)", run_ids=list(run_ids))
+        return {row["run_id"]: Entry(**row) for row in rows}
 
     def entry(self, run_id: str) -> Entry | None:
         """A run as it stands, its worker looked after."""

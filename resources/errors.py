@@ -39,12 +39,14 @@ OrchestratorError
 │   ├── ProcessExists
 │   ├── NotWaiting
 │   ├── UnknownToken
-│   └── StepsChanged
+│   ├── StepsChanged
+│   └── BranchesDisagree
 └── ProcessFailure
     ├── InconsistentData
     │   └── DriftFound
     ├── NobodyAsked
-    └── TimedOut
+    ├── TimedOut
+    └── ChildrenFailed
 ExternalSystemError
 ├── ExternalSystemUnavailable
 └── PlaybookFailed
@@ -243,6 +245,10 @@ class StepsChanged(ProcessError):
     """The code's steps no longer fit the steps that the process has done."""
 
 
+class BranchesDisagree(ProcessError):
+    """Two branches have set a key of the state to different values."""
+
+
 class ProcessFailure(OrchestratorError):
     """A step failed in a way that people should read; `details` is shown beside the reason."""
 
@@ -265,6 +271,10 @@ class NobodyAsked(ProcessFailure):
 
 class TimedOut(ProcessFailure):
     """What a step waited for has not come in time."""
+
+
+class ChildrenFailed(ProcessFailure):
+    """More children of a process have failed than it accepts; `details` lists them."""
 
 
 class ExternalSystemError(Exception):

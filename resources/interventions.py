@@ -72,7 +72,7 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     was = ProcessStatus(row.last_status)
     if was.is_final:
         raise ProcessError(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
-    done = [line for line in _steps_of(process_id) if StepStatus(line.status).is_committed]
+    done = ledger.committed_of(process_id)
     keys = {line.step_key for line in done}
     aborted = Aborted(
         run_id=row.run_id,
@@ -151,7 +151,7 @@ def skip(
         process_id, key, name, StepStatus.SKIPPED, row.run_id or "", user, now, dict(changes), removed, why
     )
     waits.close(process_id, by=user, tokens=False)
-    waits.close_tokens(process_id, key, by=user)
+    waits.close(process_id, by=user, steps=[key])
     if not ledger.record_from_outside(record, at=SKIPPABLE, status=ProcessStatus.RESUMED, run_id=run_id):
         raise ProcessError(f"Step {key!r} of process {process_id} is done already.")
     return run_id
@@ -178,12 +178,12 @@ def go_back(
     _check_reason(reason)
     row = processes.hold_from_outside(process_id)
     _check_status(row, at, "be sent back")
-    lines = _steps_of(process_id)
-    target = next((line for line in lines if line.step_key == to and StepStatus(line.status).is_committed), None)
-    if target is None:
+    lines = ledger.steps_of(process_id)
+    taken_back = [line for line in lines if ledger.step_of(line.step_key) in undo]
+    if not any(line.step_key == to and StepStatus(line.status).is_committed for line in taken_back):
         raise ProcessError(f"Process {process_id} has not done {to!r}, so it cannot go back there.")
-    taken_back = [line for line in lines if line.position >= target.position or line.step_key in undo]
     keys = {*undo, *(line.step_key for line in taken_back)}
+    kept = [line for line in lines if line not in taken_back]
     _check_makes_nothing_twice(process_id, keys)
     why = {
         "to": to,
@@ -196,12 +196,13 @@ def go_back(
     current_session().execute(
         delete(ProcessStepTable).where(ProcessStepTable.process_id == process_id, ProcessStepTable.step_key.in_(keys))
     )
-    waits.close(process_id, by=user)
+    waits.close(process_id, by=user, tokens=False)
+    waits.close(process_id, by=user, steps=keys)
     waits.set_aside(process_id, keys)
     current_session().execute(
         update(ProcessTable)
         .where(ProcessTable.process_id == process_id)
-        .values(state=state_after(line for line in lines if line not in taken_back), generation=row.generation + 1)
+        .values(state=state_after(kept), generation=row.generation + 1)
     )
     current_session().refresh(row)
     _note(row, BACK_KEY.format(row.generation), f"Back to {to}", StepStatus.SUCCESS, user, why)
@@ -233,11 +234,6 @@ def take_again(process_id: ProcessId) -> None:
     """
     for subscription_id in sorted(processes.subscriptions_of(process_id)):
         locks.lock(process_id, subscription_id, unsync=True)
-
-
-def _steps_of(process_id: ProcessId) -> list[ProcessStepTable]:
-    """The lines of steps; those that say what people did are left out."""
-    return [line for line in ledger.steps_of(process_id) if not line.step_key.startswith(OTHER_LINES)]
 
 
 def hold_tasks_to_resume(limit: int, *, after: ProcessId | None) -> list[ProcessId]:
@@ -288,7 +284,7 @@ def state_after(lines: Iterable[ProcessStepTable]) -> State:
     """The state that the committed steps among these lines make together."""
     state: State = {}
     for line in lines:
-        if StepStatus(line.status).is_committed:
+        if StepStatus(line.status).is_committed and not ledger.is_of_item(line.step_key):
             state = {key: value for key, value in state.items() if key not in line.removed} | line.set
     return state
 

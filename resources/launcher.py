@@ -1,12 +1,15 @@
 """How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
+
+# What Dagster raises when two create the run of one id.
+from dagster._core.errors import DagsterRunAlreadyExists
 
 # What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
 from dagster._core.launcher.base import (
@@ -17,12 +20,18 @@ from dagster._core.launcher.base import (
     WorkerStatus,
 )
 
+# Runs are launched as they are submitted; the other coordinator of Dagster's keeps a queue in the daemon.
+from dagster._core.run_coordinator import DefaultRunCoordinator
+
 # How dagster.yaml makes an object of a class.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_postgres.run_storage import PostgresRunStorage
 
-from resources import run_execution
+from resources import run_execution, tags
+from resources.attendance import attended
 from resources.code_location import CodeLocation
 from resources.dispatch import Demand, Dispatch, Entry, Served
+from resources.errors import RunMayNotAct
 from resources.post import Launching
 from resources.settings import project_folder
 from resources.supervisor import Plan, ensure_supervisor, lost_message
@@ -32,6 +41,9 @@ ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
 PRIORITY = "dagster/priority"
 """A number; higher goes first. Dagster's own queue reads the same tag."""
+
+UNSEEN_SECONDS = 600.0
+"""How long a workflow's run in a process of its own may take to come to its first step."""
 
 
 def create_run(
@@ -45,23 +57,57 @@ def create_run(
     step_keys: Sequence[str] | None = None,
 ) -> DagsterRun:
     """Create a run of a job. `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are
-    the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
+    the steps that it is to execute, all when None. Raises RunMayNotAct when there is such a run.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
-    return run_execution.create_run(
-        instance,
-        job,
-        run_id=run_id,
-        tags={**tags, **{key: value for key, value in group.items() if value}},
-        root_run_id=root_run_id,
-        parent_run_id=parent_run_id,
-        step_keys=step_keys,
-    )
+    try:
+        return run_execution.create_run(
+            instance,
+            job,
+            run_id=run_id,
+            tags={**tags, **{key: value for key, value in group.items() if value}},
+            root_run_id=root_run_id,
+            parent_run_id=parent_run_id,
+            step_keys=step_keys,
+        )
+    except DagsterRunAlreadyExists:
+        raise RunMayNotAct(f"Run {run_id} has just been created by somebody else, who launches it.") from None
 
 
 def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
-    """Execute a run to its end, in this process. A failed step fails the run and raises nothing here."""
-    run_execution.execute(instance, job, run)
+    """Execute a run to its end, in this process. A failed step fails the run and raises nothing here.
+
+    Raises RunMayNotAct when another process has taken the run in hand.
+    """
+    with attended(instance, run.run_id):
+        run_execution.execute(instance, job, run)
+
+
+def launches_to_workers(instance: DagsterInstance) -> bool:
+    """Whether a launch on this instance needs no workspace, and no more than the run's id."""
+    return isinstance(instance.run_launcher, WarmRunLauncher) and isinstance(
+        instance.run_coordinator, DefaultRunCoordinator
+    )
+
+
+def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Give those of these unfinished runs their end whose process is dead beyond doubt; which, and what is known.
+
+    Judged are runs that went to workers, or whose process has entered itself; of the others their launcher knows.
+    """
+    if not run_ids or not isinstance(instance.run_storage, PostgresRunStorage):
+        return []
+    dispatch = Dispatch(instance)
+    lost = []
+    for run_id, entry in dispatch.entries(run_ids).items():
+        health = _health(entry)
+        if health.status is not WorkerStatus.FAILED:
+            continue
+        if entry.worker is not None:
+            dispatch.finish(run_id, entry.worker)  # should it come back, it finds that it is given up
+        report_end(instance, run_id, health.msg or "")
+        lost.append((run_id, health.msg or ""))
+    return lost
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
@@ -190,14 +236,26 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """What has become of the worker that has a run in hand."""
         entry = self.dispatch.entry(run.run_id)
+        if entry is None:
+            return self._health_unknown(run)
         health = _health(entry)
         if health.status is not WorkerStatus.FAILED:
             return health
-        if entry is not None and entry.worker is not None:
+        if entry.worker is not None:
             self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
         if settle(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
         return health
+
+    def _health_unknown(self, run: DagsterRun) -> CheckRunHealthResult:
+        """A run in somebody's own process: that of a workflow enters itself in the table before its first step."""
+        record = self._instance.get_run_record_by_id(run.run_id)
+        began = record.start_time if record is not None else None
+        if began is None or tags.WORKFLOW not in run.tags or time.time() - began < UNSEEN_SECONDS:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to a warm worker.")
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, "The process that executed the run ended before its first step; nothing was done."
+        )
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What is said beside a run that did not start in time."""
@@ -207,10 +265,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return f"The run is {state}; {alive} workers live. `orchestrator workers status` shows them."
 
 
-def _health(entry: Entry | None) -> CheckRunHealthResult:
-    if entry is None:
-        # Executed in somebody's own process (`dagster job execute`, `orchestrator run`): not ours to judge.
-        return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to a warm worker.")
+def _health(entry: Entry) -> CheckRunHealthResult:
     worker = str(entry.worker) if entry.worker is not None else None
     if entry.state == "done":
         return CheckRunHealthResult(

@@ -14,9 +14,14 @@ from resources.database import current_session
 from resources.processes import refuse
 from resources.step_statements import (
     ADD_LINE,
+    COMMITTED,
+    ITEM,
     OF_PROCESS,
+    OTHER_LINES,
     RECORD_FAILURE,
     RECORD_FROM_OUTSIDE,
+    RECORD_ITEM,
+    RECORD_ITEM_FROM_OUTSIDE,
     RECORD_STEP,
     line_parameters,
 )
@@ -54,6 +59,53 @@ def steps_of(process_id: ProcessId) -> list[ProcessStepTable]:
     )
 
 
+def is_of_item(key: StepKey) -> bool:
+    """Whether a line with this key is for one item of a list."""
+    return ITEM in key
+
+
+def step_of(key: StepKey) -> StepKey:
+    """The key of the step that a line belongs to."""
+    return key.partition(ITEM)[0]
+
+
+def index_of(key: StepKey) -> int | None:
+    """Which item of a list a line is for, from 0; None if it is for none."""
+    return int(key.partition(ITEM)[2].partition("]")[0]) if ITEM in key else None
+
+
+def committed_of(process_id: ProcessId, of_items: StepKey | None = None) -> list[ProcessStepTable]:
+    """The committed lines of steps in the order in which they were done; or those of the items of one step."""
+    line = ProcessStepTable
+    query = (
+        select(line)
+        .where(line.process_id == process_id, line.status.in_(COMMITTED))
+        .where(~line.step_key.startswith(OTHER_LINES, autoescape=True))
+        .order_by(line.position)
+    )
+    if of_items is None:
+        query = query.where(~line.step_key.contains(ITEM, autoescape=True))
+    else:
+        query = query.where(line.step_key.startswith(of_items + ITEM, autoescape=True))
+    return list(current_session().scalars(query))
+
+
+def tried_last(process_id: ProcessId) -> StepKey | None:
+    """The key of the last line that is not committed: what a process that stands still stands at."""
+    line = ProcessStepTable
+    return current_session().scalar(
+        select(line.step_key)
+        .where(line.process_id == process_id, line.status.not_in([*COMMITTED, StepStatus.ABORT]))
+        .order_by(line.position.desc())
+        .limit(1)
+    )
+
+
+def line_of(process_id: ProcessId, step_key: StepKey) -> ProcessStepTable | None:
+    """The line of a step's last attempt; None if there was none."""
+    return current_session().get(ProcessStepTable, (process_id, step_key), populate_existing=True)
+
+
 def status_of(process_id: ProcessId, step_key: StepKey) -> StepStatus | None:
     """How the last attempt of a step ended; None if there was none."""
     found = current_session().scalar(
@@ -86,7 +138,8 @@ def record_step(
     committed is overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step
     already.
     """
-    written = _advance(RECORD_STEP, record, by_run=record.run_id, new_last_status=status, new_assignee=assignee)
+    statement = RECORD_ITEM if is_of_item(record.step_key) else RECORD_STEP
+    written = _advance(statement, record, by_run=record.run_id, new_last_status=status, new_assignee=assignee)
     if written is None:
         refuse(record.process_id, record.run_id)
 
@@ -104,14 +157,15 @@ def record_from_outside(
     `run_id` is the run that is to go on from there; `reason` is why it cannot. False, and nothing written, unless the
     process has a status of `at` and the ledger lacks the step.
     """
+    statement = RECORD_ITEM_FROM_OUTSIDE if is_of_item(record.step_key) else RECORD_FROM_OUTSIDE
     written = _advance(
-        RECORD_FROM_OUTSIDE, record, at=list(at), new_last_status=status, new_run_id=run_id, new_failed_reason=reason
+        statement, record, at=list(at), new_last_status=status, new_run_id=run_id, new_failed_reason=reason
     )
     return written is not None
 
 
 def _advance(statement: Executable, record: StepRecord, **values: Any) -> int | None:
-    state = {"state_set": record.set, "state_removed": list(record.removed)}
+    state = {} if is_of_item(record.step_key) else {"state_set": record.set, "state_removed": list(record.removed)}
     return _write(statement, record, new_last_step=record.name, **state, **values)
 
 

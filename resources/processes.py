@@ -16,6 +16,7 @@ from resources.database import current_session, lock_key
 from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
 from resources.step_statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.tables import (
+    EngineSettingsTable,
     ProcessStepTable,
     ProcessSubscriptionTable,
     ProcessTable,
@@ -40,6 +41,7 @@ class NewProcess:
     status: ProcessStatus
     idempotency_key: str | None = None
     asked: str | None = None
+    parent: ProcessId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Claim:
     holds: list[SubscriptionId]
     is_paused: bool = False
     generation: int = 0
+    parent: ProcessId | None = None
 
 
 # --- asking ---
@@ -68,9 +71,18 @@ def find_claim(process_id: ProcessId) -> Claim | None:
     row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
-    name, status, run_id, state, keys, held, is_paused, generation = row
+    name, status, run_id, state, keys, held, is_paused, generation, parent = row
     return Claim(
-        process_id, name, ProcessStatus(status), run_id, state, keys or [], held or [], bool(is_paused), generation
+        process_id,
+        name,
+        ProcessStatus(status),
+        run_id,
+        state,
+        keys or [],
+        held or [],
+        bool(is_paused),
+        generation,
+        parent,
     )
 
 
@@ -155,6 +167,23 @@ def children_of(process_id: ProcessId) -> list[Child]:
     return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
 
 
+def children_to_launch(limit: int, *, of: ProcessId | None = None) -> list[ProcessId]:
+    """Children, or those of one parent, that are new or told to go on, oldest first. A run may be there by now.
+
+    Read by an index that finished processes are not in.
+    """
+    process = ProcessTable
+    query = (
+        select(process.process_id)
+        .where(process.last_status.in_([ProcessStatus.CREATED, ProcessStatus.RESUMED]))
+        .where(text("last_status <> 'completed'"))  # as the index has it, for the planner to see that it serves
+        .order_by(process.last_modified_at, process.process_id)
+        .limit(limit)
+    )
+    query = query.where(process.parent_process_id.is_not(None) if of is None else process.parent_process_id == of)
+    return list(current_session().scalars(query))
+
+
 def find_asked(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
     """The process that was started with a key, and the hash of what was asked."""
     row = current_session().execute(
@@ -192,6 +221,7 @@ def create_process(new: NewProcess) -> None:
             run_id=new.run_id,
             idempotency_key=new.idempotency_key,
             asked=new.asked,
+            parent_process_id=new.parent,
         )
         .on_conflict_do_nothing()
         .returning(ProcessTable.process_id)
@@ -248,6 +278,15 @@ def hold(process_id: ProcessId, run_id: str) -> None:
     held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
         refuse(process_id, run_id)
+
+
+def is_paused_for(process_id: ProcessId, run_id: str) -> bool:
+    """Whether the engine is paused, for a run that is about to do more. Raises RunMayNotAct if it may act no longer."""
+    paused = select(func.coalesce(select(EngineSettingsTable.global_lock).scalar_subquery(), False))
+    found: bool | None = current_session().scalar(paused.where(*in_the_hands_of(process_id, run_id)))
+    if found is None:
+        refuse(process_id, run_id)
+    return found
 
 
 def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:

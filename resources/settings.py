@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         None, description="directory of the embedded data; `.orchestrator` in the project's folder when not set"
     )
     database_pool_size: int = Field(5, ge=1, description="connections that one process keeps open")
+    recovery_attempts: int = Field(
+        3, ge=0, description="how often a process whose run was lost goes on by itself before it fails"
+    )
     netbox_url: str | None = Field(None, description="NetBox to use; the lab's when not set")
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")

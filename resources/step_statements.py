@@ -37,6 +37,11 @@ process, step, subscription, workflow = PROCESSES.c, STEPS.c, SUBSCRIPTIONS.c, W
 
 OTHER_LINES = "__"
 """What the key of a line in the ledger begins with that is no step's: an abort, a step taken back."""
+ITEM = "["
+"""What follows the key of a step in that of a line for one item of its list: `configure[3]`, `check[3].ping`.
+
+Such a line keeps what was done for the item; the state is changed by the step's own line, when all items are done.
+"""
 COMMITTED = [status for status in StepStatus if status.is_committed]
 
 LINE = (
@@ -90,6 +95,7 @@ def _find_claim() -> Executable:
             step.process_id == process.process_id,
             step.status.in_(COMMITTED),
             ~step.step_key.startswith(OTHER_LINES, autoescape=True),
+            ~step.step_key.contains(ITEM, autoescape=True),
         )
         .scalar_subquery()
     )
@@ -101,7 +107,7 @@ def _find_claim() -> Executable:
     paused = select(ENGINE.c.global_lock).scalar_subquery()
     of_the_process = (process.last_status, process.run_id, process.state)
     return (
-        select(workflow.name, *of_the_process, committed, holds, paused, process.generation)
+        select(workflow.name, *of_the_process, committed, holds, paused, process.generation, process.parent_process_id)
         .join_from(WORKFLOWS, PROCESSES, process.workflow_id == workflow.workflow_id)
         .where(process.process_id == of_process())
     )
@@ -111,14 +117,17 @@ def _hold() -> Executable:
     return select(process.process_id).where(*in_the_hands_of_run()).with_for_update()
 
 
-def _advance(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
+def _state_after() -> dict[str, Any]:
+    """The process's state with the keys of the step removed and set."""
     state = process.state.op("-")(bindparam("state_removed", type_=ARRAY(String)))
-    state = state.op("||")(bindparam("state_set", type_=JSONB))
+    return {"state": state.op("||")(bindparam("state_set", type_=JSONB))}
+
+
+def _advance(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
     held = (
         update(PROCESSES)
         .where(*where)
         .values(
-            state=state,
             last_status=new("last_status"),
             last_step=new("last_step"),
             traceback=None,
@@ -182,10 +191,16 @@ FIND_CLAIM = _find_claim()
 """A process, the keys that its ledger has, and the subscriptions that it holds."""
 HOLD = _hold()
 """The row of a process, for the rest of the transaction, if the run may act for it."""
-RECORD_STEP = _advance(in_the_hands_of_run(), assignee=new("assignee"), failed_reason=None)
+_BY_RUN = {"assignee": new("assignee"), "failed_reason": None}
+_FROM_OUTSIDE = {"run_id": new("run_id"), "failed_reason": new("failed_reason")}
+RECORD_STEP = _advance(in_the_hands_of_run(), **_BY_RUN, **_state_after())
 """What a run has done: the process's state, status and last step, and the ledger's line."""
-RECORD_FROM_OUTSIDE = _advance(at_rest(), run_id=new("run_id"), failed_reason=new("failed_reason"))
+RECORD_ITEM = _advance(in_the_hands_of_run(), **_BY_RUN)
+"""The same for one item of a list, which does not change the state."""
+RECORD_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE, **_state_after())
 """The same for what was done to a process that no run acts for."""
+RECORD_ITEM_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE)
+"""And that for one item of a list."""
 RECORD_FAILURE = _record_failure()
 """A failed attempt: why the process stands still, and the ledger's line, unless the step is committed after all."""
 ADD_LINE = _add_line()

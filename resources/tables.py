@@ -139,6 +139,10 @@ class ProductWorkflowTable(Table):
 # --- processes: the engine's memory ---
 
 
+AT_WORK = "last_status NOT IN ('completed', 'aborted', 'failed', 'api_unavailable', 'inconsistent_data')"
+"""Which processes will come to rest yet; a parent waits for those of its children."""
+
+
 class ProcessTable(Table):
     """One execution of a workflow. Its id is the id of its first Dagster run; `run_id` names the newest segment."""
 
@@ -146,6 +150,7 @@ class ProcessTable(Table):
     __table_args__ = (
         Index("ix_processes_status_open", "last_status", postgresql_where=text("last_status <> 'completed'")),
         Index("ix_processes_started_at", text("started_at DESC")),
+        Index("ix_processes_children_at_work", "parent_process_id", postgresql_where=text(AT_WORK)),
         Index(
             "ix_processes_old_tasks", "last_modified_at", postgresql_where=text("is_task AND last_status = 'completed'")
         ),

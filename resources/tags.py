@@ -3,6 +3,7 @@
 PREFIX = "orchestrator/"
 
 PROCESS = PREFIX + "process"
+PARENT = PREFIX + "parent"
 WORKFLOW = PREFIX + "workflow"
 TARGET = PREFIX + "target"
 PRODUCT = PREFIX + "product"

@@ -11,13 +11,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import Exists, and_, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from resources import clock
 from resources.database import current_session
 from resources.step_statements import OTHER_LINES
-from resources.tables import EngineSettingsTable, ProcessTable, ProcessWaitTable
+from resources.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
 
 TOKEN_BYTES = 32
@@ -117,23 +118,24 @@ def first_of_step(process_id: ProcessId, step_key: StepKey) -> datetime | None:
     )
 
 
-def close(process_id: ProcessId, *, by: str, answer: dict[str, Any] | None = None, tokens: bool = True) -> None:
-    """Close whatever a process waits for; without `tokens` those that were given out stay good. May be done twice: what
-    is closed stays as it is.
+def close(
+    process_id: ProcessId,
+    *,
+    by: str,
+    answer: dict[str, Any] | None = None,
+    tokens: bool = True,
+    steps: Collection[StepKey] | None = None,
+) -> None:
+    """Close whatever a process waits for, or some `steps` of it; without `tokens` those that were given out stay good.
+
+    May be done twice: what is closed stays as it is.
     """
     query = update(ProcessWaitTable).where(*_open(process_id))
     if not tokens:
         query = query.where(ProcessWaitTable.kind != WaitKind.CALLBACK)
+    if steps is not None:
+        query = query.where(ProcessWaitTable.step_key.in_(list(steps)))
     current_session().execute(query.values(answered_at=clock.now(), answered_by=by, answer=answer))
-
-
-def close_tokens(process_id: ProcessId, step_key: StepKey, *, by: str) -> None:
-    """Let the tokens of one step be good no longer, because nobody waits for them."""
-    current_session().execute(
-        update(ProcessWaitTable)
-        .where(*_open(process_id), ProcessWaitTable.step_key == step_key, ProcessWaitTable.kind == WaitKind.CALLBACK)
-        .values(answered_at=clock.now(), answered_by=by)
-    )
 
 
 def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
@@ -159,10 +161,16 @@ def tokens_given(process_id: ProcessId, step_key: StepKey) -> int:
 
 
 def due(limit: int) -> list[Due]:
-    """Processes whose wait is over by itself: its deadline has passed, or the engine is paused no longer."""
+    """Processes whose wait is over by itself: its deadline has passed, the engine is paused no longer, or the children
+    are at rest.
+    """
     wait = ProcessWaitTable
     is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
-    over = or_(wait.deadline <= clock.now(), wait.kind == WaitKind.PAUSE)
+    over = or_(
+        wait.deadline <= clock.now(),
+        wait.kind == WaitKind.PAUSE,
+        and_(wait.kind == WaitKind.CHILDREN, ~_children_at_work(wait.process_id)),
+    )
     rows = current_session().execute(
         select(wait.process_id, wait.step_key, wait.kind)
         .distinct()
@@ -188,6 +196,16 @@ def callbacks_with_deadline_exist() -> bool:
             )
         )
     )
+
+
+def _children_at_work(process_id: Any) -> Exists:
+    """Whether a process has a child that is not at rest: one look into an index that has no others.
+
+    The condition is written out, not bound, so that it is the index's own to every plan.
+    """
+    child = aliased(ProcessTable, name="child")
+    is_at_work = text(f"child.{AT_WORK}")
+    return select(child.process_id).where(child.parent_process_id == process_id, is_at_work).exists()
 
 
 # --- tokens ---

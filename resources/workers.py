@@ -56,6 +56,9 @@ DATABASE_ERRORS = (
 )
 """What an absent database looks like, through our own connections and through Dagster's storage."""
 
+in_hand: set[str] = set()
+"""The runs that this process executes, and that the dispatch table has as such."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -128,9 +131,11 @@ class Worker:
     def _execute(self, claimed: Claimed) -> None:
         self.executed += 1
         self.lifeline.begin(claimed.run_id)
+        in_hand.add(claimed.run_id)
         try:
             execute_claimed(self.instance, self.repository, claimed)
         finally:
+            in_hand.discard(claimed.run_id)
             self.lifeline.end()
             interrupts.pop_captured_interrupt()
         self._finish(claimed.run_id)

@@ -1,12 +1,16 @@
 """The documentation is part of the product: what can be set or run stands in it."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 import yaml
 
 from orchestrator_defs.cli.main import main
+from orchestrator_defs.testing import Testbed
 from resources.launcher import WarmRunLauncher
 from resources.settings import Settings
 
@@ -32,6 +36,19 @@ def test_every_command_has_help(name: str) -> None:
     command = main.commands[name]
     below = command.commands.values() if isinstance(command, click.Group) else ()
     assert all(one.help for one in (command, *below))
+
+
+def test_example_of_work_side_by_side_runs(testbed_of: Callable[..., Testbed]) -> None:
+    """As it stands on its page, to the end."""
+    (code,) = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/side_by_side.md").read_text(), re.DOTALL)
+    page = ModuleType("example_of_docs")
+    exec(compile(code, "docs/side_by_side.md", "exec"), page.__dict__)
+    bed = testbed_of([page.configure_ports, page.configure_port])
+    run = bed.run("configure_ports", {"ports": ["1/1/1", "1/1/2", "1/1/3"]})
+    assert sorted(one.state["configured"] for one in run.run_children()) == ["1/1/1.101", "1/1/2.102", "1/1/3.103"]
+    bed.wake()
+    run.assert_completed()
+    assert len(run.state["children_results"]) == 3
 
 
 @pytest.mark.parametrize("option", WarmRunLauncher.config_type())

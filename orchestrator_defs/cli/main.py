@@ -6,6 +6,7 @@ from orchestrator_defs.cli.application import ApplicationGroup
 from orchestrator_defs.cli.catalogue import catalogue
 from orchestrator_defs.cli.db import db
 from orchestrator_defs.cli.demo import demo
+from orchestrator_defs.cli.doctor import check_inflight, doctor
 from orchestrator_defs.cli.engine import engine
 from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
@@ -25,7 +26,21 @@ def main(context: click.Context) -> None:
 
 
 subscriptions.add_command(workflows)
-for command in (run, resume, abort, process, engine, subscriptions, catalogue, db, lab, workers, demo):
+for command in (
+    run,
+    resume,
+    abort,
+    process,
+    engine,
+    subscriptions,
+    catalogue,
+    db,
+    lab,
+    workers,
+    doctor,
+    check_inflight,
+    demo,
+):
     main.add_command(command)
 
 

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
-from dagster import ConfigurableResource, EnvVar
+from dagster import ConfigurableResource, DagsterRunStatus, EnvVar
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from ops.forms import SubmitFormPage
 from ops.step import StepList, begin, conditional, step, step_group, steplens
 from orchestrator_defs.workflow import task
 from resources import ledger, processes
+from resources.database import current_session
 from resources.errors import (
     FormError,
     NotAuthorised,
@@ -24,6 +26,7 @@ from resources.errors import (
     WorkflowDeclarationError,
 )
 from resources.ledger import StepRecord
+from resources.settings import settings
 from resources.types import ProcessStatus, StepStatus
 from tests.test_ops.test_execution import Calls, changed, extra, failure_of
 
@@ -240,6 +243,39 @@ def test_any_failure_is_recorded(engine_of, error):
     process = engine.process(result.run_id)
     assert process.last_status == "failed"
     assert process.failed_reason.split()[0] in failure_of(result)
+
+
+def cut_off(times):
+    """A workflow whose step loses its connection to the database so many times, as when the server is restarted."""
+    left = [None] * times
+
+    def only():
+        if left:
+            left.pop()
+            current_session().execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    return one_step(only)
+
+
+def test_step_that_lost_the_database_is_no_failure(engine_of):
+    """The run is over, and the process is to go on in another; its ledger says why."""
+    engine = engine_of(cut_off(1))
+    process_id = engine.run("single")
+    process = engine.process(process_id)
+    assert (process.last_status, process.recoveries, process.failed_reason) == ("resumed", 1, None)
+    assert engine.instance.get_run_by_id(str(process_id)).status is DagsterRunStatus.FAILURE
+    line = engine.ledger(process_id)[f"__lost_{process_id}__"]
+    assert "database was away" in line.error["reason"]
+    assert engine.resume(process_id) is ProcessStatus.COMPLETED
+
+
+def test_step_that_always_loses_the_database_fails_in_the_end(engine_of):
+    """Then it may be the step after all."""
+    engine = engine_of(cut_off(settings().recovery_attempts + 1))
+    process_id = engine.run("single")
+    statuses = [engine.resume(process_id) for _ in range(settings().recovery_attempts)]
+    assert statuses[-2:] == [ProcessStatus.RESUMED, ProcessStatus.FAILED]
+    assert "OperationalError" in engine.process(process_id).failed_reason
 
 
 def test_first_segment_that_never_reached_the_engine_can_be_repeated(engine_of, instance):

@@ -12,6 +12,10 @@ COUNTERS = ("recoveries", "generation")
 OPEN = sa.text("answered_at IS NULL")
 OPEN_BUT_TOKENS = sa.text("answered_at IS NULL AND kind <> 'callback'")
 
+CHILDREN_AT_WORK = sa.text(
+    "last_status NOT IN ('completed', 'aborted', 'failed', 'api_unavailable', 'inconsistent_data')"
+)
+
 
 def upgrade() -> None:
     """Make."""
@@ -24,10 +28,14 @@ def upgrade() -> None:
     op.create_index(
         "uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN_BUT_TOKENS
     )
+    op.create_index(
+        "ix_processes_children_at_work", "processes", ["parent_process_id"], postgresql_where=CHILDREN_AT_WORK
+    )
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_index("ix_processes_children_at_work", table_name="processes", postgresql_where=CHILDREN_AT_WORK)
     op.drop_index("uq_process_waits_open", table_name="process_waits", postgresql_where=OPEN_BUT_TOKENS)
     op.create_index("uq_process_waits_open", "process_waits", ["process_id"], unique=True, postgresql_where=OPEN)
     op.drop_column("engine_settings", "global_lock_at")

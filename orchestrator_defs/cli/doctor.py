@@ -1,0 +1,61 @@
+"""`orchestrator doctor` and `orchestrator check-inflight`: what needs hands now, and what a deploy would break."""
+
+from dataclasses import asdict
+from itertools import groupby
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from orchestrator_defs.cli import output
+from orchestrator_defs.diagnosis import Finding, Verdict, diagnose
+from orchestrator_defs.inflight import Misfit, misfits
+from orchestrator_defs.instance import dagster_instance
+from orchestrator_defs.orchestrator import Orchestrator
+
+SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WRONG: "[red]wrong[/]"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def doctor(orchestrator: Orchestrator, as_json: bool) -> None:
+    """Tell how everything stands that processes need, and what to do. Exit code 1 when something needs hands."""
+    with dagster_instance() as instance:
+        found = diagnose(orchestrator, instance)
+    if as_json:
+        output.show_json([asdict(one) for one in found])
+    else:
+        output.show(_table(found))
+    if any(one.verdict is Verdict.WRONG for one in found):
+        raise click.exceptions.Exit(1)
+
+
+@click.command("check-inflight")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def check_inflight(orchestrator: Orchestrator, as_json: bool) -> None:
+    """Compare the code with every unfinished process. Exit code 1 when it would break one: run this before a deploy."""
+    compared, broken = 0, []
+    for one in misfits(orchestrator):
+        if isinstance(one, Misfit):
+            broken.append(one)
+        else:
+            compared += one
+    if as_json:
+        output.show_json({"compared": compared, "broken": [asdict(one) for one in broken]})
+    else:
+        for misfit in broken:
+            click.echo(f"{misfit.process_id} ({misfit.workflow}, {misfit.status}): {misfit.problem}")
+        click.echo(f"{compared} processes are not finished; this code would break {len(broken)} of them.")
+    if broken:
+        raise click.exceptions.Exit(1)
+
+
+def _table(found: list[Finding]) -> Table:
+    table = Table("", "", "Found", "What to do", box=None, pad_edge=False)
+    for about, findings in groupby(found, key=lambda one: one.about):
+        for number, one in enumerate(findings):
+            title = "" if number else about
+            table.add_row(title, SIGNS[one.verdict], escape(one.found), escape(one.advice))
+    return table

@@ -1,0 +1,173 @@
+"""A diagnosis: whether everything is there that processes need, and what somebody has to do about the rest."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dagster import DagsterInstance, RunsFilter
+
+from orchestrator_defs.orchestrator import Orchestrator
+from resources import engine, processes, recovery, schema
+from resources.database import place
+from resources.errors import OrchestratorError
+from resources.launcher import WarmRunLauncher
+from resources.types import ProcessStatus
+
+MOST = 20
+"""So many of a kind are named."""
+QUIET_SECONDS = 60.0
+"""What the sensors have not set right after so long, they do not set right."""
+SENSORS = ("wake", "sweeper")
+
+
+class Verdict(StrEnum):
+    """What comes of a check: all is well, something to know, or somebody has to act."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found. `advice` is what to do; empty when there is nothing to do."""
+
+    about: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+Check = Callable[[Orchestrator, DagsterInstance], Iterator[Finding]]
+
+
+def diagnose(orchestrator: Orchestrator, instance: DagsterInstance) -> list[Finding]:
+    """Make every check, one after the other; without a database, or with another schema, the rest is not asked."""
+    found: list[Finding] = []
+    for check in CHECKS:
+        try:
+            found += check(orchestrator, instance)
+        except OrchestratorError as error:
+            found.append(Finding(check.__name__.strip("_"), Verdict.WRONG, str(error)))
+        if check in (_database, _schema) and found[-1].verdict is Verdict.WRONG:
+            break
+    return found
+
+
+def _database(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    schema.current(orchestrator.database)  # raises DatabaseUnreachable
+    yield Finding("database", Verdict.OK, f"The {place(orchestrator.database.url)} answers.")
+
+
+def _schema(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    current, head = schema.current(orchestrator.database), schema.head()
+    if current == head:
+        yield Finding("schema", Verdict.OK, f"It is at revision {head}.")
+        return
+    found = f"It is at revision {current or 'none'}; this version needs {head}."
+    yield Finding("schema", Verdict.WRONG, found, "Run `orchestrator db upgrade`.")
+
+
+def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        plan = orchestrator.catalogue.plan()
+    if not plan:
+        yield Finding("catalogue", Verdict.OK, "The database has the products and workflows of the code.")
+        return
+    verdict = Verdict.NOTE if orchestrator.database.is_embedded else Verdict.WRONG
+    advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`."
+    yield Finding("catalogue", verdict, f"It differs from the code in {len(plan)} points.", advice)
+
+
+def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        is_paused = engine.is_paused()
+        counts = processes.status_counts()
+    if is_paused:
+        yield Finding("engine", Verdict.NOTE, "It is paused: no step begins.", "Release it when the time has come.")
+    else:
+        yield Finding("engine", Verdict.OK, "It is not paused.")
+    failed = sum(count for (status, _), count in counts.items() if ProcessStatus(status).is_failure)
+    if failed:
+        advice = "`orchestrator process list --status failed` shows them; resume or abort each."
+        yield Finding("engine", Verdict.NOTE, f"{failed} processes have failed and stand still.", advice)
+
+
+def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
+    sick = [name for name, status in instance.get_daemon_statuses().items() if status.required and not status.healthy]
+    if sick:
+        advice = "Start `dagster-daemon run` (or `dagster dev`): without it nothing goes on by itself."
+        yield Finding("daemon", Verdict.WRONG, f"No heartbeat of {', '.join(sorted(sick))}.", advice)
+    else:
+        yield Finding("daemon", Verdict.OK, "Its heart beats.")
+    states = instance.all_instigator_state()
+    stopped = {state.instigator_name for state in states if state.status.value == "STOPPED"}
+    for name in (one for one in SENSORS if one in stopped):
+        yield Finding("daemon", Verdict.WRONG, f"The sensor {name} is off.", "Switch it on in Dagster's page.")
+    if not instance.run_monitoring_enabled:
+        advice = "Set `run_monitoring: enabled: true` in dagster.yaml, as this project's does."
+        yield Finding("daemon", Verdict.NOTE, "Nobody watches over the workers of other launchers.", advice)
+
+
+def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
+    launcher = instance.run_launcher
+    if not isinstance(launcher, WarmRunLauncher):
+        yield Finding("workers", Verdict.OK, f"Runs are launched by {type(launcher).__name__}.")
+        return
+    living, waiting = len(launcher.dispatch.workers()), sum(launcher.dispatch.waiting().values())
+    if waiting and not living:
+        advice = "Run `orchestrator workers start`; the log of those before is workers/workers.log in the data folder."
+        yield Finding("workers", Verdict.WRONG, f"{waiting} runs wait, and no worker lives.", advice)
+    else:
+        yield Finding(
+            "workers", Verdict.OK, f"{living} live, {waiting} runs wait. The next launch starts those needed."
+        )
+
+
+def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        quiet = [one for one in recovery.in_hand(MOST) if one.quiet_seconds > QUIET_SECONDS]
+    ids = [one.run_id for one in quiet if one.run_id]
+    runs = {run.run_id: run for run in instance.get_runs(RunsFilter(run_ids=ids))} if ids else {}
+    odd = [one for one in quiet if (run := runs.get(one.run_id or "")) is None or run.is_finished]
+    for one in odd:
+        run = runs.get(one.run_id or "")
+        found = f"{one.process_id} is {one.status}, and its run " + (
+            f"is over ({run.status.value})." if run else "is not there."
+        )
+        yield Finding("processes", Verdict.WRONG, found, "The sensor `sweeper` sets this right: see the daemon.")
+    if not odd:
+        yield Finding("processes", Verdict.OK, "None is in an odd state.")
+
+
+def _waits(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        late = [] if engine.is_paused() else recovery.overdue_waits(QUIET_SECONDS, MOST)
+    for process_id in late:
+        found = f"{process_id} still waits although its time has come."
+        yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` sets it going: see the daemon.")
+    if not late:
+        yield Finding("waits", Verdict.OK, "None is past its time.")
+
+
+def _locks(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        left = recovery.left_locks(MOST)
+    for subscription_id, process_id in left:
+        found = f"Subscription {subscription_id} is held by process {process_id}, which has ended."
+        yield Finding("locks", Verdict.WRONG, found, "Report this: the engine lets go in the step that ends a process.")
+    if not left:
+        yield Finding("locks", Verdict.OK, "No subscription is held by a process that has ended.")
+
+
+CHECKS: tuple[Check, ...] = (
+    _database,
+    _schema,
+    _catalogue,
+    _engine,
+    _daemon,
+    _workers,
+    _processes,
+    _waits,
+    _locks,
+)

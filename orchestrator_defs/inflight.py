@@ -1,0 +1,52 @@
+"""In flight: would the workflows of this code go on with every process that is not finished?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator_defs.orchestrator import Orchestrator
+from resources import recovery
+from resources.errors import StepsChanged
+from resources.recovery import Unfinished
+from resources.types import ProcessId
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A process that the code could not go on with, and why."""
+
+    process_id: ProcessId
+    workflow: str
+    status: str
+    problem: str
+
+
+def misfits(orchestrator: Orchestrator) -> Iterator[Misfit | int]:
+    """Compare the code with every unfinished process, in batches: each misfit, and after each batch its size.
+
+    Reads only; the schema may be that of the code that runs now.
+    """
+    after: ProcessId | None = None
+    while True:
+        with orchestrator.database.transaction(read_only=True):
+            batch = recovery.unfinished(BATCH, after)
+        for one in batch:
+            if problem := _problem(orchestrator, one):
+                yield Misfit(one.process_id, one.workflow_name, one.status.value, problem)
+        yield len(batch)
+        if len(batch) < BATCH:
+            return
+        after = batch[-1].process_id
+
+
+def _problem(orchestrator: Orchestrator, one: Unfinished) -> str | None:
+    workflow = orchestrator.workflows.get(one.workflow_name)
+    if workflow is None:
+        return f"There is no workflow {one.workflow_name!r} any more."
+    try:
+        workflow.check_fits(one.committed)
+    except StepsChanged as error:
+        return str(error)
+    gone = [key for key in one.waiting if key not in workflow.step_keys]
+    return f"{workflow.name} has no step {gone[0]!r} any more, at which the process waits." if gone else None

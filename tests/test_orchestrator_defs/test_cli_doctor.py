@@ -1,0 +1,244 @@
+"""`orchestrator doctor` and `orchestrator check-inflight`: what they find, and their exit codes."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from click.testing import CliRunner
+from dagster import DagsterInstance
+from dagster._core.scheduler.instigation import InstigatorStatus
+from sqlalchemy import text
+
+from ops.step import StepList, begin, step
+from ops.waits import inputstep
+from orchestrator_defs.cli import doctor as cli
+from orchestrator_defs.diagnosis import Verdict, diagnose
+from orchestrator_defs.inflight import Misfit, misfits
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.workflow import task
+from resources.types import Assignee
+from tests.engine import Engine
+from tests.toy_network import DEVICE, World, device_workflows
+
+
+@step("One")
+def one():
+    return {"one": 1}
+
+
+@step("Renamed")
+def uno():
+    return {"one": 1}
+
+
+@inputstep("Confirm", Assignee.NOC)
+def confirm():
+    yield from ()
+    return {}
+
+
+@task("Ask")
+def ask():
+    return begin >> one >> confirm
+
+
+@pytest.fixture
+def instance(dagster_instance: DagsterInstance) -> DagsterInstance:
+    """One with all of Dagster's storages, which one in memory lacks."""
+    return dagster_instance
+
+
+@pytest.fixture
+def engine(engine_of: Callable[..., Engine]) -> Engine:
+    """An engine with one workflow, which asks."""
+    return engine_of(ask)
+
+
+def findings(engine: Engine, about: str) -> list[tuple[str, str, str]]:
+    return [
+        (one.verdict.value, one.found, one.advice)
+        for one in diagnose(engine.orchestrator, engine.instance)
+        if one.about == about
+    ]
+
+
+def execute(engine: Engine, query: str, **values: Any) -> None:
+    with engine.database.transaction() as session:
+        session.execute(text(query), values)
+
+
+# --- doctor ---
+
+
+def test_well_database_is_called_so(engine):
+    engine.run("ask")
+    wrong = {one.about for one in diagnose(engine.orchestrator, engine.instance) if one.verdict is not Verdict.OK}
+    assert wrong <= {"daemon"}, "which the test has not"
+
+
+def test_missing_daemon_is_found(engine):
+    (found, *_) = findings(engine, "daemon")
+    assert found[0] == "wrong" and "dagster-daemon run" in found[2]
+
+
+def test_database_that_does_not_answer_ends_the_diagnosis(engine):
+    away = Orchestrator([], [ask], database=type(engine.database)(uri="postgresql://nobody@127.0.0.1:1/none"))
+    (found,) = diagnose(away, engine.instance)
+    assert (found.about, found.verdict) == ("database", Verdict.WRONG) and "does not answer" in found.found
+
+
+def test_other_schema_is_found(engine):
+    execute(engine, "UPDATE schema_version SET version_num = '0001'")
+    assert findings(engine, "schema")[0][0::2] == ("wrong", "Run `orchestrator db upgrade`.")
+
+
+def test_other_catalogue_is_found(engine):
+    execute(engine, "UPDATE workflows SET deleted_at = now()")
+    assert "orchestrator catalogue apply" in findings(engine, "catalogue")[0][2]
+
+
+def test_pause_is_told(engine):
+    execute(engine, "INSERT INTO engine_settings (global_lock) VALUES (true) ON CONFLICT DO NOTHING")
+    execute(engine, "UPDATE engine_settings SET global_lock = true")
+    assert findings(engine, "engine")[0][0] == "note"
+
+
+def test_failed_processes_are_counted(engine):
+    engine.run("ask")
+    execute(engine, "UPDATE processes SET last_status = 'failed'")
+    assert "1 processes have failed" in findings(engine, "engine")[1][1]
+
+
+@pytest.mark.parametrize("status", ["created", "resumed", "running"])
+def test_process_in_hand_of_no_run_is_found(engine, status):
+    """When it has been so for longer than the sweeper needs."""
+    process_id = engine.run("ask")
+    changed = "run_id = :run_id, last_status = :status, last_modified_at = now() - interval '1 hour'"
+    execute(engine, f"UPDATE processes SET {changed}", run_id=str(uuid4()), status=status)
+    ((verdict, found, _),) = findings(engine, "processes")
+    assert verdict == "wrong" and f"{process_id} is {status}, and its run is not there" in found
+
+
+def test_wait_past_its_time_is_found(engine):
+    process_id = engine.run("ask")
+    execute(engine, "UPDATE process_waits SET deadline = now() - interval '1 hour'")
+    ((verdict, found, _),) = findings(engine, "waits")
+    assert verdict == "wrong" and str(process_id) in found
+
+
+def test_lock_of_a_process_that_has_ended_is_found(engine_of):
+    engine = engine_of(*device_workflows(World()), products=[DEVICE])
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
+    execute(engine, "UPDATE subscriptions SET locked_by = :process_id", process_id=process_id)
+    ((verdict, found, _),) = findings(engine, "locks")
+    assert verdict == "wrong" and f"held by process {process_id}, which has ended" in found
+
+
+def test_sensor_that_somebody_has_switched_off_is_found(engine, monkeypatch):
+    off = SimpleNamespace(instigator_name="sweeper", status=InstigatorStatus.STOPPED)
+    monkeypatch.setattr(engine.instance, "all_instigator_state", lambda: [off])
+    assert ("wrong", "The sensor sweeper is off.", "Switch it on in Dagster's page.") in findings(engine, "daemon")
+
+
+def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):
+    """For people as a table, for programs as JSON."""
+    monkeypatch.setattr(cli, "dagster_instance", lambda: nullcontext(engine.instance))
+    told = CliRunner().invoke(cli.doctor, ["--json"], obj=engine.orchestrator)
+    assert told.exit_code == 1
+    assert {one["about"] for one in json.loads(told.output)} >= {"database", "schema", "processes", "waits", "locks"}
+
+
+def test_doctor_is_content_when_nothing_needs_hands(engine, monkeypatch):
+    monkeypatch.setattr(cli, "dagster_instance", lambda: nullcontext(engine.instance))
+    monkeypatch.setattr(engine.instance, "get_daemon_statuses", dict)
+    told = CliRunner().invoke(cli.doctor, [], obj=engine.orchestrator)
+    assert told.exit_code == 0, told.output
+    assert "No subscription is held" in told.output
+
+
+# --- check-inflight ---
+
+
+def later_code(engine: Engine, *workflows: Any) -> Orchestrator:
+    """The code that is to be deployed."""
+    return Orchestrator([], workflows, database=engine.database)
+
+
+def ask_as(steps: StepList) -> Any:
+    """The same workflow with other steps."""
+
+    def ask() -> StepList:
+        return steps
+
+    return task("Ask")(ask)
+
+
+def problems(orchestrator: Orchestrator) -> dict[UUID, str]:
+    return {one.process_id: one.problem for one in misfits(orchestrator) if isinstance(one, Misfit)}
+
+
+def test_code_that_has_not_changed_breaks_nothing(engine):
+    engine.run("ask")
+    assert problems(later_code(engine, ask)) == {}
+
+
+def test_workflow_that_is_gone_is_named(engine):
+    process_id = engine.run("ask")
+    assert "no workflow 'ask' any more" in problems(later_code(engine))[process_id]
+
+
+def test_committed_step_that_is_gone_is_named(engine):
+    process_id = engine.run("ask")
+
+    changed = ask_as(begin >> uno >> confirm)
+    assert "no step 'one' any more" in problems(later_code(engine, changed))[process_id]
+
+
+def test_step_that_a_process_waits_at_and_that_is_gone_is_named(engine):
+    process_id = engine.run("ask")
+
+    changed = ask_as(begin >> one)
+    assert "no step 'confirm' any more, at which the process waits" in problems(later_code(engine, changed))[process_id]
+
+
+def test_step_that_is_new_behind_breaks_nothing(engine):
+    engine.run("ask")
+
+    changed = ask_as(begin >> one >> confirm >> uno)
+    assert problems(later_code(engine, changed)) == {}
+
+
+def test_process_that_has_ended_is_not_compared(engine):
+    process_id = engine.run("ask")
+    engine.of(process_id).abort()
+    assert list(misfits(later_code(engine))) == [0]
+
+
+def test_processes_are_compared_in_batches(engine, monkeypatch):
+    """Each once."""
+    monkeypatch.setattr("orchestrator_defs.inflight.BATCH", 2)
+    ids = {engine.run("ask") for _ in range(5)}
+    found = list(misfits(later_code(engine)))
+    assert [one for one in found if isinstance(one, int)] == [2, 2, 1]
+    assert sorted(one.process_id for one in found if isinstance(one, Misfit)) == sorted(ids)
+
+
+def test_command_names_what_would_break_and_fails(engine):
+    process_id = engine.run("ask")
+    told = CliRunner().invoke(cli.check_inflight, ["--json"], obj=later_code(engine))
+    assert told.exit_code == 1
+    answer = json.loads(told.output)
+    assert (answer["compared"], answer["broken"][0]["process_id"]) == (1, str(process_id))
+
+
+def test_command_succeeds_when_nothing_would_break(engine):
+    engine.run("ask")
+    told = CliRunner().invoke(cli.check_inflight, [], obj=engine.orchestrator)
+    assert (told.exit_code, told.output) == (
+        0,
+        "1 processes are not finished; this code would break 0 of them.\n",
+    )
