@@ -30,8 +30,9 @@ OWN_STEPS = [f"step_{number:02}" for number in range(1, 13)]
 class Scene:
     """What can be done there, and what can be seen."""
 
-    def __init__(self, home: Path, calls: dict[tuple[str, int], list[str]]) -> None:
+    def __init__(self, home: Path, calls: dict[tuple[str, int], list[str]], code: Path) -> None:
         self.home = home
+        self.module = code.stem
         self.folder = home / "code"
         self.calls = calls
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("DAGSTER", "PYTEST"))}
@@ -61,7 +62,7 @@ class Scene:
     def ask(self, *words: str) -> Any:
         """Run one of the victims' commands; its answer."""
         done = subprocess.run(
-            [sys.executable, "victims.py", *words],
+            [sys.executable, f"{self.module}.py", *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -80,7 +81,7 @@ class Scene:
     @contextmanager
     def tended(self) -> Iterator["subprocess.Popen[str]"]:
         """Somebody does what the daemon does, more often."""
-        process = self.begin(sys.executable, "victims.py", "tend")
+        process = self.begin(sys.executable, f"{self.module}.py", "tend")
         try:
             yield process
         finally:
@@ -213,17 +214,17 @@ def kill(pid: int) -> None:
 
 
 @contextmanager
-def scene() -> Iterator[Scene]:
-    """A scene, with nothing left of it at the end."""
+def scene(code: Path = VICTIMS) -> Iterator[Scene]:
+    """A scene with this code, and with nothing left of it at the end."""
     with fresh_home() as home, recorder() as (url, calls):
-        found = Scene(home, calls)
+        found = Scene(home, calls, code)
         (found.folder / "kills").mkdir(parents=True)
         (home / "data").mkdir()
         (home / "data").chmod(0o711)
-        shutil.copy(VICTIMS, found.folder / "victims.py")
+        shutil.copy(code, found.folder / code.name)
         (found.folder / "plan.json").write_text("{}")
         (found.folder / "recorder").write_text(url)
-        place = {"location": "victims", "module": "victims", "working_directory": str(found.folder)}
+        place = {"location": found.module, "module": found.module, "working_directory": str(found.folder)}
         configuration = {
             "storage": {
                 "custom": {
@@ -246,7 +247,7 @@ def scene() -> Iterator[Scene]:
             "telemetry": {"enabled": False},
         }
         (found.folder / "dagster.yaml").write_text(json.dumps(configuration))
-        load = {"python_module": {"module_name": "victims", "location_name": "victims"}}
+        load = {"python_module": {"module_name": found.module, "location_name": found.module}}
         (found.folder / "workspace.yaml").write_text(json.dumps({"load_from": [load]}))
         held = home / "data" / "pg.lease"
         lease.hold(held)  # or PostgreSQL would leave with the last program
