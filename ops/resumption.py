@@ -20,6 +20,7 @@ SHOWN = 20
 def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> State:
     """Have every process that waits for better times try again now; each in a commit of its own.
 
+    Who waits for a moment, for children or for the engine's release is left alone: to look again helps nothing.
     The sweeper has them run, and looks after those that were created or resumed and never ran. Adds
     `processes_resumed` (a count) and `not_resumed` (the first few, with the reason).
     """
@@ -27,7 +28,7 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
     with database.detached():
         while True:
             with database.transaction(read_only=True):
-                found = processes.ids_at(ProcessStatus.WAITING, after=after, limit=BATCH)
+                found = waits.for_better_times(after=after, limit=BATCH)
             for process_id in found:
                 try:
                     with database.transaction():

@@ -326,17 +326,6 @@ def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
     )
 
 
-def ids_at(status: ProcessStatus, *, after: ProcessId | None, limit: int) -> list[ProcessId]:
-    """The next processes of a status, in the order of their ids."""
-    query = select(ProcessTable.process_id).where(
-        ProcessTable.last_status == status,
-        ProcessTable.last_status != ProcessStatus.COMPLETED,  # as the partial index says
-    )
-    if after is not None:
-        query = query.where(ProcessTable.process_id > after)
-    return list(current_session().scalars(query.order_by(ProcessTable.process_id).limit(limit)))
-
-
 def delete_tasks(*, before: datetime, limit: int) -> int:
     """Delete completed tasks that were last modified before a moment, with their ledger; how many, `limit` at most.
 

@@ -208,6 +208,22 @@ def _children_at_work(process_id: Any) -> Exists:
     return select(child.process_id).where(child.parent_process_id == process_id, is_at_work).exists()
 
 
+def for_better_times(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
+    """The next processes that would try, or look, again by themselves some time; in the order of their ids."""
+    wait = ProcessWaitTable
+    query = (
+        select(wait.process_id)
+        .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+        .where(wait.answered_at.is_(None), wait.kind.in_([WaitKind.RETRY, WaitKind.POLL]))
+        .where(ProcessTable.last_status == ProcessStatus.WAITING)
+        .order_by(wait.process_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(wait.process_id > after)
+    return list(current_session().scalars(query))
+
+
 # --- tokens ---
 
 

@@ -7,9 +7,9 @@ from dagster import RunRequest, SkipReason, build_sensor_context
 from sqlalchemy import text
 
 from ops.step import begin
-from ops.waits import retrystep
+from ops.waits import retrystep, wait_until
 from orchestrator_defs.workflow import task
-from resources import locks, processes
+from resources import clock, locks, processes
 from resources.errors import StartRefused
 from resources.process_queries import ProcessFilter, list_processes
 from resources.queries import find_subscription
@@ -127,6 +127,23 @@ def test_waiting_processes_are_resumed(testbed_of):
     run = bed.run("call_it")
     bed.run("task_resume_workflows").assert_state({"processes_resumed": 1, "not_resumed": []})
     assert run.status is ProcessStatus.RESUMED
+
+
+def test_process_that_waits_for_a_moment_is_left_alone(testbed_of):
+    """To look again before the moment would cost a run and change nothing."""
+
+    @task("Wait for it")
+    def wait_for_it():
+        return begin >> wait_until(tomorrow)
+
+    bed = testbed_of([wait_for_it])
+    run = bed.run("wait_for_it")
+    bed.run("task_resume_workflows").assert_state({"processes_resumed": 0})
+    run.assert_waiting()
+
+
+def tomorrow(state):
+    return clock.now() + timedelta(days=1)
 
 
 # --- validating ---
