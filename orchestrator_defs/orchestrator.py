@@ -15,7 +15,7 @@ from orchestrator_defs.workflow import WorkflowJob
 from resources import attendance, schema
 from resources.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import SubscriptionDatabase
-from resources.errors import UnknownWorkflow, WorkflowDeclarationError
+from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.shared import as_shared
 from resources.types import Target
 
@@ -44,7 +44,7 @@ class Orchestrator:
             jobs=jobs,
             schedules=task_schedules(jobs),
             sensors=[validation_sensor(self, validations)] if validations else [],
-            resources={**self.bound_resources, "database": ResourceDefinition(self._ready_database)},
+            resources={**self.bound_resources, "database": _DatabaseOf(self)},
         )
         if not structlog.is_configured():
             _keep_libraries_quiet()
@@ -70,10 +70,27 @@ class Orchestrator:
         """The Dagster job of a workflow, with its resources. Raises UnknownWorkflow."""
         return self.definitions.resolve_job_def(self.workflow(name).name)
 
-    def _ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
+    def ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
+        """The database as a run has it."""
         yield self.prepare()
         if context.run is not None:  # the run is over: Dagster gives resources back after its last event
             attendance.leave(context.run.run_id)
+
+
+class _DatabaseOf(ResourceDefinition):
+    """The resource that all definitions of an orchestrator have, and that knows whose it is."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        super().__init__(orchestrator.ready_database)
+        self.orchestrator = orchestrator
+
+
+def orchestrator_of(definitions: Definitions) -> Orchestrator:
+    """Whose definitions these are, also when others were merged with them. Raises SettingsError."""
+    found = (definitions.resources or {}).get("database")
+    if isinstance(found, _DatabaseOf):
+        return found.orchestrator
+    raise SettingsError("These definitions are of no orchestrator; build them with `build_definitions`.")
 
 
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:

@@ -6,6 +6,7 @@ pytest_plugins = [
     "resources.testing",
     "orchestrator_defs.testing",
     "tests.engine",
+    "tests.api",
     "tests.fixtures",
     "tests.round_trips",
 ]

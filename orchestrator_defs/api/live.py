@@ -1,0 +1,5 @@
+"""Live updates over a WebSocket."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,156 @@
+"""Errors as problem details: what a client is told, and with which status."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from resources.errors import (
+    CatalogueError,
+    DatabaseError,
+    EnginePaused,
+    ExternalSystemError,
+    FormIncomplete,
+    FormInvalid,
+    KeyUsed,
+    NotAuthorised,
+    NotWaiting,
+    OrchestratorError,
+    ProcessError,
+    RunMayNotAct,
+    StaleSubscription,
+    StartRefused,
+    StateError,
+    StepsChanged,
+    SubscriptionError,
+    SubscriptionLocked,
+    UnknownProcess,
+    UnknownProduct,
+    UnknownSubscription,
+    UnknownToken,
+    UnknownWorkflow,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+NOT_EXTENDED = 510
+"""The status of a form that needs another page."""
+
+STATUSES: Mapping[type[Exception], int] = {
+    UnknownProcess: 404,
+    UnknownToken: 404,
+    UnknownSubscription: 404,
+    UnknownProduct: 404,
+    UnknownWorkflow: 404,
+    EnginePaused: 503,
+    NotAuthorised: 403,
+    StartRefused: 412,
+    SubscriptionLocked: 412,
+    StaleSubscription: 409,
+    KeyUsed: 409,
+    NotWaiting: 409,
+    RunMayNotAct: 409,
+    StepsChanged: 409,
+    StateError: 400,
+    FormInvalid: 400,
+    FormIncomplete: NOT_EXTENDED,
+    SubscriptionError: 400,
+    CatalogueError: 400,
+    ProcessError: 400,
+    DatabaseError: 503,
+    ExternalSystemError: 502,
+}
+"""The status that an error is answered with: that of its own class, else of the nearest one above."""
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field("about:blank", description="the kind of problem")
+    title: str = Field(description="the status in words", examples=["Not Found"])
+    status: int = Field(description="the HTTP status", examples=[404])
+    detail: Any = Field(description="a sentence for people: what is wrong, and what to do")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, for its `responses` in the OpenAPI document."""
+    return {
+        status: {"model": Problem, "description": title_of(status), "content": {MEDIA_TYPE: {}}} for status in statuses
+    }
+
+
+def problem(status: int, detail: Any, *, headers: Mapping[str, str] | None = None, **members: Any) -> JSONResponse:
+    """An error answer; `members` are further members of the document."""
+    body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **members}
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def title_of(status: int) -> str:
+    """The status in words."""
+    return HTTPStatus(status).phrase
+
+
+def status_of(error: Exception) -> int:
+    """The status that an error is answered with."""
+    return next((STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES), 500)
+
+
+# --- what the application does with errors ---
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the routes answered as a problem."""
+    app.add_exception_handler(OrchestratorError, _refused)
+    app.add_exception_handler(ExternalSystemError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _refused(_request: Request, error: Exception) -> JSONResponse:
+    match error:
+        case FormIncomplete():
+            return _form(NOT_EXTENDED, "Form not complete", error, form=error.schema, meta=error.meta)
+        case FormInvalid():
+            return _form(400, "Form not valid", error, validation_errors=_errors_of(error))
+        case StartRefused():
+            return problem(status_of(error), str(error), reason=error.reason, **jsonable_encoder(error.details))
+    status = status_of(error)
+    if status >= 500:
+        log.warning("%s: %s", type(error).__name__, error)
+    return problem(status, str(error))
+
+
+def _form(status: int, title: str, error: Exception, **members: Any) -> JSONResponse:
+    answer = {"type": type(error).__name__, "title": title, "status": status, "detail": str(error)}
+    return JSONResponse(jsonable_encoder(answer | members), status_code=status, media_type=MEDIA_TYPE)
+
+
+def _errors_of(error: FormInvalid) -> list[dict[str, Any]]:
+    """One at least: a client that finds none does not know what it was told."""
+    return error.errors or [{"loc": ["__root__"], "msg": str(error), "type": "value_error", "input": None}]
+
+
+def _not_understood(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "it is registered for no other"
+    return problem(422, jsonable_encoder(error.errors(), custom_encoder={bytes: repr, ValueError: str}))
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StarletteHTTPException), "it is registered for no other"
+    return problem(error.status_code, error.detail, headers=error.headers)
+
+
+def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    log.error("A request failed.", exc_info=error)
+    return problem(500, "Something went wrong in the server; its log says what.")

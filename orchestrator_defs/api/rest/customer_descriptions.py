@@ -1,0 +1,5 @@
+"""What customers call subscriptions."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""The engine and the server's settings."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

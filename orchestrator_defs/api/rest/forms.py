@@ -1,0 +1,5 @@
+"""Named forms."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Whether the server is well."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Schedules made at run time."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""Workflows: read them, edit their descriptions."""
+
+from fastapi import APIRouter
+
+router = APIRouter()
