@@ -30,6 +30,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
+    "joserfc": ("orchestrator_defs.api.login",),
+    "httpx": ("orchestrator_defs.api",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),

@@ -1,14 +1,18 @@
 """The application put together: REST and live updates behind the gate, beside Dagster's webserver."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from dagster import DagsterInstance, Definitions
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from orchestrator_defs.api import live, problems
+from orchestrator_defs.api import documentation, live, problems
 from orchestrator_defs.api.gate import Gate
+from orchestrator_defs.api.guard import Guard
+from orchestrator_defs.api.login import routes as login
+from orchestrator_defs.api.policy import Policy, Rule
 from orchestrator_defs.api.rest import (
     customer_descriptions,
     engine,
@@ -41,6 +45,7 @@ ROUTERS = (
     schedules.router,
     user_log.router,
     live.router,
+    login.router,
 )
 
 
@@ -49,7 +54,13 @@ class OrchestratorApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application's own stack, with the gate around it."""
-        return Gate(super().build_middleware_stack(), self.state.settings)
+        return Gate(super().build_middleware_stack(), self.state.guard, lambda: self.routes)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the API, with what the gate answers when a login is needed."""
+        guard: Guard = self.state.guard
+        schema = super().openapi()
+        return documentation.describe_login(schema, guard.rules) if guard.settings.oauth2_active else schema
 
 
 def create_app(
@@ -57,10 +68,14 @@ def create_app(
     definitions: Definitions | Orchestrator,
     *,
     instance: DagsterInstance | None = None,
+    policy: Policy | None = None,
+    rules: Sequence[Rule] = (),
 ) -> FastAPI:
     """Make the application of an organisation's definitions, to be extended with its own routes and middleware.
 
-    `instance` is the one of the working directory when not given.
+    `instance` is the one of the working directory when not given. What the organisation adds needs an admin, unless
+    its `rules` say otherwise; they come before ours. `policy` decides in the place of the one that the settings name.
+    Raises SettingsError when the settings ask for a login and name no identity provider.
     """
     orchestrator = definitions if isinstance(definitions, Orchestrator) else orchestrator_of(definitions)
 
@@ -74,13 +89,15 @@ def create_app(
 
     app = OrchestratorApp(
         title="Service orchestrator",
-        docs_url=f"{PREFIX}/docs",
-        redoc_url=f"{PREFIX}/redoc",
+        docs_url=None,
+        redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.guard = Guard(settings, policy=policy, rules=rules)
     problems.install(app)
+    documentation.install(app, PREFIX)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     return app
