@@ -1,11 +1,11 @@
 """The application put together: REST and live updates behind the gate, beside Dagster's webserver."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from dagster import DagsterInstance, Definitions
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator_defs.api import live, problems
 from orchestrator_defs.api.gate import Gate
@@ -22,6 +22,7 @@ from orchestrator_defs.api.rest import (
     user_log,
     workflows,
 )
+from orchestrator_defs.api.serve import DagsterPage
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
@@ -57,10 +58,12 @@ def create_app(
     definitions: Definitions | Orchestrator,
     *,
     instance: DagsterInstance | None = None,
+    page: DagsterPage | None = None,
 ) -> FastAPI:
     """Make the application of an organisation's definitions, to be extended with its own routes and middleware.
 
-    `instance` is the one of the working directory when not given.
+    `instance` is the one of the working directory when not given. `page` answers whatever no route does, outside of
+    /api; `orchestrator serve` gives one to an application that has none.
     """
     orchestrator = definitions if isinstance(definitions, Orchestrator) else orchestrator_of(definitions)
 
@@ -68,7 +71,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = instance or dagster_instance()
         app.state.processes = Processes(orchestrator, opened)
-        yield
+        page: DagsterPage | None = app.state.page
+        async with page.running(opened) if page else nullcontext():
+            yield
         if instance is None:
             opened.dispose()
 
@@ -80,7 +85,21 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.page = page
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.router.default = _page_or(app.router.default, app)
     return app
+
+
+def _page_or(not_found: ASGIApp, app: FastAPI) -> ASGIApp:
+    """What answers when no route does: so routes win over the page in whatever order they are added."""
+
+    async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        is_api = path == PREFIX or path.startswith(f"{PREFIX}/")
+        answers = not_found if is_api or app.state.page is None else app.state.page
+        await answers(scope, receive, send)
+
+    return otherwise
