@@ -91,7 +91,7 @@ setup(
         "requests>=2.32,<3",  # HTTP to the playbook runner
         "fastapi>=0.115,<1",  # REST, with its OpenAPI document
         "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the gate of the server
-        "uvicorn>=0.30",  # serves both
+        "uvicorn>=0.36",  # serves both; the first whose WebSockets need no deprecated part of websockets
         "websockets>=15",  # live updates and the log of runs, under uvicorn
         "authlib>=1.6,<2",  # OpenID Connect: discovery, keys, tokens, the authorization code flow
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit

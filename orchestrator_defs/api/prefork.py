@@ -143,6 +143,8 @@ class Prefork:
             server = Server(self._config(), tells)
             server.run(sockets=[self.listener])
             status = 0 if server.started else NOT_STARTED
+        except SystemExit:  # the application did not start, and uvicorn has said why
+            status = NOT_STARTED
         except BaseException:
             log.exception("A serving process failed.")
         finally:
