@@ -1,6 +1,7 @@
 """Dagster's code servers: they load code once for all processes of a server, and for the daemon beside it."""
 
 import logging
+import os
 import socket
 import sys
 import time
@@ -28,14 +29,16 @@ class CodeServers:
 
     def __init__(self, locations: Sequence[Location], folder: Path, environment: Mapping[str, str]) -> None:
         self.workspace = folder / "workspace.yaml"
+        for left in folder.glob("*.sock"):
+            if not _answers(left):  # of a server that was killed
+                left.unlink(missing_ok=True)
         self._companions: list[Companion] = []
         self._sockets: list[Path] = []
         entries = []
         for number, location in enumerate(locations):
             server: Mapping[str, Any] | None = location.server
             if server is None:
-                path = folder / f"code-{number}.sock"
-                path.unlink(missing_ok=True)
+                path = folder / f"{os.getpid()}-{number}.sock"
                 server = {"socket": str(path)}
                 self._sockets.append(path)
                 words = _command(location, path)

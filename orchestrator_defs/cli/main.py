@@ -14,6 +14,7 @@ from orchestrator_defs.cli.process import process, run
 from orchestrator_defs.cli.serve import serve
 from orchestrator_defs.cli.subscription_workflows import workflows
 from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.cli.up import up
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator
 
@@ -42,6 +43,7 @@ for command in (
     check_inflight,
     demo,
     serve,
+    up,
 ):
     main.add_command(command)
 
