@@ -90,7 +90,7 @@ setup(
         "requests>=2.32,<3",  # HTTP to the playbook runner
         "fastapi>=0.115,<1",  # REST, with its OpenAPI document
         "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the gate of the server
-        "uvicorn>=0.30",  # serves both
+        "uvicorn>=0.36",  # serves both; the first whose WebSockets need no deprecated part of websockets
         "websockets>=15",  # live updates and the log of runs, under uvicorn
         "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies
         "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
