@@ -29,6 +29,7 @@ TEST = [
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
+    "oidc-provider-mock>=0.3",  # an identity provider that others have written
     "hypothesis>=6.100",  # property tests of the domain models
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",

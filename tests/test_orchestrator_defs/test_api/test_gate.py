@@ -294,6 +294,16 @@ def test_a_websocket_takes_the_session_of_its_own_page_only(provider, guarded):
     assert events(client, additional_headers=cookie)[0] == 1008
 
 
+def test_a_websocket_ends_when_a_session_would(provider, guarded):
+    client = guarded(session_hours=0.5 / 3600)
+    token = ["base64.bearer.token", provider.mint()]
+    with connect(f"{client.base_url}/api/ws/events".replace("http", "ws"), subprotocols=token) as socket:
+        assert socket.recv() == "ada"
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "The login is too long ago.")
+
+
 # --- an Open Policy Agent ---
 
 

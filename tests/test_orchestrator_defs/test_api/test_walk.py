@@ -307,7 +307,9 @@ async def walk(provider: OidcProvider, folder: Path) -> Walked:
         found = everything(whole)
         tokens = credentials(provider)
         outcomes = {who: await outcomes_of(stopped, found, token) for who, token in tokens.items()}
-        mutations = {who: await _mutations(whole, tokens[who]) for who in ("no role", Role.VIEWER, Role.OPERATOR, Role.ENGINEER)}
+        mutations = {
+            who: await _mutations(whole, tokens[who]) for who in ("no role", Role.VIEWER, Role.OPERATOR, Role.ENGINEER)
+        }
         for app in (whole, stopped):
             await app.state.guard.close()
         return Walked(found, outcomes, mutations)
