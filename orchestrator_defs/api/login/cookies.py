@@ -19,7 +19,8 @@ from resources.errors import LoginRefused
 HEADER = {"alg": "dir", "enc": "A256GCM", "zip": "DEF"}
 LONGEST_VALUE = 3800
 """Browsers take 4096 bytes with name and attributes; what is longer goes into further cookies."""
-MOST_PARTS = 8
+MOST_PARTS = 3
+"""A server takes 16 kB of headers, unless told otherwise."""
 LONGEST_CONTENT = 200_000
 """Before it is compressed."""
 TOO_MUCH = "The identity provider says more of you than a browser can keep; have it send fewer claims."

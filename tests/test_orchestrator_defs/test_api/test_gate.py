@@ -380,7 +380,9 @@ PREFLIGHT = {
 
 
 def test_a_page_that_is_named_may_ask_what_it_may_without_login(guarded):
-    answer = guarded(cors_origins="https://ui.example.org,https://other.example.org").options(ABORT, headers=PREFLIGHT)
+    answer = guarded(cors_origins="https://ui.example.org/, https://other.example.org").options(
+        ABORT, headers=PREFLIGHT
+    )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://ui.example.org"
     assert answer.headers["access-control-max-age"] == "600"
@@ -413,6 +415,12 @@ def test_browsers_are_told_to_be_careful(guarded):
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["cache-control"] == "private, no-cache"
     assert "strict-transport-security" not in headers
+
+
+def test_dagsters_page_may_frame_itself(open_server):
+    headers = open_server().get("/runs").headers
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert "content-security-policy" not in headers
 
 
 def test_over_https_browsers_are_told_to_stay_there(guarded):

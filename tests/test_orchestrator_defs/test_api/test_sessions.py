@@ -318,7 +318,7 @@ def test_a_page_that_logs_out_goes_on_to_the_provider(logged_in, provider):
 
 
 def test_claims_that_fill_more_than_one_cookie_are_kept(server, provider):
-    provider.claims["groups"] = [f"group {number} {number * 7919 % 10007}" for number in range(2500)]
+    provider.claims["groups"] = [f"group {number} {number * 7919 % 10007}" for number in range(900)]
     with browser(server) as client:
         assert client.get(PATH).json() == "ada"
         parts = sorted(cookie.name for cookie in client.cookies.jar if cookie.name.startswith("orchestrator"))
@@ -326,6 +326,14 @@ def test_claims_that_fill_more_than_one_cookie_are_kept(server, provider):
         assert "orchestrator.1" in parts
         client.post("/api/logout", headers={**own(client), "Accept": "application/json"})
         assert [cookie.name for cookie in client.cookies.jar] == ["orchestrator-login"]
+
+
+def test_claims_that_no_browser_can_keep_are_told_of(server, provider):
+    provider.claims["groups"] = [f"group {number * 7919 % 1000003}" for number in range(4000)]
+    with browser(server) as client:
+        answer = client.get(PATH)
+    assert answer.status_code == 401
+    assert answer.json()["detail"].endswith("have it send fewer claims.")
 
 
 # --- other sites ---
