@@ -81,7 +81,12 @@ def ask_to_log_out() -> HTMLResponse:
     return HTMLResponse(LOGOUT_PAGE, headers={"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"})
 
 
-@router.post("/logout", summary="End the session of a browser", response_model=LoggedOut, responses=problems(403, 503))
+@router.post(
+    "/logout",
+    summary="End the session of a browser",
+    response_model=LoggedOut,
+    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403, 503)},
+)
 async def log_out(request: Request, settings: SettingsDep) -> Response:
     """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
 

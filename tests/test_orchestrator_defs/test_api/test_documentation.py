@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from orchestrator_defs.api.app import create_app
+from orchestrator_defs.api.documentation import describe_gate
+from orchestrator_defs.api.policy import RuleBook
 from orchestrator_defs.orchestrator import Orchestrator
 from tests.api import serving
 from tests.oidc import bearer, settings_for
@@ -48,6 +50,14 @@ def test_the_description_says_what_needs_a_login(provider):
     assert me["responses"].keys() == {"200", "401", "403", "503"}
     logout = app.openapi()["paths"]["/api/logout"]["post"]
     assert "security" not in logout
+
+
+def test_the_description_says_what_the_gate_answers_in_the_place_of_a_route():
+    rules = RuleBook()
+    callback = {"requestBody": {}, "responses": {"200": {}}}
+    schema = {"paths": {"/api/processes/{process_id}/callback/{token}": {"post": callback}}}
+    describe_gate(schema, rules, with_login=True)
+    assert callback["responses"].keys() == {"200", "413", "429"}
 
 
 def test_the_description_is_for_those_who_are_logged_in(provider, engine):
