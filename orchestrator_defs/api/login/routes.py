@@ -1,5 +1,6 @@
 """Where browsers log in and out, and where anybody learns who they are."""
 
+import logging
 from typing import Annotated
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from orchestrator_defs.api.login.sessions import Headers, safe_target
 from orchestrator_defs.api.problems import problem, problems
 from resources.errors import LoginRefused
 from resources.users import Role
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["login"])
 
@@ -69,7 +72,8 @@ async def come_back(
     sessions = _guard(request).sessions
     try:
         session, target = await sessions.end_of_login(request, code, state)
-        user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        user = user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        log.info("%s has logged in.", user)
         return _sent(target, sessions.kept(request, session))
     except LoginRefused as refusal:
         return _refused(str(refusal))
@@ -85,7 +89,7 @@ def ask_to_log_out() -> HTMLResponse:
     "/logout",
     summary="End the session of a browser",
     response_model=LoggedOut,
-    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403, 503)},
+    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403)},
 )
 async def log_out(request: Request, settings: SettingsDep) -> Response:
     """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
@@ -93,7 +97,7 @@ async def log_out(request: Request, settings: SettingsDep) -> Response:
     A bearer token stays good until it expires.
     """
     sessions = _guard(request).sessions
-    address = await sessions.logout_url(request) if settings.oauth2_active else None
+    address = await sessions.end(request) if settings.oauth2_active else None
     if "text/html" in request.headers.get("accept", ""):
         return _sent(address or f"{base_of(request, settings.base_url)}/", sessions.forgotten(request))
     response = Response(LoggedOut(logout_url=address).model_dump_json(), media_type="application/json")
