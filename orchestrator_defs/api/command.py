@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,18 +67,20 @@ def serve(serving: Serving) -> int:
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens there, any port when 0. Raises SettingsError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an acknowledgement.
-        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise SettingsError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port."
-        ) from error
-    return listener
+    with ExitStack() as failed:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an
+            # acknowledgement.
+            listener = failed.enter_context(socket.socket(family, kind, protocol or socket.IPPROTO_TCP))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            why = f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+            raise SettingsError(why) from error
+        failed.pop_all()
+        return listener
 
 
 def _prefork(app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers) -> Prefork:

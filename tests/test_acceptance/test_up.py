@@ -6,11 +6,10 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.test_acceptance.conftest import BIN, Project, fresh_home, wait_for
+from tests.test_acceptance.conftest import Project, fresh_home, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
@@ -73,20 +72,3 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
     project.wait_until_left(ENDS_SECONDS)
     assert said(project).endswith("Everything is stopped.\n")
     assert not list((project.home / "up").glob("*.sock"))
-
-
-def test_a_part_that_does_not_start_is_named_with_its_last_words(project: Project, port: int, tmp_path: Path) -> None:
-    """Here the server, whose setting is wrong."""
-    done = subprocess.run(
-        [str(BIN / "orchestrator"), "up", "--port", str(port), "--no-examples"],
-        cwd=project.folder,
-        env=project.environment | {"MAX_BODY_BYTES": "few"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "The server did not start. The end of" in done.stderr
-    assert "MAX_BODY_BYTES" in done.stderr
-    project.wait_until_left(ENDS_SECONDS)
