@@ -30,6 +30,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
+    "joserfc": ("orchestrator_defs.api.login",),
+    "httpx": ("orchestrator_defs.api",),
     "dagster_webserver": ("orchestrator_defs.api.serve",),  # Dagster's page, its schema, and what that is made with
     "dagster_graphql": ("orchestrator_defs.api.serve",),
     "graphene": ("orchestrator_defs.api.serve",),
