@@ -30,6 +30,8 @@ TEST = [
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "hypothesis>=6.100",  # property tests of the domain models
+    "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
+    "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.code_servers import CodeServers
+from orchestrator_defs.api.exposure import check_exposure
 from orchestrator_defs.api.loading import find_workspace, own_application, served_orchestrator
 from orchestrator_defs.api.prefix import Prefixed
 from orchestrator_defs.api.prefork import STOPPING, Prefork
@@ -52,6 +53,8 @@ def serve(serving: Serving) -> int:
     if serving.access_log:
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
+    if serving.app is None:  # one of their own may have other settings: it is asked when it is made
+        check_exposure(_settings(), serving.host)
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of(find_workspace(serving.workspace))
@@ -59,6 +62,7 @@ def serve(serving: Serving) -> int:
         servers.start()  # they load their code while we load ours
         try:
             app = _application(serving, locations, servers.workspace)
+            check_exposure(app.state.settings, serving.host)
             servers.wait()
             return _prefork(app, listener, serving, servers).run()
         finally:
