@@ -29,6 +29,7 @@ TEST = [
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
+    "oidc-provider-mock>=0.3",  # an identity provider that others have written
     "hypothesis>=6.100",  # property tests of the domain models
     "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
     "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser

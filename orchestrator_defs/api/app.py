@@ -60,10 +60,10 @@ class OrchestratorApp(FastAPI):
         return Gate(super().build_middleware_stack(), self.state.guard, lambda: self.routes)
 
     def openapi(self) -> dict[str, Any]:
-        """The description of the API, with what the gate answers when a login is needed."""
+        """The description of the API, with what the gate answers."""
         guard: Guard = self.state.guard
-        schema = super().openapi()
-        return documentation.describe_login(schema, guard.rules) if guard.settings.oauth2_active else schema
+        with_login = guard.settings.oauth2_active
+        return documentation.describe_gate(super().openapi(), guard.rules, with_login=with_login)
 
 
 def create_app(
