@@ -60,18 +60,23 @@ async def _serve(
     if not live.is_enabled:
         await websocket.send_denial_response(problem(404, "Live updates are switched off (ENABLE_WEBSOCKETS)."))
         return
+    with live.broadcaster.client(kinds) as client:  # before it is accepted: from then on it may rely on being told
+        if not await _accept(websocket):
+            code: int | None = PROTOCOL_ERROR
+        else:
+            if first is not None:
+                client.put(first)
+            code = await _talk(websocket, client, wording)
+    if code is not None:
+        await _close(websocket, code)
+
+
+async def _accept(websocket: WebSocket) -> bool:
+    """Take the connection; False when it is to be closed at once, for the protocols that it offers."""
     offered = websocket.scope["subprotocols"]
     # A browser fails a connection that takes none of the protocols it offered, and then sees no code.
     await websocket.accept(subprotocol=offered[0] if offered else None)
-    if offered and not (len(offered) == 2 and offered[0] == BEARER_PROTOCOL and offered[1]):
-        await websocket.close(PROTOCOL_ERROR, f"expected the sub-protocols {BEARER_PROTOCOL} and a token")
-        return
-    with live.broadcaster.client(kinds) as client:
-        if first is not None:
-            client.put(first)
-        code = await _talk(websocket, client, wording)
-    if code is not None:
-        await _close(websocket, code)
+    return not offered or (len(offered) == 2 and offered[0] == BEARER_PROTOCOL)
 
 
 async def _talk(websocket: WebSocket, client: Client, wording: Wording) -> int | None:

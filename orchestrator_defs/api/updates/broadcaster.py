@@ -55,6 +55,11 @@ class Broadcaster:
         self._pacer = Pacer()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def client_count(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
+
     @contextmanager
     def client(self, kinds: Collection[Kind] | None = None) -> Iterator[Client]:
         """A client, for as long as the block lasts."""
