@@ -46,9 +46,12 @@ class RedisChannel:
         self._is_away = False
 
     async def publish(self, text: str) -> bool:
-        """Say something to all who hear the channel; False when Redis is away, and then nobody heard it."""
+        """Say something to all who hear the channel; False when Redis is away, and then perhaps nobody heard it."""
         try:
-            await self._client.publish(CHANNEL, text)
+            try:
+                await self._client.publish(CHANNEL, text)
+            except self._away:  # a connection of the pool that Redis has closed since
+                await self._client.publish(CHANNEL, text)
         except self._away as error:
             self._note_away(error)
             return False
