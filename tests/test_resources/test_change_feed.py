@@ -1,6 +1,7 @@
 """What the database tells at a commit, and how a server hears it."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from resources import change_feed, schema
+from resources import change_feed, embedded, schema
 from resources.change_feed import APPLICATION, Change, ChangeFeed, Subject, change_of
 from resources.database import SubscriptionDatabase
 from resources.tables import CHANNEL
@@ -334,6 +335,22 @@ def _listeners(database: SubscriptionDatabase) -> int:
 def own_server() -> Iterator[OwnServer]:
     with server_of_its_own() as server:
         yield server
+
+
+def test_an_embedded_server_that_was_killed_is_started_again(
+    own_server: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = SubscriptionDatabase(uri=own_server.uri_of_new_database())
+    monkeypatch.setitem(embedded._servers, own_server.embedded.home, own_server.embedded)
+
+    async def story() -> None:
+        hearing = Hearing(ChangeFeed(database))
+        await hearing.until(lambda heard: len(heard) == 1)
+        await asyncio.to_thread(own_server.stop, signal.SIGKILL)
+        await hearing.until(lambda heard: heard == [Change(Subject.EVERYTHING)] * 2)
+        await hearing.stop()
+
+    asyncio.run(story())
 
 
 def test_a_restarted_database_is_heard_again(own_server: OwnServer) -> None:

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.api.updates.broadcaster import Broadcaster
-from orchestrator_defs.api.updates.messages import EVERYTHING, Message, is_sendable, message_of, messages_of
+from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
 from orchestrator_defs.api.updates.pacing import CROWD
 from resources import redis_channel
 from resources.change_feed import ChangeFeed
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 THE_DATABASE_ITSELF = ("postgres://", "postgresql://", "memory://")
 RELAY_SECONDS = 0.02
 """So long what is to be passed on is collected."""
+WORKERS_SECONDS = 10.0
+"""How often who looks at the workers asks again: these come and go without a change in the database that is heard."""
 AGAIN_SECONDS = 1.0
 """After so long it is tried again what failed: to publish, or unexpectedly."""
 
@@ -51,9 +53,9 @@ class LiveUpdates:
         if not self.is_enabled:
             return []
         if self._channel is None:
-            return [self._hear_database]
+            return [self._hear_database, self._mind_workers]
         relay = _Relay(self._feed, self._channel)
-        return [self._hear_redis, relay.listen, relay.publish]
+        return [self._hear_redis, relay.listen, relay.publish, self._mind_workers]
 
     async def _hear_database(self) -> None:
         async with aclosing(self._feed.changes()) as changes:
@@ -70,6 +72,12 @@ class LiveUpdates:
                     self._note(message)
                 elif is_sendable(text):
                     self.broadcaster.pass_on(text)
+
+    async def _mind_workers(self) -> None:
+        while True:
+            await asyncio.sleep(WORKERS_SECONDS)
+            if self.broadcaster.client_count:
+                self._note(Message(Kind.WORKER_STATUS))
 
     def _note(self, *messages: Message) -> None:
         for message in messages:

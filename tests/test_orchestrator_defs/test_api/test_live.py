@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from orchestrator_defs.api import live
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.updates import live_updates
 from orchestrator_defs.api.updates.messages import Kind
 from resources import clock
 from resources.change_feed import APPLICATION
@@ -30,6 +31,12 @@ from tests.live import EVENTS, Browser, Told, browser, websocket_url
 from tests.toy_network import DEVICE, World, device_workflows
 
 EVERYTHING: set[Told] = {(kind.value, None) for kind in Kind}
+
+
+@pytest.fixture(autouse=True)
+def quiet_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told of workers unless something has changed."""
+    monkeypatch.setattr(live_updates, "WORKERS_SECONDS", 1000)
 
 
 @pytest.fixture
@@ -160,6 +167,13 @@ def test_hundreds_of_processes_at_once_are_told_of_as_all(engine: Engine, client
     heard = client.hear(2)
     assert ("processes", None) in heard
     assert len(heard) < 60
+
+
+def test_workers_are_told_of_now_and_then(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_updates, "WORKERS_SECONDS", 2)
+    with served(engine) as url, browser(url) as one:
+        one.quiet(0.6)
+        assert set(one.hear(2.5)) == {("workerStatus", None)}
 
 
 def test_a_lost_connection_to_the_database_is_made_up_for(engine: Engine, client: Browser) -> None:
