@@ -14,6 +14,10 @@ CELERY = [
     "redis>=5",  # their broker's client
 ]
 
+REDIS = [
+    "redis>=5",  # live updates of many servers over one channel
+]
+
 KUBERNETES = [
     "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
 ]
@@ -25,6 +29,7 @@ TESTING = [
 
 TEST = [
     *TESTING,
+    *REDIS,
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
@@ -104,6 +109,7 @@ setup(
     extras_require={
         "embedded": EMBEDDED,
         "celery": CELERY,
+        "redis": REDIS,
         "kubernetes": KUBERNETES,
         "testing": TESTING,
         "test": TEST,

@@ -1,5 +1,6 @@
 """The schema: what the database keeps, as typed SQLAlchemy tables."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -403,3 +404,25 @@ class EngineSettingsTable(Table):
     global_lock_by: Mapped[str | None] = mapped_column(String(255))
     global_lock_at: Mapped[datetime | None]
     catalogue_hash: Mapped[str | None] = mapped_column(String(64))
+
+
+# --- what tells of changes: triggers, made by a migration ---
+
+CHANNEL = "orchestrator_events"
+"""Where the triggers tell, at the commit, what has changed: a word, and the id it is about."""
+
+_CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
+TRIGGERS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            *("processes", "subscriptions", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
+            *("products", "product_blocks", "resource_types", "workflows", "product_product_blocks"),
+            *("product_block_resource_types", "product_block_relations", "products_workflows"),
+        ),
+        frozenset({_CAME, _WENT, _CHANGED}),
+    ),
+    "processes_subscriptions": frozenset({_CAME, _WENT}),
+    "engine_settings": frozenset({_CAME, _CHANGED}),
+    "process_waits": frozenset({_CHANGED}),
+}
+"""Table to the names of its triggers."""

@@ -30,6 +30,7 @@ from orchestrator_defs.api.rest import (
 from orchestrator_defs.api.safeguards import is_api
 from orchestrator_defs.api.serve import DagsterPage
 from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
 from orchestrator_defs.processes import Processes
@@ -88,8 +89,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = instance or dagster_instance()
         app.state.processes = Processes(orchestrator, opened)
+        app.state.live = LiveUpdates(settings, orchestrator.database)
         page: DagsterPage | None = app.state.page
-        async with page.running(opened) if page else nullcontext():
+        async with app.state.live.running(), page.running(opened) if page else nullcontext():
             yield
         if instance is None:
             opened.dispose()
