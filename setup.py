@@ -94,6 +94,7 @@ setup(
         "uvicorn>=0.30",  # serves both
         "websockets>=15",  # live updates and the log of runs, under uvicorn
         "authlib>=1.6,<2",  # OpenID Connect: discovery, keys, tokens, the authorization code flow
+        "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],

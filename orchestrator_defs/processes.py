@@ -7,7 +7,7 @@ does, the sweeper launches it.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -487,6 +487,10 @@ class Processes:
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
         )
+
+    def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
+        """The external systems that a workflow's forms ask, set up as a run has them."""
+        return self._resources_of(form_resource_keys(workflow))
 
     @contextmanager
     def _resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:
