@@ -19,7 +19,7 @@ from resources.worker_status import worker_status
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/settings", tags=["Engine"])
+router = APIRouter(prefix="/settings", tags=["engine"])
 
 CACHES = {"all": "All caches"}
 """Lists and counters come from the tables, so nothing is kept that could go stale; clients ask for a name."""
@@ -77,7 +77,7 @@ def get_status(processes: ProcessesDep) -> Status:
     return _status(processes.engine_status())
 
 
-@router.put("/status", summary="Pause or release the engine", responses=problems(422, 503))
+@router.put("/status", summary="Pause or release the engine", responses=problems(400, 422, 503))
 def set_status(lock: Lock, processes: ProcessesDep, user: UserDep, background: BackgroundTasks) -> Status:
     """Have nothing new begin, or let what the pause has stopped go on. May be done twice."""
     if lock.global_lock:

@@ -13,7 +13,7 @@ from orchestrator_defs.readiness import Readiness, readiness
 from resources.errors import DatabaseUnreachable
 from resources.pulse import feel_pulse
 
-router = APIRouter(prefix="/health", tags=["Health"])
+router = APIRouter(prefix="/health", tags=["health"])
 
 OK = "OK"
 

@@ -12,17 +12,17 @@ from resources import catalogue_entries
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/product_blocks", tags=["Catalogue"])
+router = APIRouter(prefix="/product_blocks", tags=["catalogue"])
 
 
-@router.get("/{product_block_id}", summary="Read a product block", responses=problems(404, 422))
+@router.get("/{product_block_id}", summary="Read a product block", responses=problems(404, 422, 503))
 def get_product_block(product_block_id: UUID, database: DatabaseDep) -> ProductBlock:
     """One block, with its resource types."""
     with database.transaction(read_only=True):
         return ProductBlock.model_validate(catalogue_entries.get_product_block(product_block_id))
 
 
-@router.patch("/{product_block_id}", summary="Edit a product block", responses=problems(404, 422))
+@router.patch("/{product_block_id}", summary="Edit a product block", responses=problems(400, 404, 422, 503))
 def edit_product_block(
     product_block_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep
 ) -> ProductBlock:

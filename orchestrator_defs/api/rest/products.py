@@ -14,10 +14,10 @@ from resources import catalogue_entries
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/products", tags=["Catalogue"])
+router = APIRouter(prefix="/products", tags=["catalogue"])
 
 
-@router.get("/", summary="List the products", responses=problems(422))
+@router.get("/", summary="List the products", responses=problems(422, 503))
 def list_products(
     database: DatabaseDep,
     tag: Annotated[Text | None, Query(description="those with this tag", examples=["NODE"])] = None,
@@ -29,14 +29,14 @@ def list_products(
     return [Product.of(product) for product in found]
 
 
-@router.get("/{product_id}", summary="Read a product", responses=problems(404, 422))
+@router.get("/{product_id}", summary="Read a product", responses=problems(404, 422, 503))
 def get_product(product_id: UUID, database: DatabaseDep) -> Product:
     """One product, with its blocks, fixed inputs and workflows."""
     with database.transaction(read_only=True):
         return Product.of(catalogue_entries.get_product(product_id))
 
 
-@router.patch("/{product_id}", summary="Edit a product", responses=problems(404, 409, 422))
+@router.patch("/{product_id}", summary="Edit a product", responses=problems(400, 404, 409, 422, 503))
 def edit_product(product_id: UUID, edit: ProductEdit, database: DatabaseDep, user: UserDep) -> Product:
     """Write another description or status; the rest is the code's.
 

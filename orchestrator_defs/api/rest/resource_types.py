@@ -12,17 +12,17 @@ from resources import catalogue_entries
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/resource_types", tags=["Catalogue"])
+router = APIRouter(prefix="/resource_types", tags=["catalogue"])
 
 
-@router.get("/{resource_type_id}", summary="Read a resource type", responses=problems(404, 422))
+@router.get("/{resource_type_id}", summary="Read a resource type", responses=problems(404, 422, 503))
 def get_resource_type(resource_type_id: UUID, database: DatabaseDep) -> ResourceType:
     """One named value of a block."""
     with database.transaction(read_only=True):
         return ResourceType.model_validate(catalogue_entries.get_resource_type(resource_type_id))
 
 
-@router.patch("/{resource_type_id}", summary="Edit a resource type", responses=problems(404, 422))
+@router.patch("/{resource_type_id}", summary="Edit a resource type", responses=problems(400, 404, 422, 503))
 def edit_resource_type(
     resource_type_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep
 ) -> ResourceType:

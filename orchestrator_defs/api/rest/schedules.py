@@ -13,7 +13,7 @@ from orchestrator_defs.scheduling import Scheduling
 from resources import schedules
 from resources.schedules import Schedule as KeptSchedule
 
-router = APIRouter(prefix="/schedules", tags=["Schedules"])
+router = APIRouter(prefix="/schedules", tags=["schedules"])
 
 Kind = Literal["interval", "cron", "date"]
 Name = Annotated[Text, Field(min_length=1, max_length=255, examples=["Every night"])]
@@ -93,7 +93,7 @@ class Scheduled(Schedule):
     status: Literal["CREATED", "UPDATED", "DELETED"]
 
 
-@router.get("/", summary="List the schedules", responses=problems(422))
+@router.get("/", summary="List the schedules", responses=problems(422, 503))
 def list_schedules(
     database: DatabaseDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -105,7 +105,7 @@ def list_schedules(
     return [Schedule.of(one) for one in found]
 
 
-@router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422))
+@router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503))
 def create_schedule(ask: CreateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
     """Have a workflow started by itself. The trigger and the inputs are checked now, as far as they can be."""
     made = Scheduling(processes).create(
@@ -120,7 +120,7 @@ def create_schedule(ask: CreateSchedule, processes: ProcessesDep, user: UserDep)
     return Scheduled.of(made, message="The schedule was made.", status="CREATED")
 
 
-@router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422))
+@router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503))
 def update_schedule(ask: UpdateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
     """Give a schedule another name, trigger or inputs. `trigger_kwargs` replace all that there were."""
     changed = Scheduling(processes).change(
@@ -134,7 +134,7 @@ def update_schedule(ask: UpdateSchedule, processes: ProcessesDep, user: UserDep)
     return Scheduled.of(changed, message="The schedule was changed.", status="UPDATED")
 
 
-@router.delete("/", summary="Remove a schedule", responses=problems(403, 404, 422))
+@router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))
 def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
     """Have nothing more started by it. What it has started goes on."""
     removed = Scheduling(processes).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)

@@ -8,7 +8,7 @@ from orchestrator_defs.api.dependencies import OrchestratorDep, SettingsDep
 from orchestrator_defs.api.problems import problems
 from resources.translations import LOCALES, translations
 
-router = APIRouter(prefix="/translations", tags=["Translations"])
+router = APIRouter(prefix="/translations", tags=["translations"])
 
 EXAMPLE = {
     "forms": {"fields": {"note": "Note", "note_info": "A remark that everybody sees beside the subscription"}},

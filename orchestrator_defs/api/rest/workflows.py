@@ -14,10 +14,10 @@ from resources.types import Target
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/workflows", tags=["Catalogue"])
+router = APIRouter(prefix="/workflows", tags=["catalogue"])
 
 
-@router.get("/", summary="List the workflows", responses=problems(422))
+@router.get("/", summary="List the workflows", responses=problems(422, 503))
 def list_workflows(
     database: DatabaseDep,
     target: Annotated[Target | None, Query(description="those that do this to a subscription")] = None,
@@ -29,14 +29,14 @@ def list_workflows(
     return [Workflow.model_validate(workflow) for workflow in found]
 
 
-@router.get("/{workflow_id}", summary="Read a workflow", responses=problems(404, 422))
+@router.get("/{workflow_id}", summary="Read a workflow", responses=problems(404, 422, 503))
 def get_workflow(workflow_id: UUID, database: DatabaseDep) -> Workflow:
     """One workflow that the code has."""
     with database.transaction(read_only=True):
         return Workflow.model_validate(catalogue_entries.get_workflow(workflow_id))
 
 
-@router.patch("/{workflow_id}", summary="Edit a workflow", responses=problems(404, 422))
+@router.patch("/{workflow_id}", summary="Edit a workflow", responses=problems(400, 404, 422, 503))
 def edit_workflow(workflow_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep) -> Workflow:
     """Write another description; the rest is the code's."""
     with database.transaction():
