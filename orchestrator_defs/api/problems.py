@@ -20,10 +20,13 @@ from resources.errors import (
     ExternalSystemError,
     FormIncomplete,
     FormInvalid,
+    IdentityProviderUnavailable,
     KeyUsed,
+    LoginRefused,
     NotAuthorised,
     NotWaiting,
     OrchestratorError,
+    PolicyUnavailable,
     ProcessError,
     ProductInUse,
     RunMayNotAct,
@@ -61,6 +64,7 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownSchedule: 404,
     UnknownWorkflow: 404,
     EnginePaused: 503,
+    LoginRefused: 401,
     NotAuthorised: 403,
     StartRefused: 412,
     SubscriptionLocked: 412,
@@ -80,6 +84,8 @@ STATUSES: Mapping[type[Exception], int] = {
     ProcessError: 400,
     DatabaseError: 503,
     ExternalSystemError: 502,
+    IdentityProviderUnavailable: 503,
+    PolicyUnavailable: 503,
 }
 """The status that an error is answered with: that of its own class, else of the nearest one above."""
 
