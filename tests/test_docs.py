@@ -9,6 +9,7 @@ import click
 import pytest
 import yaml
 
+from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
 from resources.launcher import WarmRunLauncher
@@ -18,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 TEXTS = "\n".join(path.read_text() for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))))
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("field", [*Settings.model_fields, *ApiSettings.model_fields])
 def test_every_setting_is_documented(field: str) -> None:
     """By the name of its variable."""
     assert f"`{field.upper()}`" in TEXTS
