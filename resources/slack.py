@@ -21,7 +21,7 @@ def tell(text: str) -> None:
         return
     try:
         answer = session_for("Slack", url, ADVICE, TIMEOUT).post(url, json={"text": text}, allow_redirects=False)
-    except ExternalSystemError as error:
+    except (ExternalSystemError, ValueError) as error:
         # The address is the secret: whoever knows it may write.
         log.warning("Slack was not told (%s): %s", type(error).__name__, text)
         return

@@ -13,8 +13,10 @@ from orchestrator_defs.api.settings import ApiSettings
 from resources.settings import settings
 
 MASK = "**********"
-PASSWORD = re.compile(r"(?<=://)([^/@\s]*):[^/@\s]*@")
-"""The user and the password in an address."""
+IN_ADDRESS = re.compile(r"(://[^:/@\s]*):\S*@")
+"""The password in an address; one that is not encoded may hold any sign."""
+IN_TEXT = re.compile(r"\b(\w*(?:password|secret|token|api_?key))=[^&;\s]+", re.IGNORECASE)
+"""The password in the query of an address, or in PostgreSQL's other way to write one."""
 SECRET_NAME = re.compile("password|secret|token(?!_url)|api_key|private_key|credential", re.IGNORECASE)
 LOGIN = re.compile("oauth2_|oidc_|opa_|session_|serve_without_login", re.IGNORECASE)
 """The names of settings that EXPOSE_OAUTH_SETTINGS shows."""
@@ -72,4 +74,6 @@ def _masked(value: Any) -> Any:
         value = to_jsonable_python(value, fallback=str)
     if isinstance(value, Mapping | list):
         return _masked(value)
-    return PASSWORD.sub(rf"\1:{MASK}@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return IN_TEXT.sub(rf"\1={MASK}", IN_ADDRESS.sub(rf"\1:{MASK}@", value))

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from orchestrator_defs.api.dependencies import OrchestratorDep, SettingsDep
 from orchestrator_defs.api.patience import Question
 from orchestrator_defs.api.problems import problem, problems
+from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.readiness import Readiness, readiness
 from resources.errors import DatabaseUnreachable
 from resources.pulse import feel_pulse
@@ -27,10 +27,9 @@ class Ready(BaseModel):
 
 
 @router.get("/", summary="Ask whether the database answers", responses=problems(503))
-async def get_health(request: Request, orchestrator: OrchestratorDep, settings: SettingsDep) -> str:
+async def get_health(request: Request) -> str:
     """OK after a small statement. 503 when the database does not answer, or not in time."""
-    question = _question(request, "health", lambda: feel_pulse(orchestrator.database))
-    await _in_time(question, settings.health_timeout_seconds)
+    await _answer(request, "health", lambda orchestrator: feel_pulse(orchestrator.database))
     return OK
 
 
@@ -41,27 +40,27 @@ async def get_liveness() -> str:
 
 
 @router.get("/ready", summary="Ask whether requests can be answered", response_model=Ready, responses=problems(503))
-async def get_readiness(request: Request, orchestrator: OrchestratorDep, settings: SettingsDep) -> Ready | Response:
+async def get_readiness(request: Request) -> Ready | Response:
     """Whether the database answers, and has the schema and the catalogue of this version.
 
     503 names what is missing, in `detail` and per check in `checks`: send requests elsewhere meanwhile.
     """
-    question = _question(request, "ready", lambda: readiness(orchestrator))
-    found: Readiness = await _in_time(question, settings.health_timeout_seconds)
+    found: Readiness = await _answer(request, "ready", readiness)
     if found.missing:
         return problem(503, found.missing, checks=found.checks)
     return Ready(database=found.checks["database"], schema_=found.checks["schema"], catalogue=found.checks["catalogue"])
 
 
-def _question(request: Request, name: str, put: Callable[[], Any]) -> Question[Any]:
-    """The application's question of this name; all who ask at the same time share it."""
-    if not hasattr(request.app.state, "questions"):
-        request.app.state.questions = {}
-    asked: dict[str, Question[Any]] = request.app.state.questions
-    return asked.setdefault(name, Question(put))
+async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any]) -> Any:
+    """The answer to the application's question of this name, in time; all who ask at the same moment share it.
 
-
-async def _in_time(question: Question[Any], seconds: float) -> Any:
+    Nothing here needs one of the threads that requests run in: they may all be waiting for the same database.
+    """
+    state = request.app.state
+    if not hasattr(state, "questions"):
+        state.questions = {}
+    question: Question[Any] = state.questions.setdefault(name, Question(lambda: ask(state.processes.orchestrator)))
+    seconds: float = state.settings.health_timeout_seconds
     try:
         return await question.answer(seconds)
     except TimeoutError:

@@ -163,6 +163,15 @@ def test_slack_is_told_of_a_change_once(api, slack):
     ]
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/secret-hook", "nonsense", "http://[secret-hook"])
+def test_the_engine_is_paused_although_there_is_no_slack(api, slack, caplog, monkeypatch, url):
+    monkeypatch.setenv("SLACK_ENGINE_SETTINGS_HOOK_URL", url)
+    settings.cache_clear()
+    assert api.put("/settings/status", json={"global_lock": True}).status_code == 200
+    assert "Slack was not told" in caplog.text
+    assert "secret-hook" not in caplog.text
+
+
 def test_the_engine_is_paused_although_slack_refuses(api, slack, caplog):
     slack.answers["status"] = 500
     assert api.put("/settings/status", json={"global_lock": True}).json()["global_lock"] is True
@@ -289,6 +298,27 @@ def test_settings_of_the_login_are_shown_when_asked_for(engine, api_of):
     assert list(shown) == ["login"]
     assert shown["login"]["OAUTH2_ACTIVE"] is False
     assert shown["login"]["SESSION_SECRET"] == MASK
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://ada:hush@db/name", f"postgresql://ada:{MASK}@db/name"),
+        ("postgresql://ada:hu/sh@hush@db/name", f"postgresql://ada:{MASK}@db/name"),
+        ("redis://:hush@cache", f"redis://:{MASK}@cache"),
+        ("postgresql://db/name?user=ada&password=hush&x=1", f"postgresql://db/name?user=ada&password={MASK}&x=1"),
+        ("host=db password=hush dbname=name", f"host=db password={MASK} dbname=name"),
+        ("http://host:8080/a@b", f"http://host:{MASK}@b"),
+        ("http://host:8080/path", "http://host:8080/path"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_exposed")
+def test_passwords_in_addresses_are_masked(api, given, shown):
+    class Own(BaseSettings):
+        place: str = given
+
+    expose_settings("own", Own())
+    assert overview(api) == {"own": {"PLACE": shown}}
 
 
 @pytest.mark.usefixtures("nothing_exposed")

@@ -6,12 +6,19 @@ import threading
 import time
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
+from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.patience import Question
+from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 from resources.database import SubscriptionDatabase
+from tests.api import serving
 from tests.toy_network import DEVICE, World, device_workflows
+
+THREADS = 40
+"""So many requests are worked on at once."""
 
 
 @pytest.fixture
@@ -63,6 +70,32 @@ def test_health_does_not_wait_for_a_database_that_hangs(api_on, silent):
     assert time.monotonic() - begin < 1.5
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The database has not answered in 0.2 s."
+
+
+def test_health_needs_none_of_the_threads_that_requests_run_in(engine):
+    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
+    begun, end = threading.Semaphore(0), threading.Event()
+
+    @app.get("/api/hang")
+    def hang() -> None:
+        begun.release()
+        end.wait(30)
+
+    with serving(app) as address:
+        waiting = [
+            threading.Thread(target=httpx.get, args=(f"{address}/api/hang",), kwargs={"timeout": 40})
+            for _ in range(THREADS)
+        ]
+        for one in waiting:
+            one.start()
+        try:
+            assert all(begun.acquire(timeout=10) for _ in waiting)
+            for path in ("live", "", "ready"):
+                assert httpx.get(f"{address}/api/health/{path}", timeout=10).status_code == 200
+        finally:
+            end.set()
+            for one in waiting:
+                one.join()
 
 
 def test_the_server_lives_whatever_its_database_does(api_on):
