@@ -103,6 +103,7 @@ setup(
         "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies
         "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
         "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
+        "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],

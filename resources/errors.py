@@ -10,6 +10,9 @@ OrchestratorError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
+│   ├── UnknownProductBlock
+│   ├── UnknownResourceType
+│   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
 │   └── ModelDeclarationError
@@ -25,6 +28,9 @@ OrchestratorError
 ├── FormError
 │   ├── FormInvalid
 │   └── FormIncomplete
+├── ScheduleError
+│   ├── UnknownSchedule
+│   └── ScheduleInvalid
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -104,6 +110,18 @@ class UnknownProduct(CatalogueError):
     """There is no such product."""
 
 
+class UnknownProductBlock(CatalogueError):
+    """There is no such product block."""
+
+
+class UnknownResourceType(CatalogueError):
+    """There is no such resource type."""
+
+
+class ProductInUse(CatalogueError):
+    """The product's status cannot be this one now."""
+
+
 class ProductNotInRegistry(CatalogueError):
     """The product has rows in the database but no model in the code."""
 
@@ -175,6 +193,18 @@ class FormIncomplete(FormError):
         self.schema = schema or {}
         self.meta = meta
         super().__init__(message)
+
+
+class ScheduleError(OrchestratorError):
+    """The schedule cannot do what was asked."""
+
+
+class UnknownSchedule(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleInvalid(ScheduleError):
+    """The schedule's trigger cannot be used."""
 
 
 class WorkflowError(OrchestratorError):
