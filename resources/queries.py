@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from resources.database import current_session
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
 from resources.records import ProductRecord
+from resources.subscription_search import search_condition, words_condition
 from resources.tables import (
     ProcessSubscriptionTable,
     ProcessTable,
@@ -81,7 +82,7 @@ class ProcessSummary:
 class SubscriptionFilter:
     """What all listed subscriptions have in common; a field that is None asks nothing.
 
-    `search`: words, all of which must begin some word of the subscription. `product`: name or id.
+    `search`: in the language of `search_query`, by default words that begin so. `product`: name or id.
     """
 
     product: str | UUID | None = None
@@ -195,7 +196,7 @@ def find_subscription_named(name: str) -> SubscriptionSummary:
     description = sa.func.lower(SubscriptionTable.description)
     plain = SubscriptionTable.description == text
     last_word = description.endswith(f" {text.lower()}", autoescape=True)
-    for condition in (plain, last_word, _words(text)):
+    for condition in (plain, last_word, words_condition(text)):
         if found := _living(condition):
             if len(found) > 1:
                 raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
@@ -214,10 +215,6 @@ def _living(condition: sa.ColumnElement[bool]) -> list[SubscriptionSummary]:
     found = [_summary(row) for row in current_session().execute(query.limit(CANDIDATES_SHOWN + 1))]
     living = [one for one in found if one.status is not SubscriptionLifecycle.TERMINATED]
     return living or found
-
-
-def _words(text: str) -> sa.ColumnElement[bool]:
-    return SubscriptionTable.search.bool_op("@@")(_prefix_query(text)) if text else sa.false()
 
 
 def find_product(name_or_id: str | UUID) -> ProductRecord:
@@ -320,17 +317,8 @@ def _matching(query: AnySelect, where: SubscriptionFilter) -> AnySelect:
         by_name = ProductTable.name == where.product
         query = query.where(by_name if identifier is None else ProductTable.product_id == identifier)
     if where.search is not None and where.search.strip():
-        query = query.where(_words(where.search))
+        query = query.where(search_condition(where.search))
     return query
-
-
-def _prefix_query(text: str) -> sa.ColumnElement[Any]:
-    """All words, each the beginning of one in the index; quoted, so that no character is an operator.
-
-    Hyphens are underscores, as in the index: PostgreSQL would read them as part of a compound or a sign.
-    """
-    words = (word.replace("-", "_").replace("\\", " ").replace("\x00", " ").replace("'", "''") for word in text.split())
-    return sa.func.to_tsquery("simple", " & ".join(f"'{word}':*" for word in words))
 
 
 def _ordering(key: str) -> sa.ColumnElement[Any]:
