@@ -183,7 +183,7 @@ def find_subscription_named(name: str) -> SubscriptionSummary:
 
     Of those, the first that fits one alone: an id, or the beginning of one as `find_subscription` takes it; the exact
     description; a word at the end of the description; words of the subscription, as a search has them. In each the
-    terminated ones count only when there are no others. At most four statements. Raises UnknownSubscription, and
+    terminated ones count only when there are no others. At most five statements. Raises UnknownSubscription, and
     SubscriptionError listing the candidates.
     """
     text = name.strip()
@@ -196,11 +196,11 @@ def find_subscription_named(name: str) -> SubscriptionSummary:
     description = sa.func.lower(SubscriptionTable.description)
     plain = SubscriptionTable.description == text
     last_word = description.endswith(f" {text.lower()}", autoescape=True)
-    for condition in (plain, last_word, words_condition(text)):
-        if found := _living(condition):
-            if len(found) > 1:
-                raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
-            return found[0]
+    found = _living(plain) or _living(last_word) or _living(words_condition(text))
+    if len(found) > 1:
+        raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
+    if found:
+        return found[0]
     raise UnknownSubscription(
         f"There is no subscription '{text}'; `orchestrator subscriptions` lists those there are. It is found by its "
         f"description, by words of it, or by the first {SHORTEST_PREFIX} or more characters of its id."

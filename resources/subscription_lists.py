@@ -122,7 +122,8 @@ def find_subscriptions(
     limit: int = 20,
     offset: int = 0,
 ) -> SubscriptionPage:
-    """Those that the search finds and all filters leave; the newest first unless sorted; two statements at most.
+    """Those that the search finds and all filters leave; the newest first unless sorted; two statements, and one
+    more when words are searched for.
 
     `search` is in the language of `search_query`, filters and sort as SUBSCRIPTION_FIELDS reads them. What has no value
     comes last. The id breaks ties, so pages neither overlap nor miss. Raises InvalidQuery.

@@ -4,14 +4,17 @@ Whatever is searched is written in the transaction that changes it, so a search 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSQUERY
 
+from resources.database import current_session
 from resources.errors import InvalidQuery
 from resources.search_query import And, Node, Not, Or, Phrase, Word, parse
 from resources.search_text import fielded, words_of
@@ -31,17 +34,8 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "in_sync": "insync",
     }
 )
-PRODUCT_COLUMNS: Mapping[str, Any] = MappingProxyType(
-    {
-        "product_name": ProductTable.name,
-        "product_type": ProductTable.product_type,
-        "product_tag": ProductTable.tag,
-        "product_description": ProductTable.description,
-        "product_status": ProductTable.status,
-        "product_id": sa.cast(ProductTable.product_id, sa.Text),
-    }
-)
-PRODUCT_WORDS = tuple(column for name, column in PRODUCT_COLUMNS.items() if name != "product_status")
+PRODUCT_FIELDS = ("product_name", "product_type", "product_tag", "product_description", "product_id", "product_status")
+PRODUCT_WORDS = PRODUCT_FIELDS[:-1]
 """Where a word without a field is looked for; `active` does not mean the product."""
 DATES: Mapping[str, Any] = MappingProxyType(
     {
@@ -55,53 +49,80 @@ BOOLEANS: Mapping[str, bool] = MappingProxyType(
 )
 DATE = re.compile(r"(>=|<=|>|<|=)?\s*(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?", re.ASCII)
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-SEPARATOR = r"[\x01-/:-@\[-`{-\x7f]"
-"""In a regular expression of PostgreSQL: what stands between words, as `words_of` cuts them."""
 
 
 def search_condition(text: str) -> Condition:
     """The condition on `subscriptions` that a search stands for; all of them when it is blank.
 
-    Raises InvalidQuery for a search that is too long, and for a value that its field cannot have.
+    One statement reads the products, if words may be theirs: there are few, and what they are called now counts. Raises
+    InvalidQuery for a search that is too long, and for a value that its field cannot have.
     """
     node = parse(text)
-    return sa.true() if node is None else _condition(node)
+    return sa.true() if node is None else _Search().condition(node)
 
 
 def words_condition(text: str) -> Condition:
-    """Subscriptions that have all these words, or words that begin so; whatever signs are between them."""
+    """Subscriptions that have all these words, or that begin so, whatever signs are between them; one statement."""
+    search = _Search()
     words = text.split()
-    return sa.and_(*(_anywhere(Word(word)) for word in words)) if words else sa.false()
+    return sa.and_(*(search.condition(Word(word)) for word in words)) if words else sa.false()
 
 
-def _condition(node: Node) -> Condition:
-    match node:
-        case And(nodes):
-            return sa.and_(*map(_condition, nodes))
-        case Or(nodes):
-            return sa.or_(*map(_condition, nodes))
-        case Not(inner):
-            return _condition(inner).is_not(True)
-        case Word() | Phrase():
-            return _leaf(node)
+class _Search:
+    """One search, which reads the products once at most."""
+
+    def condition(self, node: Node) -> Condition:
+        match node:
+            case And(nodes):
+                return sa.and_(*map(self.condition, nodes))
+            case Or(nodes):
+                return sa.or_(*map(self.condition, nodes))
+            case Not(inner):
+                return self.condition(inner).is_not(True)
+            case Word() | Phrase():
+                return self._leaf(node)
+
+    def _leaf(self, leaf: Leaf) -> Condition:
+        if leaf.field is None:
+            return sa.or_(_by_index(leaf, None), self._of_product(leaf, PRODUCT_WORDS))
+        field = CAMEL.sub("_", leaf.field).lower()
+        field = ALIASES.get(field, field)
+        if (special := SPECIAL.get(field)) is not None:
+            return special(leaf.text)
+        if field in DATES:
+            return date_condition(DATES[field], leaf.text)
+        if field in PRODUCT_FIELDS:
+            return self._of_product(leaf, (field,))
+        return _by_index(leaf, field)
+
+    def _of_product(self, leaf: Leaf, fields: Sequence[str]) -> Condition:
+        """By the ids of products that have the words: so many that PostgreSQL can tell whether an index is worth it."""
+        found = [key for key, texts in self._products.items() if any(_stands_in(leaf, texts[each]) for each in fields)]
+        return SubscriptionTable.product_id.in_(found) if found else sa.false()
+
+    @cached_property
+    def _products(self) -> Mapping[UUID, Mapping[str, list[str]]]:
+        """The words of each product by field."""
+        table = ProductTable
+        columns = (table.name, table.product_type, table.tag, table.description, table.product_id, table.status)
+        rows = current_session().execute(sa.select(table.product_id, *columns))
+        return {
+            row[0]: {field: words_of(str(value)) for field, value in zip(PRODUCT_FIELDS, row[1:], strict=True)}
+            for row in rows
+        }
 
 
-def _leaf(leaf: Leaf) -> Condition:
-    if leaf.field is None:
-        return _anywhere(leaf)
-    field = CAMEL.sub("_", leaf.field).lower()
-    field = ALIASES.get(field, field)
-    if (special := SPECIAL.get(field)) is not None:
-        return special(leaf.text)
-    if field in DATES:
-        return date_condition(DATES[field], leaf.text)
-    if field in PRODUCT_COLUMNS:
-        return _of_product(leaf, (PRODUCT_COLUMNS[field],))
-    return _by_index(leaf, field)
-
-
-def _anywhere(leaf: Leaf) -> Condition:
-    return sa.or_(_by_index(leaf, None), _of_product(leaf, PRODUCT_WORDS))
+def _stands_in(leaf: Leaf, words: Sequence[str]) -> bool:
+    """Whether these words have those of the leaf one after the other, the last of a Word as a beginning."""
+    *before, last = words_of(leaf.text) or [""]
+    if not last:
+        return False
+    for at in range(len(words) - len(before)):
+        behind = words[at + len(before)]
+        is_last = behind == last if isinstance(leaf, Phrase) else behind.startswith(last)
+        if is_last and list(words[at : at + len(before)]) == before:
+            return True
+    return False
 
 
 def _by_index(leaf: Leaf, field: str | None) -> Condition:
@@ -120,18 +141,6 @@ def _by_index(leaf: Leaf, field: str | None) -> Condition:
 def _owners(table: Any, query: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     """An array made before the search, so that the indexes of `subscriptions` serve it like any constant."""
     return sa.select(table.subscription_id).where(table.search.bool_op("@@")(query)).scalar_subquery()
-
-
-def _of_product(leaf: Leaf, columns: tuple[Any, ...]) -> Condition:
-    """The words in the product as it is called now; there are few products."""
-    words = words_of(leaf.text)
-    if not words:
-        return sa.false()
-    end = f"($|{SEPARATOR})" if isinstance(leaf, Phrase) else ""
-    pattern = f"(^|{SEPARATOR}){f'{SEPARATOR}+'.join(words)}{end}"
-    found = sa.or_(*(column.regexp_match(pattern, flags="i") for column in columns))
-    products = sa.select(ProductTable.product_id).where(found).scalar_subquery()
-    return SubscriptionTable.product_id == sa.any_(sa.func.array(products))
 
 
 def _tsquery(leaf: Leaf, field: str | None) -> sa.ColumnElement[Any] | None:

@@ -23,6 +23,7 @@ START_SECONDS = 20
 def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an application on a port of its own; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer does not wait 40 ms for its body
         config = uvicorn.Config(
             app, log_level="warning", lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2
         )

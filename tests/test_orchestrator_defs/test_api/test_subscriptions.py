@@ -654,7 +654,8 @@ def test_neighbours_are_listed_in_parts(engine, api, circuit, device):
 
 CALLS = {
     "/subscriptions/": 2,
-    "/subscriptions/search?query=ams1": 2,
+    "/subscriptions/search?query=ams1": 3,
+    "/subscriptions/search?query=insync:true": 2,
     "/subscriptions/domain-model/{}": 5,
     "/subscriptions/workflows/{}": 5,
     "/subscriptions/{}": 1,
