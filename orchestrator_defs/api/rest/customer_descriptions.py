@@ -36,7 +36,7 @@ class ChangedDescription(NewDescription):
     )
 
 
-@router.post("/", status_code=204, summary="Describe a subscription", responses=problems(403, 404, 409, 422))
+@router.post("/", status_code=204, summary="Describe a subscription", responses=problems(400, 403, 404, 409, 422))
 @router.post("", status_code=204, include_in_schema=False)
 def create_description(new: NewDescription, database: DatabaseDep) -> None:
     """Write what a customer calls a subscription; refused when they have a word for it already."""
@@ -44,7 +44,7 @@ def create_description(new: NewDescription, database: DatabaseDep) -> None:
         descriptions.create_customer_description(new.subscription_id, new.customer_id, new.description)
 
 
-@router.put("/", status_code=204, summary="Change a description", responses=problems(403, 404, 409, 422))
+@router.put("/", status_code=204, summary="Change a description", responses=problems(400, 403, 404, 409, 422))
 @router.put("", status_code=204, include_in_schema=False)
 def change_description(changed: ChangedDescription, database: DatabaseDep) -> None:
     """Write other words; refused when there is none of this customer and subscription, or a newer one than was read."""

@@ -1,5 +1,6 @@
 """Customers' descriptions over HTTP: the codes, and what changes."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -124,7 +125,9 @@ def test_one_that_there_is_not_is_not_found(api):
 )
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_what_cannot_be_kept_is_refused(api, words, method, difference):
-    assert api.request(method, PATH, json={**words, **difference}).status_code == 422
+    body = json.dumps({**words, **difference})
+    answer = api.request(method, PATH, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
 @pytest.mark.parametrize("version", [0, 2**31, "x"])
@@ -135,3 +138,10 @@ def test_a_version_that_cannot_be_is_refused(api, words, version):
 @pytest.mark.parametrize("path", ["/customer/a%00b/subscription/" + NOBODY, "/customer/acme/subscription/me", "/me"])
 def test_a_path_that_cannot_be_is_refused(api, path):
     assert api.get(PATH + path).status_code == 422
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"null"])
+def test_what_is_no_description_at_all_is_refused(api, body):
+    answer = api.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
