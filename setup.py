@@ -30,7 +30,6 @@ TEST = [
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "hypothesis>=6.100",  # property tests of the domain models
-    "httpx>=0.27",  # starlette's test client
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",
@@ -91,9 +90,11 @@ setup(
         "requests>=2.32,<3",  # HTTP to the playbook runner
         "fastapi>=0.115,<1",  # REST, with its OpenAPI document
         "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the gate of the server
-        "uvicorn>=0.30",  # serves both
+        "uvicorn>=0.36",  # serves both; the first whose WebSockets need no deprecated part of websockets
         "websockets>=15",  # live updates and the log of runs, under uvicorn
-        "authlib>=1.6,<2",  # OpenID Connect: discovery, keys, tokens, the authorization code flow
+        "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies
+        "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
+        "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],

@@ -45,6 +45,7 @@ OrchestratorError
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
+├── LoginRefused
 └── ProcessFailure
     ├── InconsistentData
     │   └── DriftFound
@@ -53,6 +54,8 @@ OrchestratorError
     └── ChildrenFailed
 ExternalSystemError
 ├── ExternalSystemUnavailable
+│   ├── IdentityProviderUnavailable
+│   └── PolicyUnavailable
 └── PlaybookFailed
 
 The docstring of an error is its message when none is given, so each has a sentence and the sentence has one home.
@@ -269,6 +272,10 @@ class BranchesDisagree(ProcessError):
     """Two branches have set a key of the state to different values."""
 
 
+class LoginRefused(OrchestratorError):
+    """Nobody is logged in, or not by this token."""
+
+
 class ProcessFailure(OrchestratorError):
     """A step failed in a way that people should read; `details` is shown beside the reason."""
 
@@ -303,6 +310,14 @@ class ExternalSystemError(Exception):
 
 class ExternalSystemUnavailable(ExternalSystemError):
     """An external system did not answer; trying again later may help."""
+
+
+class IdentityProviderUnavailable(ExternalSystemUnavailable):
+    """The identity provider does not answer."""
+
+
+class PolicyUnavailable(ExternalSystemUnavailable):
+    """The policy agent does not answer."""
 
 
 class PlaybookFailed(ExternalSystemError):

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
+    base_url: str = Field(
+        "http://localhost:8080", description="where people and other systems reach the server; callbacks go there"
+    )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
         False, description="validate subscriptions that are out of sync too, when all are validated"

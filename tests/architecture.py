@@ -30,6 +30,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
+    "joserfc": ("orchestrator_defs.api.login",),
+    "httpx": ("orchestrator_defs.api",),
+    "dagster_webserver": ("orchestrator_defs.api.serve",),  # Dagster's page, its schema, and what that is made with
+    "dagster_graphql": ("orchestrator_defs.api.serve",),
+    "graphene": ("orchestrator_defs.api.serve",),
+    "graphql": ("orchestrator_defs.api.serve",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),

@@ -20,11 +20,14 @@ from resources.errors import (
     ExternalSystemError,
     FormIncomplete,
     FormInvalid,
+    IdentityProviderUnavailable,
     InvalidQuery,
     KeyUsed,
+    LoginRefused,
     NotAuthorised,
     NotWaiting,
     OrchestratorError,
+    PolicyUnavailable,
     ProcessError,
     RunMayNotAct,
     StaleSubscription,
@@ -56,6 +59,7 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownProduct: 404,
     UnknownWorkflow: 404,
     EnginePaused: 503,
+    LoginRefused: 401,
     NotAuthorised: 403,
     StartRefused: 412,
     SubscriptionLocked: 412,
@@ -75,6 +79,8 @@ STATUSES: Mapping[type[Exception], int] = {
     ProcessError: 400,
     DatabaseError: 503,
     ExternalSystemError: 502,
+    IdentityProviderUnavailable: 503,
+    PolicyUnavailable: 503,
 }
 """The status that an error is answered with: that of its own class, else of the nearest one above."""
 

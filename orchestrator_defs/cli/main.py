@@ -11,9 +11,11 @@ from orchestrator_defs.cli.engine import engine
 from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
 from orchestrator_defs.cli.process import process, run
+from orchestrator_defs.cli.serve import serve
 from orchestrator_defs.cli.subscription_sync import set_in_sync_command
 from orchestrator_defs.cli.subscription_workflows import workflows
 from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.cli.up import up
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator
 
@@ -42,6 +44,8 @@ for command in (
     doctor,
     check_inflight,
     demo,
+    serve,
+    up,
 ):
     main.add_command(command)
 
