@@ -2,6 +2,7 @@
 
 OrchestratorError
 ├── SettingsError
+├── InvalidQuery
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
@@ -10,6 +11,9 @@ OrchestratorError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
+│   ├── UnknownProductBlock
+│   ├── UnknownResourceType
+│   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
 │   └── ModelDeclarationError
@@ -21,10 +25,16 @@ OrchestratorError
 │   ├── InvalidBlocks
 │   ├── BlockInUse
 │   ├── PastIsReadOnly
-│   └── SubscriptionLocked
+│   ├── SubscriptionLocked
+│   ├── UnfinishedProcesses
+│   ├── AlreadyDescribed
+│   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
 │   └── FormIncomplete
+├── ScheduleError
+│   ├── UnknownSchedule
+│   └── ScheduleInvalid
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -72,6 +82,10 @@ class SettingsError(OrchestratorError):
     """A setting in the environment has a value that cannot be used."""
 
 
+class InvalidQuery(OrchestratorError):
+    """The list cannot be filtered, sorted or cut so."""
+
+
 class DatabaseError(OrchestratorError):
     """The database cannot do what was asked."""
 
@@ -102,6 +116,18 @@ class CatalogueError(OrchestratorError):
 
 class UnknownProduct(CatalogueError):
     """There is no such product."""
+
+
+class UnknownProductBlock(CatalogueError):
+    """There is no such product block."""
+
+
+class UnknownResourceType(CatalogueError):
+    """There is no such resource type."""
+
+
+class ProductInUse(CatalogueError):
+    """The product's status cannot be this one now."""
 
 
 class ProductNotInRegistry(CatalogueError):
@@ -152,6 +178,18 @@ class SubscriptionLocked(SubscriptionError):
     """Another process is changing the subscription."""
 
 
+class UnfinishedProcesses(SubscriptionError):
+    """The subscription cannot be put in sync while processes that changed it are unfinished."""
+
+
+class AlreadyDescribed(SubscriptionError):
+    """The customer has a description of the subscription already."""
+
+
+class UnknownDescription(SubscriptionError):
+    """There is no such customer description."""
+
+
 class FormError(OrchestratorError):
     """The form cannot be used."""
 
@@ -175,6 +213,18 @@ class FormIncomplete(FormError):
         self.schema = schema or {}
         self.meta = meta
         super().__init__(message)
+
+
+class ScheduleError(OrchestratorError):
+    """The schedule cannot do what was asked."""
+
+
+class UnknownSchedule(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleInvalid(ScheduleError):
+    """The schedule's trigger cannot be used."""
 
 
 class WorkflowError(OrchestratorError):

@@ -1,5 +1,6 @@
 """Errors as problem details: what a client is told, and with which status."""
 
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from resources.errors import (
+    AlreadyDescribed,
     CatalogueError,
     DatabaseError,
     EnginePaused,
@@ -20,6 +22,7 @@ from resources.errors import (
     FormIncomplete,
     FormInvalid,
     IdentityProviderUnavailable,
+    InvalidQuery,
     KeyUsed,
     LoginRefused,
     NotAuthorised,
@@ -27,15 +30,23 @@ from resources.errors import (
     OrchestratorError,
     PolicyUnavailable,
     ProcessError,
+    ProductInUse,
     RunMayNotAct,
+    ScheduleError,
+    ScheduleInvalid,
     StaleSubscription,
     StartRefused,
     StateError,
     StepsChanged,
     SubscriptionError,
     SubscriptionLocked,
+    UnfinishedProcesses,
+    UnknownDescription,
     UnknownProcess,
     UnknownProduct,
+    UnknownProductBlock,
+    UnknownResourceType,
+    UnknownSchedule,
     UnknownSubscription,
     UnknownToken,
     UnknownWorkflow,
@@ -51,7 +62,11 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownProcess: 404,
     UnknownToken: 404,
     UnknownSubscription: 404,
+    UnknownDescription: 404,
     UnknownProduct: 404,
+    UnknownProductBlock: 404,
+    UnknownResourceType: 404,
+    UnknownSchedule: 404,
     UnknownWorkflow: 404,
     EnginePaused: 503,
     LoginRefused: 401,
@@ -59,7 +74,10 @@ STATUSES: Mapping[type[Exception], int] = {
     StartRefused: 412,
     SubscriptionLocked: 412,
     StaleSubscription: 409,
+    AlreadyDescribed: 409,
+    UnfinishedProcesses: 422,
     KeyUsed: 409,
+    ProductInUse: 409,
     NotWaiting: 409,
     RunMayNotAct: 409,
     StepsChanged: 409,
@@ -67,7 +85,10 @@ STATUSES: Mapping[type[Exception], int] = {
     FormInvalid: 400,
     FormIncomplete: NOT_EXTENDED,
     SubscriptionError: 400,
+    InvalidQuery: 400,
     CatalogueError: 400,
+    ScheduleInvalid: 422,
+    ScheduleError: 400,
     ProcessError: 400,
     DatabaseError: 503,
     ExternalSystemError: 502,
@@ -88,6 +109,19 @@ class Problem(BaseModel):
     detail: Any = Field(description="a sentence for people: what is wrong, and what to do")
 
 
+class ProblemResponse(JSONResponse):
+    """A problem as JSON, whatever it quotes: halves of surrogate pairs are escaped, numbers that are none are words."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Write it in ASCII."""
+        text = json.dumps(content)
+        if "NaN" in text or "Infinity" in text:
+            text = json.dumps(json.loads(text, parse_constant=str))
+        return text.encode()
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation, for its `responses` in the OpenAPI document."""
     return {
@@ -98,7 +132,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def problem(status: int, detail: Any, *, headers: Mapping[str, str] | None = None, **members: Any) -> JSONResponse:
     """An error answer; `members` are further members of the document."""
     body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **members}
-    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return ProblemResponse(body, status_code=status, headers=dict(headers or {}))
 
 
 def title_of(status: int) -> str:
@@ -139,7 +173,7 @@ def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 def _form(status: int, title: str, error: Exception, **members: Any) -> JSONResponse:
     answer = {"type": type(error).__name__, "title": title, "status": status, "detail": str(error)}
-    return JSONResponse(jsonable_encoder(answer | members), status_code=status, media_type=MEDIA_TYPE)
+    return ProblemResponse(jsonable_encoder(answer | members), status_code=status)
 
 
 def _errors_of(error: FormInvalid) -> list[dict[str, Any]]:

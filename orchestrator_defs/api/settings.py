@@ -1,5 +1,6 @@
 """What the environment decides about the server; names as in orchestrator-core where they exist there."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -95,6 +96,17 @@ class ApiSettings(BaseSettings):
         SecretStr("postgres://"), description="how updates reach the servers: the database itself, or redis://…"
     )
     form_timeout_seconds: float = Field(30, gt=0, description="how long the evaluation of a form may take")
+
+    # --- what is shown, and how ---
+
+    expose_settings: bool = Field(False, description="whether the settings can be read, with secrets masked")
+    expose_oauth_settings: bool = Field(False, description="whether those of the login can be read, too")
+    health_timeout_seconds: float = Field(
+        3, gt=0, le=60, description="a database that has not answered by then counts as one that does not"
+    )
+    translations_dir: Path | None = Field(
+        None, description="folder of an organisation's translations, `en-GB.json` and so on, which add to those shipped"
+    )
 
     @field_validator(
         "oauth2_audience",
