@@ -219,7 +219,8 @@ class WorkflowRoles:
             try:
                 self.check(user, entry["name"])
             except NotAuthorised as refusal:
-                return {**entry, "reason": refusal.reason, "message": str(refusal)}
+                known = {key: entry[key] for key in ("name", "description")}
+                return {**known, "reason": refusal.reason, "message": str(refusal)}
             return entry
 
         return {key: list(map(marked, of)) if isinstance(of, list) else of for key, of in startable.items()}
