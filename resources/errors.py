@@ -2,9 +2,11 @@
 
 OrchestratorError
 ├── SettingsError
+├── InvalidQuery
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
+│   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
 │   ├── EmbeddedServerError
 │   └── EventsNotWritten
@@ -24,7 +26,10 @@ OrchestratorError
 │   └── SubscriptionLocked
 ├── FormError
 │   ├── FormInvalid
-│   └── FormIncomplete
+│   ├── FormIncomplete
+│   ├── FormTimedOut
+│   ├── FormsBusy
+│   └── UnknownForm
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -38,6 +43,7 @@ OrchestratorError
 │   ├── RunMayNotAct
 │   ├── ProcessExists
 │   ├── NotWaiting
+│   ├── ProcessEnded
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
@@ -69,6 +75,10 @@ class SettingsError(OrchestratorError):
     """A setting in the environment has a value that cannot be used."""
 
 
+class InvalidQuery(OrchestratorError):
+    """The list cannot be filtered, sorted or cut so."""
+
+
 class DatabaseError(OrchestratorError):
     """The database cannot do what was asked."""
 
@@ -79,6 +89,10 @@ class DatabaseUnreachable(DatabaseError):
 
 class NoTransaction(DatabaseError):
     """No transaction is open here; open one with `database.transaction()`."""
+
+
+class TransactionReadsOnly(DatabaseError):
+    """This transaction only reads: what would have been written was refused."""
 
 
 class SchemaOutOfDate(DatabaseError):
@@ -174,6 +188,18 @@ class FormIncomplete(FormError):
         super().__init__(message)
 
 
+class FormTimedOut(FormError):
+    """The form took too long; nothing was written."""
+
+
+class FormsBusy(FormError):
+    """As many forms as may be evaluated at once are; try again in a moment."""
+
+
+class UnknownForm(FormError):
+    """There is no such form."""
+
+
 class WorkflowError(OrchestratorError):
     """The workflow cannot do what was asked."""
 
@@ -235,6 +261,10 @@ class ProcessExists(ProcessError):
 
 class NotWaiting(ProcessError):
     """The process does not wait for this."""
+
+
+class ProcessEnded(ProcessError):
+    """The process is completed or aborted; nothing can be done to it any more."""
 
 
 class UnknownToken(ProcessError):
