@@ -15,7 +15,6 @@ from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDe
 from orchestrator_defs.api.guard import GuardDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.lists import PartDep, list_answers
-from orchestrator_defs.api.rest.rights import GuardDep
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     RelatedItem,
