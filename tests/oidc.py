@@ -244,12 +244,17 @@ def guarded(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
 
 def settings_for(provider: OidcProvider, **settings: Any) -> ApiSettings:
     """Those of a server whose identity provider this is."""
-    known = {
+    return ApiSettings(**{**login_at(provider), **settings})
+
+
+def login_at(provider: OidcProvider) -> dict[str, Any]:
+    """The settings that turn on a login at a provider."""
+    return {
+        "oauth2_active": True,
         "oidc_base_url": provider.issuer,
         "oauth2_resource_server_id": CLIENT,
         "oauth2_resource_server_secret": SECRET,
     }
-    return ApiSettings(**{**known, **settings})
 
 
 def bearer(token: str) -> dict[str, str]:
