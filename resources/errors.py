@@ -2,14 +2,19 @@
 
 OrchestratorError
 ├── SettingsError
+├── InvalidQuery
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
+│   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
 │   ├── EmbeddedServerError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
+│   ├── UnknownProductBlock
+│   ├── UnknownResourceType
+│   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
 │   └── ModelDeclarationError
@@ -21,10 +26,19 @@ OrchestratorError
 │   ├── InvalidBlocks
 │   ├── BlockInUse
 │   ├── PastIsReadOnly
-│   └── SubscriptionLocked
+│   ├── SubscriptionLocked
+│   ├── UnfinishedProcesses
+│   ├── AlreadyDescribed
+│   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
-│   └── FormIncomplete
+│   ├── FormIncomplete
+│   ├── FormTimedOut
+│   ├── FormsBusy
+│   └── UnknownForm
+├── ScheduleError
+│   ├── UnknownSchedule
+│   └── ScheduleInvalid
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -38,6 +52,7 @@ OrchestratorError
 │   ├── RunMayNotAct
 │   ├── ProcessExists
 │   ├── NotWaiting
+│   ├── ProcessEnded
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
@@ -72,6 +87,10 @@ class SettingsError(OrchestratorError):
     """A setting in the environment has a value that cannot be used."""
 
 
+class InvalidQuery(OrchestratorError):
+    """The list cannot be filtered, sorted or cut so."""
+
+
 class DatabaseError(OrchestratorError):
     """The database cannot do what was asked."""
 
@@ -82,6 +101,10 @@ class DatabaseUnreachable(DatabaseError):
 
 class NoTransaction(DatabaseError):
     """No transaction is open here; open one with `database.transaction()`."""
+
+
+class TransactionReadsOnly(DatabaseError):
+    """This transaction only reads: what would have been written was refused."""
 
 
 class SchemaOutOfDate(DatabaseError):
@@ -102,6 +125,18 @@ class CatalogueError(OrchestratorError):
 
 class UnknownProduct(CatalogueError):
     """There is no such product."""
+
+
+class UnknownProductBlock(CatalogueError):
+    """There is no such product block."""
+
+
+class UnknownResourceType(CatalogueError):
+    """There is no such resource type."""
+
+
+class ProductInUse(CatalogueError):
+    """The product's status cannot be this one now."""
 
 
 class ProductNotInRegistry(CatalogueError):
@@ -152,6 +187,18 @@ class SubscriptionLocked(SubscriptionError):
     """Another process is changing the subscription."""
 
 
+class UnfinishedProcesses(SubscriptionError):
+    """The subscription cannot be put in sync while processes that changed it are unfinished."""
+
+
+class AlreadyDescribed(SubscriptionError):
+    """The customer has a description of the subscription already."""
+
+
+class UnknownDescription(SubscriptionError):
+    """There is no such customer description."""
+
+
 class FormError(OrchestratorError):
     """The form cannot be used."""
 
@@ -175,6 +222,30 @@ class FormIncomplete(FormError):
         self.schema = schema or {}
         self.meta = meta
         super().__init__(message)
+
+
+class FormTimedOut(FormError):
+    """The form took too long; nothing was written."""
+
+
+class FormsBusy(FormError):
+    """As many forms as may be evaluated at once are; try again in a moment."""
+
+
+class UnknownForm(FormError):
+    """There is no such form."""
+
+
+class ScheduleError(OrchestratorError):
+    """The schedule cannot do what was asked."""
+
+
+class UnknownSchedule(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleInvalid(ScheduleError):
+    """The schedule's trigger cannot be used."""
 
 
 class WorkflowError(OrchestratorError):
@@ -238,6 +309,10 @@ class ProcessExists(ProcessError):
 
 class NotWaiting(ProcessError):
     """The process does not wait for this."""
+
+
+class ProcessEnded(ProcessError):
+    """The process is completed or aborted; nothing can be done to it any more."""
 
 
 class UnknownToken(ProcessError):
