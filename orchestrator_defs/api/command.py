@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -39,6 +40,7 @@ def main(words: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for ours in ("orchestrator_defs", "ops", "resources"):
         logging.getLogger(ours).setLevel(logging.INFO)
+    warnings.showwarning = _in_a_line
     for number in STOPPING:
         signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
     try:
@@ -46,6 +48,11 @@ def main(words: Sequence[str]) -> int:
     except (OrchestratorError, ExternalSystemError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
+
+
+def _in_a_line(message: Warning | str, *_: object, **__: object) -> None:
+    """Dagster warns with whole tracebacks, which its page shows as well."""
+    log.warning("%s", str(message).partition("\n")[0])
 
 
 def serve(serving: Serving) -> int:

@@ -61,9 +61,9 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site(provider: str) -> Iterator[str]:
-    """The server with its login; its address."""
+    """The server with its login, under a path prefix; its address."""
     port = _free_port()
-    address = f"http://localhost:{port}"
+    address = f"http://localhost:{port}/orc"
     login = {
         "OIDC_BASE_URL": provider,
         "OAUTH2_RESOURCE_SERVER_ID": "orchestrator",
@@ -71,7 +71,8 @@ def site(provider: str) -> Iterator[str]:
     }
     with fresh_home() as home:
         project = Project(home)
-        with project.service("orchestrator", "serve", "--port", str(port), **login) as process:
+        words = ("orchestrator", "serve", "--port", str(port), "--path-prefix", "/orc")
+        with project.service(*words, **login) as process:
             wait_for(lambda: process.poll() is not None or _answers(f"{address}/api/health/live"), "the server")
             assert process.poll() is None, (home / "orchestrator.log").read_text()[-3000:]
             yield address
@@ -89,7 +90,7 @@ def logged_in(browser: Browser, site: str, name: str, pictures: Path) -> Iterato
     page.screenshot(path=pictures / f"login-of-{name}.png")
     page.get_by_role("button", name=name, exact=True).click()
     page.wait_for_url(f"{site}/**")
-    expect(page.locator('a[href="/runs"]')).to_be_visible()
+    expect(page.locator('a[href="/orc/runs"]')).to_be_visible()
     page.screenshot(path=pictures / f"home-of-{name}.png")
     yield page
     context.close()

@@ -92,6 +92,7 @@ def server(home: Path) -> Iterator[Served]:
 
 def test_api_and_page_lie_under_the_prefix(server: Served) -> None:
     assert server.get("/api/openapi.json")["servers"] == [{"url": "/orc"}]
+    assert server.get("/api/health/") == "OK"
     assert "dagster_version" in server.get("/server_info")
     with urlopen(f"{server.url}/runs") as page:
         assert 'src="/orc/_next/' in page.read().decode()
@@ -141,7 +142,9 @@ def test_a_process_that_is_killed_is_replaced(server: Served) -> None:
 def test_a_port_in_use_is_one_sentence(server: Served, home: Path) -> None:
     port = re.search(r":(\d+)/", server.url)
     assert port
-    done = Project(home).command("orchestrator", "serve", "--port", port[1])
+    project = Project(home)
+    project.environment |= OPEN
+    done = project.command("orchestrator", "serve", "--port", port[1])
     assert done.returncode == 1
     said = f"Error: Cannot listen on 127.0.0.1, port {port[1]}: Address already in use. Choose another with --port.\n"
     assert done.stderr == said

@@ -78,7 +78,7 @@ def test_an_application_of_ones_own_is_what_create_app_made(folder: Path) -> Non
         "from orchestrator_defs.api.app import create_app\n"
         "from orchestrator_defs.api.settings import ApiSettings\n"
         "from orchestrator_defs.definitions import defs\n"
-        "def application(): return create_app(ApiSettings(), defs)\n"
+        "def application(): return create_app(ApiSettings(oauth2_active=False), defs)\n"
         "def strange(): return 7\n"
         "nothing = None\n"
     )
