@@ -22,7 +22,9 @@ START_SECONDS = 20
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an application on a port of its own; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Named as TCP, asyncio sends without Nagle's delay: 40 ms of each answer else.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app, log_level="warning", lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2
         )
