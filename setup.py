@@ -14,6 +14,10 @@ CELERY = [
     "redis>=5",  # their broker's client
 ]
 
+REDIS = [
+    "redis>=5",  # live updates of many servers over one channel
+]
+
 KUBERNETES = [
     "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
 ]
@@ -25,11 +29,15 @@ TESTING = [
 
 TEST = [
     *TESTING,
+    *REDIS,
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
+    "oidc-provider-mock>=0.3",  # an identity provider that others have written
     "hypothesis>=6.100",  # property tests of the domain models
+    "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
+    "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",
@@ -102,6 +110,7 @@ setup(
     extras_require={
         "embedded": EMBEDDED,
         "celery": CELERY,
+        "redis": REDIS,
         "kubernetes": KUBERNETES,
         "testing": TESTING,
         "test": TEST,

@@ -2,6 +2,7 @@
 
 OrchestratorError
 ├── SettingsError
+├── InvalidQuery
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
@@ -24,7 +25,10 @@ OrchestratorError
 │   ├── InvalidBlocks
 │   ├── BlockInUse
 │   ├── PastIsReadOnly
-│   └── SubscriptionLocked
+│   ├── SubscriptionLocked
+│   ├── UnfinishedProcesses
+│   ├── AlreadyDescribed
+│   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
 │   └── FormIncomplete
@@ -76,6 +80,10 @@ class OrchestratorError(Exception):
 
 class SettingsError(OrchestratorError):
     """A setting in the environment has a value that cannot be used."""
+
+
+class InvalidQuery(OrchestratorError):
+    """The list cannot be filtered, sorted or cut so."""
 
 
 class DatabaseError(OrchestratorError):
@@ -168,6 +176,18 @@ class PastIsReadOnly(SubscriptionError):
 
 class SubscriptionLocked(SubscriptionError):
     """Another process is changing the subscription."""
+
+
+class UnfinishedProcesses(SubscriptionError):
+    """The subscription cannot be put in sync while processes that changed it are unfinished."""
+
+
+class AlreadyDescribed(SubscriptionError):
+    """The customer has a description of the subscription already."""
+
+
+class UnknownDescription(SubscriptionError):
+    """There is no such customer description."""
 
 
 class FormError(OrchestratorError):

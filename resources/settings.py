@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
     )
+    default_customer_fullname: str = Field("Default customer", description="what lists call the default customer")
+    default_customer_shortcode: str = Field("default", description="the short name of the default customer")
+    disable_insync_check: bool = Field(
+        False, description="put subscriptions in sync on request even while processes that changed them are unfinished"
+    )
 
     @property
     def home(self) -> Path:

@@ -14,6 +14,7 @@ from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
 from resources.launcher import WarmRunLauncher
 from resources.settings import Settings
+from resources.users import Role
 
 PROJECT = Path(__file__).parents[1]
 TEXTS = "\n".join(path.read_text() for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))))
@@ -50,6 +51,12 @@ def test_example_of_work_side_by_side_runs(testbed_of: Callable[..., Testbed]) -
     bed.wake()
     run.assert_completed()
     assert len(run.state["children_results"]) == 3
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_is_documented(role: Role) -> None:
+    """In the table on the page about security."""
+    assert f"| `{role}` |" in (PROJECT / "docs" / "security.md").read_text()
 
 
 @pytest.mark.parametrize("option", WarmRunLauncher.config_type())

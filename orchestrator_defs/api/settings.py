@@ -123,6 +123,12 @@ class ApiSettings(BaseSettings):
             return tuple(word for word in (part.strip() for part in value.split(",")) if word)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Browsers send an origin without the slash that people write."""
+        return tuple(origin.rstrip("/") for origin in value)
+
     @field_validator("session_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

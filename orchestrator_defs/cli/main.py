@@ -12,6 +12,7 @@ from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
 from orchestrator_defs.cli.process import process, run
 from orchestrator_defs.cli.serve import serve
+from orchestrator_defs.cli.subscription_sync import set_in_sync_command
 from orchestrator_defs.cli.subscription_workflows import workflows
 from orchestrator_defs.cli.subscriptions import subscriptions
 from orchestrator_defs.cli.up import up
@@ -28,6 +29,7 @@ def main(context: click.Context) -> None:
 
 
 subscriptions.add_command(workflows)
+subscriptions.add_command(set_in_sync_command)
 for command in (
     run,
     resume,

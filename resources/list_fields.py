@@ -1,0 +1,237 @@
+"""What lists can be filtered and sorted by: from the words that people and pages send to conditions of a query.
+
+A filter is a field and a text. Alternatives in the text are joined by `|`, and in fields that hold words by `-` too; a
+leading `!` means all but these. Numbers and moments take `<`, `<=`, `>` and `>=`; text takes a `*` at its end. Case
+does not matter. Names of fields may be written in camelCase or snake_case.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from string import hexdigits
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from resources.errors import InvalidQuery
+
+Condition: TypeAlias = sa.ColumnElement[bool]
+Column: TypeAlias = sa.SQLColumnExpression[Any]
+FieldText: TypeAlias = tuple[str, str]
+"""A field and what is wanted of it: a filter's text, or `asc` or `desc`."""
+
+MOST_ALTERNATIVES = 200
+LONGEST_TEXT = 5000
+LARGEST = 2**63 - 1
+COMPARISON = re.compile(r"(<=|>=|<|>)?\s*(.*)", re.DOTALL)
+UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class Kind(Enum):
+    """How a field's text is read. WORD: one of a few known words; ID: a UUID or the beginning of one."""
+
+    TEXT = auto()
+    WORD = auto()
+    ID = auto()
+    MOMENT = auto()
+    NUMBER = auto()
+    FLAG = auto()
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a list. `name` is in camelCase, `also` are its other names.
+
+    `within` makes a condition on a related row one on the row that is listed. `words` are those that a WORD may be, as
+    the column has them. A field without `sorts` can only be filtered by.
+    """
+
+    name: str
+    kind: Kind
+    column: Column
+    also: tuple[str, ...] = ()
+    within: Callable[[Condition], Condition] | None = None
+    words: tuple[str, ...] = ()
+    sorts: bool = True
+
+    def matches(self, text: str) -> Condition:
+        """The condition that a filter's text stands for. Raises InvalidQuery for a text that cannot be read."""
+        if len(text) > LONGEST_TEXT or UNKEEPABLE.search(text):
+            raise InvalidQuery(f"The filter of {self.name!r} is longer than {LONGEST_TEXT}, or holds no proper text.")
+        is_negated = text.startswith("!")
+        wanted = self._alternatives(text.removeprefix("!"))
+        if len(wanted) > MOST_ALTERNATIVES:
+            raise InvalidQuery(f"The filter of {self.name!r} has {len(wanted)} values; at most {MOST_ALTERNATIVES}.")
+        condition = self._any_of(wanted)
+        if self.within is not None:
+            condition = self.within(condition)
+        return sa.func.coalesce(condition, sa.false()).is_(False) if is_negated else condition
+
+    def _alternatives(self, text: str) -> list[str]:
+        """The whole text is one of them where a hyphen may be part of a word."""
+        parts = [part.strip() for part in text.split("|")]
+        if self.kind in (Kind.TEXT, Kind.WORD):
+            parts += [word.strip() for part in parts if "-" in part for word in part.split("-")]
+        return list(dict.fromkeys(part for part in parts if part)) or [""]
+
+    def _any_of(self, wanted: Sequence[str]) -> Condition:
+        match self.kind:
+            case Kind.WORD:
+                return _one_of_words(self.column, self.words, wanted)
+            case Kind.TEXT:
+                return _one_of_texts(self.column, wanted)
+        reading = {Kind.ID: _id, Kind.MOMENT: _moment, Kind.NUMBER: _number, Kind.FLAG: _flag}[self.kind]
+        return sa.or_(*(reading(self, one) for one in wanted))
+
+
+class ListFields:
+    """The fields of one kind of list; `noun` is what it lists."""
+
+    def __init__(self, noun: str, *fields: Field) -> None:
+        self.noun = noun
+        self.fields = fields
+        self._by_name = {_plain(name): field for field in fields for name in (field.name, *field.also)}
+
+    @property
+    def filter_names(self) -> list[str]:
+        """What the list can be filtered by, in camelCase."""
+        return [field.name for field in self.fields]
+
+    @property
+    def sort_names(self) -> list[str]:
+        """What it can be sorted by."""
+        return [field.name for field in self.fields if field.sorts]
+
+    def conditions(self, filters: Iterable[FieldText]) -> list[Condition]:
+        """What all listed rows have in common. Raises InvalidQuery, which names the fields there are."""
+        return [self._field(name, "filtered", self.filter_names).matches(text) for name, text in filters]
+
+    def ordering(self, sort: Iterable[FieldText]) -> list[Column]:
+        """The order of the rows. Raises InvalidQuery."""
+        return [self._order(name, direction) for name, direction in sort]
+
+    def _order(self, name: str, direction: str) -> Column:
+        field = self._field(name, "sorted", self.sort_names)
+        match direction.lower():
+            case "asc":
+                return field.column.asc()
+            case "desc":
+                return field.column.desc()
+        raise InvalidQuery(f"{self.noun} are sorted `asc` or `desc`, not {direction!r}.")
+
+    def _field(self, name: str, what: str, known: Sequence[str]) -> Field:
+        field = self._by_name.get(_plain(name))
+        if field is None or field.name not in known:
+            raise InvalidQuery(f"{self.noun} cannot be {what} by {name!r}; they can by {', '.join(known)}.")
+        return field
+
+
+def read_pairs(text: str, what: str) -> list[FieldText]:
+    """Read `field,value,field,value`. Raises InvalidQuery when a field has no value."""
+    if not text:
+        return []
+    parts = text.split(",")
+    if len(parts) % 2:
+        raise InvalidQuery(f"The {what} has {len(parts)} parts; it is field,value[,field,value]…: an even number.")
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+# --- texts to conditions ---
+
+
+def _one_of_words(column: Column, words: Sequence[str], wanted: Sequence[str]) -> Condition:
+    """Written out, not bound: so that a partial index on some of the words serves every plan."""
+    by_name: Mapping[str, str] = {word.lower(): word for word in words}
+    found = dict.fromkeys(by_name[one.lower()] for one in wanted if one.lower() in by_name)
+    return column.in_([sa.bindparam(None, word, type_=sa.String, literal_execute=True) for word in found])
+
+
+def _one_of_texts(column: Column, wanted: Sequence[str]) -> Condition:
+    whole = [one.lower() for one in wanted if one and not one.endswith("*")]
+    begun = [one.lower().removesuffix("*") for one in wanted if one.endswith("*")]
+    conditions = [sa.func.lower(column).startswith(one, autoescape=True) for one in begun]
+    if whole:
+        conditions.append(sa.func.lower(column).in_(whole))
+    if "" in wanted:
+        conditions.append(sa.func.coalesce(column, "") == "")
+    return sa.or_(*conditions)
+
+
+def _id(field: Field, text: str) -> Condition:
+    """A range, so that an index answers; what cannot be an id is none's."""
+    digits = text.replace("-", "").lower()
+    if not digits or len(digits) > 32 or set(digits) - set(hexdigits):
+        return sa.false()
+    return field.column.between(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
+
+
+def _number(field: Field, text: str) -> Condition:
+    sign, number = _compared(text)
+    if not re.fullmatch(r"-?\d{1,19}", number, re.ASCII) or abs(int(number)) > LARGEST:
+        raise InvalidQuery(f"{field.name!r} is a whole number; {text!r} is none.")
+    return _comparison(field.column, sign, int(number))
+
+
+def _flag(field: Field, text: str) -> Condition:
+    match text.lower():
+        case "true":
+            return sa.and_(field.column)
+        case "false":
+            return sa.not_(field.column)  # not IS FALSE, which no index on those that are not would serve
+    raise InvalidQuery(f"{field.name!r} is true or false, not {text!r}.")
+
+
+def _moment(field: Field, text: str) -> Condition:
+    """A date without a time stands for the whole day."""
+    sign, written = _compared(text)
+    first, behind = _span(field, written)
+    match sign:
+        case ">":
+            return field.column >= behind if behind > first else field.column > first
+        case ">=":
+            return field.column >= first
+        case "<":
+            return field.column < first
+        case "<=":
+            return field.column < behind if behind > first else field.column <= first
+    return sa.and_(field.column >= first, field.column < behind) if behind > first else field.column == first
+
+
+def _span(field: Field, text: str) -> tuple[datetime, datetime]:
+    try:
+        if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII) and "-" not in text:
+            moment = datetime.fromtimestamp(float(text), UTC)
+        else:
+            moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        is_day = len(text) == len("2026-01-31") and "-" in text
+        return moment, moment + timedelta(days=1) if is_day else moment
+    except (ValueError, OverflowError, OSError):
+        raise InvalidQuery(
+            f"{field.name!r} is a date or a moment as 2026-01-31 or 2026-01-31T12:00:00+00:00, or seconds since 1970; "
+            f"{text!r} is none."
+        ) from None
+
+
+def _compared(text: str) -> tuple[str, str]:
+    found = COMPARISON.fullmatch(text)
+    assert found is not None, "the expression takes anything"
+    return found[1] or "=", found[2]
+
+
+def _comparison(column: Column, sign: str, value: Any) -> Condition:
+    operators: Mapping[str, Callable[[], Condition]] = {
+        "=": lambda: column == value,
+        ">": lambda: column > value,
+        ">=": lambda: column >= value,
+        "<": lambda: column < value,
+        "<=": lambda: column <= value,
+    }
+    return operators[sign]()
