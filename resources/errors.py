@@ -6,6 +6,7 @@ OrchestratorError
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
+│   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
 │   ├── EmbeddedServerError
 │   └── EventsNotWritten
@@ -31,7 +32,10 @@ OrchestratorError
 │   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
-│   └── FormIncomplete
+│   ├── FormIncomplete
+│   ├── FormTimedOut
+│   ├── FormsBusy
+│   └── UnknownForm
 ├── ScheduleError
 │   ├── UnknownSchedule
 │   └── ScheduleInvalid
@@ -48,6 +52,7 @@ OrchestratorError
 │   ├── RunMayNotAct
 │   ├── ProcessExists
 │   ├── NotWaiting
+│   ├── ProcessEnded
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
@@ -96,6 +101,10 @@ class DatabaseUnreachable(DatabaseError):
 
 class NoTransaction(DatabaseError):
     """No transaction is open here; open one with `database.transaction()`."""
+
+
+class TransactionReadsOnly(DatabaseError):
+    """This transaction only reads: what would have been written was refused."""
 
 
 class SchemaOutOfDate(DatabaseError):
@@ -215,6 +224,18 @@ class FormIncomplete(FormError):
         super().__init__(message)
 
 
+class FormTimedOut(FormError):
+    """The form took too long; nothing was written."""
+
+
+class FormsBusy(FormError):
+    """As many forms as may be evaluated at once are; try again in a moment."""
+
+
+class UnknownForm(FormError):
+    """There is no such form."""
+
+
 class ScheduleError(OrchestratorError):
     """The schedule cannot do what was asked."""
 
@@ -288,6 +309,10 @@ class ProcessExists(ProcessError):
 
 class NotWaiting(ProcessError):
     """The process does not wait for this."""
+
+
+class ProcessEnded(ProcessError):
+    """The process is completed or aborted; nothing can be done to it any more."""
 
 
 class UnknownToken(ProcessError):

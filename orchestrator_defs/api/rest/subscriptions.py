@@ -14,6 +14,7 @@ from orchestrator_defs.api.conditional import etag, is_known
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.lists import PartDep, list_answers
+from orchestrator_defs.api.rest.rights import GuardDep
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     RelatedItem,
@@ -144,9 +145,11 @@ def read_domain_model(
     response_model_exclude_none=True,
     responses=problems(403, 404, 422),
 )
-def read_startable_workflows(subscription_id: UUID, processes: ProcessesDep, user: UserDep) -> dict[str, Any]:
+def read_startable_workflows(
+    subscription_id: UUID, processes: ProcessesDep, user: UserDep, guard: GuardDep
+) -> dict[str, Any]:
     """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
-    return processes.startable(subscription_id, user=user)
+    return guard.workflows.mark(user, processes.startable(subscription_id, user=user))
 
 
 @router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))
