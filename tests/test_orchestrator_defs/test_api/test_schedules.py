@@ -7,12 +7,10 @@ from uuid import uuid4
 import pytest
 from pydantic import AfterValidator, SecretStr
 
-from ops.context import Scope
-from ops.forms import SubmitFormPage, fill, pages_of
-from ops.schedule_form import KEY, schedule_form
+from ops.forms import SubmitFormPage
+from ops.schedule_form import KEY
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources.users import Role, User
 from tests.toy_network import DEVICE, World, device_workflows
 
 
@@ -283,19 +281,33 @@ def test_a_schedule_of_a_workflow_that_the_code_has_no_more_is_removed(engine, a
 # --- the form ---
 
 
-def test_what_the_form_makes_is_a_schedule(engine, api):
-    form = schedule_form(lambda: engine.orchestrator.workflows, engine.service.form_resources)
+def test_the_form_asks_page_by_page_and_makes_a_schedule(api):
     pages = [
         {"task": "task_validate_product_type"},
         {"product_type": "Device"},
         {"frequency": "cron", "schedule_name": "Nightly"},
         {"cron": "10 0 * * *", "timezone": "Europe/Amsterdam"},
     ]
-    user = User("ada", roles=[Role.ENGINEER])
-    with engine.database.transaction(read_only=True):
-        payload = fill(lambda state: pages_of(form, state, Scope()), {"user": user}, pages, name=KEY)
-    answer = api.post("/schedules/", json=payload)
+    asked = [api.post(f"/forms/{KEY}", json=pages[:number]) for number in range(len(pages))]
+    assert [answer.status_code for answer in asked] == [510] * 4
+    assert [next(iter(answer.json()["form"]["properties"])) for answer in asked] == [
+        "task",
+        "product_type",
+        "schedule_name",
+        "cron",
+    ]
+    assert [answer.json()["meta"]["hasNext"] for answer in asked] == [True, True, True, False]
+    made = api.post(f"/forms/{KEY}", json=pages)
+    assert made.status_code == 200
+    answer = api.post("/schedules/", json=made.json())
     assert answer.status_code == 201
     assert answer.json()["workflow_name"] == "task_validate_product_type"
     assert answer.json()["user_inputs"] == [{"product_type": "Device"}]
     assert answer.json()["name"] == "Nightly"
+
+
+def test_the_form_offers_what_one_may_start(api):
+    schema = api.post(f"/forms/{KEY}", json=[]).json()["form"]
+    (offered,) = [one["enum"] for one in schema["$defs"].values() if "enum" in one]
+    assert "rest" in offered
+    assert "nobody" not in offered
