@@ -1,5 +1,6 @@
 """Schedules over HTTP: checked before they are kept, listed, changed and removed."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import uuid4
@@ -186,6 +187,24 @@ def test_a_secret_is_not_kept(api):
     assert answer.status_code == 422
     assert "secret" in answer.json()["detail"]
     assert "hush" not in answer.text
+
+
+def test_a_form_that_takes_too_long_is_given_up(engine_of, api_of):
+    end = threading.Event()
+
+    def slow():
+        end.wait(20)
+        return Colour
+
+    @task("Slow", slow)
+    def slowly():
+        return begin >> do_it
+
+    api = api_of(engine_of(slowly), form_timeout_seconds=0.3)
+    answer = create(api, workflow_name="slowly", user_inputs=[{"colour": "red"}])
+    end.set()
+    assert answer.status_code == 504
+    assert api.get("/schedules/").json() == []
 
 
 # --- looking ---
