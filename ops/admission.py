@@ -16,7 +16,7 @@ from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.permission import ask_to_start
 from ops.state import ENGINE_KEYS, to_json
 from ops.workflow import PredicateContext, RunPredicateFail, RunPredicatePass, Workflow
-from resources import engine, ledger, locks, processes, validations
+from resources import engine, ledger, locks, processes, time_limit, validations
 from resources.database import SubscriptionDatabase
 from resources.errors import (
     FormError,
@@ -51,6 +51,9 @@ class StartRequest:
     asked: str | None = None
     parent: ProcessId | None = None
     first_line: Callable[[State], StepRecord] | None = None
+    empty_page_is_asked: bool = False
+    """Whether a form without fields is asked like any other, for a door whose people look at each page; else it is
+    taken to be filled in when no page was given."""
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -90,7 +93,8 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     The form runs in a read-only transaction; then the process row, its link, the subscription's lock and the ledger's
     first line are written in one transaction, in which the rules are asked again. Commits.
 
-    Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked.
+    Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and FormTimedOut when the context has a time
+    limit and that has passed: then nothing was written.
     """
     ask_to_start(request.workflow, request.user)
     with database.transaction(read_only=True):
@@ -104,6 +108,7 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
             processes.start_alone(request.workflow.name)
             check_predicate(request)
         _write(request, state)
+        time_limit.decide()
     return state
 
 
@@ -145,7 +150,8 @@ def first_state(request: StartRequest) -> State:
         "workflow_target": workflow.target.value,
     }
     form = start_form(workflow, Scope(resources=request.resources))
-    result = fill(form, known, request.pages or _pages_left_out(workflow), name=workflow.name)
+    left_out = () if request.empty_page_is_asked else _pages_left_out(workflow)
+    result = fill(form, known, request.pages or left_out, name=workflow.name)
     state: State = to_json({**known, **result}, f"The form of {workflow.name}")
     return state
 
@@ -290,6 +296,7 @@ def product_page(workflow: Workflow) -> type[FormPage]:
 
     class ProductPage(FormPage):
         model_config = ConfigDict(title="Product")
+        meta__: ClassVar[FormMeta | None] = {"hasNext": workflow.initial_input_form is not None}
         product: Annotated[
             UUID, BeforeValidator(check), Field(description="id or name", json_schema_extra={"format": "productId"})
         ]

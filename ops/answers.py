@@ -20,7 +20,7 @@ from ops.saving import save_models
 from ops.state import Delta, to_json
 from ops.step import LedgerStep, OnTimeout
 from ops.workflow import Workflow
-from resources import clock, engine, interventions, ledger, locks, processes, waits
+from resources import clock, engine, interventions, ledger, locks, processes, time_limit, waits
 from resources.authorship import Author, authored_by
 from resources.database import SubscriptionDatabase, current_session
 from resources.errors import FormIncomplete, NotWaiting, ProcessError, UnknownProcess, UnknownToken
@@ -60,7 +60,8 @@ def answer(
     The form runs in a read-only transaction. Then the step's line, what the form gives to the state, its models, and
     the end of the wait are written in one transaction. A wrong answer changes nothing.
 
-    Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, FormInvalid, FormIncomplete.
+    Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, FormInvalid, FormIncomplete,
+    FormTimedOut.
     """
     with database.transaction(read_only=True):
         engine.check_not_paused()
@@ -73,8 +74,11 @@ def answer(
         if wait.wait_id not in [one.wait_id for one in waits.find_open(process_id)]:
             raise NotWaiting(f"Somebody else has just answered process {process_id}, which is {row.last_status}.")
         if place.step.callback is not None:
-            return _decide(workflow, row, place, user, str(result["decision"]))
-        return _commit(row, place, seen, result, user)
+            run_id = _decide(workflow, row, place, user, str(result["decision"]))
+        else:
+            run_id = _commit(row, place, seen, result, user)
+        time_limit.decide()
+        return run_id
 
 
 def next_page(

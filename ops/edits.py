@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from ops.context import Scope, StepContext
 from ops.invocation import look, view
-from ops.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, arguments_of
+from ops.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, arguments_of, to_json
 from ops.step import LedgerStep
 from resources.errors import OrchestratorError, ProcessError, StateError
 from resources.types import State
@@ -23,6 +23,7 @@ def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed:
         raise StateError(f"{', '.join(sorted(taken))}: what the engine knows of a process cannot be edited.")
     if not changes and not removed:
         return Delta({}, [])
+    to_json(dict(changes), "The edit")  # keys too are kept
     seen = look(place.step, state)
     secret = {key for key, value in seen.part.items() if isinstance(value, Mapping) and set(value) == {SECRET}}
     result = {

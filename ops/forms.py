@@ -16,7 +16,7 @@ from typing_extensions import TypeAliasType, is_typeddict
 
 from ops.context import Scope
 from ops.state import arguments_of, shown
-from resources.errors import FormError, FormIncomplete, FormInvalid
+from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
 from resources.types import State
 
 Page: TypeAlias = Mapping[str, Any]
@@ -117,6 +117,11 @@ def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[P
         raise FormInvalid(f"{name} was given {len(pages)} pages of input, which is more than its form has.") from None
     except FormException as error:
         raise FormError(f"The form of {name} cannot be used: {error}") from error
+    except TransactionReadsOnly as error:
+        raise FormError(
+            f"The form of {name} writes to the database; a form only reads, since it runs for every look at it. "
+            "Write in a step."
+        ) from error
     match outcome:
         case Complete(state=result):
             return dict(result)

@@ -6,8 +6,9 @@ Conditions, lenses and groups around a step change nothing: a step keeps its cal
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from ops.step import LedgerStep
@@ -44,6 +45,34 @@ def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, 
         for step in _up_to(workflow, place):
             callback = _retry_callback(step) or callback
         _ask(callback, AuthContext(user, "retry_workflow", workflow, place), what)
+
+
+@dataclass(frozen=True, slots=True)
+class UserPermissions:
+    """What a user may do with a process as it stands, whether there is something to retry or to answer or not."""
+
+    retry_allowed: bool
+    resume_allowed: bool
+
+
+def user_permissions(
+    workflow: Workflow, committed: Collection[StepKey], user: Any, *, waits_at: StepKey | None = None
+) -> UserPermissions:
+    """Ask the callbacks as a retry and an answer now would ask them. `waits_at` is the step that waits for input."""
+    places = [step for step in workflow.ledger_steps if step.key == waits_at]
+    place = (places or workflow.heads(committed) or [workflow.ledger_steps[-1]])[0]
+    return UserPermissions(
+        retry_allowed=_may(lambda: ask_to_retry(workflow, committed, user)),
+        resume_allowed=_may(lambda: ask_to_resume(workflow, place, user)),
+    )
+
+
+def _may(ask: Callable[[], None]) -> bool:
+    try:
+        ask()
+    except NotAuthorised:
+        return False
+    return True
 
 
 def _up_to(workflow: Workflow, place: LedgerStep) -> list[LedgerStep]:

@@ -11,7 +11,7 @@ from ops.state import masked
 from ops.workflow import Workflow
 from resources import ledger, processes, waits
 from resources.errors import OrchestratorError
-from resources.process_queries import ProcessLine, process_line
+from resources.process_queries import ProcessLine
 from resources.processes import Child
 from resources.step_statements import OTHER_LINES
 from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
@@ -51,6 +51,15 @@ class PendingStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The page that somebody has to fill: its JSON schema and what its client is told besides, or why there is none."""
+
+    form: dict[str, Any] | None = None
+    meta: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitDetail:
     """What a process waits for. `form` is the JSON schema of the page that somebody has to fill, `meta` what its client
     is told beside it; `form_error` says why there is none though somebody is asked.
@@ -81,6 +90,12 @@ class ProcessDetail:
     children: list[Child]
 
     @property
+    def committed(self) -> list[StepKey]:
+        """The keys of the steps that are done, in order."""
+        done = (step.key for step in self.steps if step.status.is_committed)
+        return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
+
+    @property
     def wait(self) -> WaitDetail | None:
         """The one that stops the process; a token may be out besides."""
         own = [wait for wait in self.waits if wait.kind.process_status is self.line.status]
@@ -88,23 +103,30 @@ class ProcessDetail:
 
 
 def process_detail(
-    process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any] | None = None
+    line: ProcessLine,
+    workflow: Workflow | None,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    with_form: bool = True,
 ) -> ProcessDetail:
-    """Read it. `workflow` is None when the code has it no more; `resources` are those that its forms ask.
+    """Read all of a process. `workflow` is None when the code has it no more; `resources` are those that its forms ask.
 
-    Needs a transaction; a form that waits is run in it. Raises UnknownProcess.
+    Needs a transaction; a form that waits is run in it, if that is wanted. Raises UnknownProcess.
     """
+    process_id = line.process_id
     row = processes.get_process(process_id)
     lines = ledger.steps_of(process_id)
     subscriptions, children = processes.subscriptions_of(process_id), processes.children_of(process_id)
-    line = process_line(process_id)
     return ProcessDetail(  # the form comes last: it may break the transaction
         line=line,
         state=masked(row.state),
         traceback=row.traceback,
         steps=[_step(one) for one in lines],
         pending=_pending(row, lines, workflow),
-        waits=[_wait(wait, workflow, resources or {}) for wait in waits.find_open(process_id)],
+        waits=[
+            _wait(wait, asked(process_id, workflow, resources or {}) if with_form and _asks(wait) else Asked())
+            for wait in waits.find_open(process_id)
+        ],
         subscriptions=subscriptions,
         children=children,
     )
@@ -142,29 +164,35 @@ def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Wor
     return [PendingStep(step.key, step.label) for step in workflow.left(done) if step.key not in tried]
 
 
-def _wait(wait: ProcessWaitTable, workflow: Workflow | None, resources: Mapping[str, Any]) -> WaitDetail:
+def _asks(wait: ProcessWaitTable) -> bool:
+    return wait.kind == WaitKind.INPUT
+
+
+def _wait(wait: ProcessWaitTable, page: Asked) -> WaitDetail:
     told = wait.progress or {}
-    detail: dict[str, Any] = {
-        "kind": WaitKind(wait.kind),
-        "step_key": wait.step_key,
-        "since": wait.created_at,
-        "deadline": wait.deadline,
-        "reason": told.get("reason"),
-        "progress": masked(told.get("progress")),
-    }
-    if wait.kind != WaitKind.INPUT:
-        return WaitDetail(**detail)
-    return WaitDetail(**detail, **_asked(wait.process_id, workflow, resources))
+    return WaitDetail(
+        kind=WaitKind(wait.kind),
+        step_key=wait.step_key,
+        since=wait.created_at,
+        deadline=wait.deadline,
+        reason=told.get("reason"),
+        progress=masked(told.get("progress")),
+        form=page.form,
+        meta=page.meta,
+        form_error=page.error,
+    )
 
 
-def _asked(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> dict[str, Any]:
-    """The first page of the form; one that cannot be made says why, and hides nothing else of the process."""
+def asked(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> Asked:
+    """The first page of the form that a process waits with; one that cannot be made says why, and hides nothing else of
+    the process. Needs a transaction, which a form may break.
+    """
     if workflow is None:
-        return {"form_error": "The code does not have this workflow any more."}
+        return Asked(error="The code does not have this workflow any more.")
     try:
         page = answers.next_page(workflow, process_id, (), resources)
     except OrchestratorError as error:
-        return {"form_error": str(error)}
+        return Asked(error=str(error))
     except Exception as error:  # noqa: BLE001  # an organisation's form may raise anything
-        return {"form_error": f"The form fails with {type(error).__name__}: {error}"}
-    return {"form": page.schema, "meta": page.meta} if page else {}
+        return Asked(error=f"The form fails with {type(error).__name__}: {error}")
+    return Asked(page.schema, page.meta) if page else Asked()

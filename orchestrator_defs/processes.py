@@ -6,27 +6,27 @@ does, the sweeper launches it.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import uuid4
 
 from dagster import DagsterInstance, DagsterRun, build_resources
 
-from ops import answers
+from ops import answers, named_forms
 from ops.admission import Ask, StartRequest, admit
 from ops.answers import Verdict
 from ops.branches import state_of
 from ops.edits import check_next, check_sparable, edited
 from ops.forms import Page, as_pages
 from ops.permission import ask_to_retry
-from ops.process_detail import ProcessDetail, process_detail
+from ops.process_detail import Asked, ProcessDetail, asked, process_detail
 from ops.segment import check_may_act
 from ops.startable import startable
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import engine, interventions, ledger, processes, tags, waits
+from resources import engine, interventions, ledger, processes, slack, tags, waits
 from resources.database import SubscriptionDatabase
 from resources.engine import EngineState
 from resources.errors import (
@@ -42,10 +42,9 @@ from resources.errors import (
 )
 from resources.interventions import Aborted
 from resources.launcher import WarmRunLauncher, create_run, execute_run
+from resources.process_queries import ProcessLine, process_line
 from resources.processes import Claim
 from resources.types import ProcessId, ProcessStatus, StepKey, SubscriptionId
-
-log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +68,20 @@ class Processes:
 
     # --- start ---
 
-    def start(self, workflow_name: str, inputs: Any, *, user: str, idempotency_key: str | None = None) -> ProcessId:
+    def start(
+        self,
+        workflow_name: str,
+        inputs: Any,
+        *,
+        user: str,
+        idempotency_key: str | None = None,
+        empty_page_is_asked: bool = False,
+    ) -> ProcessId:
         """Check everything and write the process; `execute` or `launch` then runs it. Commits.
 
         `inputs`: a list of pages, or one mapping for a one-page form. With an `idempotency_key` the same start may be
-        asked for again: it gives the process that it gave before, however that stands now.
+        asked for again: it gives the process that it gave before, however that stands now. With `empty_page_is_asked` a
+        workflow without fields starts only when its one page, `{}`, is given.
 
         Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when
         the key stands for another start; then nothing was written.
@@ -81,18 +89,26 @@ class Processes:
         workflow = self.orchestrator.workflow(workflow_name)
         pages = as_pages(inputs)
         if idempotency_key is None:
-            return self._admit(workflow, pages, user)
+            return self._admit(workflow, pages, user, empty_page_is_asked=empty_page_is_asked)
         ask = Ask.of(idempotency_key, workflow.name, pages, user)
         if (found := self._started_with(ask)) is not None:
             return found
         try:
-            return self._admit(workflow, pages, user, ask)
+            return self._admit(workflow, pages, user, ask, empty_page_is_asked=empty_page_is_asked)
         except OrchestratorError:
             if (found := self._started_with(ask)) is not None:  # at the same moment, by the same one who asks
                 return found
             raise
 
-    def _admit(self, workflow: Workflow, pages: Sequence[Page], user: str, ask: Ask | None = None) -> ProcessId:
+    def _admit(
+        self,
+        workflow: Workflow,
+        pages: Sequence[Page],
+        user: str,
+        ask: Ask | None = None,
+        *,
+        empty_page_is_asked: bool,
+    ) -> ProcessId:
         process_id = uuid4()
         with self._resources_of(form_resource_keys(workflow)) as resources:
             request = StartRequest(
@@ -103,6 +119,7 @@ class Processes:
                 run_id=str(process_id),
                 idempotency_key=ask.key if ask else None,
                 asked=ask.hash if ask else None,
+                empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
             )
             admit(request, self.database)
@@ -155,6 +172,18 @@ class Processes:
         run = self._create(claim, user)
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
         return run.run_id
+
+    def launch_what_can_be(self, process_ids: Iterable[ProcessId], *, user: str) -> None:
+        """Launch processes that were just started or set going, and raise nothing: what is not launched now, because
+        this instance's launcher takes no runs from here or it fails, the sweeper launches.
+        """
+        for process_id in process_ids if self.can_launch else ():
+            try:
+                self.launch(process_id, user=user)
+            except RunMayNotAct:
+                log.debug("Somebody else has launched process %s.", process_id)
+            except Exception:
+                log.exception("Process %s could not be launched; the sweeper tries again.", process_id)
 
     def launch_children(self, of: ProcessId | None = None, *, user: str, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
         """Launch the children, of one process or of all, that no run has in hand yet; which."""
@@ -235,11 +264,12 @@ class Processes:
             ask_to_retry(workflow, claim.committed, user)
             interventions.set_going(process_id, user=user)
 
-    def resume_all(self, *, user: str) -> list[ProcessId]:
+    def resume_all(self, *, user: str, check: Callable[[str], None] = lambda _: None) -> list[ProcessId]:
         """Have all tasks that failed, or wait for better times, try again; those that are to be launched. Commits.
 
-        Those whose steps have changed, or that this user may not retry, are passed by. Two at once share the tasks
-        between them, and each is set going once. Raises EnginePaused.
+        Those whose steps have changed, or that this user may not retry, are passed by; `check` is asked too, with the
+        workflow's name, and raises NotAuthorised. Two at once share the tasks between them, and each is set going once.
+        Raises EnginePaused.
         """
         going: list[ProcessId] = []
         last: ProcessId | None = None
@@ -247,14 +277,15 @@ class Processes:
             with self.database.transaction():
                 engine.check_not_paused()
                 found = interventions.hold_tasks_to_resume(RESUME_AT_ONCE, after=last)
-                going += [process_id for process_id in found if self._is_set_going(process_id, user)]
+                going += [process_id for process_id in found if self._is_set_going(process_id, user, check)]
             if not found:
                 return going
             last = found[-1]
 
-    def _is_set_going(self, process_id: ProcessId, user: str) -> bool:
+    def _is_set_going(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> bool:
         try:
             claim, workflow = self._claim(process_id)
+            check(workflow.name)
             workflow.check_fits(claim.committed)
             ask_to_retry(workflow, claim.committed, user)
         except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
@@ -323,7 +354,7 @@ class Processes:
         """End a process for good: what it has done stays, what it holds is let go of, out of sync. Commits.
 
         A run that is at work for it is terminated, and commits nothing more. Also while the engine is paused, and when
-        the code has the workflow no more. Raises UnknownProcess, NotAuthorised, ProcessError when it has ended.
+        the code has the workflow no more. Raises UnknownProcess, NotAuthorised, ProcessEnded.
         """
         with self.database.transaction():
             self._ask_about(process_id, user, "abort")
@@ -362,17 +393,35 @@ class Processes:
 
     # --- looking ---
 
-    def detail(self, process_id: ProcessId) -> ProcessDetail:
-        """All of a process, with what it asks now. Raises UnknownProcess."""
+    def line(self, process_id: ProcessId) -> ProcessLine:
+        """A process as lists show it, in one statement. Raises UnknownProcess."""
         with self.database.transaction(read_only=True):
-            claim = self._find_claim(process_id)
-        workflow = self.orchestrator.workflows.get(claim.workflow_name)
-        asks = workflow is not None and claim.status is ProcessStatus.SUSPENDED
+            return process_line(process_id)
+
+    def detail(self, process_id: ProcessId, *, with_form: bool = True) -> ProcessDetail:
+        """All of a process, with what it asks now, if that is wanted. Raises UnknownProcess."""
+        with self.database.transaction(read_only=True):
+            line = process_line(process_id)
+        workflow = self.orchestrator.workflows.get(line.workflow)
+        asks = workflow is not None and with_form and line.status is ProcessStatus.SUSPENDED
         with (
             self._resources_of(form_resource_keys(workflow) if workflow and asks else iter(())) as resources,
             self.database.transaction(read_only=True),
         ):
-            return process_detail(process_id, workflow, resources)
+            return process_detail(line, workflow, resources, with_form=with_form)
+
+    def asked(self, process_id: ProcessId) -> Asked:
+        """The first page of the form that a process waits with, or why there is none. Raises UnknownProcess."""
+        workflow = self.orchestrator.workflows.get(self.line(process_id).workflow)
+        keys = form_resource_keys(workflow) if workflow else iter(())
+        with self._resources_of(keys) as resources, self.database.transaction(read_only=True):
+            return asked(process_id, workflow, resources)
+
+    def fill_form(self, key: str, inputs: Any, *, user: str) -> dict[str, Any]:
+        """What a named form makes of these pages. Raises UnknownForm, FormInvalid, FormIncomplete."""
+        keys = named_forms.resource_keys(named_forms.named_form(key))
+        with self._resources_of(keys) as resources, self.database.transaction(read_only=True):
+            return named_forms.fill_named_form(key, as_pages(inputs), user=user, resources=resources)
 
     def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
         """What the form that a process waits with asks after these pages; None when they are all.
@@ -402,9 +451,13 @@ class Processes:
 
     def _set_paused(self, is_paused: bool, user: str) -> EngineState:
         with self.database.transaction():
-            if engine.set_paused(is_paused, user=user):
-                log.info("The engine was %s by %s.", "paused" if is_paused else "released", user)
-            return engine.state()
+            is_changed = engine.set_paused(is_paused, user=user)
+            state = engine.state()
+        if is_changed:
+            said = f"The engine was {'paused' if is_paused else 'released'} by {user}."
+            log.info("%s", said)
+            slack.tell(said)
+        return state
 
     def engine_status(self) -> EngineState:
         """Whether the engine is paused, and whether anything is still at work."""
@@ -483,6 +536,10 @@ class Processes:
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
         )
+
+    def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
+        """The external systems that a workflow's forms ask, set up as a run has them."""
+        return self._resources_of(form_resource_keys(workflow))
 
     @contextmanager
     def _resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:

@@ -27,7 +27,6 @@ class Serving:
     runtime: str | None = None
     forwarded_allow_ips: str = "127.0.0.1"
     access_log: bool = False
-    unguarded: bool = False
 
     def command(self) -> list[str]:
         """The command that serves so."""

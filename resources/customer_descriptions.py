@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from resources.database import current_session
 from resources.errors import AlreadyDescribed, StaleSubscription, UnknownSubscription
-from resources.search_text import vector
+from resources.search_text import description_vector
 from resources.tables import CustomerDescriptionTable, SubscriptionTable
 from resources.types import SubscriptionId
 
@@ -104,7 +104,7 @@ def customer_descriptions(subscription_id: SubscriptionId) -> list[CustomerDescr
 
 
 def _searched(description: str) -> sa.ColumnElement[str]:
-    return sa.cast(vector([("customer_description", description)]), TSVECTOR)
+    return sa.cast(description_vector(description), TSVECTOR)
 
 
 def _one(condition: sa.ColumnElement[bool]) -> CustomerDescription | None:

@@ -22,8 +22,15 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.embedded import embedded_uri, revive
-from resources.errors import DatabaseUnreachable, EmbeddedServerError, NoTransaction, SettingsError
+from resources.errors import (
+    DatabaseUnreachable,
+    EmbeddedServerError,
+    NoTransaction,
+    SettingsError,
+    TransactionReadsOnly,
+)
 from resources.settings import settings
+from resources.time_limit import TimeLimit, current_limit
 
 DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
 CONNECT_SECONDS = 10
@@ -77,7 +84,8 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
         """Make a session the current one; commit at the end, roll back on an error.
 
         Inside a transaction of the same context and database it joins that one, whose end decides. Nothing is sent
-        before the session is used. Raises DatabaseUnreachable then.
+        before the session is used. Raises DatabaseUnreachable then, TransactionReadsOnly for a write in a read-only
+        one, and FormTimedOut when the context's time limit has passed.
         """
         engine = self.engine
         outer = _session.get()
@@ -86,6 +94,8 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
             return
         bind = engine.execution_options(postgresql_readonly=True) if read_only else engine
         with Session(bind, expire_on_commit=False) as session:
+            if (limit := current_limit()) is not None:
+                _keep_to(limit, session)
             token = _session.set(session)
             try:
                 yield session
@@ -134,6 +144,17 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
             engine = _engines.pop(_engine_key(self._known_uri), None)
         if engine is not None:
             engine.dispose()
+
+
+def _keep_to(limit: TimeLimit, session: Session) -> None:
+    """Have the server stop a statement when the limit passes, and send none after that; one statement more."""
+
+    def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
+        limit.check()
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(limit.left * 1000))}")
+        event.listen(connection, "before_cursor_execute", lambda *_: limit.check())
+
+    event.listen(session, "after_begin", begin)
 
 
 def current_session() -> Session:
@@ -284,8 +305,18 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         connect_args=_connect_arguments(url),
     )
     event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _name_refusal)
     try_doubtful_connections(engine)
     return engine
+
+
+def _name_refusal(context: sa.engine.ExceptionContext) -> None:
+    """Say in our own words what the server refused because of what we told it at the transaction's begin."""
+    match context.original_exception:
+        case psycopg.errors.ReadOnlySqlTransaction():
+            raise TransactionReadsOnly from context.original_exception
+        case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():
+            raise limit.error() from context.original_exception
 
 
 def _connect_arguments(url: sa.URL) -> dict[str, Any]:

@@ -6,11 +6,15 @@ OrchestratorError
 ├── DatabaseError
 │   ├── DatabaseUnreachable
 │   ├── NoTransaction
+│   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
 │   ├── EmbeddedServerError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
+│   ├── UnknownProductBlock
+│   ├── UnknownResourceType
+│   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
 │   └── ModelDeclarationError
@@ -28,7 +32,13 @@ OrchestratorError
 │   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
-│   └── FormIncomplete
+│   ├── FormIncomplete
+│   ├── FormTimedOut
+│   ├── FormsBusy
+│   └── UnknownForm
+├── ScheduleError
+│   ├── UnknownSchedule
+│   └── ScheduleInvalid
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -42,6 +52,7 @@ OrchestratorError
 │   ├── RunMayNotAct
 │   ├── ProcessExists
 │   ├── NotWaiting
+│   ├── ProcessEnded
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
@@ -92,6 +103,10 @@ class NoTransaction(DatabaseError):
     """No transaction is open here; open one with `database.transaction()`."""
 
 
+class TransactionReadsOnly(DatabaseError):
+    """This transaction only reads: what would have been written was refused."""
+
+
 class SchemaOutOfDate(DatabaseError):
     """The database schema is not the one of this version; run `orchestrator db upgrade`."""
 
@@ -110,6 +125,18 @@ class CatalogueError(OrchestratorError):
 
 class UnknownProduct(CatalogueError):
     """There is no such product."""
+
+
+class UnknownProductBlock(CatalogueError):
+    """There is no such product block."""
+
+
+class UnknownResourceType(CatalogueError):
+    """There is no such resource type."""
+
+
+class ProductInUse(CatalogueError):
+    """The product's status cannot be this one now."""
 
 
 class ProductNotInRegistry(CatalogueError):
@@ -197,6 +224,30 @@ class FormIncomplete(FormError):
         super().__init__(message)
 
 
+class FormTimedOut(FormError):
+    """The form took too long; nothing was written."""
+
+
+class FormsBusy(FormError):
+    """As many forms as may be evaluated at once are; try again in a moment."""
+
+
+class UnknownForm(FormError):
+    """There is no such form."""
+
+
+class ScheduleError(OrchestratorError):
+    """The schedule cannot do what was asked."""
+
+
+class UnknownSchedule(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleInvalid(ScheduleError):
+    """The schedule's trigger cannot be used."""
+
+
 class WorkflowError(OrchestratorError):
     """The workflow cannot do what was asked."""
 
@@ -258,6 +309,10 @@ class ProcessExists(ProcessError):
 
 class NotWaiting(ProcessError):
     """The process does not wait for this."""
+
+
+class ProcessEnded(ProcessError):
+    """The process is completed or aborted; nothing can be done to it any more."""
 
 
 class UnknownToken(ProcessError):

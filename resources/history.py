@@ -85,6 +85,46 @@ def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
     return current_session().scalar(sa.select(table.document).where(table.subscription_id == subscription_id)) or {}
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A subscription before a process and after it, as documents; `before` is None for one that the process made."""
+
+    subscription_id: SubscriptionId
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def compare_around(process_id: ProcessId, subscription_id: SubscriptionId) -> Comparison:
+    """What a process has made of a subscription so far; the same before and after if nothing. One statement.
+
+    Only what was written since the process began is looked at, however long the history is.
+    """
+    version, process = SubscriptionVersionTable, ProcessTable
+    began = sa.select(process.started_at).where(process.process_id == process_id).scalar_subquery()
+    own = (
+        sa.select(sa.func.min(version.version).label("first"), sa.func.max(version.version).label("last"))
+        .where(version.subscription_id == subscription_id, version.created_at >= began)
+        .where(version.process_id == process_id)
+        .subquery()
+    )
+    at_start = (
+        sa.select(version.version)
+        .where(version.subscription_id == subscription_id, version.created_at < began)
+        .order_by(version.created_at.desc(), version.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+    def document(number: sa.ColumnElement[int]) -> sa.ScalarSelect[Any]:
+        found = sa.select(version.document).where(version.subscription_id == subscription_id)
+        return found.where(version.version == number).scalar_subquery()
+
+    before = sa.func.coalesce(own.c.first - 1, at_start)
+    after = sa.func.coalesce(own.c.last, at_start)
+    row = current_session().execute(sa.select(document(before), document(after)).select_from(own)).one()
+    return Comparison(subscription_id, row[0], row[1])
+
+
 def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
     version, created_at, created_by, process_id, workflow_name, step_key, document = row
     changed = difference(before, document)

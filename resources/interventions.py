@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from resources import ledger, locks, processes, waits
 from resources.database import current_session
-from resources.errors import NotWaiting, ProcessError
+from resources.errors import NotWaiting, ProcessEnded, ProcessError
 from resources.ledger import StepRecord
 from resources.step_statements import OTHER_LINES
 from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionVersionTable
@@ -65,13 +65,13 @@ class Aborted:
 def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     """End a process for good and let go of what it holds; what it changed stays, and stays out of sync.
 
-    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessError for
+    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded for
     a process that has ended already.
     """
     row = processes.hold_from_outside(process_id)
     was = ProcessStatus(row.last_status)
     if was.is_final:
-        raise ProcessError(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
+        raise ProcessEnded(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
     done = ledger.committed_of(process_id)
     keys = {line.step_key for line in done}
     aborted = Aborted(

@@ -1,16 +1,19 @@
 """Lists of processes: read-only, without their states."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from resources.database import current_session
 from resources.errors import UnknownProcess
-from resources.tables import ProcessSubscriptionTable, ProcessTable, WorkflowTable
-from resources.types import ProcessId, ProcessStatus, SubscriptionId, Target
+from resources.list_fields import FieldText
+from resources.process_fields import PROCESS_FIELDS
+from resources.tables import ProcessSubscriptionTable, ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
 
 Query = TypeVar("Query", bound="sa.Select[*tuple[Any, ...]]")
 Columns: TypeAlias = tuple[Any, ...]
@@ -34,6 +37,33 @@ class ProcessLine:
     parent_process_id: ProcessId | None
     started_at: datetime
     last_modified_at: datetime
+    workflow_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedSubscription:
+    """A subscription that a process has touched."""
+
+    subscription_id: SubscriptionId
+    description: str
+    status: SubscriptionLifecycle
+    insync: bool
+    customer_id: str
+    note: str | None
+    start_date: datetime | None
+    end_date: datetime | None
+    product_id: UUID
+    product_name: str
+    product_tag: str
+    product_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPage:
+    """A part of a list, and how long the whole list is."""
+
+    lines: list[ProcessLine]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,55 @@ def list_processes(where: ProcessFilter = EVERY_PROCESS, *, limit: int = 20, off
     query = _matching(sa.select(*_columns()), where)
     query = query.order_by(ProcessTable.started_at.desc(), ProcessTable.process_id).limit(limit).offset(offset)
     return [_line(row) for row in current_session().execute(query)]
+
+
+def find_processes(
+    filters: Sequence[FieldText] = (), sort: Sequence[FieldText] = (), *, limit: int = 20, offset: int = 0
+) -> ProcessPage:
+    """Those that all filters leave, as `PROCESS_FIELDS` reads them; the newest first unless sorted; two statements.
+
+    The id breaks ties, so pages neither overlap nor miss. Raises InvalidQuery.
+    """
+    conditions = PROCESS_FIELDS.conditions(filters)
+    order = PROCESS_FIELDS.ordering(sort) or [ProcessTable.started_at.desc()]
+    counted = sa.select(sa.func.count()).select_from(ProcessTable).where(*conditions)
+    total = current_session().scalar(counted) or 0
+    if offset >= total:
+        return ProcessPage([], total)
+    query = _matching(sa.select(*_columns()), EVERY_PROCESS).where(*conditions)
+    query = query.order_by(*order, ProcessTable.process_id).limit(limit).offset(offset)
+    return ProcessPage([_line(row) for row in current_session().execute(query)], total)
+
+
+def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, list[LinkedSubscription]]:
+    """The subscriptions that processes have touched, in the order in which they did; in one statement."""
+    link, subscription, product = ProcessSubscriptionTable, SubscriptionTable, ProductTable
+    query = (
+        sa.select(
+            link.process_id,
+            subscription.subscription_id,
+            subscription.description,
+            subscription.status,
+            subscription.insync,
+            subscription.customer_id,
+            subscription.note,
+            subscription.start_date,
+            subscription.end_date,
+            product.product_id,
+            product.name,
+            product.tag,
+            product.product_type,
+        )
+        .join(subscription, subscription.subscription_id == link.subscription_id)
+        .join(product, product.product_id == subscription.product_id)
+        .where(link.process_id.in_(process_ids))
+        .order_by(link.created_at, link.subscription_id)
+    )
+    found: dict[ProcessId, list[LinkedSubscription]] = {process_id: [] for process_id in process_ids}
+    for process_id, subscription_id, description, status, *rest in current_session().execute(query):
+        line = LinkedSubscription(subscription_id, description, SubscriptionLifecycle(status), *rest)
+        found[process_id].append(line)
+    return found
 
 
 def count_processes(where: ProcessFilter = EVERY_PROCESS) -> int:
@@ -89,6 +168,7 @@ def _columns() -> Columns:
         process.parent_process_id,
         process.started_at,
         process.last_modified_at,
+        workflow.workflow_id,
     )
 
 

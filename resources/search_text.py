@@ -33,6 +33,16 @@ def search_vector(document: Document) -> str:
     return vector(_pairs(document))
 
 
+def metadata_vector(metadata: Any) -> str:
+    """The tsvector of a subscription's metadata: a value is found by its key, and by the field that holds all."""
+    return vector(json_pairs("metadata", metadata))
+
+
+def description_vector(description: str) -> str:
+    """The tsvector of what a customer calls a subscription."""
+    return vector([("customer_description", description)])
+
+
 def vector(pairs: Iterable[tuple[str, str]]) -> str:
     """The text of a tsvector from (field, text): a word has the same place alone and with its field."""
     found: list[str] = []

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     validations_at_once: int = Field(
         20, ge=1, description="how many validations the sensor has unfinished at any time, and starts in one tick"
     )
+    slack_engine_settings_hook_enabled: bool = Field(
+        False, description="tell a Slack channel when the engine is paused or released"
+    )
+    slack_engine_settings_hook_url: SecretStr = Field(SecretStr(""), description="incoming webhook of that channel")
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
     )

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from resources.database import current_session
 from resources.errors import UnknownSubscription
-from resources.search_text import json_pairs, vector
+from resources.search_text import metadata_vector
 from resources.tables import SubscriptionMetadataTable, SubscriptionTable
 from resources.types import SubscriptionId
 
@@ -25,7 +25,7 @@ def write_metadata(subscription_id: SubscriptionId, metadata: dict[str, Any]) ->
     known = sa.select(
         SubscriptionTable.subscription_id,
         sa.literal(metadata, SubscriptionMetadataTable.metadata_.type),
-        sa.cast(vector(json_pairs("metadata", metadata)), TSVECTOR),
+        sa.cast(metadata_vector(metadata), TSVECTOR),
     ).where(SubscriptionTable.subscription_id == subscription_id)
     statement = insert(SubscriptionMetadataTable).from_select(["subscription_id", "metadata", "search"], known)
     upsert = statement.on_conflict_do_update(

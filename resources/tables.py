@@ -1,5 +1,6 @@
 """The schema: what the database keeps, as typed SQLAlchemy tables."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -150,6 +151,9 @@ class ProcessTable(Table):
     __table_args__ = (
         Index("ix_processes_status_open", "last_status", postgresql_where=text("last_status <> 'completed'")),
         Index("ix_processes_started_at", text("started_at DESC")),
+        Index("ix_processes_kind_and_status", "is_task", "last_status", text("last_modified_at DESC")),
+        Index("ix_processes_last_modified_at", text("last_modified_at DESC")),
+        Index("ix_processes_created_by", text("lower(created_by)"), text("started_at DESC")),
         Index("ix_processes_children_at_work", "parent_process_id", postgresql_where=text(AT_WORK)),
         Index(
             "ix_processes_old_tasks", "last_modified_at", postgresql_where=text("is_task AND last_status = 'completed'")
@@ -411,3 +415,25 @@ class EngineSettingsTable(Table):
     global_lock_by: Mapped[str | None] = mapped_column(String(255))
     global_lock_at: Mapped[datetime | None]
     catalogue_hash: Mapped[str | None] = mapped_column(String(64))
+
+
+# --- what tells of changes: triggers, made by a migration ---
+
+CHANNEL = "orchestrator_events"
+"""Where the triggers tell, at the commit, what has changed: a word, and the id it is about."""
+
+_CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
+TRIGGERS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            *("processes", "subscriptions", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
+            *("products", "product_blocks", "resource_types", "workflows", "product_product_blocks"),
+            *("product_block_resource_types", "product_block_relations", "products_workflows"),
+        ),
+        frozenset({_CAME, _WENT, _CHANGED}),
+    ),
+    "processes_subscriptions": frozenset({_CAME, _WENT}),
+    "engine_settings": frozenset({_CAME, _CHANGED}),
+    "process_waits": frozenset({_CHANGED}),
+}
+"""Table to the names of its triggers."""

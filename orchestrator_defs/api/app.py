@@ -20,7 +20,9 @@ from orchestrator_defs.api.rest import (
     forms,
     health,
     processes,
+    product_blocks,
     products,
+    resource_types,
     schedules,
     subscriptions,
     translations,
@@ -30,6 +32,7 @@ from orchestrator_defs.api.rest import (
 from orchestrator_defs.api.safeguards import is_api
 from orchestrator_defs.api.serve import DagsterPage
 from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
 from orchestrator_defs.processes import Processes
@@ -41,6 +44,8 @@ ROUTERS = (
     subscriptions.router,
     customer_descriptions.router,
     products.router,
+    product_blocks.router,
+    resource_types.router,
     workflows.router,
     engine.router,
     health.router,
@@ -60,10 +65,10 @@ class OrchestratorApp(FastAPI):
         return Gate(super().build_middleware_stack(), self.state.guard, lambda: self.routes)
 
     def openapi(self) -> dict[str, Any]:
-        """The description of the API, with what the gate answers when a login is needed."""
+        """The description of the API, with what the gate answers."""
         guard: Guard = self.state.guard
-        schema = super().openapi()
-        return documentation.describe_login(schema, guard.rules) if guard.settings.oauth2_active else schema
+        with_login = guard.settings.oauth2_active
+        return documentation.describe_gate(super().openapi(), guard.rules, with_login=with_login)
 
 
 def create_app(
@@ -88,8 +93,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = instance or dagster_instance()
         app.state.processes = Processes(orchestrator, opened)
+        app.state.live = LiveUpdates(settings, orchestrator.database)
         page: DagsterPage | None = app.state.page
-        async with page.running(opened) if page else nullcontext():
+        async with app.state.live.running(), page.running(opened) if page else nullcontext():
             yield
         if instance is None:
             opened.dispose()

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.code_servers import CodeServers
+from orchestrator_defs.api.exposure import check_exposure
 from orchestrator_defs.api.loading import find_workspace, own_application, served_orchestrator
 from orchestrator_defs.api.prefix import Prefixed
 from orchestrator_defs.api.prefork import STOPPING, Prefork
@@ -52,6 +53,8 @@ def serve(serving: Serving) -> int:
     if serving.access_log:
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
+    if serving.app is None:  # one of their own may have other settings: it is asked when it is made
+        check_exposure(_settings(), serving.host)
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of(find_workspace(serving.workspace))
@@ -59,6 +62,7 @@ def serve(serving: Serving) -> int:
         servers.start()  # they load their code while we load ours
         try:
             app = _application(serving, locations, servers.workspace)
+            check_exposure(app.state.settings, serving.host)
             servers.wait()
             return _prefork(app, listener, serving, servers).run()
         finally:
@@ -67,18 +71,20 @@ def serve(serving: Serving) -> int:
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens there, any port when 0. Raises SettingsError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an acknowledgement.
-        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise SettingsError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port."
-        ) from error
-    return listener
+    with ExitStack() as failed:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an
+            # acknowledgement.
+            listener = failed.enter_context(socket.socket(family, kind, protocol or socket.IPPROTO_TCP))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            why = f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+            raise SettingsError(why) from error
+        failed.pop_all()
+        return listener
 
 
 def _prefork(app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers) -> Prefork:

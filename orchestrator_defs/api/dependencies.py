@@ -12,25 +12,27 @@ from resources.database import SubscriptionDatabase
 from resources.users import User
 
 
-def _processes(connection: HTTPConnection) -> Processes:
+async def _processes(connection: HTTPConnection) -> Processes:
     found: Processes = connection.app.state.processes
     return found
 
 
-def _orchestrator(connection: HTTPConnection) -> Orchestrator:
-    return _processes(connection).orchestrator
+async def _orchestrator(connection: HTTPConnection) -> Orchestrator:
+    return (await _processes(connection)).orchestrator
 
 
 def _database(connection: HTTPConnection) -> SubscriptionDatabase:
-    return _processes(connection).database
+    """In a thread, since the first use of the database makes sure of its schema."""
+    found: Processes = connection.app.state.processes
+    return found.database
 
 
-def _settings(connection: HTTPConnection) -> ApiSettings:
+async def _settings(connection: HTTPConnection) -> ApiSettings:
     found: ApiSettings = connection.app.state.settings
     return found
 
 
-def _user(connection: HTTPConnection) -> User:
+async def _user(connection: HTTPConnection) -> User:
     found: User = connection.scope["user"]
     return found
 

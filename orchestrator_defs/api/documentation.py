@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,10 +11,13 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from orchestrator_defs.api.policy import Open, RuleBook
+from orchestrator_defs.api.policy import Open, Rule, RuleBook
 from orchestrator_defs.api.problems import MEDIA_TYPE, title_of
 
 ASSETS = "/docs/assets"
+PLACE = re.compile(r"\{[^}]*\}")
+ANY_PART = "00000000-0000-4000-8000-000000000000"
+"""Stands for any part of a path in the eyes of rules."""
 SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -47,21 +51,32 @@ def install(app: FastAPI, prefix: str) -> None:
         return _guarded(page)
 
 
-def describe_login(schema: dict[str, Any], rules: RuleBook) -> dict[str, Any]:
-    """Write into an OpenAPI document which operations need a login, and what one answers that does not get in.
+def describe_gate(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:
+    """Write into an OpenAPI document what the gate answers in the place of an operation, and which need a login.
 
     May run twice.
     """
-    schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
-    schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if with_login:
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     for path, operations in schema.get("paths", {}).items():
         for method, operation in operations.items():
-            rule, _ = rules.find(method.upper(), path, is_dagsters=False)
-            if rule.least is not Open.EVERYBODY:
+            rule, _ = rules.find(method.upper(), PLACE.sub(ANY_PART, path), is_dagsters=False)
+            needs_login = with_login and rule.least is not Open.EVERYBODY
+            if needs_login:
                 operation["security"] = [{"bearer": []}]
-                for status in (401, 403, 503):
-                    operation["responses"].setdefault(str(status), _problem(status))
+            for status in _answers(rule, needs_login=needs_login, has_body="requestBody" in operation):
+                operation["responses"].setdefault(str(status), _problem(status))
     return schema
+
+
+def _answers(rule: Rule, *, needs_login: bool, has_body: bool) -> Iterator[int]:
+    if needs_login:
+        yield from (401, 403, 503)
+    if has_body:
+        yield 413
+    if rule.counted:
+        yield 429
 
 
 def _problem(status: int) -> dict[str, Any]:

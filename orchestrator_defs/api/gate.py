@@ -1,5 +1,6 @@
 """The gate before everything that is served: nobody comes in unknown, and nobody does what they may not."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,20 @@ class Gate:
         except (IdentityProviderUnavailable, PolicyUnavailable) as error:
             await self._answer(Denied(status_of(error), str(error), {"Retry-After": "5"}), scope, receive, send)
         else:
-            await self.app({**scope, "user": user}, body.replayed, _with_headers(send, cookies))
+            await self._serve({**scope, "user": user}, body.replayed, _with_headers(send, cookies))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket stays open no longer than a session may last; its client opens another, with a login of then."""
+        if scope["type"] == "http" or not self.settings.oauth2_active:
+            await self.app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self.settings.session_hours * 3600) as deadline:
+                await self.app(scope, receive, send)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "The login is too long ago."})
 
     # --- which rule ---
 

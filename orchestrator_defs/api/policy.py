@@ -36,14 +36,16 @@ class Rule:
     path: str
     least: Role | Open
     counted: bool = False
+    each_method: frozenset[str] = field(init=False, compare=False, repr=False)
     pattern: re.Pattern[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "each_method", frozenset(self.methods.split()))
         object.__setattr__(self, "pattern", re.compile(_pattern(self.path), re.DOTALL))
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """The named parts of a path that this rule is about; None for any other."""
-        found = self.pattern.fullmatch(path) if method in self.methods.split() else None
+        found = self.pattern.fullmatch(path) if method in self.each_method else None
         return found and found.groupdict()
 
 

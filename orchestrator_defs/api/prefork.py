@@ -110,7 +110,10 @@ class Prefork:
             signal.signal(number, self.stop)
 
     def _fill_up(self) -> None:
-        while not self._told and len(self.children) < self.count and time.monotonic() >= self._next_spawn:
+        """One first: when the application does not start, one says so."""
+        is_sure = self._has_served or any(child.is_ready for child in self.children.values())
+        wanted = self.count if is_sure else 1
+        while not self._told and len(self.children) < wanted and time.monotonic() >= self._next_spawn:
             self._spawn()
 
     def _spawn(self) -> None:
@@ -168,7 +171,8 @@ class Prefork:
         for child in self.children.values():
             if child.ready in readable and not child.is_ready and os.read(child.ready, 1):
                 child.is_ready = True
-        if not self._has_served and self.children and all(child.is_ready for child in self.children.values()):
+        ready = sum(child.is_ready for child in self.children.values())
+        if not self._has_served and ready == self.count:
             self._has_served = True
             self.on_ready()
 

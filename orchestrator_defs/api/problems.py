@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from ops.state import readable
 from resources.errors import (
     AlreadyDescribed,
     CatalogueError,
@@ -20,6 +21,8 @@ from resources.errors import (
     ExternalSystemError,
     FormIncomplete,
     FormInvalid,
+    FormsBusy,
+    FormTimedOut,
     IdentityProviderUnavailable,
     InvalidQuery,
     KeyUsed,
@@ -28,8 +31,12 @@ from resources.errors import (
     NotWaiting,
     OrchestratorError,
     PolicyUnavailable,
+    ProcessEnded,
     ProcessError,
+    ProductInUse,
     RunMayNotAct,
+    ScheduleError,
+    ScheduleInvalid,
     StaleSubscription,
     StartRefused,
     StateError,
@@ -38,8 +45,12 @@ from resources.errors import (
     SubscriptionLocked,
     UnfinishedProcesses,
     UnknownDescription,
+    UnknownForm,
     UnknownProcess,
     UnknownProduct,
+    UnknownProductBlock,
+    UnknownResourceType,
+    UnknownSchedule,
     UnknownSubscription,
     UnknownToken,
     UnknownWorkflow,
@@ -51,13 +62,21 @@ MEDIA_TYPE = "application/problem+json"
 NOT_EXTENDED = 510
 """The status of a form that needs another page."""
 
+SHOWN_LEVELS = 12
+"""How deep what a client sent is shown to it again."""
+
 STATUSES: Mapping[type[Exception], int] = {
     UnknownProcess: 404,
     UnknownToken: 404,
     UnknownSubscription: 404,
     UnknownDescription: 404,
     UnknownProduct: 404,
+    UnknownProductBlock: 404,
+    UnknownResourceType: 404,
+    UnknownSchedule: 404,
     UnknownWorkflow: 404,
+    UnknownForm: 404,
+    InvalidQuery: 400,
     EnginePaused: 503,
     LoginRefused: 401,
     NotAuthorised: 403,
@@ -67,15 +86,20 @@ STATUSES: Mapping[type[Exception], int] = {
     AlreadyDescribed: 409,
     UnfinishedProcesses: 422,
     KeyUsed: 409,
+    ProductInUse: 409,
     NotWaiting: 409,
+    ProcessEnded: 409,
     RunMayNotAct: 409,
     StepsChanged: 409,
     StateError: 400,
     FormInvalid: 400,
     FormIncomplete: NOT_EXTENDED,
+    FormsBusy: 503,
+    FormTimedOut: 504,
     SubscriptionError: 400,
-    InvalidQuery: 400,
     CatalogueError: 400,
+    ScheduleInvalid: 422,
+    ScheduleError: 400,
     ProcessError: 400,
     DatabaseError: 503,
     ExternalSystemError: 502,
@@ -103,10 +127,20 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+class ProblemResponse(JSONResponse):
+    """A problem as JSON, whatever is in it: what a client sent may come back in it, and be no proper JSON."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """With what has no JSON form described."""
+        return super().render(readable(content))
+
+
 def problem(status: int, detail: Any, *, headers: Mapping[str, str] | None = None, **members: Any) -> JSONResponse:
     """An error answer; `members` are further members of the document."""
     body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **members}
-    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return ProblemResponse(body, status_code=status, headers=dict(headers or {}))
 
 
 def title_of(status: int) -> str:
@@ -147,7 +181,7 @@ def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 def _form(status: int, title: str, error: Exception, **members: Any) -> JSONResponse:
     answer = {"type": type(error).__name__, "title": title, "status": status, "detail": str(error)}
-    return JSONResponse(jsonable_encoder(answer | members), status_code=status, media_type=MEDIA_TYPE)
+    return ProblemResponse(answer | members, status_code=status)
 
 
 def _errors_of(error: FormInvalid) -> list[dict[str, Any]]:
@@ -157,7 +191,17 @@ def _errors_of(error: FormInvalid) -> list[dict[str, Any]]:
 
 def _not_understood(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "it is registered for no other"
-    return problem(422, jsonable_encoder(error.errors(), custom_encoder={bytes: repr, ValueError: str}))
+    errors = [_shortened(one) for one in error.errors()]
+    return problem(422, jsonable_encoder(errors, custom_encoder={bytes: repr, ValueError: str}))
+
+
+def _shortened(value: Any, levels: int = SHOWN_LEVELS) -> Any:
+    """What was sent, without what is nested deep in it."""
+    if not levels:
+        return "…"
+    if isinstance(value, dict):
+        return {key: _shortened(item, levels - 1) for key, item in value.items()}
+    return [_shortened(item, levels - 1) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _http(_request: Request, error: Exception) -> JSONResponse:

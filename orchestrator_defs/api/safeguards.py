@@ -42,14 +42,18 @@ class SecurityHeaders:
             return
         added = {
             "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
+            "X-Frame-Options": "SAMEORIGIN",  # Dagster's page frames its notebooks
             "Referrer-Policy": "same-origin",
             "Cross-Origin-Opener-Policy": "same-origin",
         }
         if is_secure(HTTPConnection(scope), self.settings):
             added["Strict-Transport-Security"] = HSTS
         if is_api(path_of(scope)):
-            added |= {"Content-Security-Policy": API_CSP, "Cache-Control": "private, no-cache"}
+            added |= {
+                "X-Frame-Options": "DENY",
+                "Content-Security-Policy": API_CSP,
+                "Cache-Control": "private, no-cache",
+            }
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

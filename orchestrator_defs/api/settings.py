@@ -1,5 +1,6 @@
 """What the environment decides about the server; names as in orchestrator-core where they exist there."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -96,6 +97,17 @@ class ApiSettings(BaseSettings):
     )
     form_timeout_seconds: float = Field(30, gt=0, description="how long the evaluation of a form may take")
 
+    # --- what is shown, and how ---
+
+    expose_settings: bool = Field(False, description="whether the settings can be read, with secrets masked")
+    expose_oauth_settings: bool = Field(False, description="whether those of the login can be read, too")
+    health_timeout_seconds: float = Field(
+        3, gt=0, le=60, description="a database that has not answered by then counts as one that does not"
+    )
+    translations_dir: Path | None = Field(
+        None, description="folder of an organisation's translations, `en-GB.json` and so on, which add to those shipped"
+    )
+
     @field_validator(
         "oauth2_audience",
         "oauth2_roles_claim",
@@ -110,6 +122,12 @@ class ApiSettings(BaseSettings):
         if isinstance(value, str):
             return tuple(word for word in (part.strip() for part in value.split(",")) if word)
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Browsers send an origin without the slash that people write."""
+        return tuple(origin.rstrip("/") for origin in value)
 
     @field_validator("session_secret")
     @classmethod

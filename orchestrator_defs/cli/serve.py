@@ -36,7 +36,6 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @click.option("--access-log", is_flag=True, help="Log every request.")
 @click.option("--runtime", hidden=True, type=click.Path(file_okay=False))
-@click.option("--i-know-that-nobody-has-to-log-in", "unguarded", is_flag=True, hidden=True)
 def serve(**options: Any) -> None:
     """Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.
 

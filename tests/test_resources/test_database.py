@@ -16,7 +16,7 @@ from resources.database import (
     place,
     postgres_url,
 )
-from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError
+from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError, TransactionReadsOnly
 from resources.tables import EngineSettingsTable
 
 
@@ -72,7 +72,7 @@ def test_a_transaction_that_is_not_used_sends_nothing() -> None:
 
 def test_a_read_only_transaction_cannot_write(database: SubscriptionDatabase) -> None:
     with (
-        pytest.raises(DBAPIError, match="read-only transaction"),
+        pytest.raises(TransactionReadsOnly),
         database.transaction(read_only=True) as session,
     ):
         session.add(EngineSettingsTable())

@@ -11,7 +11,7 @@ from resources.subscription_lists import find_subscriptions
 from resources.subscription_metadata import write_metadata
 from tests.test_resources.domain import active_device
 
-BEFORE = "0003"
+BEFORE = "0005"
 
 
 def found(database: SubscriptionDatabase, search: str) -> list[UUID]:

@@ -19,7 +19,11 @@ from resources.errors import LoginRefused
 HEADER = {"alg": "dir", "enc": "A256GCM", "zip": "DEF"}
 LONGEST_VALUE = 3800
 """Browsers take 4096 bytes with name and attributes; what is longer goes into further cookies."""
-MOST_PARTS = 8
+MOST_PARTS = 3
+"""A server takes 16 kB of headers, unless told otherwise."""
+LONGEST_CONTENT = 200_000
+"""Before it is compressed."""
+TOO_MUCH = "The identity provider says more of you than a browser can keep; have it send fewer claims."
 
 
 class Vault:
@@ -34,8 +38,11 @@ class Vault:
         return hashlib.blake2b(purpose.encode(), key=hashlib.sha512(self._secret).digest(), digest_size=32).digest()
 
     def seal(self, purpose: str, content: Mapping[str, Any]) -> str:
-        """The content, unreadable."""
-        return jwe.encrypt_compact(HEADER, json.dumps(content), OctKey.import_key(self.key(purpose)))
+        """The content, unreadable. Raises LoginRefused for more than could be opened again."""
+        written = json.dumps(content)
+        if len(written) > LONGEST_CONTENT:
+            raise LoginRefused(TOO_MUCH)
+        return jwe.encrypt_compact(HEADER, written, OctKey.import_key(self.key(purpose)))
 
     def open(self, purpose: str, sealed: str) -> dict[str, Any] | None:
         """What was sealed; None for what this server has not sealed for the purpose."""
@@ -71,7 +78,7 @@ def set_cookie(
     full = _full_name(name, secure=secure)
     parts = [value[start : start + LONGEST_VALUE] for start in range(0, len(value), LONGEST_VALUE)]
     if len(parts) > MOST_PARTS:
-        raise LoginRefused("The identity provider says more of you than a browser can keep; have it send fewer claims.")
+        raise LoginRefused(TOO_MUCH)
     kept = {_part(full, number): part for number, part in enumerate(parts)}
     old = [one for one in (_part(full, number) for number in range(MOST_PARTS)) if one in connection.cookies]
     return [

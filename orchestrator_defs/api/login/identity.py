@@ -24,6 +24,8 @@ def user_of(claims: Claims, settings: ApiSettings) -> User:
         raise LoginRefused("The token does not say whose it is.")
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise LoginRefused("The token's name of its bearer cannot be written down.")
+    if name in (NOBODY, ANONYMOUS):
+        raise LoginRefused(f"{name} is a name of the server's own.")
     roles = [Role.ADMIN] if not settings.oauth2_authorization_active else list(roles_of(claims, settings))
     return User(name, claims=claims, roles=roles)
 

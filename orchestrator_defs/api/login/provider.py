@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 from joserfc.errors import JoseError
@@ -81,6 +82,12 @@ class Provider:
         if found is None:
             raise LoginRefused("The token is signed with a key that the identity provider does not publish.")
         return found
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """What this server logs in with at the provider, encoded as RFC 6749 has it; the secret may be empty."""
+        secret = self.settings.oauth2_resource_server_secret.get_secret_value()
+        return quote_plus(self.settings.oauth2_resource_server_id), quote_plus(secret)
 
     async def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
         """A request to the provider. Raises IdentityProviderUnavailable when it does not answer, or with a 5xx."""

@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field
 from orchestrator_defs.api.dependencies import SettingsDep, UserDep
 from orchestrator_defs.api.guard import Guard
 from orchestrator_defs.api.login.cookies import is_secure
+from orchestrator_defs.api.login.identity import user_of
 from orchestrator_defs.api.login.origins import base_of, is_loopback
 from orchestrator_defs.api.login.sessions import Headers, safe_target
 from orchestrator_defs.api.problems import problem, problems
+from resources.errors import LoginRefused
 from resources.users import Role
 
 router = APIRouter(tags=["login"])
@@ -57,14 +59,20 @@ async def log_in(request: Request, settings: SettingsDep, target: Annotated[str,
 
 
 @router.get("/login/callback", include_in_schema=False)
-async def come_back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
+async def come_back(
+    request: Request, settings: SettingsDep, code: str = "", state: str = "", error: str = ""
+) -> Response:
     """Begin the session of a browser that the identity provider sends back."""
     if error:
         word = error if error.isascii() and error.isidentifier() else "an error"
-        return problem(401, f"The identity provider refused the login: {word}. Begin again at /api/login.")
+        return _refused(f"The identity provider refused the login: {word}. Begin again at /api/login.")
     sessions = _guard(request).sessions
-    session, target = await sessions.end_of_login(request, code, state)
-    return _sent(target, sessions.kept(request, session))
+    try:
+        session, target = await sessions.end_of_login(request, code, state)
+        user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        return _sent(target, sessions.kept(request, session))
+    except LoginRefused as refusal:
+        return _refused(str(refusal))
 
 
 @router.get("/logout", include_in_schema=False)
@@ -73,7 +81,12 @@ def ask_to_log_out() -> HTMLResponse:
     return HTMLResponse(LOGOUT_PAGE, headers={"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"})
 
 
-@router.post("/logout", summary="End the session of a browser", response_model=LoggedOut, responses=problems(403, 503))
+@router.post(
+    "/logout",
+    summary="End the session of a browser",
+    response_model=LoggedOut,
+    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403, 503)},
+)
 async def log_out(request: Request, settings: SettingsDep) -> Response:
     """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
 
@@ -86,6 +99,10 @@ async def log_out(request: Request, settings: SettingsDep) -> Response:
     response = Response(LoggedOut(logout_url=address).model_dump_json(), media_type="application/json")
     response.raw_headers.extend(sessions.forgotten(request))
     return response
+
+
+def _refused(detail: str) -> Response:
+    return problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="orchestrator"'})
 
 
 def _sent(address: str, headers: Headers) -> Response:

@@ -205,7 +205,7 @@ class Sessions:
             "token_endpoint_auth_methods_supported", ["client_secret_basic"]
         )
         if secret and not by_post:
-            answer = await self._post(form, auth=(client, secret))
+            answer = await self._post(form, auth=self.provider.client)
         else:
             answer = await self._post({**form, "client_id": client} | ({"client_secret": secret} if secret else {}))
         try:

@@ -101,11 +101,9 @@ class Tokens:
         return claims
 
     async def _introspected(self, token: str) -> Claims:
-        secret = self.settings.oauth2_resource_server_secret.get_secret_value()
-        if secret and (url := await self.provider.endpoint("introspection_endpoint")):
-            answer = await self.provider.ask(
-                "POST", url, data={"token": token}, auth=(self.settings.oauth2_resource_server_id, secret)
-            )
+        client = self.provider.client
+        if client[1] and (url := await self.provider.endpoint("introspection_endpoint")):
+            answer = await self.provider.ask("POST", url, data={"token": token}, auth=client)
             claims = _json(answer)
             if claims.get("active") is not True:
                 raise LoginRefused("The identity provider says that the token is not valid.")

@@ -1,5 +1,38 @@
-"""Named forms."""
+"""Named forms: those that belong to no workflow."""
 
-from fastapi import APIRouter
+from functools import partial
+from typing import Annotated, Any
 
-router = APIRouter()
+from fastapi import APIRouter, Body
+
+from orchestrator_defs.api.dependencies import ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
+from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.process_models import Pages
+
+router = APIRouter(prefix="/forms", tags=["forms"])
+
+
+@router.post(
+    "/{form_key}",
+    summary="Fill a named form",
+    responses={
+        200: {"description": "what the form makes of its pages", "content": {"application/json": {"example": {}}}},
+        **problems(400, 403, 404, 422, 503, 504, 510),
+    },
+)
+async def fill_form(
+    form_key: str,
+    processes: ProcessesDep,
+    forms: FormThreadsDep,
+    user: UserDep,
+    pages: Annotated[
+        Pages | None,
+        Body(
+            description="all pages of the form that are filled in so far, in order",
+            openapi_examples={"nothing yet": {"value": []}},
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """By the protocol of a start: 510 for the next page, 400 for one that is not valid. Nothing is written."""
+    return await forms.run(partial(processes.fill_form, form_key, pages, user=user))

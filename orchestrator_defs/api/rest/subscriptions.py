@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from orchestrator_defs.api.conditional import etag, is_known
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
-from orchestrator_defs.api.guard import Guard
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.lists import PartDep, list_answers
+from orchestrator_defs.api.rest.rights import GuardDep
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     RelatedItem,
@@ -146,10 +146,9 @@ def read_domain_model(
     responses=problems(403, 404, 422),
 )
 def read_startable_workflows(
-    subscription_id: UUID, request: Request, processes: ProcessesDep, user: UserDep
+    subscription_id: UUID, processes: ProcessesDep, user: UserDep, guard: GuardDep
 ) -> dict[str, Any]:
     """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
-    guard: Guard = request.app.state.guard
     return guard.workflows.mark(user, processes.startable(subscription_id, user=user))
 
 

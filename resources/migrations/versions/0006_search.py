@@ -8,10 +8,10 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from resources.documents import Document
-from resources.search_text import json_pairs, search_vector, vector
+from resources.search_text import description_vector, metadata_vector, search_vector
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -33,8 +33,8 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("search", postgresql.TSVECTOR))
         op.create_index(f"ix_{table}_search", table, ["search"], postgresql_using="gin")
     _fill(SUBSCRIPTIONS, "subscription_id", "document", _of_subscription)
-    _fill(METADATA, "subscription_id", "metadata", lambda metadata: vector(json_pairs("metadata", metadata)))
-    _fill(DESCRIPTIONS, "id", "description", lambda text: vector([("customer_description", text)]))
+    _fill(METADATA, "subscription_id", "metadata", metadata_vector)
+    _fill(DESCRIPTIONS, "id", "description", description_vector)
 
 
 def _of_subscription(document: Document) -> str | None:

@@ -294,6 +294,16 @@ def test_a_websocket_takes_the_session_of_its_own_page_only(provider, guarded):
     assert events(client, additional_headers=cookie)[0] == 1008
 
 
+def test_a_websocket_ends_when_a_session_would(provider, guarded):
+    client = guarded(session_hours=0.5 / 3600)
+    token = ["base64.bearer.token", provider.mint()]
+    with connect(f"{client.base_url}/api/ws/events".replace("http", "ws"), subprotocols=token) as socket:
+        assert socket.recv() == "ada"
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "The login is too long ago.")
+
+
 # --- an Open Policy Agent ---
 
 
@@ -370,7 +380,9 @@ PREFLIGHT = {
 
 
 def test_a_page_that_is_named_may_ask_what_it_may_without_login(guarded):
-    answer = guarded(cors_origins="https://ui.example.org,https://other.example.org").options(ABORT, headers=PREFLIGHT)
+    answer = guarded(cors_origins="https://ui.example.org/, https://other.example.org").options(
+        ABORT, headers=PREFLIGHT
+    )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://ui.example.org"
     assert answer.headers["access-control-max-age"] == "600"
@@ -403,6 +415,12 @@ def test_browsers_are_told_to_be_careful(guarded):
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["cache-control"] == "private, no-cache"
     assert "strict-transport-security" not in headers
+
+
+def test_dagsters_page_may_frame_itself(open_server):
+    headers = open_server().get("/runs").headers
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert "content-security-policy" not in headers
 
 
 def test_over_https_browsers_are_told_to_stay_there(guarded):

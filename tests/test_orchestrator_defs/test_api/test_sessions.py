@@ -1,13 +1,21 @@
 """The login of a browser: there and back, and what its cookie is good for."""
 
+import json
 import re
+import socket
+import subprocess
+import sys
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from orchestrator_defs.api.login.sessions import safe_target
-from tests.oidc import bearer
+from orchestrator_defs.api.prefix import Prefixed
+from orchestrator_defs.api.settings import ApiSettings
+from tests.api import serving
+from tests.oidc import bearer, guarded_app, settings_for
 
 PATH = "/api/processes/"
 HTML = {"Accept": "text/html,*/*"}
@@ -197,6 +205,57 @@ def test_a_login_leads_nowhere_else(server, target):
         assert answer.url.path == "/"
 
 
+def test_whoever_has_no_usable_name_is_told_at_the_login(server, provider):
+    provider.claims["preferred_username"] = "a\0b"
+    with browser(server) as client:
+        answer = client.get(PATH)
+    assert (answer.status_code, answer.url.path) == (401, "/api/login/callback")
+
+
+def test_a_login_works_under_a_path_prefix(provider):
+    app = guarded_app(settings_for(provider))
+    with serving(Prefixed(app, "/of/ours")) as address, browser(httpx.Client(base_url=address)) as client:
+        answer = client.get(f"/of/ours{PATH}?a=1")
+        assert (answer.json(), answer.url.path, answer.url.query) == ("ada", f"/of/ours{PATH}", b"a=1")
+        assert client.get("/of/ours/api/login").url.path == "/of/ours/"
+
+
+def test_an_independent_provider_does_as_well(unused_tcp_port):
+    """Its access tokens are no JWT, and it has no introspection: its userinfo says who it is."""
+    issuer = f"http://localhost:{unused_tcp_port}"
+    user = json.dumps({"sub": "grace", "preferred_username": "grace", "roles": ["viewer"]})
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(unused_tcp_port), "--user-claims", user]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(issuer)
+            settings = ApiSettings(
+                oidc_base_url=issuer, oauth2_resource_server_id="orchestrator", oauth2_resource_server_secret="any"
+            )
+            with serving(guarded_app(settings)) as address, browser(httpx.Client(base_url=address)) as client:
+                form = client.get(PATH)
+                answer = client.post(form.url, data={"sub": "grace"})
+                assert (answer.json(), answer.url.path) == ("grace", PATH)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def unused_tcp_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def wait_for(address):
+    """Until somebody answers there."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return httpx.get(address)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, f"nobody answers at {address}"
+            time.sleep(0.05)
+
+
 # --- renewal and end ---
 
 
@@ -259,7 +318,7 @@ def test_a_page_that_logs_out_goes_on_to_the_provider(logged_in, provider):
 
 
 def test_claims_that_fill_more_than_one_cookie_are_kept(server, provider):
-    provider.claims["groups"] = [f"group {number} {number * 7919 % 10007}" for number in range(2500)]
+    provider.claims["groups"] = [f"group {number} {number * 7919 % 10007}" for number in range(900)]
     with browser(server) as client:
         assert client.get(PATH).json() == "ada"
         parts = sorted(cookie.name for cookie in client.cookies.jar if cookie.name.startswith("orchestrator"))
@@ -267,6 +326,14 @@ def test_claims_that_fill_more_than_one_cookie_are_kept(server, provider):
         assert "orchestrator.1" in parts
         client.post("/api/logout", headers={**own(client), "Accept": "application/json"})
         assert [cookie.name for cookie in client.cookies.jar] == ["orchestrator-login"]
+
+
+def test_claims_that_no_browser_can_keep_are_told_of(server, provider):
+    provider.claims["groups"] = [f"group {number * 7919 % 1000003}" for number in range(4000)]
+    with browser(server) as client:
+        answer = client.get(PATH)
+    assert answer.status_code == 401
+    assert answer.json()["detail"].endswith("have it send fewer claims.")
 
 
 # --- other sites ---

@@ -48,6 +48,7 @@ REFUSED = {
     "for another audience": ({"aud": ["other", 7]}, "The token is for another audience."),
     "without an audience": ({"aud": None}, "The token is for another audience."),
     "of nobody": ({"sub": None, "preferred_username": None}, "The token does not say whose it is."),
+    "of the system": ({"preferred_username": "SYSTEM"}, "SYSTEM is a name of the server's own."),
     "of a name that no row holds": (
         {"preferred_username": "a\0b"},
         "The token's name of its bearer cannot be written down.",

@@ -1,0 +1,317 @@
+"""Processes as JSON: the shapes that clients read and send."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+
+from ops.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
+from resources.interventions import LONGEST_NOTE
+from resources.list_fields import UNKEEPABLE
+from resources.process_queries import LinkedSubscription, ProcessLine
+from resources.types import ProcessStatus, StepStatus, SubscriptionLifecycle, Target
+
+Seconds = Annotated[
+    datetime, PlainSerializer(lambda moment: moment.timestamp(), return_type=float), Field(examples=[1767225600.5])
+]
+"""A moment, as seconds since 1970."""
+
+
+def _keepable(text: str) -> str:
+    if UNKEEPABLE.search(text):
+        raise ValueError("text cannot hold a NUL character, or half of a surrogate pair")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_keepable)]
+"""Text that the database can keep."""
+
+EXAMPLE_ID = "5a3f1c1e-6d0b-4a7e-9d1c-0d6f2f1f7b11"
+EXAMPLE_SUBSCRIPTION = "8f0a2f4c-2f0e-4d8c-8a55-0c8d6a1f9f02"
+
+PENDING = "pending"
+
+DEEPEST = 64
+
+
+def _shallow(value: Any) -> Any:
+    """Refuse what is nested so deep that whatever walks through it would fall."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for one in level for item in _items(one)]
+        if not level:
+            return value
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_shallow)]
+Page = JsonObject
+"""What was filled in on one page: field to value."""
+Pages = list[Page]
+
+
+class ProcessReference(BaseModel):
+    """A process, by its id."""
+
+    id: UUID = Field(examples=[EXAMPLE_ID])
+
+
+class Note(BaseModel):
+    """A note on a process."""
+
+    note: Annotated[str, Field(max_length=LONGEST_NOTE)] | None = Field(
+        description="the note, null for none", examples=["Waits for the new fibre."]
+    )
+
+
+class Skip(BaseModel):
+    """What a person did in the place of a step."""
+
+    reason: Text = Field(min_length=1, max_length=10_000, examples=["The device was set by hand."])
+    changes: JsonObject = Field({}, description="what the step would have added to the state")
+    removed: list[Text] = Field([], description="keys that it would have removed")
+
+
+class Back(BaseModel):
+    """Where a process is sent back to."""
+
+    step: Text = Field(description="the key of a step that is done", max_length=255, examples=["configure_device"])
+    reason: Text = Field(min_length=1, max_length=10_000, examples=["The device was exchanged."])
+
+
+class StepReference(BaseModel):
+    """A step, by its key."""
+
+    step: str = Field(examples=["configure_device"])
+
+
+class Count(BaseModel):
+    """How many."""
+
+    count: int = Field(ge=0, examples=[3])
+
+
+class Received(BaseModel):
+    """What became of an external system's call."""
+
+    verdict: str = Field(description="resumed, stored, answered before, or noted", examples=["resumed"])
+
+
+class StatusCounts(BaseModel):
+    """How many processes and tasks there are in each status that any has."""
+
+    process_counts: dict[str, int] = Field(examples=[{"completed": 120, "suspended": 1}])
+    task_counts: dict[str, int] = Field(examples=[{"completed": 900, "failed": 2}])
+
+
+class ProductOfSubscription(BaseModel):
+    """The product of a subscription."""
+
+    product_id: UUID = Field(examples=["2f6f2a1a-5b3e-5b43-8f0a-9c1a5a7f6a10"])
+    name: str = Field(examples=["Node"])
+    tag: str = Field(examples=["NODE"])
+    product_type: str = Field(examples=["Node"])
+
+
+class SubscriptionOfProcess(BaseModel):
+    """A subscription that a process has touched."""
+
+    subscription_id: UUID = Field(examples=[EXAMPLE_SUBSCRIPTION])
+    description: str = Field(examples=["Node ams1"])
+    status: SubscriptionLifecycle
+    insync: bool
+    customer_id: str
+    note: str | None
+    start_date: Seconds | None
+    end_date: Seconds | None
+    product: ProductOfSubscription
+
+    @classmethod
+    def of(cls, line: LinkedSubscription) -> "SubscriptionOfProcess":
+        """As it is linked to a process."""
+        product = ProductOfSubscription(
+            product_id=line.product_id, name=line.product_name, tag=line.product_tag, product_type=line.product_type
+        )
+        names = ("subscription_id", "description", "status", "insync", "customer_id", "note", "start_date", "end_date")
+        return cls(**{name: getattr(line, name) for name in names}, product=product)
+
+
+class Process(BaseModel):
+    """A process as lists show it."""
+
+    process_id: UUID = Field(examples=[EXAMPLE_ID])
+    workflow_id: UUID
+    workflow_name: str = Field(examples=["create_node"])
+    workflow_target: Target
+    is_task: bool
+    last_status: ProcessStatus
+    last_step: str | None = Field(examples=["Configure device"])
+    assignee: str = Field(examples=["SYSTEM"])
+    failed_reason: str | None
+    created_by: str | None = Field(examples=["ada"])
+    started_at: Seconds
+    last_modified_at: Seconds
+    note: str | None
+    run_id: str | None = Field(description="the newest Dagster run", examples=[EXAMPLE_ID])
+    parent_process_id: UUID | None
+    product_id: UUID | None = Field(description="of its first subscription")
+    customer_id: str | None = Field(description="of its first subscription")
+    subscriptions: list[SubscriptionOfProcess]
+
+    @classmethod
+    def of(cls, line: ProcessLine, linked: list[LinkedSubscription], **more: Any) -> "Process":
+        """A line of a list with its subscriptions; `more` are the fields of a subclass."""
+        same = (
+            *("process_id", "workflow_id", "is_task", "last_step", "assignee", "failed_reason", "created_by"),
+            *("started_at", "last_modified_at", "note", "run_id", "parent_process_id"),
+        )
+        return cls(
+            **{name: getattr(line, name) for name in same},
+            workflow_name=line.workflow,
+            workflow_target=line.target,
+            last_status=line.status,
+            product_id=linked[0].product_id if linked else None,
+            customer_id=linked[0].customer_id if linked else None,
+            subscriptions=[SubscriptionOfProcess.of(one) for one in linked],
+            **more,
+        )
+
+
+class ProcessStep(BaseModel):
+    """A line of the ledger, or a step that has not begun, whose status is `pending`.
+
+    The whole state after each step is left out, for it would be as many copies as there are steps: `state_delta` and
+    `removed` say what the step changed, and `current_state` of the process is what they make together.
+    """
+
+    step_id: UUID | None
+    key: str = Field(examples=["configure_device"])
+    name: str = Field(examples=["Configure device"])
+    status: StepStatus | str = Field(examples=["success"])
+    state_delta: dict[str, JsonValue] | None = Field(
+        description="what the step added to the state or changed; of one that failed or was spared, why"
+    )
+    removed: list[str] = Field(description="the keys that it took out of the state")
+    attempts: int
+    created_by: str | None
+    started: Seconds | None
+    completed: Seconds | None
+    executed: Seconds | None = Field(description="the same as `completed`")
+    run_id: str | None
+
+    @classmethod
+    def of(cls, step: StepDetail | PendingStep) -> "ProcessStep":
+        """A step that was tried, or is to come."""
+        if isinstance(step, PendingStep):
+            unknown = ("step_id", "state_delta", "created_by", "started", "completed", "executed", "run_id")
+            never: dict[str, Any] = dict.fromkeys(unknown)
+            return cls(key=step.key, name=step.name, status=PENDING, removed=[], attempts=0, **never)
+        why = step.error if isinstance(step.error, dict) else {"error": step.error} if step.error else {}
+        return cls(
+            step_id=step.step_id,
+            key=step.key,
+            name=step.name,
+            status=step.status,
+            state_delta=step.set | why,
+            removed=step.removed,
+            attempts=step.attempts,
+            created_by=step.created_by,
+            started=step.started_at,
+            completed=step.finished_at,
+            executed=step.finished_at,
+            run_id=step.run_id,
+        )
+
+
+class Run(BaseModel):
+    """A Dagster run of a process, and the page that shows it."""
+
+    run_id: str = Field(examples=[EXAMPLE_ID])
+    url: str = Field(examples=[f"/runs/{EXAMPLE_ID}"])
+
+
+class ChildProcess(BaseModel):
+    """A process that this one has started."""
+
+    process_id: UUID = Field(examples=[EXAMPLE_ID])
+    workflow_name: str
+    last_status: ProcessStatus
+
+
+class Waiting(BaseModel):
+    """What a process that stands still waits for."""
+
+    kind: str = Field(examples=["input"])
+    step_key: str
+    since: Seconds
+    deadline: Seconds | None
+    reason: str | None
+    progress: JsonValue = None
+
+
+class Permissions(BaseModel):
+    """What the user may do with a process, when there is something to do."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    retry_allowed: bool = Field(serialization_alias="retryAllowed")
+    resume_allowed: bool = Field(serialization_alias="resumeAllowed")
+
+
+class ProcessWithSteps(Process):
+    """All of a process. Secrets are masked, and tokens are not in it."""
+
+    current_state: dict[str, JsonValue] = Field(
+        description="the state; in it `subscription` is the newest document of the subscription that the process has "
+        "written, and `__old_subscriptions__` has the one that it started from, by id"
+    )
+    steps: list[ProcessStep]
+    form: dict[str, JsonValue] | None = Field(description="the JSON schema of the page that somebody has to fill")
+    form_meta: JsonValue = Field(description="what the client is told beside it")
+    form_error: str | None = Field(description="why there is no form although somebody is asked")
+    traceback: str | None
+    waits: list[Waiting]
+    children: list[ChildProcess]
+    runs: list[Run]
+    user_permissions: Permissions
+
+    @classmethod
+    def of_detail(
+        cls,
+        detail: ProcessDetail,
+        linked: list[LinkedSubscription],
+        *,
+        state: dict[str, Any],
+        asked: Asked,
+        runs: list[Run],
+        permissions: Permissions,
+    ) -> "ProcessWithSteps":
+        """Put it together."""
+        waits = ("kind", "step_key", "since", "deadline", "reason", "progress")
+        found = cls.of(
+            detail.line,
+            linked,
+            current_state=state,
+            steps=[*map(ProcessStep.of, detail.steps), *map(ProcessStep.of, detail.pending)],
+            form=asked.form,
+            form_meta=asked.meta,
+            form_error=asked.error,
+            traceback=detail.traceback,
+            waits=[Waiting(**{name: getattr(wait, name) for name in waits}) for wait in detail.waits],
+            children=[
+                ChildProcess(process_id=one.process_id, workflow_name=one.workflow_name, last_status=one.status)
+                for one in detail.children
+            ],
+            runs=runs,
+            user_permissions=permissions,
+        )
+        assert isinstance(found, ProcessWithSteps), "a class method makes one of its own class"
+        return found

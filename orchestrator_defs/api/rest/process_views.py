@@ -1,0 +1,225 @@
+"""Processes to look at: lists, counts, and one with all its steps."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ops.permission import UserPermissions, user_permissions
+from ops.process_detail import Asked, ProcessDetail
+from orchestrator_defs.api.conditional import tagged
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
+from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
+from orchestrator_defs.api.rest.rights import WorkflowCheck, WorkflowCheckDep
+from orchestrator_defs.processes import Processes
+from resources.errors import FormsBusy, FormTimedOut, InvalidQuery, NotAuthorised
+from resources.history import Comparison, compare_around
+from resources.list_fields import read_pairs
+from resources.process_fields import PROCESS_FIELDS
+from resources.process_queries import LinkedSubscription, find_processes, linked_subscriptions
+from resources.processes import status_counts
+from resources.types import ProcessId, State, SubscriptionId
+from resources.users import User
+from resources.waits import WaitKind
+
+router = APIRouter()
+
+MOST = 1000
+"""How many processes one answer has at most."""
+RANGE = re.compile(r"\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", re.ASCII)
+OLD = "__old_subscriptions__"
+PROGRESS = "callback_progress"
+
+_list_of_processes = TypeAdapter(list[Process])
+
+
+# --- counts ---
+
+
+@router.get("/status-counts", summary="Count processes and tasks by status", responses=problems(403))
+def count_by_status(database: DatabaseDep) -> StatusCounts:
+    """Statuses that none has are left out."""
+    with database.transaction(read_only=True):
+        found = status_counts()
+    counts: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for (status, is_task), count in found.items():
+        counts[is_task][status] = count
+    return StatusCounts(process_counts=counts[False], task_counts=counts[True])
+
+
+# --- one ---
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is read of a process before its form is asked."""
+
+    detail: ProcessDetail
+    linked: list[LinkedSubscription]
+    comparison: Comparison | None
+    permissions: UserPermissions
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody has to fill a form."""
+        return self.detail.wait is not None and self.detail.wait.kind is WaitKind.INPUT
+
+    @property
+    def state(self) -> State:
+        """The state, with the subscription before and after, and what an external system says of its work."""
+        state = dict(self.detail.state)
+        for wait in self.detail.waits:
+            if wait.progress is not None:
+                state[PROGRESS] = wait.progress
+        if self.comparison is None:
+            return state
+        if isinstance(state.get("subscription"), Mapping) and self.comparison.after is not None:
+            state["subscription"] = self.comparison.after
+        before = self.comparison.before
+        return {**state, OLD: {} if before is None else {str(self.comparison.subscription_id): before}}
+
+
+@router.get("/{process_id}", summary="Look at a process", responses=problems(403, 404, 422))
+async def get_process(
+    process_id: UUID,
+    request: Request,
+    processes: ProcessesDep,
+    forms: FormThreadsDep,
+    user: UserDep,
+    check: WorkflowCheckDep,
+) -> ProcessWithSteps:
+    """With its steps, also those to come, its state, and the form that somebody has to fill. A form that cannot be
+    made, or takes too long, says so in `form_error`.
+    """
+    view = await run_in_threadpool(_read, processes, process_id, user)
+    asked = Asked()
+    if view.asks:
+        try:
+            asked = await forms.run(lambda: processes.asked(process_id))
+        except (FormTimedOut, FormsBusy) as error:
+            asked = Asked(error=str(error))
+    return ProcessWithSteps.of_detail(
+        view.detail,
+        view.linked,
+        state=view.state,
+        asked=asked,
+        runs=list(_runs(view.detail, request.scope.get("root_path", ""))),
+        permissions=_permissions(view, check),
+    )
+
+
+def _read(processes: Processes, process_id: ProcessId, user: User) -> _View:
+    with processes.database.transaction(read_only=True):
+        detail = processes.detail(process_id, with_form=False)
+        linked = linked_subscriptions([process_id])[process_id]
+        subject = _subject(detail.state, linked)
+        comparison = compare_around(process_id, subject) if subject else None
+    return _View(detail, linked, comparison, _asked_callbacks(processes, detail, user))
+
+
+def _subject(state: State, linked: list[LinkedSubscription]) -> SubscriptionId | None:
+    """The linked subscription that the state is about."""
+    about = state.get("subscription")
+    named = about.get("subscription_id") if isinstance(about, Mapping) else state.get("subscription_id")
+    return next((one.subscription_id for one in linked if str(one.subscription_id) == named), None)
+
+
+def _asked_callbacks(processes: Processes, detail: ProcessDetail, user: User) -> UserPermissions:
+    """A workflow that the code has no more is neither retried nor answered."""
+    workflow = processes.orchestrator.workflows.get(detail.line.workflow)
+    if workflow is None:
+        return UserPermissions(retry_allowed=False, resume_allowed=False)
+    wait = detail.wait
+    return user_permissions(workflow, detail.committed, user, waits_at=wait.step_key if wait else None)
+
+
+def _permissions(view: _View, check: WorkflowCheck) -> Permissions:
+    def may(action: str) -> bool:
+        try:
+            check(view.detail.line.workflow, action)
+        except NotAuthorised:
+            return False
+        return True
+
+    return Permissions(
+        retry_allowed=view.permissions.retry_allowed and may("retry"),
+        resume_allowed=view.permissions.resume_allowed and may("resume"),
+    )
+
+
+def _runs(detail: ProcessDetail, prefix: str) -> Iterator[Run]:
+    """The Dagster runs that the process is known to have, oldest first."""
+    ids = [step.run_id for step in detail.steps]
+    for run_id in dict.fromkeys(one for one in (*ids, detail.line.run_id) if one):
+        yield Run(run_id=run_id, url=f"{prefix}/runs/{run_id}")
+
+
+# --- many ---
+
+
+@router.get(
+    "/",
+    summary="List processes",
+    response_model=list[Process],
+    responses={
+        200: {"headers": {"Content-Range": {"description": "processes a-b/total", "schema": {"type": "string"}}}},
+        304: {"description": "the list is as the tag in If-None-Match says"},
+        **problems(400, 403, 422),
+    },
+)
+def list_processes(
+    request: Request,
+    database: DatabaseDep,
+    range_: Annotated[
+        str | None,
+        Query(alias="range", max_length=100, description=f"a,b: items a to b-1, at most {MOST}", examples=["0,25"]),
+    ] = None,
+    sort: Annotated[
+        str,
+        Query(
+            max_length=1000,
+            description=f"field,asc or field,desc, more of them behind; of {', '.join(PROCESS_FIELDS.sort_names)}",
+            examples=["lastModifiedAt,desc"],
+        ),
+    ] = "",
+    filter_: Annotated[
+        str,
+        Query(
+            alias="filter",
+            max_length=20_000,
+            description="field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in "
+            "ids and moments; `!` before it negates it; `<`, `<=`, `>` and `>=` compare moments; `*` behind it takes "
+            f"what begins so. Fields: {', '.join(PROCESS_FIELDS.filter_names)}",
+            examples=["isTask,false,lastStatus,failed-suspended"],
+        ),
+    ] = "",
+) -> Response:
+    """The newest first, unless sorted. `Content-Range` says which of how many these are, b being behind the last."""
+    first, behind = _read_range(range_)
+    filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
+    with database.transaction(read_only=True):
+        page = find_processes(filters, order, offset=first, limit=behind - first)
+        linked = linked_subscriptions([line.process_id for line in page.lines]) if page.lines else {}
+    found = [Process.of(line, linked[line.process_id]) for line in page.lines]
+    shown = f"processes {first}-{first + len(found)}/{page.total}"
+    return tagged(request, _list_of_processes.dump_json(found), {"Content-Range": shown})
+
+
+def _read_range(text: str | None) -> tuple[int, int]:
+    """The first item, and the one behind the last. Raises InvalidQuery."""
+    if not text:
+        return 0, MOST
+    found = RANGE.fullmatch(text)
+    first, behind = map(int, found.groups()) if found else (0, -1)
+    if behind < first:
+        raise InvalidQuery(f"The range is {text!r}; it is two numbers, a,b with a not above b, for items a to b-1.")
+    return first, min(behind, first + MOST)
