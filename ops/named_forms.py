@@ -57,17 +57,17 @@ def resource_keys(form: Form) -> Iterator[str]:
 
 
 def fill_named_form(
-    key: str, pages: Sequence[Page], *, user: str, resources: Mapping[str, Any] | None = None
+    key: str, form: Form, pages: Sequence[Page], *, user: str, resources: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What a form makes of these pages, as JSON with secrets masked. Needs a transaction; writes nothing.
+    """What the form of this name makes of these pages, as JSON with secrets masked. Needs a transaction; writes
+    nothing. The form sees all that is known of `user`.
 
-    Raises UnknownForm, FormInvalid, FormIncomplete.
+    Raises FormInvalid, FormIncomplete.
     """
-    form = named_form(key)
 
     def generator(state: State) -> FormGenerator:
         return (yield from pages_of(form, state, Scope(resources=resources or {})))
 
-    result = fill(generator, {"form_key": key, "user": str(user)}, pages, name=key)
+    result = fill(generator, {"form_key": key, "user": user}, pages, name=key)
     found: dict[str, Any] = masked(to_json(result, f"The form {key}"))
     return found

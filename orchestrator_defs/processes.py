@@ -21,6 +21,8 @@ from ops.edits import check_next, check_sparable, edited
 from ops.forms import Page, as_pages
 from ops.permission import ask_to_retry
 from ops.process_detail import Asked, ProcessDetail, asked, process_detail
+from ops.schedule_form import KEY as SCHEDULE_FORM
+from ops.schedule_form import schedule_form
 from ops.segment import check_may_act
 from ops.startable import startable
 from ops.workflow import Workflow
@@ -60,6 +62,7 @@ class Processes:
     def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
         self.orchestrator = orchestrator
         self.instance = instance
+        self._schedule_form = schedule_form(lambda: orchestrator.workflows, self.form_resources)
 
     @property
     def database(self) -> SubscriptionDatabase:
@@ -418,10 +421,14 @@ class Processes:
             return asked(process_id, workflow, resources)
 
     def fill_form(self, key: str, inputs: Any, *, user: str) -> dict[str, Any]:
-        """What a named form makes of these pages. Raises UnknownForm, FormInvalid, FormIncomplete."""
-        keys = named_forms.resource_keys(named_forms.named_form(key))
+        """What a named form makes of these pages: one of the organisation's, or the one that schedules a task.
+
+        Raises UnknownForm, FormInvalid, FormIncomplete.
+        """
+        form = self._schedule_form if key == SCHEDULE_FORM else named_forms.named_form(key)
+        keys = named_forms.resource_keys(form)
         with self._resources_of(keys) as resources, self.database.transaction(read_only=True):
-            return named_forms.fill_named_form(key, as_pages(inputs), user=user, resources=resources)
+            return named_forms.fill_named_form(key, form, as_pages(inputs), user=user, resources=resources)
 
     def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
         """What the form that a process waits with asks after these pages; None when they are all.

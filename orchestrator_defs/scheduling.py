@@ -12,7 +12,7 @@ from ops.permission import ask_to_start
 from ops.schedule_inputs import check_inputs
 from ops.workflow import Workflow
 from orchestrator_defs.processes import Processes
-from resources import catalogue_entries, clock, schedules
+from resources import catalogue_entries, clock, schedules, time_limit
 from resources.catalogue_entries import CatalogueWorkflow
 from resources.errors import ScheduleInvalid
 from resources.schedules import Schedule
@@ -42,7 +42,8 @@ class Scheduling:
         """Keep a schedule, named as its workflow when not given a name. Commits.
 
         Raises UnknownWorkflow, NotAuthorised, FormInvalid, StartRefused, and ScheduleInvalid when the trigger cannot be
-        used or never fires, or the inputs are not whole.
+        used or never fires, or the inputs are not whole; FormTimedOut when the context has a time limit and that has
+        passed. Then nothing was written.
         """
         database = self.processes.database
         with database.transaction(read_only=True):
@@ -62,6 +63,7 @@ class Scheduling:
                 next_run_at=next_run_at,
             )
             made = schedules.get_schedule(schedule_id)
+            time_limit.decide()
         log.info("Schedule %s of %s was made by %r.", schedule_id, row.name, user)
         return made
 
@@ -93,6 +95,7 @@ class Scheduling:
             schedules.get_schedule(schedule_id, for_update=True)
             schedules.change_schedule(schedule_id, **changes)
             changed = schedules.get_schedule(schedule_id)
+            time_limit.decide()
         log.info("Schedule %s of %s was changed by %r.", schedule_id, found.workflow_name, user)
         return changed
 

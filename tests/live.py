@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import psycopg
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from orchestrator_defs.api.updates.messages import Kind
+from resources.change_feed import APPLICATION
+from tests.engine import Engine
 
 EVENTS = "/api/ws/events"
 
 Told = tuple[str, str | None]
 """Type and id of a message."""
+EVERYTHING: set[Told] = {(kind.value, None) for kind in Kind}
 
 
 def websocket_url(client: httpx.Client, path: str = EVENTS) -> str:
@@ -51,6 +57,10 @@ class Browser:
                 raise AssertionError(f"heard only {heard}") from None
         return heard
 
+    def hear_at_least(self, expected: set[Told]) -> set[Told]:
+        """All that is told until these are among it, and in the moment after."""
+        return self.hear_until(lambda heard: heard >= expected) | set(self.hear(0.2))
+
     def quiet(self, seconds: float = 0.9) -> None:
         """Let pass what is still told of earlier changes: until nothing came for so long."""
         while self.hear(seconds):
@@ -76,3 +86,30 @@ def browser(url: str, *subprotocols: str) -> Iterator[Browser]:
     """A connected client."""
     with connect(url, subprotocols=[Subprotocol(name) for name in subprotocols] or None, proxy=None) as connection:
         yield Browser(connection)
+
+
+def do(engine: Engine, statement: str, *values: Any) -> None:
+    """As another program does, with a connection of its own."""
+    url = engine.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement, values)  # type: ignore[call-overload]
+
+
+def listeners(engine: Engine) -> int:
+    """How many connections of the test's database listen."""
+    url = engine.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()",
+            (APPLICATION,),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Until it is so."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it does not come about"
+        time.sleep(0.02)

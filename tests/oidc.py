@@ -1,5 +1,6 @@
 """A small OpenID Connect provider over real HTTP, for tests of the login: it rotates keys, fails and lies on demand."""
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -41,6 +42,8 @@ class OidcProvider:
         self.issuer = ""
         self.keys = [KEYS[0]]
         self.is_down = False
+        self.delay = 0.0
+        """Seconds that each answer takes."""
         self.requests: Counter[str] = Counter()
         self.claims: dict[str, Any] = {"sub": "1", "preferred_username": "ada", "roles": ["viewer"]}
         self.lifetime = 300
@@ -60,6 +63,7 @@ class OidcProvider:
                 Route("/token", self.token, methods=["POST"]),
                 Route("/userinfo", self.userinfo),
                 Route("/introspect", self.introspect, methods=["POST"]),
+                Route("/revoke", self.revoke, methods=["POST"]),
             ]
         )
 
@@ -67,6 +71,7 @@ class OidcProvider:
         """Count, and answer unless it is down."""
         if scope["type"] == "http":
             self.requests[scope["path"]] += 1
+            await asyncio.sleep(self.delay)
             if self.is_down:
                 await Response(status_code=503)(scope, receive, send)
                 return
@@ -93,6 +98,7 @@ class OidcProvider:
             "userinfo_endpoint": "/userinfo",
             "introspection_endpoint": "/introspect",
             "end_session_endpoint": "/logout",
+            "revocation_endpoint": "/revoke",
             "jwks_uri": "/keys",
         }
         named = {name: self.issuer + path for name, path in paths.items() if name not in self.without}
@@ -141,6 +147,10 @@ class OidcProvider:
         if not _is_client(request):
             return JSONResponse({"error": "invalid_client"}, 401)
         return JSONResponse(self.opaque.get((await _form(request)).get("token", ""), {"active": False}))
+
+    async def revoke(self, request: Request) -> Response:
+        self.refresh_tokens.discard((await _form(request))["token"])
+        return Response(status_code=200 if _is_client(request) else 401)
 
 
 def _is_client(request: Request) -> bool:
@@ -234,12 +244,17 @@ def guarded(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
 
 def settings_for(provider: OidcProvider, **settings: Any) -> ApiSettings:
     """Those of a server whose identity provider this is."""
-    known = {
+    return ApiSettings(**{**login_at(provider), **settings})
+
+
+def login_at(provider: OidcProvider) -> dict[str, Any]:
+    """The settings that turn on a login at a provider."""
+    return {
+        "oauth2_active": True,
         "oidc_base_url": provider.issuer,
         "oauth2_resource_server_id": CLIENT,
         "oauth2_resource_server_secret": SECRET,
     }
-    return ApiSettings(**{**known, **settings})
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from resources.errors import FormsBusy
@@ -71,7 +72,11 @@ class FormThreads:
                 loop.call_soon_threadsafe(how, *arguments)
                 loop.call_soon_threadsafe(self._slots.release)
 
-        threading.Thread(target=context.run, args=(work,), name="form", daemon=True).start()
+        try:
+            threading.Thread(target=context.run, args=(work,), name="form", daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self._slots.release()
+            raise FormsBusy from None
         return done
 
 
@@ -96,8 +101,13 @@ def _look_at(done: "asyncio.Future[Any]") -> None:
 
 
 async def _form_threads(connection: HTTPConnection) -> FormThreads:
-    """Those of the application, made by the first request, in the event loop that they belong to."""
+    """Those of the application, made by the first request, in the event loop that they belong to.
+
+    The database is made sure of before, since that may take longer than a form may.
+    """
     state = connection.app.state
+    if not hasattr(state, "form_threads"):
+        await run_in_threadpool(lambda: state.processes.database)
     if not hasattr(state, "form_threads"):
         state.form_threads = FormThreads(state.settings.form_timeout_seconds)
     threads: FormThreads = state.form_threads

@@ -1,7 +1,9 @@
 """What the gate needs to decide about a call: the login, the policy, the rules, the counts."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from orchestrator_defs.api.login.identity import user_of
@@ -46,3 +48,12 @@ class Guard:
         """
         user: User = connection.scope["user"]
         return lambda workflow_name, action: self.workflows.check(user, workflow_name, action)
+
+
+async def _guard(connection: HTTPConnection) -> Guard:
+    found: Guard = connection.app.state.guard
+    return found
+
+
+GuardDep = Annotated[Guard, Depends(_guard)]
+"""The guard of the application, for routes that ask it about more than the call itself."""

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from resources.errors import NotAuthorised
+from resources.types import Target
 from resources.users import Role, User
 
 WEBSOCKET = "WEBSOCKET"
@@ -200,6 +201,10 @@ class RuleBook:
         return Rule(method, "/{path:path}", Role.ADMIN), {}
 
 
+TARGETS = frozenset(target.value.lower() for target in Target)
+"""The lists of workflows among what may start; other lists are of what stands in the way."""
+
+
 class WorkflowRoles:
     """The least role of workflows, by patterns of their names; of several patterns that fit, the strictest counts."""
 
@@ -219,7 +224,8 @@ class WorkflowRoles:
             try:
                 self.check(user, entry["name"])
             except NotAuthorised as refusal:
-                return {**entry, "reason": refusal.reason, "message": str(refusal)}
+                known = {key: entry[key] for key in ("name", "description")}
+                return {**known, "reason": refusal.reason, "message": str(refusal)}
             return entry
 
-        return {key: list(map(marked, of)) if isinstance(of, list) else of for key, of in startable.items()}
+        return {key: list(map(marked, of)) if key in TARGETS else of for key, of in startable.items()}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ops.state import readable
+from resources.database import was_away
 from resources.errors import (
     AlreadyDescribed,
     CatalogueError,
@@ -102,7 +103,7 @@ STATUSES: Mapping[type[Exception], int] = {
     ScheduleError: 400,
     ProcessError: 400,
     DatabaseError: 503,
-    ExternalSystemError: 502,
+    ExternalSystemError: 503,  # 502 would say it better, but web clients take that for a hiccup and say nothing
     IdentityProviderUnavailable: 503,
     PolicyUnavailable: 503,
 }
@@ -210,5 +211,7 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    if was_away(error):
+        return problem(503, "The database does not answer; try again in a moment.")
     log.error("A request failed.", exc_info=error)
     return problem(500, "Something went wrong in the server; its log says what.")

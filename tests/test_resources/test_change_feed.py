@@ -1,6 +1,7 @@
 """What the database tells at a commit, and how a server hears it."""
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from resources import change_feed, embedded, schema
 from resources.change_feed import APPLICATION, Change, ChangeFeed, Subject, change_of
 from resources.database import SubscriptionDatabase
-from resources.tables import CHANNEL
+from resources.tables import CHANNEL, ProcessTable, SubscriptionTable, Table
 from tests.test_resources.own_server import OwnServer, server_of_its_own
 
 Told = Callable[[], set[str]]
@@ -142,6 +143,32 @@ def test_what_does_not_show_is_not_told(scene: Scene, told: Told) -> None:
         " ON CONFLICT DO NOTHING"
     )
     assert told() == set()
+
+
+@pytest.mark.parametrize(
+    ("table", "function", "hidden"),
+    [
+        (
+            ProcessTable,
+            "tell_of_changed_processes",
+            {"process_id", "step_keys", "recoveries", "generation", "parent_process_id", "idempotency_key", "asked"},
+        ),
+        (
+            SubscriptionTable,
+            "tell_of_changed_subscriptions",
+            {"subscription_id", "validation_started_at", "document", "search", "created_at"},
+        ),
+    ],
+)
+def test_of_each_column_it_is_decided_whether_it_shows(
+    scene: Scene, table: type[Table], function: str, hidden: set[str]
+) -> None:
+    """A new one is told of, or is here: the document changes with the version, and the rest never or unseen."""
+    row = scene.connection.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", (function,)).fetchone()
+    assert row is not None
+    compared = set(re.findall(r"before\.(\w+)[,)]", row[0].partition("IS DISTINCT")[0].rpartition("WHERE (")[2]))
+    assert compared | hidden == {column.name for column in table.__table__.columns}
+    assert not compared & hidden
 
 
 def test_progress_of_a_callback_is_told_with_its_process(scene: Scene, told: Told) -> None:

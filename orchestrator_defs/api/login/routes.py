@@ -1,5 +1,6 @@
 """Where browsers log in and out, and where anybody learns who they are."""
 
+import logging
 from typing import Annotated
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from orchestrator_defs.api.dependencies import SettingsDep, UserDep
-from orchestrator_defs.api.guard import Guard
+from orchestrator_defs.api.guard import GuardDep
 from orchestrator_defs.api.login.cookies import is_secure
 from orchestrator_defs.api.login.identity import user_of
 from orchestrator_defs.api.login.origins import base_of, is_loopback
@@ -16,6 +17,8 @@ from orchestrator_defs.api.login.sessions import Headers, safe_target
 from orchestrator_defs.api.problems import problem, problems
 from resources.errors import LoginRefused
 from resources.users import Role
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["login"])
 
@@ -44,7 +47,9 @@ def who_am_i(user: UserDep, settings: SettingsDep) -> Me:
 
 
 @router.get("/login", include_in_schema=False)
-async def log_in(request: Request, settings: SettingsDep, target: Annotated[str, Query(alias="next")] = "") -> Response:
+async def log_in(
+    request: Request, settings: SettingsDep, guard: GuardDep, target: Annotated[str, Query(alias="next")] = ""
+) -> Response:
     """Send a browser to the identity provider, and afterwards back to where it wanted."""
     target = safe_target(target, otherwise=f"{request.scope.get('root_path', '')}/")
     if not settings.oauth2_active:
@@ -54,22 +59,23 @@ async def log_in(request: Request, settings: SettingsDep, target: Annotated[str,
             400,
             "Browsers keep a login over https only. Serve over https, or set BASE_URL to the proxy's https address.",
         )
-    address, headers = await _guard(request).sessions.begin(request, target)
+    address, headers = await guard.sessions.begin(request, target)
     return _sent(address, headers)
 
 
 @router.get("/login/callback", include_in_schema=False)
 async def come_back(
-    request: Request, settings: SettingsDep, code: str = "", state: str = "", error: str = ""
+    request: Request, settings: SettingsDep, guard: GuardDep, code: str = "", state: str = "", error: str = ""
 ) -> Response:
     """Begin the session of a browser that the identity provider sends back."""
     if error:
         word = error if error.isascii() and error.isidentifier() else "an error"
         return _refused(f"The identity provider refused the login: {word}. Begin again at /api/login.")
-    sessions = _guard(request).sessions
+    sessions = guard.sessions
     try:
         session, target = await sessions.end_of_login(request, code, state)
-        user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        user = user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        log.info("%s has logged in.", user)
         return _sent(target, sessions.kept(request, session))
     except LoginRefused as refusal:
         return _refused(str(refusal))
@@ -85,15 +91,15 @@ def ask_to_log_out() -> HTMLResponse:
     "/logout",
     summary="End the session of a browser",
     response_model=LoggedOut,
-    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403, 503)},
+    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403)},
 )
-async def log_out(request: Request, settings: SettingsDep) -> Response:
+async def log_out(request: Request, settings: SettingsDep, guard: GuardDep) -> Response:
     """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
 
     A bearer token stays good until it expires.
     """
-    sessions = _guard(request).sessions
-    address = await sessions.logout_url(request) if settings.oauth2_active else None
+    sessions = guard.sessions
+    address = await sessions.end(request) if settings.oauth2_active else None
     if "text/html" in request.headers.get("accept", ""):
         return _sent(address or f"{base_of(request, settings.base_url)}/", sessions.forgotten(request))
     response = Response(LoggedOut(logout_url=address).model_dump_json(), media_type="application/json")
@@ -109,8 +115,3 @@ def _sent(address: str, headers: Headers) -> Response:
     response = RedirectResponse(quote(address, safe=":/%#?=@[]!$&'()*+,;~"), 303)
     response.raw_headers.extend(headers)
     return response
-
-
-def _guard(request: Request) -> Guard:
-    found: Guard = request.app.state.guard
-    return found

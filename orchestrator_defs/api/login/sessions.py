@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import httpx
 from starlette.requests import HTTPConnection
 
 from orchestrator_defs.api.login.cookies import Vault, cookie_value, drop_cookie, is_secure, set_cookie
@@ -128,8 +129,8 @@ class Sessions:
         binder = cookie_value(connection, BINDER, secure=is_secure(connection, self.settings))
         if opened is None or binder is None or self.now() >= opened["until"]:
             raise LoginRefused(
-                "This login was not begun in this browser, or more than ten minutes ago. Begin again at /api/login;"
-                " the browser must take cookies."
+                "This login was not begun in this browser at this address, or more than ten minutes ago. Begin again at"
+                " /api/login; the browser must take cookies."
             )
         answer = await self._grant(
             grant_type="authorization_code",
@@ -140,9 +141,18 @@ class Sessions:
         claims = await self._claims(answer, nonce=self._derived("nonce", binder, opened["number"]))
         return self._session(answer, claims, ends_at=self.now() + self.settings.session_hours * 3600), opened["target"]
 
-    async def logout_url(self, connection: HTTPConnection) -> str | None:
-        """Where the provider ends its own session; None when it does not."""
-        endpoint = await self.provider.endpoint("end_session_endpoint")
+    async def end(self, connection: HTTPConnection) -> str | None:
+        """Have the provider forget the refresh token of a browser's session; where it ends its own session.
+
+        None when it does not, or does not answer: whoever logs out is logged out here in any case.
+        """
+        session = self.of(connection)
+        try:
+            if session and session.refresh_token and (url := await self.provider.endpoint("revocation_endpoint")):
+                await self._as_client(url, token=session.refresh_token, token_type_hint="refresh_token")
+            endpoint = await self.provider.endpoint("end_session_endpoint")
+        except IdentityProviderUnavailable:
+            return None
         if endpoint is None:
             return None
         query = {
@@ -199,15 +209,7 @@ class Sessions:
 
     async def _grant(self, **form: str) -> Mapping[str, Any]:
         """Tokens for a code or a refresh token. Raises LoginRefused when the provider gives none."""
-        client = self.settings.oauth2_resource_server_id
-        secret = self.settings.oauth2_resource_server_secret.get_secret_value()
-        by_post = "client_secret_basic" not in (await self.provider.metadata()).get(
-            "token_endpoint_auth_methods_supported", ["client_secret_basic"]
-        )
-        if secret and not by_post:
-            answer = await self._post(form, auth=self.provider.client)
-        else:
-            answer = await self._post({**form, "client_id": client} | ({"client_secret": secret} if secret else {}))
+        answer = await self._as_client(await self._endpoint("token_endpoint"), **form)
         try:
             found = answer.json()
         except ValueError:
@@ -218,8 +220,16 @@ class Sessions:
         log.warning("The identity provider gives no token: %s", reason)
         raise LoginRefused("The identity provider did not accept the login. Begin again at /api/login.")
 
-    async def _post(self, form: Mapping[str, str], **options: Any) -> Any:
-        return await self.provider.ask("POST", await self._endpoint("token_endpoint"), data=dict(form), **options)
+    async def _as_client(self, url: str, **form: str) -> httpx.Response:
+        """A form sent to the provider, with what says who we are in the way that it takes."""
+        client = self.settings.oauth2_resource_server_id
+        secret = self.settings.oauth2_resource_server_secret.get_secret_value()
+        methods = (await self.provider.metadata()).get("token_endpoint_auth_methods_supported")
+        if secret and "client_secret_basic" in (methods or ["client_secret_basic"]):
+            return await self.provider.ask("POST", url, data=form, auth=self.provider.client)
+        return await self.provider.ask(
+            "POST", url, data={**form, "client_id": client} | ({"client_secret": secret} if secret else {})
+        )
 
     async def _endpoint(self, name: str) -> str:
         endpoint = await self.provider.endpoint(name)

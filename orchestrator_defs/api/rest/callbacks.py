@@ -20,7 +20,7 @@ LATE = "This process waits for no answer with this token any more; nothing was c
 @router.post(
     "/{process_id}/callback/{token}",
     summary="Answer a process that waits for an external system",
-    responses=problems(400, 404, 409, 422),
+    responses=problems(400, 404, 409, 422, 503),
 )
 def callback(
     process_id: UUID,
@@ -48,7 +48,7 @@ def callback(
 @router.post(
     "/{process_id}/callback/{token}/progress",
     summary="Say how far the work is",
-    responses=problems(400, 404, 409, 422),
+    responses=problems(400, 404, 409, 422, 503),
 )
 def progress(
     process_id: UUID,

@@ -54,7 +54,7 @@ class SearchIndex(BaseModel):
     """What came of making the index again."""
 
     subscriptions: int = Field(description="how many there are", examples=[10000])
-    corrected: int = Field(description="of how many the index was wrong", examples=[0])
+    corrected: int = Field(description="how many entries were wrong", examples=[0])
 
 
 class Variable(BaseModel):
@@ -125,7 +125,7 @@ def flush_cache(name: Annotated[str, Path(examples=["all"])]) -> int:
 
 @router.post("/search-index/reset", summary="Make the search index again", responses=problems(503))
 def reset_search_index(database: DatabaseDep, user: UserDep) -> SearchIndex:
-    """Make the words by which each subscription is found again, in batches; nothing waits for it.
+    """Make the words again by which subscriptions are found, in batches, so that nobody waits long for it.
 
     Every save keeps them, so that as a rule none are wrong.
     """

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from ops.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
+from ops.state import readable
 from resources.interventions import LONGEST_NOTE
 from resources.list_fields import UNKEEPABLE
 from resources.process_queries import LinkedSubscription, ProcessLine
@@ -301,8 +302,8 @@ class ProcessWithSteps(Process):
             linked,
             current_state=state,
             steps=[*map(ProcessStep.of, detail.steps), *map(ProcessStep.of, detail.pending)],
-            form=asked.form,
-            form_meta=asked.meta,
+            form=readable(asked.form),  # a default may be anything
+            form_meta=readable(asked.meta),
             form_error=asked.error,
             traceback=detail.traceback,
             waits=[Waiting(**{name: getattr(wait, name) for name in waits}) for wait in detail.waits],

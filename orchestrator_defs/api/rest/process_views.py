@@ -45,7 +45,7 @@ _list_of_processes = TypeAdapter(list[Process])
 # --- counts ---
 
 
-@router.get("/status-counts", summary="Count processes and tasks by status", responses=problems(403))
+@router.get("/status-counts", summary="Count processes and tasks by status", responses=problems(403, 503))
 def count_by_status(database: DatabaseDep) -> StatusCounts:
     """Statuses that none has are left out."""
     with database.transaction(read_only=True):
@@ -88,7 +88,7 @@ class _View:
         return {**state, OLD: {} if before is None else {str(self.comparison.subscription_id): before}}
 
 
-@router.get("/{process_id}", summary="Look at a process", responses=problems(403, 404, 422))
+@router.get("/{process_id}", summary="Look at a process", responses=problems(403, 404, 422, 503))
 async def get_process(
     process_id: UUID,
     request: Request,
@@ -173,7 +173,7 @@ def _runs(detail: ProcessDetail, prefix: str) -> Iterator[Run]:
     responses={
         200: {"headers": {"Content-Range": {"description": "processes a-b/total", "schema": {"type": "string"}}}},
         304: {"description": "the list is as the tag in If-None-Match says"},
-        **problems(400, 403, 422),
+        **problems(400, 403, 422, 503),
     },
 )
 def list_processes(
@@ -186,7 +186,7 @@ def list_processes(
     sort: Annotated[
         str,
         Query(
-            max_length=1000,
+            max_length=200,
             description=f"field,asc or field,desc, more of them behind; of {', '.join(PROCESS_FIELDS.sort_names)}",
             examples=["lastModifiedAt,desc"],
         ),
@@ -195,7 +195,7 @@ def list_processes(
         str,
         Query(
             alias="filter",
-            max_length=20_000,
+            max_length=4000,
             description="field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in "
             "ids and moments; `!` before it negates it; `<`, `<=`, `>` and `>=` compare moments; `*` behind it takes "
             f"what begins so. Fields: {', '.join(PROCESS_FIELDS.filter_names)}",

@@ -124,7 +124,7 @@ def resume_all(processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep, 
     "/{process_id}/resume",
     status_code=204,
     summary="Answer what a process asks, or have it try again",
-    responses=problems(400, *HANDS, 504, 510),
+    responses=problems(400, 412, *HANDS, 504, 510),
 )
 async def resume_process(
     process_id: UUID,
@@ -203,7 +203,7 @@ def go_back(
     return StepReference(step=step)
 
 
-@router.patch("/{process_id}", summary="Write a note on a process", responses=problems(403, 404, 422))
+@router.patch("/{process_id}", summary="Write a note on a process", responses=problems(400, 403, 404, 422, 503))
 def write_note(
     process_id: UUID,
     note: Note,
@@ -223,7 +223,7 @@ def write_note(
     "/{process_id}",
     status_code=204,
     summary="Delete a task that has ended",
-    responses=problems(400, 403, 404, 422),
+    responses=problems(400, 403, 404, 422, 503),
 )
 def delete_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
     """With its ledger; its Dagster runs stay. What is no task, or has not ended, is kept: 400."""

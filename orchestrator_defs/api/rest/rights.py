@@ -6,20 +6,12 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from orchestrator_defs.api.guard import Guard
+from orchestrator_defs.api.guard import GuardDep
 
 WorkflowCheck: TypeAlias = Callable[[str, str], None]
 """Takes a workflow's name and a verb: start, resume, retry, abort, skip, send back, note or delete.
 
 It raises NotAuthorised. It is asked before the workflow's own authorisation callbacks, which have their say as well."""
-
-
-async def _guard(connection: HTTPConnection) -> Guard:
-    found: Guard = connection.app.state.guard
-    return found
-
-
-GuardDep = Annotated[Guard, Depends(_guard)]
 
 
 async def _workflow_check(connection: HTTPConnection, guard: GuardDep) -> WorkflowCheck:

@@ -1,5 +1,6 @@
 """Schedules made at run time: list, make, change and remove them."""
 
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.fields import Text, UnixTime
 from orchestrator_defs.scheduling import Scheduling
@@ -105,10 +107,13 @@ def list_schedules(
     return [Schedule.of(one) for one in found]
 
 
-@router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503))
-def create_schedule(ask: CreateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+@router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
+async def create_schedule(
+    ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
+) -> Scheduled:
     """Have a workflow started by itself. The trigger and the inputs are checked now, as far as they can be."""
-    made = Scheduling(processes).create(
+    create = partial(
+        Scheduling(processes).create,
         workflow_id=ask.workflow_id,
         workflow_name=ask.workflow_name,
         name=ask.name,
@@ -117,13 +122,16 @@ def create_schedule(ask: CreateSchedule, processes: ProcessesDep, user: UserDep)
         inputs=ask.user_inputs,
         user=user,
     )
-    return Scheduled.of(made, message="The schedule was made.", status="CREATED")
+    return Scheduled.of(await forms.run(create), message="The schedule was made.", status="CREATED")
 
 
-@router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503))
-def update_schedule(ask: UpdateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+@router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
+async def update_schedule(
+    ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
+) -> Scheduled:
     """Give a schedule another name, trigger or inputs. `trigger_kwargs` replace all that there were."""
-    changed = Scheduling(processes).change(
+    change = partial(
+        Scheduling(processes).change,
         ask.schedule_id,
         name=ask.name,
         trigger=ask.trigger,
@@ -131,7 +139,7 @@ def update_schedule(ask: UpdateSchedule, processes: ProcessesDep, user: UserDep)
         inputs=ask.user_inputs,
         user=user,
     )
-    return Scheduled.of(changed, message="The schedule was changed.", status="UPDATED")
+    return Scheduled.of(await forms.run(change), message="The schedule was changed.", status="UPDATED")
 
 
 @router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))

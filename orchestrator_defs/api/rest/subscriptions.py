@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from orchestrator_defs.api.conditional import etag, is_known
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.guard import GuardDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.lists import PartDep, list_answers
-from orchestrator_defs.api.rest.rights import GuardDep
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     RelatedItem,

@@ -18,8 +18,10 @@ from orchestrator_defs.api.rest import engine as engine_routes
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import task
 from resources import engine as pause
+from resources.customer_descriptions import create_customer_description
 from resources.dispatch import LIVENESS, Dispatch, Loaded
 from resources.settings import settings
+from resources.subscription_metadata import write_metadata
 from tests.test_resources.warm import Warm, configure
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -231,23 +233,48 @@ def test_a_cache_that_there_is_not_is_404(api):
     assert api.delete("/settings/cache/some").status_code == 404
 
 
-def found(engine, api, word):
-    with engine.database.transaction() as session:
-        query = "SELECT count(*) FROM subscriptions WHERE search @@ to_tsquery('simple', %s)"
-        return session.connection().exec_driver_sql(query, (word,)).scalar()
+INDEXED = ("subscriptions", "subscription_metadata", "subscription_customer_descriptions")
 
 
-def test_the_search_index_is_made_again(engine, api, monkeypatch):
-    monkeypatch.setattr("resources.search_index.BATCH", 2)
+@pytest.fixture
+def described(engine):
+    """Three subscriptions with metadata, and a description of one of them."""
     for name in ("ams1", "ams2", "ams3"):
-        engine.run("create_device", [{"product": DEVICE.name}, {"hostname": name}])
+        process_id = engine.run("create_device", [{"product": DEVICE.name}, {"hostname": name}])
+        subscription_id = UUID(engine.of(process_id).row.state["subscription_id"])
+        with engine.database.transaction():
+            write_metadata(subscription_id, {"rack": {"row": name}})
+    with engine.database.transaction():
+        create_customer_description(subscription_id, "acme", "Our router")
+    return engine
+
+
+def entries(engine):
     with engine.database.transaction() as session:
-        session.connection().exec_driver_sql(
-            "UPDATE subscriptions SET search = NULL WHERE description <> 'Device ams2'"
-        )
-    assert found(engine, api, "ams3") == 0
-    assert api.post("/settings/search-index/reset").json() == {"subscriptions": 3, "corrected": 2}
-    assert [found(engine, api, name) for name in ("ams1", "ams2", "ams3")] == [1, 1, 1]
+        return {
+            (table, row.row): row.search
+            for table in INDEXED
+            for row in session.connection().exec_driver_sql(
+                f"SELECT to_jsonb({table}) - 'search' #>> '{{}}' AS row, search::text FROM {table}"
+            )
+        }
+
+
+@pytest.mark.parametrize("batch", [2, 500])
+def test_the_search_index_is_made_again_as_saves_make_it(described, api, monkeypatch, batch):
+    monkeypatch.setattr("resources.search_index.BATCH", batch)
+    saved = entries(described)
+    assert len(saved) == 7
+    assert all(saved.values())
+    with described.database.transaction() as session:
+        for table in INDEXED:
+            session.connection().exec_driver_sql(f"UPDATE {table} SET search = NULL")
+        session.connection().exec_driver_sql("UPDATE subscriptions SET search = 'wrong' WHERE insync")
+    assert api.post("/settings/search-index/reset").json() == {"subscriptions": 3, "corrected": 7}
+    assert entries(described) == saved
+
+
+def test_a_search_index_that_is_right_is_left_alone(described, api):
     assert api.post("/settings/search-index/reset").json() == {"subscriptions": 3, "corrected": 0}
 
 

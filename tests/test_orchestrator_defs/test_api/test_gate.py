@@ -221,12 +221,15 @@ def test_workflows_need_the_strictest_role_that_fits():
 
 def test_what_may_start_says_what_a_role_forbids():
     roles = WorkflowRoles({"terminate_*": Role.ENGINEER})
-    startable = {"modify": [{"name": "modify_node"}], "terminate": [{"name": "terminate_node"}], "reason": "x"}
+    modify = {"name": "modify_node", "description": "Modify a node"}
+    terminate = {"name": "terminate_node", "description": "Terminate a node", "reason": "x", "status": "initial"}
+    startable = {"modify": [modify], "terminate": [terminate], "reason": "x"}
     assert roles.mark(User("ada", roles=[Role.OPERATOR]), startable) == {
-        "modify": [{"name": "modify_node"}],
+        "modify": [modify],
         "terminate": [
             {
                 "name": "terminate_node",
+                "description": "Terminate a node",
                 "reason": "subscription.insufficient_workflow_permissions",
                 "message": "ada may not start terminate_node: that needs the role engineer.",
             }

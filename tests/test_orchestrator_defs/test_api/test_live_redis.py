@@ -22,8 +22,7 @@ from resources.errors import SettingsError
 from resources.redis_channel import CHANNEL, RedisChannel
 from tests.api import serving
 from tests.engine import Engine
-from tests.live import EVENTS, Browser, browser, websocket_url
-from tests.test_orchestrator_defs.test_api.test_live import EVERYTHING, do, listeners, wait_for
+from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url
 from tests.test_resources.celery_machines import REDIS, redis_server
 
 needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server")
@@ -68,16 +67,16 @@ def servers(engine: Engine, broker: str) -> Iterator[list[Server]]:
         server.stop()
 
 
-def told(engine: Engine, server: Server, description: str) -> bool:
-    """Whether a change reaches the browser of a server soon."""
+def change(engine: Engine, server: Server, description: str) -> None:
+    """Change something; returns when the browser of a server is told."""
     do(engine, "UPDATE workflows SET description = %s", description)
-    return ("metadataProducts", None) in server.browser.hear(0.7)
+    server.browser.hear_until(lambda heard: ("metadataProducts", None) in heard)
 
 
 @needs_redis
 def test_all_servers_tell_what_one_of_them_hears(engine: Engine, servers: list[Server]) -> None:
     for number, server in enumerate(servers):
-        assert told(engine, server, str(number))
+        change(engine, server, str(number))
     assert listeners(engine) == 1
 
 
@@ -87,7 +86,7 @@ def test_another_server_takes_over_from_the_one_that_listened(engine: Engine, se
     first.stop()
     assert second.browser.hear_until(lambda heard: heard >= EVERYTHING) == EVERYTHING
     second.browser.quiet()
-    assert told(engine, second, "after")
+    change(engine, second, "after")
     assert listeners(engine) == 1
 
 
@@ -120,7 +119,7 @@ def test_a_redis_that_was_away_is_made_up_for(engine: Engine, tmp_path: Path, ca
         stack.enter_context(redis_server(tmp_path, port=int(broker.rpartition(":")[2].split("/")[0])))
         assert server.browser.hear_until(lambda heard: heard >= EVERYTHING) == EVERYTHING
         server.browser.quiet(1.5)
-        assert told(engine, server, "after")
+        change(engine, server, "after")
     assert "Redis is there again" in caplog.text
 
 

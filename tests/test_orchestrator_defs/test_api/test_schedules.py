@@ -1,5 +1,6 @@
 """Schedules over HTTP: checked before they are kept, listed, changed and removed."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import uuid4
@@ -7,12 +8,10 @@ from uuid import uuid4
 import pytest
 from pydantic import AfterValidator, SecretStr
 
-from ops.context import Scope
-from ops.forms import SubmitFormPage, fill, pages_of
-from ops.schedule_form import KEY, schedule_form
+from ops.forms import SubmitFormPage
+from ops.schedule_form import KEY
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources.users import Role, User
 from tests.toy_network import DEVICE, World, device_workflows
 
 
@@ -190,6 +189,24 @@ def test_a_secret_is_not_kept(api):
     assert "hush" not in answer.text
 
 
+def test_a_form_that_takes_too_long_is_given_up(engine_of, api_of):
+    end = threading.Event()
+
+    def slow():
+        end.wait(20)
+        return Colour
+
+    @task("Slow", slow)
+    def slowly():
+        return begin >> do_it
+
+    api = api_of(engine_of(slowly), form_timeout_seconds=0.3)
+    answer = create(api, workflow_name="slowly", user_inputs=[{"colour": "red"}])
+    end.set()
+    assert answer.status_code == 504
+    assert api.get("/schedules/").json() == []
+
+
 # --- looking ---
 
 
@@ -283,19 +300,33 @@ def test_a_schedule_of_a_workflow_that_the_code_has_no_more_is_removed(engine, a
 # --- the form ---
 
 
-def test_what_the_form_makes_is_a_schedule(engine, api):
-    form = schedule_form(lambda: engine.orchestrator.workflows, engine.service.form_resources)
+def test_the_form_asks_page_by_page_and_makes_a_schedule(api):
     pages = [
         {"task": "task_validate_product_type"},
         {"product_type": "Device"},
         {"frequency": "cron", "schedule_name": "Nightly"},
         {"cron": "10 0 * * *", "timezone": "Europe/Amsterdam"},
     ]
-    user = User("ada", roles=[Role.ENGINEER])
-    with engine.database.transaction(read_only=True):
-        payload = fill(lambda state: pages_of(form, state, Scope()), {"user": user}, pages, name=KEY)
-    answer = api.post("/schedules/", json=payload)
+    asked = [api.post(f"/forms/{KEY}", json=pages[:number]) for number in range(len(pages))]
+    assert [answer.status_code for answer in asked] == [510] * 4
+    assert [next(iter(answer.json()["form"]["properties"])) for answer in asked] == [
+        "task",
+        "product_type",
+        "schedule_name",
+        "cron",
+    ]
+    assert [answer.json()["meta"]["hasNext"] for answer in asked] == [True, True, True, False]
+    made = api.post(f"/forms/{KEY}", json=pages)
+    assert made.status_code == 200
+    answer = api.post("/schedules/", json=made.json())
     assert answer.status_code == 201
     assert answer.json()["workflow_name"] == "task_validate_product_type"
     assert answer.json()["user_inputs"] == [{"product_type": "Device"}]
     assert answer.json()["name"] == "Nightly"
+
+
+def test_the_form_offers_what_one_may_start(api):
+    schema = api.post(f"/forms/{KEY}", json=[]).json()["form"]
+    (offered,) = [one["enum"] for one in schema["$defs"].values() if "enum" in one]
+    assert "rest" in offered
+    assert "nobody" not in offered

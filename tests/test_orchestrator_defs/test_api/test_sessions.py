@@ -310,6 +310,19 @@ def test_whoever_logs_out_is_out(server, logged_in, provider):
     assert logged_in.get("/api/me", headers={"Accept": "application/json"}).status_code == 401
 
 
+def test_whoever_logs_out_leaves_nothing_that_could_be_renewed(server, logged_in, provider):
+    assert len(provider.refresh_tokens) == 1
+    logged_in.post("/api/logout", headers={**own(logged_in), "Accept": "application/json"})
+    assert provider.refresh_tokens == set()
+
+
+def test_whoever_logs_out_is_out_while_the_provider_is_down(server, logged_in, provider):
+    provider.is_down = True
+    answer = logged_in.post("/api/logout", headers={**own(logged_in), "Accept": "application/json"})
+    assert answer.json() == {"logout_url": None}
+    assert "orchestrator" not in logged_in.cookies
+
+
 def test_a_page_that_logs_out_goes_on_to_the_provider(logged_in, provider):
     assert 'method="post"' in logged_in.get("/api/logout").text
     answer = logged_in.post("/api/logout", headers=own(logged_in), follow_redirects=False)

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from ops.step import begin, step
+from orchestrator_defs.api import gate
 from orchestrator_defs.workflow import modify_workflow
 from resources.customer_descriptions import create_customer_description
 from resources.database import statement_counter
@@ -19,6 +20,7 @@ from resources.subscription_metadata import write_metadata
 from resources.subscriptions import SubscriptionModel
 from resources.tables import ProcessTable, SubscriptionTable
 from resources.types import SubscriptionLifecycle
+from resources.users import Role, User
 from tests.test_resources.domain import CircuitInactive, Device, DeviceInactive, active_circuit
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -493,9 +495,33 @@ def test_who_uses_it_is_told(api, circuit, device):
     assert entry["unterminated_in_use_by_subscriptions_detail"][0]["product"] == {"name": "circuit"}
 
 
+def test_neighbours_that_are_out_of_sync_are_told(engine, api, circuit, device):
+    change(engine, circuit, insync=False)
+    found = startable(api, device)
+    (entry,) = found["terminate"]
+    assert found["reason"] == entry["reason"] == "subscription.relations_not_in_sync"
+    assert found["locked_relations"] == entry["locked_relations"] == [circuit]
+    assert found["locked_relations_detail"] == [
+        {
+            "subscription_id": circuit,
+            "description": "Initial subscription of the circuit",
+            "status": "active",
+            "insync": False,
+            "product": {"name": "circuit"},
+        }
+    ]
+
+
 def test_what_the_user_may_not_start_says_so(api, device):
     guarded = next(one for one in startable(api, device)["modify"] if one["name"] == "modify_guarded")
     assert guarded["reason"] == "subscription.insufficient_workflow_permissions"
+
+
+def test_what_the_user_has_no_role_for_says_so(engine, api_of, device, monkeypatch):
+    monkeypatch.setattr(gate, "NOBODY", User("ada", roles=[Role.OPERATOR]))
+    (entry,) = startable(api_of(engine, workflow_roles={"terminate_*": "admin"}), device)["terminate"]
+    assert entry["reason"] == "subscription.insufficient_workflow_permissions"
+    assert "needs the role admin" in entry["message"]
 
 
 # --- in sync ---

@@ -176,6 +176,16 @@ def test_known_keys_stay_good_while_the_provider_is_down(provider, guarded):
     assert [get(client, provider.mint()).status_code for _ in range(3)] == [200, 200, 200]
 
 
+def test_nobody_waits_for_a_provider_that_is_slow_when_the_key_is_known(provider, guarded):
+    client = guarded()
+    get(client, provider.mint())
+    provider.delay = 2
+    clock_of(client, 400)
+    begun = time.monotonic()
+    assert get(client, provider.mint()).status_code == 200
+    assert time.monotonic() - begun < 1.5
+
+
 def test_an_unknown_key_cannot_be_judged_while_the_provider_is_down(provider, guarded):
     client = guarded()
     get(client, provider.mint())

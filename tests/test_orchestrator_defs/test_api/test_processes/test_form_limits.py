@@ -40,6 +40,7 @@ def gate():
     gate = Gate()
     yield gate
     gate.opened.set()
+    _end_of_forms()  # before their database goes
 
 
 class Page(SubmitFormPage):

@@ -1,8 +1,17 @@
 """Looking at one process over REST: its shape, what it changed of its subscription, its form."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
+from pydantic import Field
+
+from ops.forms import SubmitFormPage
+from ops.step import begin
+from ops.waits import inputstep
+from orchestrator_defs.workflow import task
+from resources.types import Assignee
 
 LIST_KEYS = [
     "process_id",
@@ -123,6 +132,26 @@ def test_a_form_that_waits_comes_with_the_process(api, engine):
     assert (detail["form_meta"], detail["form_error"]) == ({"hasNext": False}, None)
     assert [step["status"] for step in detail["steps"]] == ["success", "success", "suspend", "pending", "pending"]
     assert detail["assignee"] == "NOC"
+
+
+def test_a_form_may_have_any_default(engine_of, api_of):
+    class Odd(SubmitFormPage):
+        site: UUID = Field(default_factory=lambda: UUID(int=1))
+        size: Decimal = Decimal("1.5")
+        ratio: float = float("inf")
+
+    @inputstep("Ask", Assignee.NOC)
+    def question():
+        return Odd
+
+    @task("Odd")
+    def odd():
+        return begin >> question
+
+    engine = engine_of(odd)
+    detail = api_of(engine).get(f"/processes/{engine.run('odd')}").json()
+    assert detail["form_error"] is None
+    assert list(detail["form"]["properties"]) == ["site", "size", "ratio"]
 
 
 def test_who_waits_for_no_input_has_no_form(api, engine):
