@@ -1,8 +1,13 @@
 """An organisation's own application: the example of the documentation, and one that does not start."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import httpx
@@ -13,7 +18,7 @@ from tests.api import serving
 from tests.architecture import ROOT
 from tests.toy_network import DEVICE, World, device_workflows
 
-FAILING = """
+SCRIPT = """
 import contextlib, logging, sys
 from starlette.applications import Starlette
 from orchestrator_defs.api.command import listening
@@ -22,11 +27,14 @@ from resources.errors import SettingsError
 
 @contextlib.asynccontextmanager
 async def lifespan(app):
-    raise SettingsError("The moon is not full.")
+    if sys.argv[1] == "fail":
+        raise SettingsError("The moon is not full.")
     yield
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
-sys.exit(Prefork(Starlette(lifespan=lifespan), listening("127.0.0.1", 0), 2).run())
+app, listener = Starlette(lifespan=lifespan), listening("127.0.0.1", 0)
+prefork = Prefork(app, listener, 2, on_ready=lambda: print(*prefork.children, flush=True))
+sys.exit(prefork.run())
 """
 
 
@@ -49,7 +57,38 @@ def test_the_example_of_the_documentation_runs(engine_of, monkeypatch: pytest.Mo
 
 def test_one_that_does_not_start_is_not_tried_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FAILING], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", SCRIPT, "fail"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 3
     assert done.stderr.splitlines() == ["The moon is not full.", "Application startup failed. Exiting."]
+
+
+def test_processes_end_with_one_that_is_killed_and_are_replaced_by_one_that_lives() -> None:
+    words = [sys.executable, "-c", SCRIPT, "serve"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        first, second = map(int, parent.stdout.readline().split())
+        os.kill(first, signal.SIGKILL)
+        _wait(lambda: len(_children(parent.pid) - {first}) == 2)
+        children = _children(parent.pid)
+        assert second in children
+        parent.kill()
+        _wait(lambda: not any(map(_lives, children)))
+
+
+def _wait(question: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not question():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def _children(parent: int) -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split() if _lives(int(pid))}
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
