@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFTESTS = $(shell find tests -name conftest.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test lint types bench demo db wheel clean ci
+.PHONY: help install run up dev test lint types bench demo db wheel clean ci
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ install: $(VENV)/.test-tools  ## make .venv with the project and its test tools
 
 run: install  ## create the node of examples/create_node.yaml; change its name there the second time
 	$(BIN)/dagster job execute -m orchestrator_defs -j create_node -c examples/create_node.yaml
+
+up: install  ## everything on this machine, with example data, until ^C
+	$(BIN)/orchestrator up
 
 dev: install  ## Dagster's page on http://localhost:3000, with its daemon
 	$(BIN)/dagster dev

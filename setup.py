@@ -14,6 +14,10 @@ CELERY = [
     "redis>=5",  # their broker's client
 ]
 
+REDIS = [
+    "redis>=5",  # live updates of many servers over one channel
+]
+
 KUBERNETES = [
     "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
 ]
@@ -25,12 +29,15 @@ TESTING = [
 
 TEST = [
     *TESTING,
+    *REDIS,
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
+    "oidc-provider-mock>=0.3",  # an identity provider that others have written
     "hypothesis>=6.100",  # property tests of the domain models
-    "httpx>=0.27",  # starlette's test client
+    "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
+    "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",
@@ -91,15 +98,19 @@ setup(
         "requests>=2.32,<3",  # HTTP to the playbook runner
         "fastapi>=0.115,<1",  # REST, with its OpenAPI document
         "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the gate of the server
-        "uvicorn>=0.30",  # serves both
+        "uvicorn>=0.36",  # serves both; the first whose WebSockets need no deprecated part of websockets
         "websockets>=15",  # live updates and the log of runs, under uvicorn
-        "authlib>=1.6,<2",  # OpenID Connect: discovery, keys, tokens, the authorization code flow
+        "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies
+        "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
+        "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
+        "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],
     extras_require={
         "embedded": EMBEDDED,
         "celery": CELERY,
+        "redis": REDIS,
         "kubernetes": KUBERNETES,
         "testing": TESTING,
         "test": TEST,

@@ -1,6 +1,7 @@
 """The composition root: the one place that knows the real products, workflows and external systems."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from dagster import Definitions
@@ -20,13 +21,17 @@ from resources.products import core_link, l2vpn, node, port
 
 
 def build_definitions(
-    products: Iterable[Product], workflows: Iterable[WorkflowJob], resources: Mapping[str, Any] | None = None
+    products: Iterable[Product],
+    workflows: Iterable[WorkflowJob],
+    resources: Mapping[str, Any] | None = None,
+    translations: Iterable[Path] = (),
 ) -> Definitions:
     """Make a Dagster code location of an organisation's own products, workflows and external systems.
 
-    `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case.
+    `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case. `translations` are
+    folders with an `en-GB.json` and so on.
     """
-    return complete_definitions(Orchestrator(products, workflows, resources))
+    return complete_definitions(Orchestrator(products, workflows, resources, translations=translations))
 
 
 def complete_definitions(orchestrator: Orchestrator) -> Definitions:
@@ -46,6 +51,7 @@ orchestrator = Orchestrator(
         *l2vpn_workflows.WORKFLOWS,
     ],
     resources={"netbox": NetBox(), "playbooks": PlaybookRunner()},
+    translations=[Path(node.__file__).with_name("locales")],
 )
 
 defs = complete_definitions(orchestrator)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,7 +22,10 @@ from resources.types import Target
 
 
 class Orchestrator:
-    """What one code location serves: its catalogue, its workflows, its database and the external systems."""
+    """What one code location serves: its catalogue, its workflows, its database and the external systems.
+
+    `translations` are folders whose `en-GB.json` and so on name its workflows and the fields of its forms to people.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,13 @@ class Orchestrator:
         workflows: Iterable[WorkflowJob],
         resources: Mapping[str, Any] | None = None,
         database: SubscriptionDatabase | None = None,
+        translations: Iterable[Path] = (),
     ) -> None:
         jobs = (*built_in_workflows(self), *workflows)
         self.database = database or SubscriptionDatabase()
         self.resources = dict(resources or {})
         self.jobs = jobs
+        self.translations = tuple(translations)
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
         products = tuple(products)

@@ -7,7 +7,7 @@ does, the sweeper launches it.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +26,7 @@ from ops.startable import startable
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import engine, interventions, ledger, processes, tags, waits
+from resources import engine, interventions, ledger, processes, slack, tags, waits
 from resources.database import SubscriptionDatabase
 from resources.engine import EngineState
 from resources.errors import (
@@ -451,9 +451,13 @@ class Processes:
 
     def _set_paused(self, is_paused: bool, user: str) -> EngineState:
         with self.database.transaction():
-            if engine.set_paused(is_paused, user=user):
-                log.info("The engine was %s by %s.", "paused" if is_paused else "released", user)
-            return engine.state()
+            is_changed = engine.set_paused(is_paused, user=user)
+            state = engine.state()
+        if is_changed:
+            said = f"The engine was {'paused' if is_paused else 'released'} by {user}."
+            log.info("%s", said)
+            slack.tell(said)
+        return state
 
     def engine_status(self) -> EngineState:
         """Whether the engine is paused, and whether anything is still at work."""
@@ -532,6 +536,10 @@ class Processes:
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
         )
+
+    def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
+        """The external systems that a workflow's forms ask, set up as a run has them."""
+        return self._resources_of(form_resource_keys(workflow))
 
     @contextmanager
     def _resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:

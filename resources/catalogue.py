@@ -111,6 +111,16 @@ class Catalogue:
         self._remember()
         return plan
 
+    def is_current(self, *, additions_only: bool = False) -> bool:
+        """Whether the database of the current transaction needs no `apply`, or, with `additions_only`, no `add`.
+
+        One statement, and those of a plan when other code was applied last.
+        """
+        if current_session().scalar(sa.select(EngineSettingsTable.catalogue_hash)) == self.hash:
+            return True
+        plan = self.plan()
+        return not (plan.additions if additions_only else plan)
+
     def _remember(self) -> None:
         """Note the hash of the code whose every row the database now has, with or without those of other code."""
         session = current_session()

@@ -1,13 +1,15 @@
 """What a customer calls a subscription."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from resources.database import current_session
-from resources.errors import StaleSubscription, SubscriptionError, UnknownSubscription
+from resources.errors import AlreadyDescribed, StaleSubscription, UnknownSubscription
+from resources.search_text import description_vector
 from resources.tables import CustomerDescriptionTable, SubscriptionTable
 from resources.types import SubscriptionId
 
@@ -21,6 +23,7 @@ class CustomerDescription:
     customer_id: str
     description: str
     version: int
+    created_at: datetime
 
 
 COLUMNS = (
@@ -29,21 +32,23 @@ COLUMNS = (
     CustomerDescriptionTable.customer_id,
     CustomerDescriptionTable.description,
     CustomerDescriptionTable.version,
+    CustomerDescriptionTable.created_at,
 )
 
 
 def create_customer_description(
     subscription_id: SubscriptionId, customer_id: str, description: str
 ) -> CustomerDescription:
-    """Write the first description of this pair. Raises SubscriptionError if there is one, UnknownSubscription."""
+    """Write the first description of this pair. Raises AlreadyDescribed if there is one, UnknownSubscription."""
     session = current_session()
     if session.scalar(sa.select(SubscriptionTable.subscription_id).filter_by(subscription_id=subscription_id)) is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id} to describe.")
-    values = {"id": uuid4(), "subscription_id": subscription_id, "customer_id": customer_id, "description": description}
+    pair = {"subscription_id": subscription_id, "customer_id": customer_id}
+    values = {"id": uuid4(), **pair, "description": description, "search": _searched(description)}
     statement = insert(CustomerDescriptionTable).values(values).on_conflict_do_nothing().returning(*COLUMNS)
     row = session.execute(statement).one_or_none()
     if row is None:
-        raise SubscriptionError(
+        raise AlreadyDescribed(
             f"Customer '{customer_id}' has a description of subscription {subscription_id} already; update that one."
         )
     return CustomerDescription(*row)
@@ -60,7 +65,8 @@ def update_customer_description(
     update = sa.update(table).where(table.id == identifier)
     if version is not None:
         update = update.where(table.version == version)
-    changed = update.values(description=description, version=table.version + 1).returning(*COLUMNS)
+    values = {"description": description, "search": _searched(description), "version": table.version + 1}
+    changed = update.values(values).returning(*COLUMNS)
     row = current_session().execute(changed, execution_options={"synchronize_session": False}).one_or_none()
     if row is not None:
         return CustomerDescription(*row)
@@ -95,6 +101,10 @@ def customer_descriptions(subscription_id: SubscriptionId) -> list[CustomerDescr
     table = CustomerDescriptionTable
     query = sa.select(*COLUMNS).where(table.subscription_id == subscription_id).order_by(table.customer_id)
     return [CustomerDescription(*row) for row in current_session().execute(query)]
+
+
+def _searched(description: str) -> sa.ColumnElement[str]:
+    return sa.cast(description_vector(description), TSVECTOR)
 
 
 def _one(condition: sa.ColumnElement[bool]) -> CustomerDescription | None:

@@ -175,6 +175,16 @@ def commit_with_each_statement() -> None:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
+def see_one_moment() -> None:
+    """Let all statements of the current transaction see the database as the first one does, if none was sent yet.
+
+    For answers that several statements make; it costs nothing, and a transaction that only reads is never refused.
+    """
+    session = current_session()
+    if not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
 @dataclass
 class StatementCount:
     """The statements sent to the database, in order; BEGIN, COMMIT and liveness checks are not among them."""

@@ -195,6 +195,16 @@ WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")} ORDER BY w.worker
 """
 """The resident ones; a process that attends to a run of its own has no supervisor."""
 
+LOAD = f"""
+SELECT
+    (
+        SELECT count(*) FROM orchestrator_workers w WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")}
+    ) AS online,
+    count(*) FILTER (WHERE state = 'queued') AS queued,
+    count(*) FILTER (WHERE state = 'claimed') AS in_hand
+FROM orchestrator_dispatch WHERE state <> 'done'
+"""
+
 _prepared: set[str] = set()
 _guard = threading.Lock()
 
@@ -236,6 +246,15 @@ class LivingWorker:
     is_reserved: bool
     started_at: datetime
     run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many resident workers live, how many runs wait for one, and how many somebody has in hand."""
+
+    online: int
+    queued: int
+    in_hand: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +470,10 @@ class Dispatch:
         """How many runs wait, by code location."""
         counted = "SELECT location, count(*) FROM orchestrator_dispatch WHERE state = 'queued' GROUP BY location"
         return {row["location"]: row["count"] for row in self._rows(counted)}
+
+    def load(self) -> Load:
+        """How much there is to do, and by how many; one statement."""
+        return Load(**self._rows(LOAD)[0])
 
     def clean(self) -> None:
         """Forget what was done yesterday, and the workers that are dead."""

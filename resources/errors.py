@@ -12,6 +12,9 @@ OrchestratorError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
+│   ├── UnknownProductBlock
+│   ├── UnknownResourceType
+│   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
 │   └── ModelDeclarationError
@@ -23,13 +26,19 @@ OrchestratorError
 │   ├── InvalidBlocks
 │   ├── BlockInUse
 │   ├── PastIsReadOnly
-│   └── SubscriptionLocked
+│   ├── SubscriptionLocked
+│   ├── UnfinishedProcesses
+│   ├── AlreadyDescribed
+│   └── UnknownDescription
 ├── FormError
 │   ├── FormInvalid
 │   ├── FormIncomplete
 │   ├── FormTimedOut
 │   ├── FormsBusy
 │   └── UnknownForm
+├── ScheduleError
+│   ├── UnknownSchedule
+│   └── ScheduleInvalid
 ├── WorkflowError
 │   ├── UnknownWorkflow
 │   ├── WorkflowDeclarationError
@@ -47,6 +56,7 @@ OrchestratorError
 │   ├── UnknownToken
 │   ├── StepsChanged
 │   └── BranchesDisagree
+├── LoginRefused
 └── ProcessFailure
     ├── InconsistentData
     │   └── DriftFound
@@ -55,6 +65,8 @@ OrchestratorError
     └── ChildrenFailed
 ExternalSystemError
 ├── ExternalSystemUnavailable
+│   ├── IdentityProviderUnavailable
+│   └── PolicyUnavailable
 └── PlaybookFailed
 
 The docstring of an error is its message when none is given, so each has a sentence and the sentence has one home.
@@ -115,6 +127,18 @@ class UnknownProduct(CatalogueError):
     """There is no such product."""
 
 
+class UnknownProductBlock(CatalogueError):
+    """There is no such product block."""
+
+
+class UnknownResourceType(CatalogueError):
+    """There is no such resource type."""
+
+
+class ProductInUse(CatalogueError):
+    """The product's status cannot be this one now."""
+
+
 class ProductNotInRegistry(CatalogueError):
     """The product has rows in the database but no model in the code."""
 
@@ -163,6 +187,18 @@ class SubscriptionLocked(SubscriptionError):
     """Another process is changing the subscription."""
 
 
+class UnfinishedProcesses(SubscriptionError):
+    """The subscription cannot be put in sync while processes that changed it are unfinished."""
+
+
+class AlreadyDescribed(SubscriptionError):
+    """The customer has a description of the subscription already."""
+
+
+class UnknownDescription(SubscriptionError):
+    """There is no such customer description."""
+
+
 class FormError(OrchestratorError):
     """The form cannot be used."""
 
@@ -198,6 +234,18 @@ class FormsBusy(FormError):
 
 class UnknownForm(FormError):
     """There is no such form."""
+
+
+class ScheduleError(OrchestratorError):
+    """The schedule cannot do what was asked."""
+
+
+class UnknownSchedule(ScheduleError):
+    """There is no such schedule."""
+
+
+class ScheduleInvalid(ScheduleError):
+    """The schedule's trigger cannot be used."""
 
 
 class WorkflowError(OrchestratorError):
@@ -279,6 +327,10 @@ class BranchesDisagree(ProcessError):
     """Two branches have set a key of the state to different values."""
 
 
+class LoginRefused(OrchestratorError):
+    """Nobody is logged in, or not by this token."""
+
+
 class ProcessFailure(OrchestratorError):
     """A step failed in a way that people should read; `details` is shown beside the reason."""
 
@@ -313,6 +365,14 @@ class ExternalSystemError(Exception):
 
 class ExternalSystemUnavailable(ExternalSystemError):
     """An external system did not answer; trying again later may help."""
+
+
+class IdentityProviderUnavailable(ExternalSystemUnavailable):
+    """The identity provider does not answer."""
+
+
+class PolicyUnavailable(ExternalSystemUnavailable):
+    """The policy agent does not answer."""
 
 
 class PlaybookFailed(ExternalSystemError):

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from resources.database import current_session
+from resources.errors import UnknownSubscription
 from resources.tables import ProcessTable, SubscriptionTable, SubscriptionVersionTable, WorkflowTable
 from resources.types import ProcessId, SubscriptionId
 from resources.versions import Difference, difference
@@ -27,8 +28,17 @@ class HistoryEntry:
     difference: Sequence[Difference]
 
 
-def read_history(subscription_id: SubscriptionId, *, limit: int | None = None) -> list[HistoryEntry]:
+def read_history(subscription_id: SubscriptionId, *, limit: int | None = None, offset: int = 0) -> list[HistoryEntry]:
     """The newest changes first, in one statement; empty when there is no such subscription."""
+    # the one before the last shown is compared with
+    rows = _rows(subscription_id, sa.true(), limit=None if limit is None else limit + 1, offset=offset)
+    before = (row.document for row in rows[1:])
+    return [_entry(row, older) for row, older in zip_longest(rows, before)][:limit]
+
+
+def _rows(
+    subscription_id: SubscriptionId, condition: sa.ColumnElement[bool], *, limit: int | None, offset: int = 0
+) -> Sequence[Any]:
     version = SubscriptionVersionTable
     query = (
         sa.select(
@@ -42,13 +52,31 @@ def read_history(subscription_id: SubscriptionId, *, limit: int | None = None) -
         )
         .outerjoin(ProcessTable, ProcessTable.process_id == version.process_id)
         .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-        .where(version.subscription_id == subscription_id)
+        .where(version.subscription_id == subscription_id, condition)
         .order_by(version.version.desc())
-        .limit(None if limit is None else limit + 1)  # the one before the last shown is compared with
+        .limit(limit)
+        .offset(offset)
     )
-    rows = current_session().execute(query).all()
-    before = (row.document for row in rows[1:])
-    return [_entry(row, older) for row, older in zip_longest(rows, before)][:limit]
+    return current_session().execute(query).all()
+
+
+def count_history(subscription_id: SubscriptionId) -> int:
+    """How many changes there were; one statement."""
+    version = SubscriptionVersionTable
+    query = sa.select(sa.func.count()).select_from(version).where(version.subscription_id == subscription_id)
+    return current_session().scalar(query) or 0
+
+
+def read_version(subscription_id: SubscriptionId, number: int) -> tuple[HistoryEntry, dict[str, Any]]:
+    """One version, and the subscription as it was then, as `read_document` has it; one statement.
+
+    Raises UnknownSubscription when there is no such version.
+    """
+    found = _rows(subscription_id, SubscriptionVersionTable.version <= number, limit=2)
+    if not found or found[0].version != number:
+        raise UnknownSubscription(f"There is no version {number} of subscription {subscription_id}.")
+    before = found[1].document if len(found) > 1 else None
+    return _entry(found[0], before), found[0].document
 
 
 def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:

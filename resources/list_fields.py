@@ -182,9 +182,9 @@ def _number(field: Field, text: str) -> Condition:
 def _flag(field: Field, text: str) -> Condition:
     match text.lower():
         case "true":
-            return field.column.is_(True)
+            return sa.and_(field.column)
         case "false":
-            return field.column.is_(False)
+            return sa.not_(field.column)  # not IS FALSE, which no index on those that are not would serve
     raise InvalidQuery(f"{field.name!r} is true or false, not {text!r}.")
 
 

@@ -283,7 +283,7 @@ _INSERT_SUBSCRIPTION = _sql(
     INSERT INTO subscriptions (subscription_id, product_id, customer_id, description, status, start_date, end_date,
                                note, insync, version, document, search)
     SELECT :subscription_id, :product_id, :customer_id, :description, :status, :start_date, :end_date, :note,
-           :insync, :version, :document, to_tsvector('simple', :search)
+           :insync, :version, :document, CAST(:search AS tsvector)
     WHERE NOT EXISTS (SELECT FROM unfit)
     ON CONFLICT DO NOTHING
     RETURNING version
@@ -302,7 +302,7 @@ _UPDATE_SUBSCRIPTION = _sql(
     UPDATE subscriptions s
     SET product_id = :product_id, customer_id = :customer_id, description = :description, status = :status,
         start_date = :start_date, end_date = :end_date, note = :note, insync = coalesce(:insync, s.insync),
-        version = s.version + 1, document = :document, search = to_tsvector('simple', :search)
+        version = s.version + 1, document = :document, search = CAST(:search AS tsvector)
     FROM before WHERE s.subscription_id = before.subscription_id
     RETURNING s.version
 )"""

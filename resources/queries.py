@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from resources.database import current_session
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
 from resources.records import ProductRecord
+from resources.subscription_search import search_condition, words_condition
 from resources.tables import (
     ProcessSubscriptionTable,
     ProcessTable,
@@ -81,7 +82,7 @@ class ProcessSummary:
 class SubscriptionFilter:
     """What all listed subscriptions have in common; a field that is None asks nothing.
 
-    `search`: words, all of which must begin some word of the subscription. `product`: name or id.
+    `search`: in the language of `search_query`, by default words that begin so. `product`: name or id.
     """
 
     product: str | UUID | None = None
@@ -182,7 +183,7 @@ def find_subscription_named(name: str) -> SubscriptionSummary:
 
     Of those, the first that fits one alone: an id, or the beginning of one as `find_subscription` takes it; the exact
     description; a word at the end of the description; words of the subscription, as a search has them. In each the
-    terminated ones count only when there are no others. At most four statements. Raises UnknownSubscription, and
+    terminated ones count only when there are no others. At most five statements. Raises UnknownSubscription, and
     SubscriptionError listing the candidates.
     """
     text = name.strip()
@@ -195,11 +196,11 @@ def find_subscription_named(name: str) -> SubscriptionSummary:
     description = sa.func.lower(SubscriptionTable.description)
     plain = SubscriptionTable.description == text
     last_word = description.endswith(f" {text.lower()}", autoescape=True)
-    for condition in (plain, last_word, _words(text)):
-        if found := _living(condition):
-            if len(found) > 1:
-                raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
-            return found[0]
+    found = _living(plain) or _living(last_word) or _living(words_condition(text))
+    if len(found) > 1:
+        raise SubscriptionError(_several(f"'{text}' may be more than one subscription; give an id", found))
+    if found:
+        return found[0]
     raise UnknownSubscription(
         f"There is no subscription '{text}'; `orchestrator subscriptions` lists those there are. It is found by its "
         f"description, by words of it, or by the first {SHORTEST_PREFIX} or more characters of its id."
@@ -214,10 +215,6 @@ def _living(condition: sa.ColumnElement[bool]) -> list[SubscriptionSummary]:
     found = [_summary(row) for row in current_session().execute(query.limit(CANDIDATES_SHOWN + 1))]
     living = [one for one in found if one.status is not SubscriptionLifecycle.TERMINATED]
     return living or found
-
-
-def _words(text: str) -> sa.ColumnElement[bool]:
-    return SubscriptionTable.search.bool_op("@@")(_prefix_query(text)) if text else sa.false()
 
 
 def find_product(name_or_id: str | UUID) -> ProductRecord:
@@ -320,17 +317,8 @@ def _matching(query: AnySelect, where: SubscriptionFilter) -> AnySelect:
         by_name = ProductTable.name == where.product
         query = query.where(by_name if identifier is None else ProductTable.product_id == identifier)
     if where.search is not None and where.search.strip():
-        query = query.where(_words(where.search))
+        query = query.where(search_condition(where.search))
     return query
-
-
-def _prefix_query(text: str) -> sa.ColumnElement[Any]:
-    """All words, each the beginning of one in the index; quoted, so that no character is an operator.
-
-    Hyphens are underscores, as in the index: PostgreSQL would read them as part of a compound or a sign.
-    """
-    words = (word.replace("-", "_").replace("\\", " ").replace("\x00", " ").replace("'", "''") for word in text.split())
-    return sa.func.to_tsquery("simple", " & ".join(f"'{word}':*" for word in words))
 
 
 def _ordering(key: str) -> sa.ColumnElement[Any]:

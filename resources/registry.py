@@ -46,7 +46,7 @@ SUBSCRIPTION_MODEL_REGISTRY = SubscriptionModelRegistry()
 
 def _faults(model: type[DomainModel]) -> Iterator[str]:
     names: dict[str, type[BlockModel]] = {}
-    for cls in _reachable(model):
+    for cls in reachable_classes(model):
         yield from _fields_of_pydantic_models(cls)
         if issubclass(cls, BlockModel) and cls.__block_name__ is not None and cls.__base_type__ is not None:
             other = names.setdefault(cls.__block_name__, cls.__base_type__)
@@ -54,7 +54,7 @@ def _faults(model: type[DomainModel]) -> Iterator[str]:
                 yield f"{other.__name__} and {cls.__base_type__.__name__} are both named {cls.__block_name__!r}"
 
 
-def _reachable(model: type[DomainModel]) -> Iterable[type[DomainModel]]:
+def reachable_classes(model: type[DomainModel]) -> Iterable[type[DomainModel]]:
     """All classes of the family, and those of every block they may hold. Reading their fields checks them."""
     found: dict[type[DomainModel], None] = {}
     waiting: list[type[DomainModel]] = [model]

@@ -74,7 +74,7 @@ def in_use_by_subscriptions(
     `depth` > 1 also follows their users, up to that many steps (at most 10); circles end where they began, and the
     subscription itself is never among them. `statuses` filters the answer, not the way. None means all.
     """
-    return _related(subscription_id, (Direction.IN_USE_BY,), statuses, depth)
+    return _related(subscription_id, Direction.IN_USE_BY, statuses, depth)
 
 
 def depends_on_subscriptions(
@@ -84,7 +84,35 @@ def depends_on_subscriptions(
     depth: int = 1,
 ) -> list[RelatedSubscription]:
     """The subscriptions whose blocks this one holds, in one statement; see `in_use_by_subscriptions`."""
-    return _related(subscription_id, (Direction.DEPENDS_ON,), statuses, depth)
+    return _related(subscription_id, Direction.DEPENDS_ON, statuses, depth)
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedPage:
+    """A part of a list of neighbours, the nearest first, and how long the whole list is."""
+
+    related: list[RelatedSubscription]
+    total: int
+
+
+def related_page(
+    subscription_id: SubscriptionId,
+    direction: Direction,
+    *,
+    statuses: Collection[SubscriptionLifecycle] | None = None,
+    depth: int = 1,
+    limit: int = 20,
+    offset: int = 0,
+) -> RelatedPage:
+    """A part of what `in_use_by_subscriptions` or `depends_on_subscriptions` has; two statements at most."""
+    query = _neighbours(subscription_id, direction, statuses, depth)
+    count = query.with_only_columns(sa.func.count(), maintain_column_froms=True)
+    total = current_session().scalar(count) or 0
+    if offset >= total:
+        return RelatedPage([], total)
+    query = query.order_by(sa.literal_column("depth"), SubscriptionTable.description, SubscriptionTable.subscription_id)
+    rows = current_session().execute(query.limit(limit).offset(offset))
+    return RelatedPage([_neighbour(row) for row in rows], total)
 
 
 def status_relations(subscription_id: SubscriptionId) -> RelationStatus:
@@ -119,11 +147,21 @@ def _by_description(related: RelatedSubscription) -> tuple[int, str, str]:
 
 def _related(
     subscription_id: SubscriptionId,
-    directions: tuple[Direction, ...],
+    direction: Direction,
     statuses: Collection[SubscriptionLifecycle] | None,
     depth: int,
 ) -> list[RelatedSubscription]:
-    reached = _reached(subscription_id, directions[0], min(depth, DEPTH_LIMIT))
+    rows = current_session().execute(_neighbours(subscription_id, direction, statuses, depth))
+    return sorted(map(_neighbour, rows), key=_by_description)
+
+
+def _neighbours(
+    subscription_id: SubscriptionId,
+    direction: Direction,
+    statuses: Collection[SubscriptionLifecycle] | None,
+    depth: int,
+) -> sa.Select[*tuple[Any, ...]]:
+    reached = _reached(subscription_id, direction, min(depth, DEPTH_LIMIT))
     subscription = SubscriptionTable
     query = (
         sa.select(
@@ -141,9 +179,11 @@ def _related(
     )
     if statuses is not None:
         query = query.where(subscription.status.in_([SubscriptionLifecycle(status).value for status in statuses]))
-    rows = current_session().execute(query)
-    found = [RelatedSubscription(r[0], r[1], SubscriptionLifecycle(r[2]), *r[3:]) for r in rows]
-    return sorted(found, key=_by_description)
+    return query
+
+
+def _neighbour(row: sa.Row[*tuple[Any, ...]]) -> RelatedSubscription:
+    return RelatedSubscription(row[0], row[1], SubscriptionLifecycle(row[2]), *row[3:])
 
 
 def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subquery:

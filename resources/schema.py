@@ -18,11 +18,15 @@ from sqlalchemy.exc import ProgrammingError
 
 from resources.database import SubscriptionDatabase, place
 from resources.errors import SchemaOutOfDate
-from resources.tables import Table
+from resources.tables import TRIGGERS, Table
 
 VERSION_TABLE = "schema_version"
 """Not alembic's own name: Dagster uses that, and may be given the same database."""
 LOCK = "schema"
+FIND_TRIGGERS = sa.text("""
+SELECT relname, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+WHERE tgenabled IN ('O', 'A') AND relnamespace = CAST(current_schema() AS regnamespace)
+""")
 
 _current: set[str] = set()
 
@@ -88,8 +92,15 @@ def check(database: SubscriptionDatabase) -> list[str]:
             connection, opts={"include_object": _is_ours, "compare_server_default": True, "compare_type": True}
         )
         differences = list(_flat(compare_metadata(context, Table.metadata)))
+        triggers = {(table, name) for table, name in connection.execute(FIND_TRIGGERS)}
     missing = {one[1].name for one in differences if one[0] == "add_table"}
-    return [_in_words(one) for one in differences if not _belongs_to(one[-1], missing)]
+    silent = [
+        f"trigger {table}.{name} is missing"
+        for table, names in sorted(TRIGGERS.items())
+        for name in sorted(names)
+        if table not in missing and (table, name) not in triggers
+    ]
+    return [_in_words(one) for one in differences if not _belongs_to(one[-1], missing)] + silent
 
 
 def ensure_current(database: SubscriptionDatabase) -> None:

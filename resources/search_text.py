@@ -1,41 +1,95 @@
-"""The words by which a subscription is found."""
+"""The words by which a subscription is found, as PostgreSQL keeps them; made here, so no locale has a part in it."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from resources.documents import BLOCK_KEYS, ID, Document, is_block, is_block_list
 
 MASK = "**********"
-LONGEST = 200_000
-"""Characters. PostgreSQL refuses to index a text of more than a megabyte, and a save must not fail for that."""
+MOST_BYTES = 600_000
+"""PostgreSQL refuses more than a megabyte, and a save must not fail for that; what comes later is not found."""
+MOST_PLACES = 16_000
+"""Words beyond have no place of their own in PostgreSQL, so they are in no phrase."""
+LONGEST_WORD, LONGEST_FIELD = 250, 200
+"""Characters; PostgreSQL takes 2046 bytes for both."""
+SEPARATORS = re.compile(r"[\x00-/:-@\[-`{-\x7f\s\ud800-\udfff]+")
+"""All of ASCII that is neither letter nor digit, and what is no character at all."""
 
-HEADER = ("subscription_id", "status", "description", "note", "customer_id")
-PRODUCT = {
-    "product_id": "product_id",
-    "name": "product_name",
-    "description": "product_description",
-    "tag": "tag",
-    "product_type": "product_type",
-}
+HEADER = ("subscription_id", "description", "note", "customer_id")
 
 
-def search_text(document: Document) -> str:
-    """`key:value` for the header, product, fixed inputs, own blocks' ids, labels and values; hyphens as underscores.
+def words_of(text: str) -> list[str]:
+    """The words of a text, as they are kept and looked for: lower case, cut at punctuation, short enough."""
+    return [word[:LONGEST_WORD] for word in SEPARATORS.split(text.lower()) if word]
 
-    `insync` is not among them: it changes without a save, its column is the place to look.
+
+def search_vector(document: Document) -> str:
+    """The tsvector of header, fixed inputs, own blocks' ids, labels and values: each word, and each as `field:word`.
+
+    Status and `insync` have columns, and the product a table, which change by themselves.
     """
-    words = " ".join(f"{key}:{value}" for key, value in _pairs(document))
-    return words.replace("-", "_").replace("\x00", " ")[:LONGEST]
+    return vector(_pairs(document))
+
+
+def metadata_vector(metadata: Any) -> str:
+    """The tsvector of a subscription's metadata: a value is found by its key, and by the field that holds all."""
+    return vector(json_pairs("metadata", metadata))
+
+
+def description_vector(description: str) -> str:
+    """The tsvector of what a customer calls a subscription."""
+    return vector([("customer_description", description)])
+
+
+def vector(pairs: Iterable[tuple[str, str]]) -> str:
+    """The text of a tsvector from (field, text): a word has the same place alone and with its field."""
+    found: list[str] = []
+    size, place = 0, 0
+    for field, text in pairs:
+        place += 1  # a phrase does not reach from one value into the next
+        for word in words_of(text):
+            place += 1
+            at = min(place, MOST_PLACES)
+            entry = f"'{word}':{at} '{fielded(field, word)}':{at}"
+            size += len(entry.encode())
+            if size > MOST_BYTES:
+                return " ".join(found)
+            found.append(entry)
+    return " ".join(found)
+
+
+def fielded(field: str, word: str) -> str:
+    """How a word is kept with its field."""
+    return f"{field[:LONGEST_FIELD].lower()}:{word}"
+
+
+def json_pairs(field: str, value: Any) -> Iterator[tuple[str, str]]:
+    """(field, text) of free JSON: a value is found by its own key and by the field that holds all."""
+    match value:
+        case dict():
+            for key, held in value.items():
+                yield from json_pairs(field, held)
+                yield from _keyed(key, held)
+        case list():
+            for held in value:
+                yield from json_pairs(field, held)
+        case _:
+            yield from _words(field, value)
+
+
+def _keyed(key: str, held: Any) -> Iterator[tuple[str, str]]:
+    """A value by its own key, where that is a name."""
+    if key.isidentifier() and not isinstance(held, dict):
+        yield from _words(key, held)
 
 
 def _pairs(document: Document) -> Iterator[tuple[str, str]]:
     for key in HEADER:
         yield from _words(key, document[key])
-    for key, shown in PRODUCT.items():
-        yield from _words(shown, document["product"][key])
     for key, value in document.items():
-        if key not in HEADER and key not in ("product", "start_date", "end_date"):
+        if key not in (*HEADER, "status", "product", "start_date", "end_date"):
             yield from _field(key, value)
 
 
@@ -68,4 +122,4 @@ def _words(key: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, str):
         yield key, value
     else:
-        yield key, json.dumps(value)
+        yield key, json.dumps(value, ensure_ascii=False)

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
+    base_url: str = Field(
+        "http://localhost:8080", description="where people and other systems reach the server; callbacks go there"
+    )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
         False, description="validate subscriptions that are out of sync too, when all are validated"
@@ -41,8 +44,17 @@ class Settings(BaseSettings):
     validations_at_once: int = Field(
         20, ge=1, description="how many validations the sensor has unfinished at any time, and starts in one tick"
     )
+    slack_engine_settings_hook_enabled: bool = Field(
+        False, description="tell a Slack channel when the engine is paused or released"
+    )
+    slack_engine_settings_hook_url: SecretStr = Field(SecretStr(""), description="incoming webhook of that channel")
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
+    )
+    default_customer_fullname: str = Field("Default customer", description="what lists call the default customer")
+    default_customer_shortcode: str = Field("default", description="the short name of the default customer")
+    disable_insync_check: bool = Field(
+        False, description="put subscriptions in sync on request even while processes that changed them are unfinished"
     )
 
     @property

@@ -3,10 +3,11 @@
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 
 from resources.database import current_session
 from resources.errors import UnknownSubscription
+from resources.search_text import metadata_vector
 from resources.tables import SubscriptionMetadataTable, SubscriptionTable
 from resources.types import SubscriptionId
 
@@ -22,11 +23,14 @@ def write_metadata(subscription_id: SubscriptionId, metadata: dict[str, Any]) ->
     """Replace the metadata as a whole; may run twice. Raises UnknownSubscription. One statement."""
     table = SubscriptionMetadataTable.__table__
     known = sa.select(
-        SubscriptionTable.subscription_id, sa.literal(metadata, SubscriptionMetadataTable.metadata_.type)
+        SubscriptionTable.subscription_id,
+        sa.literal(metadata, SubscriptionMetadataTable.metadata_.type),
+        sa.cast(metadata_vector(metadata), TSVECTOR),
     ).where(SubscriptionTable.subscription_id == subscription_id)
-    statement = insert(SubscriptionMetadataTable).from_select(["subscription_id", "metadata"], known)
+    statement = insert(SubscriptionMetadataTable).from_select(["subscription_id", "metadata", "search"], known)
     upsert = statement.on_conflict_do_update(
-        index_elements=["subscription_id"], set_={"metadata": statement.excluded["metadata"]}
+        index_elements=["subscription_id"],
+        set_={name: statement.excluded[name] for name in ("metadata", "search")},
     ).returning(table.c.subscription_id)
     if current_session().execute(upsert).first() is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id} to write metadata for.")

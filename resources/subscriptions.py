@@ -33,7 +33,7 @@ from resources.persistence import (
 )
 from resources.records import Blocks, HeaderRecord, Snapshot, SubscriptionRecord
 from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
-from resources.search_text import search_text
+from resources.search_text import search_vector
 from resources.types import SubscriptionLifecycle
 from resources.versions import SubscriptionChange
 
@@ -299,7 +299,7 @@ class SubscriptionModel(HeaderModel):
             blocks=blocks,
             changes=changes,
             document=document,
-            search=search_text(document),
+            search=search_vector(document),
             version=known.version if known else self.version,
             insync=None if known and known.insync == self.insync else self.insync,
             used=blocks.foreign() if rises else changes.added,

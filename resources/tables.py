@@ -1,5 +1,6 @@
 """The schema: what the database keeps, as typed SQLAlchemy tables."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -254,6 +255,8 @@ class SubscriptionTable(Table):
         Index("ix_subscriptions_description", "description", postgresql_using="hash"),
         Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
+        Index("ix_subscriptions_customer", text("lower(customer_id)")),
+        Index("ix_subscriptions_start_date", text("start_date DESC NULLS LAST"), "subscription_id"),
         CheckConstraint("version > 0", name="version_positive"),
     )
 
@@ -338,21 +341,26 @@ class SubscriptionVersionTable(Table):
 
 
 class SubscriptionMetadataTable(Table):
-    """Free JSON beside a subscription, written by an organisation's own code."""
+    """Free JSON beside a subscription, written by an organisation's own code; `search` is made from it."""
 
     __tablename__ = "subscription_metadata"
+    __table_args__ = (Index("ix_subscription_metadata_search", "search", postgresql_using="gin"),)
 
     subscription_id: Mapped[UUID] = mapped_column(
         ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True
     )
     metadata_: Mapped[Json] = mapped_column("metadata")
+    search: Mapped[str | None] = mapped_column(TSVECTOR)
 
 
 class CustomerDescriptionTable(Table):
-    """What one customer calls a subscription."""
+    """What one customer calls a subscription; `search` is made from it."""
 
     __tablename__ = "subscription_customer_descriptions"
-    __table_args__ = (UniqueConstraint("customer_id", "subscription_id"),)
+    __table_args__ = (
+        UniqueConstraint("customer_id", "subscription_id"),
+        Index("ix_subscription_customer_descriptions_search", "search", postgresql_using="gin"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, server_default=func.gen_random_uuid())
     subscription_id: Mapped[UUID] = mapped_column(
@@ -361,6 +369,7 @@ class CustomerDescriptionTable(Table):
     customer_id: Mapped[str] = mapped_column(String(255), index=True)
     description: Mapped[str] = mapped_column(String(2000))
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    search: Mapped[str | None] = mapped_column(TSVECTOR)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -406,3 +415,25 @@ class EngineSettingsTable(Table):
     global_lock_by: Mapped[str | None] = mapped_column(String(255))
     global_lock_at: Mapped[datetime | None]
     catalogue_hash: Mapped[str | None] = mapped_column(String(64))
+
+
+# --- what tells of changes: triggers, made by a migration ---
+
+CHANNEL = "orchestrator_events"
+"""Where the triggers tell, at the commit, what has changed: a word, and the id it is about."""
+
+_CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
+TRIGGERS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            *("processes", "subscriptions", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
+            *("products", "product_blocks", "resource_types", "workflows", "product_product_blocks"),
+            *("product_block_resource_types", "product_block_relations", "products_workflows"),
+        ),
+        frozenset({_CAME, _WENT, _CHANGED}),
+    ),
+    "processes_subscriptions": frozenset({_CAME, _WENT}),
+    "engine_settings": frozenset({_CAME, _CHANGED}),
+    "process_waits": frozenset({_CHANGED}),
+}
+"""Table to the names of its triggers."""

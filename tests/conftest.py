@@ -7,6 +7,7 @@ pytest_plugins = [
     "orchestrator_defs.testing",
     "tests.engine",
     "tests.api",
+    "tests.oidc",
     "tests.fixtures",
     "tests.round_trips",
 ]

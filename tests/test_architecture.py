@@ -55,6 +55,7 @@ BROKEN = [
     ("strangers", "resources.database", "from starlette.routing import Route"),
     ("strangers", "resources.labour", "import uvicorn"),
     ("strangers", "resources.lab.inventory", "import pynetbox"),
+    ("strangers", "orchestrator_defs.api.gate", "from joserfc import jwt"),
     ("private_dagster", "ops.a", "# argued\nfrom dagster._core.instance import DagsterInstance"),
     ("private_dagster", "orchestrator_defs.api.rest", "from dagster import _core"),
     ("private_dagster", "ops.a", "import dagster._utils.log"),

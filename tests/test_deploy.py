@@ -21,8 +21,8 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator import DefaultRunCoordinator
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._daemon.cli import create_dagster_daemon_cli
-from dagster_webserver.cli import dagster_webserver
 
+from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from resources.celery_launcher import OrchestratorCeleryLauncher
 from resources.dagster_storage import PooledRunStorage
@@ -82,7 +82,7 @@ def test_the_compose_file_fits_the_schema_of_compose() -> None:
 
 
 def test_all_services_are_there_with_a_check_of_their_health() -> None:
-    assert set(COMPOSE["services"]) == {"postgres", "redis", "migrate", "code", "webserver", "daemon", "worker"}
+    assert set(COMPOSE["services"]) == {"postgres", "redis", "migrate", "code", "server", "daemon", "worker"}
     assert {name for name, service in COMPOSE["services"].items() if "healthcheck" not in service} == {"migrate"}
     assert COMPOSE["services"]["worker"]["deploy"]["replicas"] == 2
 
@@ -97,7 +97,6 @@ def test_services_wait_for_services_that_are_there() -> None:
 COMMANDS: dict[str, click.Command] = {
     "dagster": create_dagster_cli(),
     "dagster-daemon": create_dagster_daemon_cli(),
-    "dagster-webserver": dagster_webserver,
     "celery": celery,
     "orchestrator": main,
 }
@@ -156,7 +155,8 @@ def test_no_password_is_written_down_and_the_example_names_every_variable() -> N
 
 
 def test_the_settings_of_the_services_are_settings_of_ours() -> None:
-    known = {name.upper() for name in Settings.model_fields} | {"CELERY_BROKER_URL"}
+    fields = Settings.model_fields | ApiSettings.model_fields
+    known = {name.upper() for name in fields} | {"CELERY_BROKER_URL"}
     for name in OURS:
         assert set(COMPOSE["services"][name]["environment"]) <= known
 
@@ -226,6 +226,11 @@ def test_one_image_serves_all_of_kubernetes() -> None:
     (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
     job = yaml.safe_load((DEPLOY / "kubernetes" / "migrate.yaml").read_text())
     (container,) = job["spec"]["template"]["spec"]["containers"]
+    server, _service = yaml.safe_load_all((DEPLOY / "kubernetes" / "server.yaml").read_text())
+    (serving,) = server["spec"]["template"]["spec"]["containers"]
+    assert serving["image"] == container["image"]
+    assert_understood(serving["command"])
+    assert VALUES["dagsterWebserver"]["replicaCount"] == 0
     images = [VALUES["dagsterWebserver"]["image"], VALUES["dagsterDaemon"]["image"], deployment["image"]]
     assert {f"{image['repository']}:{image['tag']}" for image in images} == {container["image"]}
     for words in commands_of(container["command"]):

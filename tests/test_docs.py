@@ -9,16 +9,18 @@ import click
 import pytest
 import yaml
 
+from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
 from resources.launcher import WarmRunLauncher
 from resources.settings import Settings
+from resources.users import Role
 
 PROJECT = Path(__file__).parents[1]
 TEXTS = "\n".join(path.read_text() for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))))
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("field", [*Settings.model_fields, *ApiSettings.model_fields])
 def test_every_setting_is_documented(field: str) -> None:
     """By the name of its variable."""
     assert f"`{field.upper()}`" in TEXTS
@@ -49,6 +51,12 @@ def test_example_of_work_side_by_side_runs(testbed_of: Callable[..., Testbed]) -
     bed.wake()
     run.assert_completed()
     assert len(run.state["children_results"]) == 3
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_is_documented(role: Role) -> None:
+    """In the table on the page about security."""
+    assert f"| `{role}` |" in (PROJECT / "docs" / "security.md").read_text()
 
 
 @pytest.mark.parametrize("option", WarmRunLauncher.config_type())

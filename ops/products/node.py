@@ -1,12 +1,13 @@
 """What is done to a node: put it in the inventory, give it addresses, configure it, compare it, take it out."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from ops.context import StepContext
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
-from ops.products.playbooks import play
+from ops.products.playbooks import begin_play, end_play, play
 from ops.step import step
 from resources.errors import InconsistentData
 from resources.netbox import NetBox
@@ -169,6 +170,27 @@ def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) 
             *playbooks.check("provision_node", node_variables(subscription)),
         ],
     )
+
+
+@step("Preview what the playbook would change")
+def preview_node(subscription: Node, playbooks: PlaybookRunner) -> State:
+    """Have the playbook say what it would change on the device. Adds `preview`. Changes nothing anywhere."""
+    found = playbooks.check("provision_node", node_variables(subscription))
+    return {"preview": [asdict(difference) for difference in found]}
+
+
+@step("Start the playbook")
+def begin_redeployment(
+    subscription: Node, callback_route: str, playbooks: PlaybookRunner, context: StepContext
+) -> State:
+    """Have the device configured, and be called back then. Adds `playbook`. May run again, as `begin_play` says."""
+    return begin_play("provision_node", node_variables(subscription), callback_route, playbooks, context)
+
+
+@step("Check the playbook's result")
+def end_redeployment(callback_result: dict[str, Any], playbook: dict[str, Any]) -> State:
+    """Take over what the runner has called back with. Changes `playbook`."""
+    return end_play(callback_result, playbook)
 
 
 @step("Deconfigure node")

@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ops.context import StepContext
+from resources.errors import PlaybookFailed
 from resources.playbooks import PlaybookRunner
+from resources.settings import settings
 from resources.types import State
 
 
@@ -18,3 +20,31 @@ def play(playbook: str, variables: Mapping[str, Any], playbooks: PlaybookRunner,
     job = playbooks.run(playbook, variables, idempotency_key=context.idempotency_key)
     changes = [asdict(difference) for difference in job.differences]
     return {"playbook": {"name": playbook, "job": job.id, "changed": job.changed, "changes": changes}}
+
+
+def begin_play(
+    playbook: str, variables: Mapping[str, Any], callback_route: str, playbooks: PlaybookRunner, context: StepContext
+) -> State:
+    """Start a playbook, which calls back when it has ended. Adds `playbook`: its name and its job.
+
+    May run again, as `play`; the runner then calls back where it was told first, which is as good.
+    """
+    job = playbooks.start(
+        playbook,
+        variables,
+        idempotency_key=context.idempotency_key,
+        callback_url=f"{settings().base_url.rstrip('/')}{callback_route}",
+    )
+    return {"playbook": {"name": playbook, "job": job.id}}
+
+
+def end_play(callback_result: Mapping[str, Any], playbook: Mapping[str, Any]) -> State:
+    """Look at what the runner has called back with. Changes `playbook`: adds what the job changed.
+
+    Raises PlaybookFailed with the runner's own words.
+    """
+    if callback_result.get("status") != "successful":
+        error = callback_result.get("error") or f"it is {callback_result.get('status', 'without a status')}"
+        raise PlaybookFailed(f"Playbook {playbook['name']} (job {playbook['job']}) failed: {error}")
+    changed = bool(callback_result.get("changed"))
+    return {"playbook": {**playbook, "changed": changed, "changes": callback_result.get("differences") or []}}

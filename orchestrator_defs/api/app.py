@@ -1,28 +1,38 @@
 """The application put together: REST and live updates behind the gate, beside Dagster's webserver."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
 
 from dagster import DagsterInstance, Definitions
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator_defs.api import live, problems
+from orchestrator_defs.api import documentation, live, problems
 from orchestrator_defs.api.gate import Gate
+from orchestrator_defs.api.guard import Guard
+from orchestrator_defs.api.login import routes as login
+from orchestrator_defs.api.login.origins import path_of
+from orchestrator_defs.api.policy import Policy, Rule
 from orchestrator_defs.api.rest import (
     customer_descriptions,
     engine,
     forms,
     health,
     processes,
+    product_blocks,
     products,
+    resource_types,
     schedules,
     subscriptions,
     translations,
     user_log,
     workflows,
 )
+from orchestrator_defs.api.safeguards import is_api
+from orchestrator_defs.api.serve import DagsterPage
 from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
 from orchestrator_defs.processes import Processes
@@ -34,6 +44,8 @@ ROUTERS = (
     subscriptions.router,
     customer_descriptions.router,
     products.router,
+    product_blocks.router,
+    resource_types.router,
     workflows.router,
     engine.router,
     health.router,
@@ -41,6 +53,7 @@ ROUTERS = (
     schedules.router,
     user_log.router,
     live.router,
+    login.router,
 )
 
 
@@ -49,7 +62,13 @@ class OrchestratorApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application's own stack, with the gate around it."""
-        return Gate(super().build_middleware_stack(), self.state.settings)
+        return Gate(super().build_middleware_stack(), self.state.guard, lambda: self.routes)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the API, with what the gate answers."""
+        guard: Guard = self.state.guard
+        with_login = guard.settings.oauth2_active
+        return documentation.describe_gate(super().openapi(), guard.rules, with_login=with_login)
 
 
 def create_app(
@@ -57,10 +76,16 @@ def create_app(
     definitions: Definitions | Orchestrator,
     *,
     instance: DagsterInstance | None = None,
+    page: DagsterPage | None = None,
+    policy: Policy | None = None,
+    rules: Sequence[Rule] = (),
 ) -> FastAPI:
     """Make the application of an organisation's definitions, to be extended with its own routes and middleware.
 
-    `instance` is the one of the working directory when not given.
+    `instance` is the one of the working directory when not given. `page` answers whatever no route does, outside of
+    /api; `orchestrator serve` gives one to an application that has none. What the organisation adds needs an admin,
+    unless its `rules` say otherwise; they come before ours. `policy` decides in the place of the one that the settings
+    name. Raises SettingsError when the settings ask for a login and name no identity provider.
     """
     orchestrator = definitions if isinstance(definitions, Orchestrator) else orchestrator_of(definitions)
 
@@ -68,19 +93,37 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = instance or dagster_instance()
         app.state.processes = Processes(orchestrator, opened)
-        yield
+        app.state.live = LiveUpdates(settings, orchestrator.database)
+        page: DagsterPage | None = app.state.page
+        async with app.state.live.running(), page.running(opened) if page else nullcontext():
+            yield
         if instance is None:
             opened.dispose()
 
     app = OrchestratorApp(
         title="Service orchestrator",
-        docs_url=f"{PREFIX}/docs",
-        redoc_url=f"{PREFIX}/redoc",
+        docs_url=None,
+        redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.guard = Guard(settings, policy=policy, rules=rules)
+    app.state.page = page
     problems.install(app)
+    documentation.install(app, PREFIX)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.router.default = _page_or(app.router.default, app)
     return app
+
+
+def _page_or(not_found: ASGIApp, app: FastAPI) -> ASGIApp:
+    """What answers when no route does: so routes win over the page in whatever order they are added."""
+
+    async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
+        has_no_page = app.state.page is None or is_api(path_of(scope))
+        answers = not_found if has_no_page else app.state.page
+        await answers(scope, receive, send)
+
+    return otherwise

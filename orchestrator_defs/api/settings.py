@@ -1,7 +1,15 @@
 """What the environment decides about the server; names as in orchestrator-core where they exist there."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from resources.users import Role
+
+Words = Annotated[tuple[str, ...], NoDecode]
+"""Words in one variable, separated by commas."""
 
 
 class ApiSettings(BaseSettings):
@@ -9,18 +17,128 @@ class ApiSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False)
 
+    environment: str = Field("local", description="what this installation is called")
+    base_url: str = Field(
+        "", description="address at which browsers reach the server, with its path prefix; that of the request if empty"
+    )
+
+    # --- who comes in ---
+
     oauth2_active: bool = Field(True, description="whether a login is needed at all")
+    serve_without_login: bool = Field(
+        False, description="said beside OAUTH2_ACTIVE=False, serves without login on other addresses than loopback"
+    )
+    oidc_base_url: str = Field("", description="the identity provider's issuer; its discovery document lies below it")
+    oidc_conf_url: str = Field("", description="the discovery document itself, when it lies elsewhere")
+    oauth2_token_url: str = Field("", description="token endpoint, when another than the discovery document's")
+    oauth2_resource_server_id: str = Field("", description="what the provider calls this server: its client id")
+    oauth2_resource_server_secret: SecretStr = Field(
+        SecretStr(""), description="secret of that client; none for a public one"
+    )
+    oauth2_audience: Words = Field(
+        (), description="audiences a token may be for; OAUTH2_RESOURCE_SERVER_ID when not set"
+    )
+    oauth2_scope: str = Field("openid profile email", description="what a login of a browser asks the provider for")
+    oauth2_user_claim: str = Field("preferred_username", description="the claim that names a user; `sub` without it")
+    oauth2_clock_skew_seconds: float = Field(
+        30, ge=0, le=600, description="how far the provider's clock may be from ours"
+    )
+    oauth2_userinfo: bool = Field(
+        False, description="whether a token that is no JWT may be shown to the provider's userinfo endpoint"
+    )
+    session_secret: SecretStr | None = Field(
+        None, description="encrypts session cookies, at least 32 characters; made anew at each start when not set"
+    )
+    session_hours: float = Field(12, gt=0, le=24 * 30, description="after so many hours a browser logs in again")
+
+    # --- what they may do ---
+
     oauth2_authorization_active: bool = Field(
         True, description="whether a logged-in user may only do what a policy allows"
     )
-    session_secret: SecretStr | None = Field(
-        None, description="signs session cookies; made anew at each start when not set"
+    oauth2_roles_claim: Words = Field(
+        ("roles",), description="where a token has its roles: claims, or paths such as `realm_access.roles`"
     )
-    cors_origins: str = Field("", description="origins that browsers may call from, separated by commas")
+    oauth2_roles: dict[str, Role] = Field(
+        {}, description="the provider's names of roles to ours, as JSON; ours are taken as they are when not set"
+    )
+    workflow_roles: dict[str, Role] = Field(
+        {}, description="pattern of workflow names to the least role that may start and answer them, as JSON"
+    )
+    opa_url: str = Field("", description="decision of an Open Policy Agent, asked instead of the built-in table")
+    opa_timeout_seconds: float = Field(3, gt=0, description="how long the Open Policy Agent may take")
+
+    # --- what else is kept out ---
+
+    cors_origins: Words = Field((), description="origins that browsers may call from, separated by commas; `*` for all")
+    cors_allow_methods: Words = Field(
+        ("GET", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "HEAD"), description="methods they may use"
+    )
+    cors_allow_headers: Words = Field(
+        ("Authorization", "Content-Type", "If-None-Match", "Idempotency-Key"), description="headers they may send"
+    )
+    cors_expose_headers: Words = Field(
+        ("Cache-Control", "Content-Range", "ETag", "Location", "Retry-After"), description="headers they may read"
+    )
+    cors_max_age_seconds: int = Field(600, ge=0, description="how long a browser remembers what it may")
+    max_body_bytes: int = Field(1_000_000, ge=1000, description="the largest body of a request")
+    max_dagster_body_bytes: int = Field(
+        10_000_000, ge=1000, description="the same for Dagster's page, whose run configs are large"
+    )
+    callbacks_per_minute: int = Field(
+        120, ge=1, description="callbacks that one address may send, and one process receive, in each server process"
+    )
+
+    # --- what is sent ---
+
     enable_websockets: bool = Field(True, description="whether live updates are sent")
     websocket_broadcaster_url: SecretStr = Field(
         SecretStr("postgres://"), description="how updates reach the servers: the database itself, or redis://…"
     )
     form_timeout_seconds: float = Field(30, gt=0, description="how long the evaluation of a form may take")
-    max_body_bytes: int = Field(1_000_000, ge=1000, description="the largest body of a request")
-    environment: str = Field("local", description="what this installation is called")
+
+    # --- what is shown, and how ---
+
+    expose_settings: bool = Field(False, description="whether the settings can be read, with secrets masked")
+    expose_oauth_settings: bool = Field(False, description="whether those of the login can be read, too")
+    health_timeout_seconds: float = Field(
+        3, gt=0, le=60, description="a database that has not answered by then counts as one that does not"
+    )
+    translations_dir: Path | None = Field(
+        None, description="folder of an organisation's translations, `en-GB.json` and so on, which add to those shipped"
+    )
+
+    @field_validator(
+        "oauth2_audience",
+        "oauth2_roles_claim",
+        "cors_origins",
+        "cors_allow_methods",
+        "cors_allow_headers",
+        "cors_expose_headers",
+        mode="before",
+    )
+    @classmethod
+    def _words(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Browsers send an origin without the slash that people write."""
+        return tuple(origin.rstrip("/") for origin in value)
+
+    @field_validator("session_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("a secret of 32 characters is the shortest that cannot be guessed")
+        return value
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """What a token must be for, one of these."""
+        return frozenset(
+            self.oauth2_audience or ([self.oauth2_resource_server_id] * bool(self.oauth2_resource_server_id))
+        )

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -39,8 +40,9 @@ LINK, TAGGED, UNTAGGED = "link member", "tagged", "untagged"
 
 
 @click.command()
+@click.option("--only-create", is_flag=True, help="Make the network, and leave it in service.")
 @click.pass_obj
-def demo(orchestrator: Orchestrator) -> None:
+def demo(orchestrator: Orchestrator, only_create: bool) -> None:
     """Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.
 
     It may be repeated: each time it makes new nodes beside those that are there.
@@ -48,7 +50,21 @@ def demo(orchestrator: Orchestrator) -> None:
     if settings().netbox_url or settings().playbook_url:
         raise click.ClickException("The demo changes a network as it likes: unset NETBOX_URL and PLAYBOOK_URL first.")
     with dagster_instance() as instance:
-        Demo(orchestrator, instance).play()
+        play = Demo(orchestrator, instance)
+        if only_create:
+            play.create()
+        else:
+            play.play()
+
+
+@dataclass(frozen=True)
+class Network:
+    """What was created, by what acts on it later."""
+
+    node: str
+    ports: tuple[UUID, ...]
+    core_link: UUID
+    l2vpns: tuple[UUID, UUID]
 
 
 class Demo:
@@ -62,8 +78,8 @@ class Demo:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
         self.made: list[UUID] = []
 
-    def play(self) -> None:
-        """The whole life."""
+    def create(self) -> Network:
+        """Three nodes and what joins them."""
         self._title("Three nodes")
         ams, utr, ehv = (self._node(stem) for stem in MAKES)
 
@@ -73,20 +89,27 @@ class Demo:
         ehv_1 = self._port(ehv, UNTAGGED, "100G")
 
         self._title("Two core links")
-        to_utr = self._core_link(ams, utr, *links[:2])
+        core_link = self._core_link(ams, utr, *links[:2])
         self._core_link(utr, ehv, *links[2:])
 
         self._title("Two L2VPNs")
         first = self._l2vpn((ams_1, "100-105"), (utr_1, "100"))
         second = self._l2vpn((ams_2, "200"), (ehv_1, "0"))
+        return Network(ams, (ams_1, ams_2, utr_1), core_link, (first, second))
+
+    def play(self) -> None:
+        """The whole life."""
+        network = self.create()
+        ams_1, ams_2, utr_1 = network.ports
+        first, second = network.l2vpns
 
         self._title("Changes: a faster L2VPN with a third access point, a core link under maintenance")
         saps = self._saps((ams_1, "100-110"), (utr_1, "100"), (ams_2, "100"))
         self._run("modify_l2vpn", self._on(first), {"speed": 50_000}, saps)
-        self._run("modify_core_link", self._on(to_utr), {"under_maintenance": True})
+        self._run("modify_core_link", self._on(network.core_link), {"under_maintenance": True})
 
-        self._title(f"Somebody changes a port of {ams} by hand")
-        self._drift_and_reconcile(ams, ams_1)
+        self._title(f"Somebody changes a port of {network.node} by hand")
+        self._drift_and_reconcile(network.node, ams_1)
 
         self._title("The end of an L2VPN")
         self._run("terminate_l2vpn", self._on(second))

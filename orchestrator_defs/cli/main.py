@@ -11,8 +11,11 @@ from orchestrator_defs.cli.engine import engine
 from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
 from orchestrator_defs.cli.process import process, run
+from orchestrator_defs.cli.serve import serve
+from orchestrator_defs.cli.subscription_sync import set_in_sync_command
 from orchestrator_defs.cli.subscription_workflows import workflows
 from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.cli.up import up
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator
 
@@ -26,6 +29,7 @@ def main(context: click.Context) -> None:
 
 
 subscriptions.add_command(workflows)
+subscriptions.add_command(set_in_sync_command)
 for command in (
     run,
     resume,
@@ -40,6 +44,8 @@ for command in (
     doctor,
     check_inflight,
     demo,
+    serve,
+    up,
 ):
     main.add_command(command)
 

@@ -53,7 +53,11 @@ def list_options(command: Command) -> Command:
             click.option("--product", help="Only those of this product: its name or id."),
             click.option("--status", type=click.Choice(STATUSES), help="Only those in this status."),
             click.option("--customer", help="Only those of this customer id."),
-            click.option("--search", metavar="TEXT", help="Only those with words that begin so."),
+            click.option(
+                "--search",
+                metavar="TEXT",
+                help="Only those with words that begin so; also `field:value`, `-not`, `a|b`, quotes.",
+            ),
             click.option(
                 "--limit",
                 type=click.IntRange(min=1),
@@ -255,7 +259,8 @@ def _add_block(
 
 
 def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
-    what = f"{entry.workflow_name}, step {entry.step_key}" if entry.workflow_name else "outside a process"
+    outside = f"{entry.step_key}, outside a process" if entry.step_key else "outside a process"
+    what = f"{entry.workflow_name}, step {entry.step_key}" if entry.workflow_name else outside
     process = f" [dim]process {_short(entry.process_id)}[/dim]" if entry.process_id else ""
     branch = tree.add(
         f"[bold]version {entry.version}[/bold]  {entry.created_at:%Y-%m-%d %H:%M:%S}  "

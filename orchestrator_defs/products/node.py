@@ -1,20 +1,26 @@
 """Node: its forms and its workflows."""
 
 import re
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_forms.validators import migration_summary
 
 from ops.fields import CustomerId
 from ops.forms import SubmitFormPage
 from ops.products.node import (
+    begin_redeployment,
     compare_node,
     configure_node,
     construct_node,
     create_device,
     deconfigure_node,
     delete_device,
+    end_redeployment,
+    preview_node,
     put_node_in_service,
     release_loopback,
     reserve_loopback,
@@ -23,6 +29,7 @@ from ops.products.node import (
     update_node,
 )
 from ops.step import StepList, begin
+from ops.waits import callback_step, inputstep
 from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,
@@ -36,6 +43,7 @@ from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
 from resources.queries import find_product
 from resources.settings import settings
+from resources.types import Assignee
 
 NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -99,6 +107,30 @@ def modify_node_form(subscription: Node) -> type[SubmitFormPage]:
     return ModifyNodePage
 
 
+@inputstep("Confirm what changes", assignee=Assignee.NOC)
+def confirm_redeployment(preview: Sequence[Mapping[str, Any]]) -> type[SubmitFormPage]:
+    """What the playbook would change, for somebody who says that it may."""
+    table = {
+        "labels": ["now", "then"],
+        "headers": [str(one["path"]) for one in preview] or ["nothing differs"],
+        "columns": [[str(one[side]) for one in preview] or ["-"] for side in ("actual", "expected")],
+    }
+
+    class ConfirmPage(SubmitFormPage):
+        model_config = ConfigDict(title="The playbook would change this")
+
+        changes: migration_summary(table)  # type: ignore[valid-type]
+        go_ahead: Annotated[bool, AfterValidator(_agreed)] = Field(description="the device is changed then")
+
+    return ConfirmPage
+
+
+def _agreed(go_ahead: bool) -> bool:
+    if not go_ahead:
+        raise ValueError("agree to go on, or abort the process: nothing has been changed yet")
+    return go_ahead
+
+
 @create_workflow("Create node", initial_input_form=create_node_form, product_type="Node")
 def create_node() -> StepList:
     return (
@@ -117,6 +149,14 @@ def modify_node() -> StepList:
     return begin >> update_node >> update_device >> configure_node
 
 
+@modify_workflow("Redeploy node", product_type="Node")
+def redeploy_node() -> StepList:
+    redeploy = callback_step(
+        "Redeploy", begin_redeployment, end_redeployment, timeout=timedelta(minutes=30), on_timeout="ask"
+    )
+    return begin >> preview_node >> confirm_redeployment >> redeploy
+
+
 @validate_workflow("Validate node", product_type="Node")
 def validate_node() -> StepList:
     return begin >> compare_node
@@ -132,4 +172,4 @@ def terminate_node() -> StepList:
     return begin >> deconfigure_node >> release_loopback >> delete_device
 
 
-WORKFLOWS = (create_node, modify_node, validate_node, reconcile_node, terminate_node)
+WORKFLOWS = (create_node, modify_node, redeploy_node, validate_node, reconcile_node, terminate_node)

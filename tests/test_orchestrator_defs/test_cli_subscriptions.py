@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from orchestrator_defs.cli.application import operator
+from orchestrator_defs.cli.subscription_sync import set_in_sync_command
 from orchestrator_defs.cli.subscriptions import subscriptions
 from resources.authorship import Author, authored_by
 from resources.catalogue import Catalogue
@@ -178,3 +180,14 @@ def test_a_customer_that_all_have_is_said_once(invoke: Invoke, node: UUID) -> No
 
 def test_a_column_that_is_empty_is_left_out(invoke: Invoke, node: UUID, port: UUID) -> None:
     assert "Locked by" not in invoke().output
+
+
+def test_a_subscription_is_put_in_sync_and_the_history_names_who_did_it(
+    database: SubscriptionDatabase, invoke: Invoke, node: UUID
+) -> None:
+    application = SimpleNamespace(database=database)
+    said = [CliRunner().invoke(set_in_sync_command, ["Node ams1"], obj=application).output for _ in range(2)]
+    assert said == ["Node ams1 is in sync.\n", "Node ams1 is in sync already.\n"]
+    history = invoke("history", "Node ams1").output
+    assert "version 3" in history
+    assert f"{operator()}  set_in_sync, outside a process" in history

@@ -82,7 +82,8 @@ def test_each_fixed_input_value_is_a_product(catalogue: Catalogue) -> None:
 @pytest.mark.parametrize("product_type", ["Node", "Port", "CoreLink", "L2VPN"])
 def test_each_product_has_a_workflow_of_every_kind(product_type: str) -> None:
     targets = [job.workflow.target for job in WORKFLOWS if job.workflow.product_types == (product_type,)]
-    assert targets == [Target.CREATE, Target.MODIFY, Target.VALIDATE, Target.RECONCILE, Target.TERMINATE]
+    kinds = [Target.CREATE, Target.MODIFY, Target.VALIDATE, Target.RECONCILE, Target.TERMINATE]
+    assert list(dict.fromkeys(targets)) == kinds
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from resources.errors import StartRefused
+from resources.errors import FormInvalid, StartRefused
 from resources.products.core_link import DRAINED_METRIC
 from resources.products.node import NodeStatus
 from resources.types import ProcessStatus, SubscriptionLifecycle
@@ -73,6 +73,28 @@ def test_a_node_with_ports_cannot_be_terminated(network: Network) -> None:
     with pytest.raises(StartRefused) as refused:
         network.processes.start("terminate_node", [on(ams1)], user=OPERATOR)
     assert refused.value.reason == "subscription.no_modify_subscription_in_use_by_others"
+
+
+def redeploying(network: Network, node: UUID) -> UUID:
+    """A process that redeploys a node whose device was changed by hand, and asks whether it may."""
+    network.lab.control.drift("lon1", values={"location": "Nowhere"})
+    process = network.try_run("redeploy_node", on(node))
+    assert process.last_status == ProcessStatus.SUSPENDED
+    return process.process_id
+
+
+def test_a_redeployment_shows_what_would_change(network: Network, lon1: UUID) -> None:
+    page = network.processes.next_page(redeploying(network, lon1))
+    assert page is not None
+    table = page.schema["properties"]["changes"]["uniforms"]["data"]
+    assert [table["headers"], table["columns"]] == [["lon1.system.location"], [["Nowhere"], ["Amsterdam"]]]
+
+
+def test_a_redeployment_that_nobody_agrees_to_changes_nothing(network: Network, lon1: UUID) -> None:
+    process_id = redeploying(network, lon1)
+    with pytest.raises(FormInvalid, match="agree to go on, or abort"):
+        network.processes.answer(process_id, [{"go_ahead": False}], user=OPERATOR)
+    assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Nowhere"
 
 
 # --- port ---

@@ -111,11 +111,12 @@ defs = orchestrator.definitions
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis of the test's own; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    """A Redis of the test's own; its address. `port`: where one was before."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no", "loglevel": "warning"}
     words = [str(REDIS)]
     for name, value in options.items():

@@ -4,8 +4,10 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Session
 
+from resources import search_text
 from resources.catalogue import Catalogue, WorkflowEntry
 from resources.catalogue_apply import catalogue_id
 from resources.database import StatementCount
@@ -46,7 +48,7 @@ def listed(where: SubscriptionFilter) -> set[str]:
 
 def searchable(session: Session, description: str, text: str) -> None:
     identifier = subscribe(NODE, description)
-    vector = sa.func.to_tsvector("simple", text.replace("-", "_"))
+    vector = sa.cast(search_text.vector([("note", text)]), TSVECTOR)
     session.execute(sa.update(SubscriptionTable).filter_by(subscription_id=identifier).values(search=vector))
 
 
@@ -154,11 +156,11 @@ def test_an_id_that_nobody_has_is_said_to_be_unknown() -> None:
 # --- by name ---
 
 
-@pytest.mark.parametrize("name", ["abcd1234", "Node ams1", "ams1", "AMS1", " ams1 ", "core-rou", "cisco ams"])
+@pytest.mark.parametrize("name", ["abcd1234", "Node ams1", "ams1", "AMS1", " ams1 ", "core-rou", "core ams"])
 def test_a_subscription_is_found_by_what_people_call_it(session: Session, name: str) -> None:
     identifier = UUID("abcd1234-0000-4000-8000-000000000001")
     subscribe(NODE, "Node ams1", subscription_id=identifier)
-    vector = sa.func.to_tsvector("simple", "node ams1 cisco core_router")
+    vector = sa.cast(search_text.vector([("note", "node ams1 cisco core_router")]), TSVECTOR)
     session.execute(sa.update(SubscriptionTable).filter_by(subscription_id=identifier).values(search=vector))
     searchable(session, "Node ams10", "node ams10 nokia")
     assert find_subscription_named(name).subscription_id == identifier

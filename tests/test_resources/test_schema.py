@@ -16,6 +16,8 @@ CONSTRAINTS = sa.text(
     "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace ORDER BY conname"
 )
 
+FUNCTIONS = sa.text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +63,8 @@ def test_down_to_base_leaves_nothing_and_up_again_everything(database: Subscript
     schema.downgrade(database, "base")
     assert sa.inspect(database.engine).get_table_names() == [schema.VERSION_TABLE]
     assert schema.current(database) is None
+    with database.transaction() as session:
+        assert list(session.scalars(FUNCTIONS)) == []
     schema.upgrade(database)
     assert schema.check(database) == []
 
@@ -77,6 +81,15 @@ def test_a_column_too_many_and_a_changed_one_are_differences(database: Subscript
         "column processes.colour should not be there",
         "processes.run_id: nullable is False, expected True",
     }
+
+
+def test_a_trigger_that_is_missing_or_switched_off_is_a_difference(database: SubscriptionDatabase) -> None:
+    execute(database, "DROP TRIGGER tell_update ON processes")
+    execute(database, "ALTER TABLE schedules DISABLE TRIGGER tell_insert")
+    assert schema.check(database) == [
+        "trigger processes.tell_update is missing",
+        "trigger schedules.tell_insert is missing",
+    ]
 
 
 def test_tables_of_others_are_no_difference(database: SubscriptionDatabase) -> None:

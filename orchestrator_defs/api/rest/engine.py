@@ -1,5 +1,143 @@
-"""The engine and the server's settings."""
+"""The engine as a whole: its pause, its workers, its search index, its settings."""
 
-from fastapi import APIRouter
+import logging
+from typing import Annotated, Any
 
-router = APIRouter()
+from fastapi import APIRouter, BackgroundTasks, HTTPException, Path
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
+from orchestrator_defs.api.exposed_settings import exposed_settings
+from orchestrator_defs.api.problems import problems
+from orchestrator_defs.launching import launch_all
+from orchestrator_defs.processes import Processes
+from resources import search_index
+from resources.engine import EngineState, EngineStatus
+from resources.launcher import launches_to_workers
+from resources.types import ProcessId
+from resources.worker_status import worker_status
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/settings", tags=["engine"])
+
+CACHES = {"all": "All caches"}
+"""Lists and counters come from the tables, so nothing is kept that could go stale; clients ask for a name."""
+
+
+class Status(BaseModel):
+    """Whether the engine begins anything new."""
+
+    global_lock: bool = Field(description="whether it is paused")
+    global_status: EngineStatus = Field(description="PAUSING: steps that were in progress have not ended yet")
+    running_processes: int = Field(description="processes with a step in progress", examples=[0])
+
+
+class Lock(BaseModel):
+    """Whether the engine is to be paused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    global_lock: StrictBool = Field(examples=[True])
+
+
+class Workers(BaseModel):
+    """Who executes runs, and how much there is to do."""
+
+    executor_type: str = Field(description="workers, celery, or the class of another launcher", examples=["workers"])
+    number_of_workers_online: int | None = Field(description="null where nobody here can count them", examples=[3])
+    number_of_queued_jobs: int = Field(examples=[0])
+    number_of_running_jobs: int = Field(examples=[1])
+
+
+class SearchIndex(BaseModel):
+    """What came of making the index again."""
+
+    subscriptions: int = Field(description="how many there are", examples=[10000])
+    corrected: int = Field(description="of how many the index was wrong", examples=[0])
+
+
+class Variable(BaseModel):
+    """A setting and its value, masked when it is secret."""
+
+    env_name: str = Field(examples=["DATABASE_URI"])
+    env_value: Any = Field(examples=["**********"])
+
+
+class Group(BaseModel):
+    """Settings that belong together."""
+
+    name: str = Field(examples=["engine"])
+    variables: list[Variable]
+
+
+@router.get("/status", summary="Read whether the engine is paused", responses=problems(503))
+def get_status(processes: ProcessesDep) -> Status:
+    """RUNNING, PAUSING or PAUSED, and how many processes have a step in progress."""
+    return _status(processes.engine_status())
+
+
+@router.put("/status", summary="Pause or release the engine", responses=problems(400, 422, 503))
+def set_status(lock: Lock, processes: ProcessesDep, user: UserDep, background: BackgroundTasks) -> Status:
+    """Have nothing new begin, or let what the pause has stopped go on. May be done twice."""
+    if lock.global_lock:
+        return _status(processes.pause(user=user))
+    background.add_task(_go_on, processes, processes.release(user=user))
+    return _status(processes.engine_status())
+
+
+def _status(state: EngineState) -> Status:
+    return Status(global_lock=state.is_paused, global_status=state.status, running_processes=state.running)
+
+
+def _go_on(processes: Processes, process_ids: list[ProcessId]) -> None:
+    """Launch what the release has set going; under a launcher that wants to be asked by Dagster, the sensor does."""
+    if launches_to_workers(processes.instance):
+        for trouble in launch_all(processes, process_ids).troubles:
+            log.warning("After the release of the engine, process %s", trouble)
+
+
+@router.get("/worker-status", summary="Read how the workers stand", responses=problems(503))
+def get_worker_status(processes: ProcessesDep) -> Workers:
+    """How many workers are online, and how many runs wait for one or are in hand."""
+    found = worker_status(processes.instance)
+    return Workers(
+        executor_type=found.executor_type,
+        number_of_workers_online=found.workers_online,
+        number_of_queued_jobs=found.queued_jobs,
+        number_of_running_jobs=found.running_jobs,
+    )
+
+
+@router.get("/cache-names", summary="List the caches")
+def get_cache_names() -> dict[str, str]:
+    """The names that can be flushed, and what people call them."""
+    return CACHES
+
+
+@router.delete("/cache/{name}", summary="Flush a cache", responses=problems(404))
+def flush_cache(name: Annotated[str, Path(examples=["all"])]) -> int:
+    """How many entries were removed: none, since answers come from the tables and nothing is kept beside them."""
+    if name not in CACHES:
+        raise HTTPException(404, f"There is no cache of this name; there is {', '.join(CACHES)}.")
+    return 0
+
+
+@router.post("/search-index/reset", summary="Make the search index again", responses=problems(503))
+def reset_search_index(database: DatabaseDep, user: UserDep) -> SearchIndex:
+    """Make the words by which each subscription is found again, in batches; nothing waits for it.
+
+    Every save keeps them, so that as a rule none are wrong.
+    """
+    found = search_index.rebuild(database)
+    log.info("The search index was made again by %r: %d of %d.", user, found.corrected, found.subscriptions)
+    return SearchIndex(subscriptions=found.subscriptions, corrected=found.corrected)
+
+
+@router.get("/overview", summary="Read the settings")
+def get_overview(settings: SettingsDep) -> list[Group]:
+    """The settings that may be shown, secrets masked: none unless EXPOSE_SETTINGS or EXPOSE_OAUTH_SETTINGS says so."""
+    return [
+        Group(name=name, variables=[Variable(env_name=one.env_name, env_value=one.env_value) for one in variables])
+        for name, variables in exposed_settings(settings).items()
+    ]

@@ -1,5 +1,67 @@
-"""Whether the server is well."""
+"""Whether the server is well: for those who watch over it, without a login."""
 
-from fastapi import APIRouter
+from collections.abc import Callable
+from typing import Any
 
-router = APIRouter()
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from orchestrator_defs.api.patience import Question
+from orchestrator_defs.api.problems import problem, problems
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.readiness import Readiness, readiness
+from resources.errors import DatabaseUnreachable
+from resources.pulse import feel_pulse
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+OK = "OK"
+
+
+class Ready(BaseModel):
+    """What each check has found."""
+
+    database: str = Field(examples=["ok"])
+    schema_: str = Field(serialization_alias="schema", examples=["ok"])
+    catalogue: str = Field(examples=["ok"])
+
+
+@router.get("/", summary="Ask whether the database answers", responses=problems(503))
+async def get_health(request: Request) -> str:
+    """OK after a small statement. 503 when the database does not answer, or not in time."""
+    await _answer(request, "health", lambda orchestrator: feel_pulse(orchestrator.database))
+    return OK
+
+
+@router.get("/live", summary="Ask whether the server answers")
+async def get_liveness() -> str:
+    """OK, without a look at anything else: a server that does not say so is to be started again."""
+    return OK
+
+
+@router.get("/ready", summary="Ask whether requests can be answered", response_model=Ready, responses=problems(503))
+async def get_readiness(request: Request) -> Ready | Response:
+    """Whether the database answers, and has the schema and the catalogue of this version.
+
+    503 names what is missing, in `detail` and per check in `checks`: send requests elsewhere meanwhile.
+    """
+    found: Readiness = await _answer(request, "ready", readiness)
+    if found.missing:
+        return problem(503, found.missing, checks=found.checks)
+    return Ready(database=found.checks["database"], schema_=found.checks["schema"], catalogue=found.checks["catalogue"])
+
+
+async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any]) -> Any:
+    """The answer to the application's question of this name, in time; all who ask at the same moment share it.
+
+    Nothing here needs one of the threads that requests run in: they may all be waiting for the same database.
+    """
+    state = request.app.state
+    if not hasattr(state, "questions"):
+        state.questions = {}
+    question: Question[Any] = state.questions.setdefault(name, Question(lambda: ask(state.processes.orchestrator)))
+    seconds: float = state.settings.health_timeout_seconds
+    try:
+        return await question.answer(seconds)
+    except TimeoutError:
+        raise DatabaseUnreachable(f"The database has not answered in {seconds:g} s.") from None

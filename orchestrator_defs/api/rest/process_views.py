@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from ops.permission import UserPermissions, user_permissions
 from ops.process_detail import Asked, ProcessDetail
+from orchestrator_defs.api.conditional import tagged
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
-from orchestrator_defs.api.etag import tagged
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts

@@ -1,4 +1,4 @@
-"""Who may do what with a workflow: the one place in which routes ask the server's policy about it."""
+"""Who may do what with a workflow: the one place in which routes ask the server about it."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeAlias
@@ -6,19 +6,24 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from orchestrator_defs.api.guard import Guard
+
 WorkflowCheck: TypeAlias = Callable[[str, str], None]
 """Takes a workflow's name and a verb: start, resume, retry, abort, skip, send back, note or delete.
 
 It raises NotAuthorised. It is asked before the workflow's own authorisation callbacks, which have their say as well."""
 
 
-async def check_workflow(_connection: HTTPConnection) -> WorkflowCheck:
-    """What asks the policy for the user of this request. Until a policy has rules per workflow, it forbids nothing."""
-
-    def check(_workflow_name: str, _action: str) -> None:
-        return None
-
-    return check
+async def _guard(connection: HTTPConnection) -> Guard:
+    found: Guard = connection.app.state.guard
+    return found
 
 
-WorkflowCheckDep = Annotated[WorkflowCheck, Depends(check_workflow)]
+GuardDep = Annotated[Guard, Depends(_guard)]
+
+
+async def _workflow_check(connection: HTTPConnection, guard: GuardDep) -> WorkflowCheck:
+    return guard.workflow_check(connection)
+
+
+WorkflowCheckDep = Annotated[WorkflowCheck, Depends(_workflow_check)]

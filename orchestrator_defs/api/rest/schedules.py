@@ -1,5 +1,141 @@
-"""Schedules made at run time."""
+"""Schedules made at run time: list, make, change and remove them."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
-router = APIRouter()
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.fields import Text, UnixTime
+from orchestrator_defs.scheduling import Scheduling
+from resources import schedules
+from resources.schedules import Schedule as KeptSchedule
+
+router = APIRouter(prefix="/schedules", tags=["schedules"])
+
+Kind = Literal["interval", "cron", "date"]
+Name = Annotated[Text, Field(min_length=1, max_length=255, examples=["Every night"])]
+Kwargs = Annotated[
+    dict[str, Any],
+    Field(
+        description="as APScheduler's trigger of this name has them; `timezone` is UTC when not given",
+        examples=[{"hour": 0, "minute": 10}, {"hours": 4}, {"run_date": "2030-01-01T08:00:00", "timezone": "UTC"}],
+    ),
+]
+Inputs = Annotated[
+    list[dict[str, Any]],
+    Field(description="the pages of the workflow's form, such that it could start with them", examples=[[]]),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CreateSchedule(_Request):
+    """A workflow, by its id or its name, and when it is to start."""
+
+    scheduled_type: Literal["create"] = "create"
+    name: Name | None = Field(None, description="the workflow's description when not given")
+    workflow_id: UUID | None = None
+    workflow_name: Text | None = Field(None, examples=["task_clean_up_tasks"])
+    trigger: Kind
+    trigger_kwargs: Kwargs = Field(default_factory=dict)
+    user_inputs: Inputs = Field(default_factory=list)
+
+
+class UpdateSchedule(_Request):
+    """What is to be another; what is not given stays."""
+
+    scheduled_type: Literal["update"] = "update"
+    schedule_id: UUID
+    name: Name | None = None
+    trigger: Kind | None = None
+    trigger_kwargs: Kwargs | None = None
+    user_inputs: Inputs | None = None
+
+
+class DeleteSchedule(_Request):
+    """Which schedule; `workflow_id` is checked when given."""
+
+    scheduled_type: Literal["delete"] = "delete"
+    schedule_id: UUID
+    workflow_id: UUID | None = None
+
+
+class Schedule(BaseModel):
+    """When which workflow starts, with which inputs."""
+
+    schedule_id: UUID
+    name: str
+    workflow_id: UUID
+    workflow_name: str = Field(examples=["task_clean_up_tasks"])
+    trigger: str = Field(examples=["cron"])
+    trigger_kwargs: dict[str, Any] = Field(examples=[{"hour": 0, "minute": 10}])
+    user_inputs: list[Any] = Field(examples=[[]])
+    created_by: str | None
+    created_at: UnixTime
+    next_run_at: UnixTime | None = Field(description="null when it does not start again")
+
+    @classmethod
+    def of(cls, kept: KeptSchedule, **more: Any) -> Self:
+        """A schedule as clients see it."""
+        fields = {name: getattr(kept, name) for name in Schedule.model_fields if name != "user_inputs"}
+        return cls(**fields, user_inputs=kept.inputs, **more)
+
+
+class Scheduled(Schedule):
+    """What came of it, and the schedule as it is now, or was."""
+
+    message: str = Field(examples=["The schedule was made."])
+    status: Literal["CREATED", "UPDATED", "DELETED"]
+
+
+@router.get("/", summary="List the schedules", responses=problems(422, 503))
+def list_schedules(
+    database: DatabaseDep,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> list[Schedule]:
+    """Schedules that were made at run time, by name; those in the code are Dagster's."""
+    with database.transaction(read_only=True):
+        found = schedules.list_schedules(limit=limit, offset=offset)
+    return [Schedule.of(one) for one in found]
+
+
+@router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503))
+def create_schedule(ask: CreateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+    """Have a workflow started by itself. The trigger and the inputs are checked now, as far as they can be."""
+    made = Scheduling(processes).create(
+        workflow_id=ask.workflow_id,
+        workflow_name=ask.workflow_name,
+        name=ask.name,
+        trigger=ask.trigger,
+        trigger_kwargs=ask.trigger_kwargs,
+        inputs=ask.user_inputs,
+        user=user,
+    )
+    return Scheduled.of(made, message="The schedule was made.", status="CREATED")
+
+
+@router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503))
+def update_schedule(ask: UpdateSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+    """Give a schedule another name, trigger or inputs. `trigger_kwargs` replace all that there were."""
+    changed = Scheduling(processes).change(
+        ask.schedule_id,
+        name=ask.name,
+        trigger=ask.trigger,
+        trigger_kwargs=ask.trigger_kwargs,
+        inputs=ask.user_inputs,
+        user=user,
+    )
+    return Scheduled.of(changed, message="The schedule was changed.", status="UPDATED")
+
+
+@router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))
+def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+    """Have nothing more started by it. What it has started goes on."""
+    removed = Scheduling(processes).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)
+    return Scheduled.of(removed, message="The schedule was removed.", status="DELETED")

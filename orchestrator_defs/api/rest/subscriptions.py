@@ -1,5 +1,263 @@
 """Subscriptions: read them, search them, set them in sync."""
 
-from fastapi import APIRouter
+import json
+import logging
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
+from uuid import UUID
 
-router = APIRouter()
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator_defs.api.conditional import etag, is_known
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.lists import PartDep, list_answers
+from orchestrator_defs.api.rest.rights import GuardDep
+from orchestrator_defs.api.rest.subscription_shapes import (
+    InSync,
+    RelatedItem,
+    StartableWorkflows,
+    SubscriptionItem,
+    SubscriptionWhole,
+    VersionItem,
+    VersionWhole,
+)
+from resources.authorship import Author, authored_by
+from resources.database import SubscriptionDatabase, see_one_moment
+from resources.history import count_history, read_history, read_version
+from resources.insync import set_in_sync
+from resources.list_fields import read_pairs
+from resources.relations import DEPTH_LIMIT, Direction, related_page
+from resources.subscription_lists import SUBSCRIPTION_FIELDS, SubscriptionPage, find_subscriptions, subscription_line
+from resources.subscription_marks import view_mark
+from resources.subscription_views import subscription_view
+from resources.types import SubscriptionId, SubscriptionLifecycle
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
+
+NOUN = "subscriptions"
+LARGEST_VERSION = 2**31 - 1
+
+SortQuery: TypeAlias = Annotated[
+    str,
+    Query(
+        max_length=1000,
+        description=f"field,asc or field,desc, more of them behind; of {', '.join(SUBSCRIPTION_FIELDS.sort_names)}",
+        examples=["startDate,desc"],
+    ),
+]
+FilterQuery: TypeAlias = Annotated[
+    str,
+    Query(
+        alias="filter",
+        max_length=20_000,
+        description="field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in "
+        "ids and moments; `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` behind it "
+        f"takes what begins so. Fields: {', '.join(SUBSCRIPTION_FIELDS.filter_names)}",
+        examples=["status,active-provisioning,insync,false"],
+    ),
+]
+SearchQuery: TypeAlias = Annotated[
+    str,
+    Query(
+        description='words that begin so, `"whole words"`, `field:value`, `field:(a|b)`, `-not`; at most 512 signs',
+        examples=["ams1 status:active -insync:false"],
+    ),
+]
+RelatedStatus: TypeAlias = Annotated[
+    list[SubscriptionLifecycle] | None, Query(description="only those in one of these statuses")
+]
+Depth: TypeAlias = Annotated[int, Query(ge=1, le=DEPTH_LIMIT, description="how many steps away they may be")]
+
+
+@router.get("/", summary="List subscriptions", responses=list_answers(NOUN, 400, 403, 422))
+def list_subscriptions(
+    response: Response, database: DatabaseDep, part: PartDep, sort: SortQuery = "", filter_: FilterQuery = ""
+) -> list[SubscriptionItem]:
+    """The newest first, unless sorted; what has no value comes last."""
+    with database.transaction(read_only=True):
+        see_one_moment()
+        filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
+        page = find_subscriptions("", filters, order, limit=part.limit, offset=part.first)
+    part.note(response, NOUN, page.lines, page.total)
+    return _items(page)
+
+
+@router.get("/search", summary="Search subscriptions", responses=list_answers(NOUN, 400, 403, 422))
+def search_subscriptions(
+    response: Response, database: DatabaseDep, part: PartDep, query: SearchQuery = "", sort: SortQuery = ""
+) -> list[SubscriptionItem]:
+    """Those with all of these words, in descriptions, notes, values, fixed inputs, metadata and customers' words.
+
+    Words are cut at punctuation, and case does not matter. What was changed is found at once. The newest first, unless
+    sorted.
+    """
+    with database.transaction(read_only=True):
+        see_one_moment()
+        page = find_subscriptions(query, (), read_pairs(sort, "sort"), limit=part.limit, offset=part.first)
+    part.note(response, NOUN, page.lines, page.total)
+    return _items(page)
+
+
+@router.get(
+    "/domain-model/{subscription_id}",
+    summary="Read a subscription whole",
+    response_model=SubscriptionWhole,
+    responses={
+        200: {"headers": {"ETag": {"description": "changes when the answer does", "schema": {"type": "string"}}}},
+        304: {"description": "it is as the tag in If-None-Match says"},
+        **problems(403, 404, 422),
+    },
+)
+def read_domain_model(
+    subscription_id: UUID,
+    request: Request,
+    database: DatabaseDep,
+    filter_owner_relations: Annotated[
+        bool, Query(description="leave out, in `in_use_by_ids`, blocks of the same owner as the block's")
+    ] = True,
+) -> Response:
+    """The subscription with all its blocks, and with those of other subscriptions below them.
+
+    If its product has no model in the code any more, or one that does not fit, it is shown as it was last saved, and
+    `warning` says why.
+    """
+    with database.transaction(read_only=True):
+        see_one_moment()
+        tag = etag(view_mark(subscription_id, filter_owner_relations=filter_owner_relations))
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if is_known(request, tag):
+            return Response(status_code=304, headers=headers)
+        view = subscription_view(subscription_id, filter_owner_relations=filter_owner_relations)
+    return Response(
+        json.dumps(view, default=_as_json, ensure_ascii=False), media_type="application/json", headers=headers
+    )
+
+
+@router.get(
+    "/workflows/{subscription_id}",
+    summary="What may be started on a subscription",
+    response_model=StartableWorkflows,
+    response_model_exclude_none=True,
+    responses=problems(403, 404, 422),
+)
+def read_startable_workflows(
+    subscription_id: UUID, processes: ProcessesDep, user: UserDep, guard: GuardDep
+) -> dict[str, Any]:
+    """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
+    return guard.workflows.mark(user, processes.startable(subscription_id, user=user))
+
+
+@router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))
+def read_subscription(subscription_id: UUID, database: DatabaseDep) -> SubscriptionItem:
+    """The subscription as lists have it, without its blocks."""
+    with database.transaction(read_only=True):
+        return SubscriptionItem.model_validate(subscription_line(subscription_id))
+
+
+@router.put("/{subscription_id}/set_in_sync", summary="Put a subscription in sync", responses=problems(403, 404, 422))
+def put_in_sync(subscription_id: UUID, database: DatabaseDep, user: UserDep) -> InSync:
+    """Say that reality is as the subscription has it; its history keeps who said so. May be done twice.
+
+    Refused while a process that changed it is unfinished: `detail` ends with the ids of these in brackets.
+    """
+    with database.transaction(), authored_by(Author(user)):
+        is_changed = set_in_sync(subscription_id)
+    if is_changed:
+        log.info("Subscription %s was put in sync by %r.", subscription_id, str(user))
+    return InSync(subscription_id=subscription_id, insync=True, changed=is_changed)
+
+
+@router.get(
+    "/{subscription_id}/in_use_by",
+    summary="List the subscriptions that use a subscription",
+    responses=list_answers(NOUN, 400, 403, 404, 422),
+)
+def list_in_use_by(
+    subscription_id: UUID,
+    response: Response,
+    database: DatabaseDep,
+    part: PartDep,
+    status: RelatedStatus = None,
+    depth: Depth = 1,
+) -> list[RelatedItem]:
+    """Those that hold one of its blocks, the nearest first; with `depth` also those that use these, and so on."""
+    return _related(subscription_id, Direction.IN_USE_BY, response, database, part, status, depth)
+
+
+@router.get(
+    "/{subscription_id}/depends_on",
+    summary="List the subscriptions that a subscription uses",
+    responses=list_answers(NOUN, 400, 403, 404, 422),
+)
+def list_depends_on(
+    subscription_id: UUID,
+    response: Response,
+    database: DatabaseDep,
+    part: PartDep,
+    status: RelatedStatus = None,
+    depth: Depth = 1,
+) -> list[RelatedItem]:
+    """Those whose blocks it holds, the nearest first; with `depth` also those that these use, and so on."""
+    return _related(subscription_id, Direction.DEPENDS_ON, response, database, part, status, depth)
+
+
+@router.get(
+    "/{subscription_id}/versions",
+    summary="Read the history of a subscription",
+    responses=list_answers("versions", 400, 403, 404, 422),
+)
+def list_versions(subscription_id: UUID, response: Response, database: DatabaseDep, part: PartDep) -> list[VersionItem]:
+    """Who changed what, when, and by which process; the newest change first."""
+    with database.transaction(read_only=True):
+        see_one_moment()
+        subscription_line(subscription_id)
+        total = count_history(subscription_id)
+        found = read_history(subscription_id, limit=part.limit, offset=part.first)
+    part.note(response, "versions", found, total)
+    return [VersionItem.of(entry) for entry in found]
+
+
+@router.get(
+    "/{subscription_id}/versions/{version}",
+    summary="Read a subscription as it was",
+    responses=problems(403, 404, 422),
+)
+def read_past_version(
+    subscription_id: UUID, version: Annotated[int, Path(ge=1, le=LARGEST_VERSION)], database: DatabaseDep
+) -> VersionWhole:
+    """One version: who made it, what was changed, and the whole of it with the subscription's own blocks."""
+    with database.transaction(read_only=True):
+        entry, document = read_version(subscription_id, version)
+    return VersionWhole(**VersionItem.of(entry).model_dump(), document=document)
+
+
+def _items(page: SubscriptionPage) -> list[SubscriptionItem]:
+    return [SubscriptionItem.model_validate(line) for line in page.lines]
+
+
+def _related(
+    subscription_id: SubscriptionId,
+    direction: Direction,
+    response: Response,
+    database: SubscriptionDatabase,
+    part: PartDep,
+    statuses: list[SubscriptionLifecycle] | None,
+    depth: int,
+) -> list[RelatedItem]:
+    with database.transaction(read_only=True):
+        see_one_moment()
+        subscription_line(subscription_id)
+        page = related_page(
+            subscription_id, direction, statuses=statuses, depth=depth, limit=part.limit, offset=part.first
+        )
+    part.note(response, NOUN, page.related, page.total)
+    return [RelatedItem.of(one) for one in page.related]
+
+
+def _as_json(value: object) -> float | str:
+    return value.timestamp() if isinstance(value, datetime) else str(value)

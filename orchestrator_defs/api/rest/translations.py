@@ -1,5 +1,37 @@
-"""The words of forms and workflows in a language."""
+"""What people read in their own language."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any
 
-router = APIRouter()
+from fastapi import APIRouter, Path
+
+from orchestrator_defs.api.dependencies import OrchestratorDep, SettingsDep
+from orchestrator_defs.api.problems import problems
+from resources.translations import LOCALES, translations
+
+router = APIRouter(prefix="/translations", tags=["translations"])
+
+EXAMPLE = {
+    "forms": {"fields": {"note": "Note", "note_info": "A remark that everybody sees beside the subscription"}},
+    "workflow": {"modify_note": "Modify note"},
+    "subscription": {"not_in_sync": "This subscription is not in sync"},
+}
+
+
+@router.get(
+    "/{language}",
+    summary="Read the translations of a language",
+    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}, **problems(422)},
+)
+def get_translations(
+    language: Annotated[str, Path(pattern="^[a-z]+-[A-Z]+$", max_length=20, examples=["en-GB"])],
+    orchestrator: OrchestratorDep,
+    settings: SettingsDep,
+) -> dict[str, Any]:
+    """Labels and help of form fields, names of workflows, reasons why something may not start.
+
+    Of a language that nobody has translated to, what the code says: the workflows' own descriptions.
+    """
+    own = [] if settings.translations_dir is None else [settings.translations_dir]
+    workflows = {name: workflow.description for name, workflow in orchestrator.workflows.items()}
+    known = {"forms": {"fields": {}}, "workflow": workflows}
+    return translations(language, known, [LOCALES, *orchestrator.translations, *own])

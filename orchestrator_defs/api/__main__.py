@@ -1,0 +1,8 @@
+"""`python -m orchestrator_defs.api ORDER`: what `orchestrator serve` becomes."""
+
+import sys
+
+from orchestrator_defs.api.command import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Who calls: bearer tokens and browser sessions of an OpenID Connect provider."""

@@ -1,0 +1,82 @@
+"""Where a request comes from: the server's own pages, another site, or no browser at all."""
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PORTS = {"http": 80, "https": 443}
+
+
+def path_of(scope: Scope) -> str:
+    """The path that routes see: without the prefix at which the server is mounted, never empty."""
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+        path = path[len(prefix) :]
+    return path or "/"
+
+
+def base_of(connection: HTTPConnection, base_url: str = "") -> str:
+    """The address of the server with its prefix, as the browser knows it, without a slash at its end."""
+    if base_url:
+        return base_url.rstrip("/")
+    scheme = {"ws": "http", "wss": "https"}.get(connection.scope["scheme"], connection.scope["scheme"])
+    host = connection.headers.get("host", "localhost")
+    return f"{scheme}://{host}{connection.scope.get('root_path', '')}".rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address, a port behind it or not, is this machine's own and no other's."""
+    name = _name_of(host)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_foreign(connection: HTTPConnection, base_url: str = "", *, friends: Collection[str] = ()) -> bool:
+    """Whether a browser says that a page of another origin sent this. What is no browser says nothing.
+
+    `friends` are origins that count as our own.
+    """
+    origin = connection.headers.get("origin")
+    if origin is not None and origin in friends:
+        return False
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None and site not in ("same-origin", "none"):
+        return True
+    return origin is not None and not _is_own(origin, connection, base_url)
+
+
+def is_own(connection: HTTPConnection, base_url: str = "") -> bool:
+    """Whether a browser says that one of our own pages sent this; silence is not enough."""
+    if is_foreign(connection, base_url):
+        return False
+    return "origin" in connection.headers or connection.headers.get("sec-fetch-site") == "same-origin"
+
+
+def _is_own(origin: str, connection: HTTPConnection, base_url: str) -> bool:
+    """The scheme is left out: behind a proxy that ends TLS we may not know our own."""
+    try:
+        sent = urlsplit(origin)
+        if sent.scheme not in ("http", "https") or not sent.hostname:
+            return False
+        port = sent.port or PORTS[sent.scheme]
+        ours = [urlsplit(base_url)] if base_url else []
+        ours.append(urlsplit(f"{sent.scheme}://{connection.headers.get('host', '')}"))
+        return any(one.hostname == sent.hostname and (one.port or PORTS.get(one.scheme)) == port for one in ours)
+    except ValueError:
+        return False
+
+
+def _name_of(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    if host.count(":") > 1:
+        return host
+    return host.partition(":")[0].lower().rstrip(".")

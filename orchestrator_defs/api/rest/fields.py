@@ -1,0 +1,30 @@
+"""Types for the fields of requests and answers: moments as clients read them, text that can be kept."""
+
+import re
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+UnixTime: TypeAlias = Annotated[
+    datetime,
+    PlainSerializer(datetime.timestamp, return_type=float),
+    WithJsonSchema({"type": "number", "format": "unix-timestamp", "description": "seconds since 1970, UTC"}),
+]
+"""A moment, sent as seconds since 1970."""
+
+
+def _keepable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("text cannot hold a NUL character")
+    if SURROGATE.search(text):
+        raise ValueError("text cannot hold half of a surrogate pair")
+    return text
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_keepable)]
+"""Text that the database can keep."""
+
+Description: TypeAlias = Annotated[Text, Field(min_length=1, max_length=2000, examples=["A router of the core"])]

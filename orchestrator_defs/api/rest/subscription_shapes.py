@@ -1,0 +1,177 @@
+"""What subscriptions look like to a client: in lists, whole, in their history, and what may be done with them."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_defs.api.rest.fields import UnixTime
+from resources.history import HistoryEntry
+from resources.relations import RelatedSubscription
+from resources.types import SubscriptionLifecycle
+
+AN_ID = "5c0f4c9e-1d1f-4a0e-8f0c-3f9a2f6a7b11"
+
+
+class Shape(BaseModel):
+    """An answer that is made from an object with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class SubscriptionProduct(Shape):
+    """The product of a subscription."""
+
+    product_id: UUID
+    name: str = Field(examples=["Node Cisco"])
+    description: str
+    product_type: str = Field(examples=["Node"])
+    tag: str = Field(examples=["NODE"])
+    status: str = Field(examples=["active"])
+    created_at: UnixTime
+    end_date: UnixTime | None = None
+
+
+class SubscriptionCustomer(Shape):
+    """Whose it is."""
+
+    customer_id: str
+    fullname: str = Field(examples=["Default customer"])
+    shortcode: str = Field(examples=["default"])
+
+
+class SubscriptionItem(Shape):
+    """A subscription without its blocks."""
+
+    subscription_id: UUID = Field(examples=[AN_ID])
+    description: str = Field(examples=["Node ams1"])
+    status: SubscriptionLifecycle
+    insync: bool = Field(description="whether reality is as the subscription has it")
+    customer_id: str
+    start_date: UnixTime | None = None
+    end_date: UnixTime | None = None
+    note: str | None = None
+    version: int = Field(description="rises with each change")
+    locked_by: UUID | None = Field(None, description="the process that is changing it")
+    created_at: UnixTime
+    product: SubscriptionProduct
+    customer: SubscriptionCustomer
+    metadata: dict[str, Any] = Field({}, description="what an organisation's own code keeps beside it")
+
+
+class CustomerDescription(Shape):
+    """What one customer calls a subscription."""
+
+    id: UUID
+    customer_id: str
+    subscription_id: UUID
+    description: str = Field(examples=["Our router in Amsterdam"])
+    version: int
+    created_at: UnixTime
+
+
+class SubscriptionWhole(SubscriptionItem):
+    """A subscription with its fixed inputs and blocks, under the names that the product's model gives them.
+
+    A block has `name`, `subscription_instance_id`, `owner_subscription_id`, `label`, its values, the blocks below it,
+    and who uses it: `in_use_by_ids`, and `in_use_by_relations` with `subscription_instance_id` and `subscription_id`.
+    Moments among the values are ISO texts.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    customer_descriptions: list[CustomerDescription]
+    warning: str | None = Field(None, description="why it is shown as it was last saved, not as the model has it")
+
+
+class StartableWorkflow(BaseModel):
+    """A workflow of the subscription's product; without `reason` it may be started now."""
+
+    name: str = Field(examples=["modify_node"])
+    description: str = Field(examples=["Modify a node"])
+    reason: str | None = Field(None, description="why not: a key to translate", examples=["subscription.not_in_sync"])
+    message: str | None = Field(None, description="why not: a sentence, with what to do")
+    usable_when: list[str] | None = Field(None, description="the statuses it needs")
+    status: str | None = Field(None, description="the status that there is")
+    action: str | None = Field(None, examples=["modified"])
+    locked_relations: list[UUID] | None = None
+    locked_relations_detail: list[dict[str, Any]] | None = None
+    unterminated_in_use_by_subscriptions: list[UUID] | None = None
+    unterminated_in_use_by_subscriptions_detail: list[dict[str, Any]] | None = None
+    locked_by: UUID | None = Field(None, description="the process that is changing it")
+    workflow: str | None = Field(None, description="that process's workflow")
+    process_status: str | None = None
+
+
+class StartableWorkflows(BaseModel):
+    """The workflows of a subscription by target; `reason` is what holds for the subscription as a whole."""
+
+    reason: str | None = Field(None, examples=["subscription.not_in_sync"])
+    message: str | None = None
+    locked_relations: list[UUID] | None = None
+    locked_relations_detail: list[dict[str, Any]] | None = None
+    locked_by: UUID | None = None
+    workflow: str | None = None
+    process_status: str | None = None
+    create: list[StartableWorkflow]
+    modify: list[StartableWorkflow]
+    terminate: list[StartableWorkflow]
+    system: list[StartableWorkflow]
+    validate_: list[StartableWorkflow] = Field(alias="validate")
+    reconcile: list[StartableWorkflow]
+
+
+class RelatedItem(Shape):
+    """A neighbour of a subscription."""
+
+    subscription_id: UUID
+    description: str = Field(examples=["Port ams1 ge-0/0/1"])
+    status: SubscriptionLifecycle
+    insync: bool
+    product_name: str = Field(examples=["Port"])
+    customer_id: str
+    depth: int = Field(description="how many steps it is away; 1 is a direct neighbour")
+
+    @classmethod
+    def of(cls, related: RelatedSubscription) -> Self:
+        """A neighbour as clients see it."""
+        return cls.model_validate(related)
+
+
+class Change(BaseModel):
+    """One value that differs from the version before."""
+
+    path: str = Field(examples=["node.node_name"])
+    before: Any = None
+    after: Any = None
+
+
+class VersionItem(Shape):
+    """One saved change."""
+
+    version: int
+    created_at: UnixTime
+    created_by: str | None = Field(description="who", examples=["jane"])
+    process_id: UUID | None = Field(description="the process that did it")
+    workflow_name: str | None = Field(examples=["modify_node"])
+    step_key: str | None = Field(description="the step of that process, or what was done outside of one")
+    difference: list[Change] = Field(description="against the version before; secrets are masked")
+
+    @classmethod
+    def of(cls, entry: HistoryEntry) -> Self:
+        """A change as clients see it."""
+        return cls.model_validate(entry)
+
+
+class VersionWhole(VersionItem):
+    """One saved change, and the subscription as it was then."""
+
+    document: dict[str, Any] = Field(description="the subscription with its own blocks; secrets are masked")
+
+
+class InSync(BaseModel):
+    """How a subscription stands after it was put in sync."""
+
+    subscription_id: UUID = Field(examples=[AN_ID])
+    insync: bool = Field(examples=[True])
+    changed: bool = Field(description="false when it was in sync already")

@@ -1,0 +1,1 @@
+"""Live updates: from changes in the database to messages on WebSockets."""

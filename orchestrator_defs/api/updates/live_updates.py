@@ -1,0 +1,144 @@
+"""Where a server hears of changes: from the database itself, or from Redis, to which one of the servers passes them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.updates.broadcaster import Broadcaster
+from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
+from orchestrator_defs.api.updates.pacing import CROWD
+from resources import redis_channel
+from resources.change_feed import ChangeFeed
+from resources.database import SubscriptionDatabase
+from resources.errors import SettingsError
+from resources.redis_channel import RedisChannel
+
+log = logging.getLogger(__name__)
+
+THE_DATABASE_ITSELF = ("postgres://", "postgresql://", "memory://")
+RELAY_SECONDS = 0.02
+"""So long what is to be passed on is collected."""
+WORKERS_SECONDS = 10.0
+"""How often who looks at the workers asks again: these come and go without a change in the database that is heard."""
+AGAIN_SECONDS = 1.0
+"""After so long it is tried again what failed: to publish, or unexpectedly."""
+
+
+class LiveUpdates:
+    """The live updates of one server. Raises SettingsError when they cannot be as the settings ask."""
+
+    def __init__(self, settings: ApiSettings, database: SubscriptionDatabase) -> None:
+        self.is_enabled = settings.enable_websockets
+        self.broadcaster = Broadcaster()
+        self._feed = ChangeFeed(database)
+        self._channel = _channel_of(settings.websocket_broadcaster_url.get_secret_value()) if self.is_enabled else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hear and tell, for as long as the block lasts. Whether database and Redis are there makes no difference."""
+        tasks = [asyncio.create_task(_kept(source)) for source in self._sources()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.broadcaster.close()
+            if self._channel is not None:
+                await self._channel.close()
+
+    def _sources(self) -> list[Callable[[], Awaitable[None]]]:
+        if not self.is_enabled:
+            return []
+        if self._channel is None:
+            return [self._hear_database, self._mind_workers]
+        relay = _Relay(self._feed, self._channel)
+        return [self._hear_redis, relay.listen, relay.publish, self._mind_workers]
+
+    async def _hear_database(self) -> None:
+        async with aclosing(self._feed.changes()) as changes:
+            async for change in changes:
+                self._note(*messages_of(change))
+
+    async def _hear_redis(self) -> None:
+        assert self._channel is not None, "it is one of the sources only then"
+        async with aclosing(self._channel.messages()) as said:
+            async for text in said:
+                if text is None:
+                    self._note(*EVERYTHING)
+                elif (message := message_of(text)) is not None:
+                    self._note(message)
+                elif is_sendable(text):
+                    self.broadcaster.pass_on(text)
+
+    async def _mind_workers(self) -> None:
+        while True:
+            await asyncio.sleep(WORKERS_SECONDS)
+            if self.broadcaster.client_count:
+                self._note(Message(Kind.WORKER_STATUS))
+
+    def _note(self, *messages: Message) -> None:
+        for message in messages:
+            self.broadcaster.note(message)
+
+
+class _Relay:
+    """Passes what the database tells on to Redis, while this server is the one that does."""
+
+    def __init__(self, feed: ChangeFeed, channel: RedisChannel) -> None:
+        self._feed = feed
+        self._channel = channel
+        self._waiting: dict[Message, None] = {}
+        self._ready = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Collect what changes."""
+        async with aclosing(self._feed.changes(as_leader=True)) as changes:
+            async for change in changes:
+                self._waiting |= dict.fromkeys(messages_of(change))
+                self._ready.set()
+
+    async def publish(self) -> None:
+        """Pass it on; all of it, when some of it could not be."""
+        while True:
+            await self._ready.wait()
+            await asyncio.sleep(RELAY_SECONDS)
+            self._ready.clear()
+            waiting, self._waiting = self._waiting, {}
+            for message in _folded(waiting):
+                if not await self._channel.publish(message.text):
+                    self._waiting |= dict.fromkeys(EVERYTHING)
+                    self._ready.set()
+                    await asyncio.sleep(AGAIN_SECONDS)
+                    break
+
+
+def _folded(messages: dict[Message, None]) -> list[Message]:
+    """The same messages; many about single things of one kind as one about all of them."""
+    single = [message.kind for message in messages if not message.is_shared]
+    crowded = {kind for kind in single if single.count(kind) > CROWD} if len(single) > CROWD else set()
+    return list(dict.fromkeys(Message(m.kind) if m.kind in crowded else m for m in messages))
+
+
+def _channel_of(url: str) -> RedisChannel | None:
+    """The channel that a URL names; None for the database itself."""
+    if url.startswith(redis_channel.SCHEMES):
+        return RedisChannel(url)
+    if url and not url.startswith(THE_DATABASE_ITSELF):
+        raise SettingsError(
+            f"WEBSOCKET_BROADCASTER_URL begins with `{url.partition('://')[0]}`; expected {THE_DATABASE_ITSELF[0]} for"
+            f" the database itself, or {redis_channel.SCHEMES[0]}host:port/number."
+        )
+    return None
+
+
+async def _kept(source: Callable[[], Awaitable[None]]) -> None:
+    """Do it again when it fails: what is not foreseen must not leave clients without updates for good."""
+    while True:
+        try:
+            await source()
+        except Exception:
+            log.exception("Live updates are interrupted, and begin anew.")
+        await asyncio.sleep(AGAIN_SECONDS)

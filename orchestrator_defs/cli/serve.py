@@ -1,0 +1,45 @@
+"""`orchestrator serve`: the API, its documentation and Dagster's page on one address."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from orchestrator_defs.serving import HOST, PORT, Serving
+
+
+def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    plain = "/" + value.strip("/") if value.strip("/") else ""
+    if plain.startswith("/api"):
+        raise click.BadParameter("everything under /api is the API's; choose another.")
+    return plain
+
+
+@click.command()
+@click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="How many processes serve.")
+@click.option("--path-prefix", default="", callback=_prefix, help="What every path begins with, as in /orchestrator.")
+@click.option("--app", metavar="MODULE:FUNCTION", help="Makes an application of your own with `create_app`.")
+@click.option(
+    "--definitions", metavar="MODULE[:NAME]", help="What the API serves; those of the workspace if not given."
+)
+@click.option(
+    "--workspace", type=click.Path(dir_okay=False), help="Dagster's workspace.yaml; the project's if not given."
+)
+@click.option(
+    "--forwarded-allow-ips",
+    default="127.0.0.1",
+    show_default=True,
+    help="Proxies whose word about client and scheme is taken, separated by commas; * for any.",
+)
+@click.option("--access-log", is_flag=True, help="Log every request.")
+@click.option("--runtime", hidden=True, type=click.Path(file_okay=False))
+def serve(**options: Any) -> None:
+    """Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.
+
+    It ends on ^C or SIGTERM, after what it answers; a process of it that dies is replaced.
+    """
+    sys.stdout.flush()
+    os.execv(sys.executable, Serving(**options).command())  # the same process: signals and supervisors need no more

@@ -1,0 +1,22 @@
+"""`orchestrator subscriptions set-in-sync`: a person says that reality is as a subscription has it."""
+
+import click
+
+from orchestrator_defs.cli.application import Application, operator, writing
+from resources.authorship import Author, authored_by
+from resources.insync import set_in_sync
+from resources.queries import find_subscription_named
+
+
+@click.command("set-in-sync")
+@click.argument("name", metavar="NAME")
+@click.pass_obj
+def set_in_sync_command(application: Application, name: str) -> None:
+    """Put a subscription in sync; its history says that you did. NAME is as for `show`.
+
+    Refused while processes that changed it are unfinished: resume or abort these first.
+    """
+    with writing(application), authored_by(Author(operator())):
+        header = find_subscription_named(name)
+        is_changed = set_in_sync(header.subscription_id)
+    click.echo(f"{header.description} is in sync{'' if is_changed else ' already'}.")

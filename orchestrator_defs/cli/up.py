@@ -1,0 +1,182 @@
+"""`orchestrator up`: all that one machine needs, from the database to Dagster's page, until ^C."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX
+from pathlib import Path
+
+import click
+
+from orchestrator_defs.cli.stack import PartFailed, Stack
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.serving import HOST, PORT, Serving
+from resources import lease, schema
+from resources.embedded import embedded_home, embedded_server
+from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.keeper import open_lock, running_pid, try_lock
+from resources.lab.launcher import lab_home, lab_url, pid_file
+from resources.queries import subscription_ids
+from resources.settings import project_folder, settings
+
+OURS = "orchestrator_defs"
+LEAVE_SECONDS = 10.0
+"""How long a port, the lab or the database may take to be left by those who used them before."""
+LOOK_SECONDS = 0.1
+
+HINTS = """\
+Try: {address}jobs, job create_node, tab Launchpad: the text of examples/create_node.yaml, with another name, creates a
+node. `orchestrator subscriptions` lists what there is, `orchestrator lab drift ams1` changes a device by hand, and the
+job validate_node finds it. Logs are in {folder}. ^C stops everything."""
+
+
+@click.command()
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
+@click.option("--examples/--no-examples", default=True, help="Make a small network when there is no subscription yet.")
+@click.pass_obj
+def up(orchestrator: Orchestrator, port: int, examples: bool) -> None:
+    """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.
+
+    Nobody has to log in, so it listens on this machine's loopback alone.
+    """
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: told.set())
+    folder = embedded_home(settings().home) / "up"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    serving = Serving(port=port, runtime=str(folder), workspace=str(_workspace()))
+    with _only_one(folder, serving), _leaving_nothing():
+        try:
+            _run(orchestrator, serving, folder, examples, told)
+        except (OrchestratorError, ExternalSystemError, PartFailed) as error:
+            if not told.is_set():
+                raise click.ClickException(str(error)) from error
+    tell("Everything is stopped.")
+
+
+def tell(text: str) -> None:
+    """Print, unless the terminal is gone."""
+    with suppress(OSError):
+        click.echo(text)
+
+
+def _run(orchestrator: Orchestrator, serving: Serving, folder: Path, examples: bool, told: threading.Event) -> None:
+    began = time.monotonic()
+    is_ours = OURS in Path(serving.workspace or "").read_text()
+    empty = _prepare(orchestrator, is_ours=is_ours)
+    with Stack(serving, folder, tell, told) as stack:
+        stack.start_server()
+        if not (settings().netbox_url and settings().playbook_url):
+            tell(f"The lab answers at {lab_url()} (token: lab).")
+        if examples and empty and is_ours and not (settings().netbox_url or settings().playbook_url):
+            stack.start_examples()
+        if not stack.wait_for_server():
+            return
+        tell(
+            f"After {time.monotonic() - began:.1f} seconds:\n"
+            f"  Dagster's page        {serving.address}\n"
+            f"  the API, documented   {serving.address}api/docs\n"
+            f"  live updates          ws://{serving.host}:{serving.port}/api/ws/events\n"
+        )
+        stack.start_others()
+        tell(HINTS.format(address=serving.address, folder=folder))
+        stack.watch()
+        tell("Stopping.")
+
+
+def _prepare(orchestrator: Orchestrator, *, is_ours: bool) -> bool:
+    """Have the database there with schema and catalogue; whether it has no subscription."""
+    database = orchestrator.database
+    if is_ours:
+        orchestrator.prepare()
+    else:
+        schema.ensure_current(database)
+    with database.transaction(read_only=True):
+        is_empty = not subscription_ids(after=None, limit=1)
+    where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
+    tell(f"The database is ready: {where}.")
+    return is_empty
+
+
+def _workspace() -> Path:
+    folder = project_folder()
+    if folder is None or not (folder / "workspace.yaml").is_file():
+        raise SettingsError(
+            f"There is no workspace.yaml in {Path.cwd()} or above it; run this in the project's folder."
+        )
+    return folder / "workspace.yaml"
+
+
+@contextmanager
+def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
+    """Hold the lock of this project, which the kernel gives back however we end. Raises SettingsError."""
+    lock = open_lock(folder / "lock")
+    try:
+        if not try_lock(lock, LOCK_EX):
+            raise SettingsError(_where_it_runs(folder))
+        left_over = bool(os.pread(lock, 1, 0))
+        _wait_for_port(serving, LEAVE_SECONDS if left_over else 0.0)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps({"pid": os.getpid(), "address": serving.address}).encode(), 0)
+        yield
+        os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
+
+
+def _where_it_runs(folder: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):
+        signed = json.loads((folder / "lock").read_text())
+        return f"`orchestrator up` runs already: {signed['address']} (process {signed['pid']}). ^C there ends it."
+    return "`orchestrator up` runs already; it is just starting."
+
+
+def _wait_for_port(serving: Serving, patience: float) -> None:
+    """The parts of one that was killed need a moment to go. Raises SettingsError."""
+    give_up = time.monotonic() + patience
+    while not _is_free(serving.port):
+        if time.monotonic() >= give_up:
+            raise SettingsError(f"Port {serving.port} of this machine is in use. Choose another with --port.")
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def _leaving_nothing() -> Iterator[None]:
+    """Use lab and database no more at the end, and wait until they have stopped, unless somebody else uses them."""
+    try:
+        yield
+    finally:
+        used = []
+        if settings().database_uri is None:
+            server = embedded_server()
+            used = [("The database", server.lease, server.pid_file)]
+        with suppress(SettingsError):
+            used.insert(0, ("The lab", lab_home() / "lab.lease", pid_file(lab_home())))
+        for name, held, pids in used:
+            if lease.is_held(held):
+                lease.release(held)
+                _wait_until_ended(name, pids)
+
+
+def _wait_until_ended(name: str, pids: Path) -> None:
+    give_up = time.monotonic() + LEAVE_SECONDS
+    while running_pid(pids) is not None:
+        if time.monotonic() > give_up:
+            tell(f"{name} stays: another process uses it.")
+            return
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,46 @@
+"""What a server is to do, for whoever starts one: the order that `python -m orchestrator_defs.api` is given."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+HOST, PORT = "127.0.0.1", 8080
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where and what to serve.
+
+    `app`: an organisation's own factory of its application, `module:function`. `definitions`: what the API serves,
+    `module` or `module:attribute`; those of `workspace` when not given. `workspace`: Dagster's file of code locations,
+    the project's when not given. `runtime`: a folder for the sockets of the code servers and for a workspace that
+    names these, one of its own when not given.
+    """
+
+    host: str = HOST
+    port: int = PORT
+    workers: int = 1
+    path_prefix: str = ""
+    app: str | None = None
+    definitions: str | None = None
+    workspace: str | None = None
+    runtime: str | None = None
+    forwarded_allow_ips: str = "127.0.0.1"
+    access_log: bool = False
+
+    def command(self) -> list[str]:
+        """The command that serves so."""
+        return [sys.executable, "-m", "orchestrator_defs.api", json.dumps(asdict(self))]
+
+    @classmethod
+    def from_order(cls, order: str) -> "Serving":
+        """What the command was given."""
+        return cls(**json.loads(order))
+
+    @property
+    def address(self) -> str:
+        """Where people find it, with a slash at the end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return (
+            f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}{self.path_prefix}/"
+        )

@@ -1,0 +1,104 @@
+"""Companions: commands that run beside a process and end with it, however it ends.
+
+Run by path as `python -I -S companion.py PARENT COMMAND…`, so it imports the standard library alone: it has the kernel
+send SIGTERM when the parent is gone, and becomes the command.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 15.0
+LONGEST_LOG = 5_000_000
+"""Bytes at which a log is put aside when its companion starts."""
+
+
+class Companion:
+    """A command that is started, looked after and stopped. What it says goes into its log, or where ours goes."""
+
+    def __init__(
+        self, name: str, words: Sequence[str], *, environment: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> None:
+        self.name = name
+        self.words = list(words)
+        self.environment = dict(environment or {})
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, to be called again when it has ended. In the main thread: with the thread its companions end."""
+        output = None if self.log is None else _opened(self.log)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(os.getpid()), *self.words],
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if output is None else subprocess.STDOUT,
+                start_new_session=True,  # ^C at a terminal is for whoever stops the companions, in order
+            )
+        finally:
+            if output is not None:
+                os.close(output)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, when it was started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended, minus a signal's number when by one; None while it runs or was not started."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, and SIGKILL to it and all it has started when that was not enough. Returns when it has ended."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def last_words(self, lines: int = 10) -> str:
+        """The end of its log."""
+        if self.log is None or not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def end_with(parent: int) -> None:
+    """Have this process sent SIGTERM when its parent ends; end at once when that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _opened(log: Path) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LONGEST_LOG:
+        log.replace(log.with_name(f"{log.name}.1"))
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
+def main(words: list[str]) -> None:
+    """Become the command."""
+    end_with(int(words[0]))
+    os.execvp(words[1], words[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

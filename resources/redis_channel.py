@@ -1,0 +1,106 @@
+"""A channel of Redis that all servers hear, and other programs may speak on."""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from resources.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+SCHEMES = ("redis://", "rediss://")
+CHANNEL = "events"
+"""The name that orchestrator-core uses, too."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between attempts to connect again; each pause is twice the one before."""
+BEAT_SECONDS = 15.0
+"""How often a silent connection is tried."""
+CONNECT_SECONDS = 5.0
+
+
+class RedisChannel:
+    """The channel at `url`. Raises SettingsError when the client library is not installed or the URL cannot be read."""
+
+    def __init__(self, url: str) -> None:
+        # Installed by an extra only, and needed by nobody who does not ask for Redis.
+        try:
+            client: Any = importlib.import_module("redis.asyncio")
+            no_backoff = importlib.import_module("redis.backoff").NoBackoff()
+            retry = importlib.import_module("redis.asyncio.retry").Retry(no_backoff, 0)
+            self._away = (importlib.import_module("redis.exceptions").RedisError, OSError, TimeoutError)
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                "WEBSOCKET_BROADCASTER_URL names Redis, and its client is not installed."
+                " Install it with `pip install 'dagster-service-orchestrator[redis]'`, or unset the variable."
+            ) from error
+        # A lost connection must be seen here: one that the client opens again by itself has missed messages.
+        timeouts = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": CONNECT_SECONDS}
+        try:
+            self._client = client.from_url(url, retry=retry, socket_keepalive=True, **timeouts)
+        except ValueError:
+            raise SettingsError(
+                "WEBSOCKET_BROADCASTER_URL cannot be read; expected redis://host:port/number."
+            ) from None
+        self._is_away = False
+
+    async def publish(self, text: str) -> bool:
+        """Say something to all who hear the channel; False when Redis is away, and then perhaps nobody heard it."""
+        try:
+            try:
+                await self._client.publish(CHANNEL, text)
+            except self._away:  # a connection of the pool that Redis has closed since
+                await self._client.publish(CHANNEL, text)
+        except self._away as error:
+            self._note_away(error)
+            return False
+        return True
+
+    async def messages(self) -> AsyncGenerator[str | None]:
+        """What is said from now on. Never ends, and never raises when Redis is away.
+
+        None comes first, and whenever the connection was lost and is there again: something may have been missed.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._client.pubsub() as channel:
+                    await channel.subscribe(CHANNEL)
+                    async for said in _heard(channel):
+                        pause = FIRST_PAUSE
+                        if said["type"] == "subscribe":
+                            self._note_back()
+                            yield None
+                        elif said["type"] == "message":
+                            yield bytes(said["data"]).decode(errors="replace")
+            except self._away as error:
+                self._note_away(error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    def _note_away(self, error: BaseException) -> None:
+        if not self._is_away:
+            self._is_away = True
+            log.warning("Live updates wait for Redis: %s", " ".join(str(error).split()) or type(error).__name__)
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            log.warning("Live updates go on: Redis is there again.")
+
+
+async def _heard(channel: Any) -> AsyncGenerator[dict[str, Any]]:
+    """Whatever comes over a connection. Raises TimeoutError when it is silent although it was asked for an answer."""
+    while True:
+        said = await channel.get_message(timeout=BEAT_SECONDS)
+        if said is None:
+            await channel.ping()
+            said = await channel.get_message(timeout=CONNECT_SECONDS)
+            if said is None:
+                raise TimeoutError("Redis does not answer")
+        yield said

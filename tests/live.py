@@ -1,0 +1,78 @@
+"""What tests of live updates share: a client of the WebSocket that remembers what it was told."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+EVENTS = "/api/ws/events"
+
+Told = tuple[str, str | None]
+"""Type and id of a message."""
+
+
+def websocket_url(client: httpx.Client, path: str = EVENTS) -> str:
+    """Where the WebSocket of a served application is."""
+    return f"ws://{client.base_url.host}:{client.base_url.port}{path}"
+
+
+class Browser:
+    """A client that is connected."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.told: list[tuple[float, Told]] = []
+        """When, and what."""
+
+    def hear(self, seconds: float) -> list[Told]:
+        """What is told within so long."""
+        give_up = time.monotonic() + seconds
+        heard = []
+        while (left := give_up - time.monotonic()) > 0:
+            try:
+                heard.append(self._take(left))
+            except TimeoutError:
+                break
+        return heard
+
+    def hear_until(self, wanted: Callable[[set[Told]], bool], seconds: float = 20) -> set[Told]:
+        """What is told until it is enough."""
+        heard: set[Told] = set()
+        give_up = time.monotonic() + seconds
+        while not wanted(heard):
+            try:
+                heard.add(self._take(give_up - time.monotonic()))
+            except TimeoutError:
+                raise AssertionError(f"heard only {heard}") from None
+        return heard
+
+    def quiet(self, seconds: float = 0.9) -> None:
+        """Let pass what is still told of earlier changes: until nothing came for so long."""
+        while self.hear(seconds):
+            pass
+        self.told.clear()
+
+    def times(self, wanted: Told) -> list[float]:
+        """When a message came."""
+        return [moment for moment, told in self.told if told == wanted]
+
+    def _take(self, seconds: float) -> Told:
+        message: Any = json.loads(self.connection.recv(timeout=max(0.0, seconds)))
+        assert message.keys() == {"name", "value"}
+        assert message["name"] == "invalidateCache"
+        assert message["value"].keys() <= {"type", "id"}
+        told = message["value"]["type"], message["value"].get("id")
+        self.told.append((time.monotonic(), told))
+        return told
+
+
+@contextmanager
+def browser(url: str, *subprotocols: str) -> Iterator[Browser]:
+    """A connected client."""
+    with connect(url, subprotocols=[Subprotocol(name) for name in subprotocols] or None, proxy=None) as connection:
+        yield Browser(connection)

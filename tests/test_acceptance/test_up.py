@@ -1,0 +1,74 @@
+"""`orchestrator up`: one command brings everything up, and nothing of it stays."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.test_acceptance.conftest import Project, fresh_home, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
+
+ENDS_SECONDS = 40
+"""In which all has ended, whoever ended it; six on a machine with nothing else to do."""
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    with fresh_home() as home:
+        yield Project(home)
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def up(project: Project, port: int) -> Iterator["subprocess.Popen[str]"]:
+    """Bring it up, and have it say that all is ready."""
+    with project.service("orchestrator", "up", "--port", str(port)) as process:
+        for ready in (f"http://127.0.0.1:{port}/api/docs", "Ready: the daemon", "Ready: 2 for all runs"):
+            wait_for(lambda ready=ready: process.poll() is not None or ready in said(project), ready)
+            assert process.poll() is None, said(project)
+        yield process
+
+
+def said(project: Project) -> str:
+    return (project.home / "orchestrator.log").read_text()
+
+
+def test_first_start_makes_an_example_network_and_a_kill_leaves_nothing(project: Project, port: int) -> None:
+    with up(project, port) as process:
+        wait_for(lambda: "Ready: the example network" in said(project), "the example network")
+        made = project.orchestrator("subscriptions", "--limit", "100")
+        assert len(made) == 3 + 8 + 2 + 2
+        assert {one["status"] for one in made} == {"active"}
+        second = project.command("orchestrator", "up", "--port", str(port))
+        assert second.returncode == 1
+        assert f"runs already: http://127.0.0.1:{port}/ (process {process.pid})" in second.stderr
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        project.wait_until_left(ENDS_SECONDS)
+
+
+def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Project, port: int) -> None:
+    (project.home / "orchestrator.log").unlink()
+    with up(project, port) as process:
+        assert "example network" not in said(project)
+        assert len(project.orchestrator("subscriptions", "--limit", "100")) == 3 + 8 + 2 + 2
+        (daemon,) = (pid for pid, words in project.processes().items() if "dagster._daemon run" in words)
+        os.kill(daemon, signal.SIGKILL)
+        wait_for(lambda: said(project).count("Ready: the daemon") == 2, "another daemon")
+        assert "The daemon ended with status -9; it is started again." in said(project)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENDS_SECONDS) == 0
+    project.wait_until_left(ENDS_SECONDS)
+    assert said(project).endswith("Everything is stopped.\n")
+    assert not list((project.home / "up").glob("*.sock"))

@@ -1,0 +1,124 @@
+"""What a server loads before it serves, and in which words it refuses what cannot be loaded."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from orchestrator_defs.api.command import listening
+from orchestrator_defs.api.loading import find_workspace, named_definitions, own_application, served_orchestrator
+from orchestrator_defs.api.prefix import Prefixed
+from orchestrator_defs.api.serve import locations_of
+from orchestrator_defs.definitions import orchestrator
+from orchestrator_defs.serving import Serving
+from resources.errors import SettingsError
+from tests.api import serving
+from tests.architecture import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose modules can be imported, and are forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def workspace(folder: Path, text: str) -> str:
+    path = folder / "workspace.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_projects_own_workspace_is_served() -> None:
+    assert served_orchestrator(None, locations_of(str(ROOT / "workspace.yaml"))) is orchestrator
+
+
+def test_of_several_locations_the_first_that_is_an_orchestrators_is_served(folder: Path) -> None:
+    (folder / "other.py").write_text("import dagster as dg\nhere = dg.Definitions()\n")
+    (folder / "mine.py").write_text("from orchestrator_defs.definitions import defs as mine\n")
+    found = locations_of(
+        workspace(folder, "load_from: [{python_file: other.py}, {python_module: {module_name: mine, attribute: mine}}]")
+    )
+    assert [one.name for one in found] == ["other.py", "mine:mine"]
+    assert served_orchestrator(None, found) is orchestrator
+
+
+def test_without_an_orchestrator_every_location_has_its_reason(folder: Path) -> None:
+    (folder / "other.py").write_text("import dagster as dg\nhere = dg.Definitions()\n")
+    (folder / "broken.py").write_text("\n1 / 0\n")
+    text = """load_from: [{python_file: other.py}, {python_file: broken.py},
+        {grpc_server: {host: code, port: 4000, location_name: far}}]"""
+    with pytest.raises(SettingsError) as refused:
+        served_orchestrator(None, locations_of(workspace(folder, text)))
+    said = str(refused.value)
+    assert "other.py: These definitions are of no orchestrator" in said
+    assert f"broken.py: it cannot be loaded: division by zero ({folder / 'broken.py'}, line 2)." in said
+    assert "far: it is a code server, whose code is somewhere else." in said
+    assert said.endswith("--definitions MODULE:ATTRIBUTE.")
+
+
+def test_definitions_are_found_by_name() -> None:
+    assert named_definitions("orchestrator_defs") is named_definitions("orchestrator_defs.definitions:defs")
+    with pytest.raises(SettingsError, match="has no Definitions named orchestrator"):
+        named_definitions("orchestrator_defs.definitions:orchestrator")
+
+
+def test_an_application_of_ones_own_is_what_create_app_made(folder: Path) -> None:
+    (folder / "own.py").write_text(
+        "from orchestrator_defs.api.app import create_app\n"
+        "from orchestrator_defs.api.settings import ApiSettings\n"
+        "from orchestrator_defs.definitions import defs\n"
+        "def application(): return create_app(ApiSettings(), defs)\n"
+        "def strange(): return 7\n"
+        "nothing = None\n"
+    )
+    assert own_application("own").title == "Service orchestrator"
+    with pytest.raises(SettingsError, match="it returned int"):
+        own_application("own:strange")
+    with pytest.raises(SettingsError, match="has no function nothing"):
+        own_application("own:nothing")
+    with pytest.raises(SettingsError, match="No module named 'nobodys'"):
+        own_application("nobodys:application")
+
+
+def test_the_workspace_is_the_one_named_or_the_projects(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="name the file with --workspace"):
+        find_workspace(None)
+    with pytest.raises(SettingsError, match=r"There is no other\.yaml"):
+        find_workspace("other.yaml")
+    path = workspace(folder, "load_from: []")
+    assert find_workspace(None) == find_workspace("workspace.yaml") == path
+
+
+def test_a_workspace_that_is_none_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"workspace\.yaml cannot be understood"):
+        locations_of(workspace(folder, "load_from: 7"))
+
+
+def test_an_address_that_is_not_here_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"Cannot listen on 192\.0\.2\.1, port 80"):
+        listening("192.0.2.1", 80)
+
+
+def test_an_order_is_understood_as_it_was_given() -> None:
+    serving = Serving(host="::", port=81, workers=3, path_prefix="/orc")
+    assert Serving.from_order(serving.command()[-1]) == serving
+    assert serving.address == "http://[::1]:81/orc/"
+
+
+def test_what_is_not_under_the_prefix_is_not_there() -> None:
+    inside = Starlette(routes=[Route("/api", lambda _: PlainTextResponse("inside"))])
+    with serving(Prefixed(inside, "/orc")) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/orc/api").text == "inside"
+        assert client.get("/").headers["location"] == "/orc/"
+        assert client.get("/orchid").json()["status"] == 404

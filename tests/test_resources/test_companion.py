@@ -1,0 +1,80 @@
+"""Companions end with whoever started them."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from resources.companion import LONGEST_LOG, Companion
+
+PARENT = """
+import sys, time
+from resources.companion import Companion
+companion = Companion("it", ["sleep", "60"])
+companion.start()
+print(companion.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    give_up = time.monotonic() + seconds
+    while lives(pid) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return not lives(pid)
+
+
+def test_it_ends_with_a_parent_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert lives(pid)
+        parent.kill()
+        assert gone(pid)
+
+
+def test_it_says_into_its_log_and_how_it_ended(tmp_path: Path) -> None:
+    companion = Companion(
+        "it",
+        ["sh", "-c", "seq 20; echo $MOOD >&2; exit 3"],
+        environment={"MOOD": "bad"},
+        log=tmp_path / "logs" / "it.log",
+    )
+    assert companion.exit_status is None
+    assert not companion.is_running
+    companion.start()
+    assert companion.pid is not None
+    assert gone(companion.pid)
+    assert companion.exit_status == 3
+    assert companion.last_words(2) == "20\nbad"
+
+
+def test_one_that_is_deaf_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
+    companion = Companion("it", ["sh", "-c", script], log=tmp_path / "it.log")
+    companion.start()
+    while not companion.last_words():
+        time.sleep(0.01)
+    companion.stop(0.2)
+    assert companion.exit_status == -signal.SIGKILL
+    assert gone(int(companion.last_words()))
+    companion.stop()
+
+
+def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
+    log = tmp_path / "it.log"
+    log.write_bytes(b"x" * (LONGEST_LOG + 1))
+    companion = Companion("it", ["echo", "anew"], log=log)
+    companion.start()
+    while companion.is_running:
+        time.sleep(0.01)
+    assert log.read_text() == "anew\n"
+    assert (tmp_path / "it.log.1").stat().st_size > LONGEST_LOG
