@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+from ops import admission, answers
 from ops.forms import SubmitFormPage
 from ops.named_forms import register_form
 from ops.step import begin, step
@@ -138,6 +139,21 @@ def test_a_start_that_was_given_up_never_commits(api, engine, gate):
     assert engine.count_processes() == 0
 
 
+def test_a_start_that_was_given_up_while_it_wrote_is_rolled_back(api, engine, gate, monkeypatch):
+    """All is written, and the next thing would be the commit."""
+    write = admission._write
+
+    def then_hold(*arguments):
+        write(*arguments)
+        gate.hold()
+
+    monkeypatch.setattr(admission, "_write", then_hold)
+    timed_out(api.post("/processes/plain", json=[{}]))
+    gate.opened.set()
+    _end_of_forms()
+    assert engine.count_processes() == 0
+
+
 def test_a_query_that_takes_too_long_is_ended_in_the_server(api, engine):
     timed_out(api.post("/processes/querying", json=[{}]))
     _end_of_forms()
@@ -150,6 +166,24 @@ def test_an_answer_that_was_given_up_changes_nothing(api, engine, gate):
     gate.is_open = True
     process_id = engine.run("asks")
     gate.is_open = False
+    timed_out(api.put(f"/processes/{process_id}/resume", json=[{}]))
+    gate.opened.set()
+    _end_of_forms()
+    assert engine.process(process_id).last_status == ProcessStatus.SUSPENDED
+
+
+def test_an_answer_that_was_given_up_while_it_was_written_is_rolled_back(api, engine, gate, monkeypatch):
+    gate.is_open = True
+    process_id = engine.run("asks")
+    commit = answers._commit
+
+    def then_hold(*arguments):
+        run_id = commit(*arguments)
+        gate.is_open = False
+        gate.hold()
+        return run_id
+
+    monkeypatch.setattr(answers, "_commit", then_hold)
     timed_out(api.put(f"/processes/{process_id}/resume", json=[{}]))
     gate.opened.set()
     _end_of_forms()

@@ -5,7 +5,7 @@ import pytest
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.rest.processes import _reporter
-from orchestrator_defs.api.rest.rights import check_workflow
+from orchestrator_defs.api.rest.rights import _workflow_check
 from orchestrator_defs.api.settings import ApiSettings
 from resources.errors import NotAuthorised
 from resources.users import Role, User
@@ -27,7 +27,7 @@ def refusing(engine, asked):
         raise NotAuthorised(f"You may not {action} {workflow_name}.")
 
     app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
-    app.dependency_overrides[check_workflow] = lambda: check
+    app.dependency_overrides[_workflow_check] = lambda: check
     with serving(app) as address, httpx.Client(base_url=f"{address}/api") as client:
         yield client
 
