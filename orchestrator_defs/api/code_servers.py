@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 180.0
 LOOK_SECONDS = 0.05
+STOP_SECONDS = 0.5
+"""They take seconds to end by themselves, and have nothing in hand that could be lost."""
 
 
 class CodeServers:
@@ -76,7 +78,7 @@ class CodeServers:
     def stop(self) -> None:
         """Returns when they have ended."""
         for companion in self._companions:
-            companion.stop()
+            companion.stop(STOP_SECONDS)
 
 
 def _command(location: Location, path: Path) -> list[str]:
