@@ -63,6 +63,7 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
     with up(project, port) as process:
         assert "example network" not in said(project)
         assert len(project.orchestrator("subscriptions", "--limit", "100")) == 3 + 8 + 2 + 2
+        _drive_the_api(project, port)
         (daemon,) = (pid for pid, words in project.processes().items() if "dagster._daemon run" in words)
         os.kill(daemon, signal.SIGKILL)
         wait_for(lambda: said(project).count("Ready: the daemon") == 2, "another daemon")
@@ -72,3 +73,11 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
     project.wait_until_left(ENDS_SECONDS)
     assert said(project).endswith("Everything is stopped.\n")
     assert not list((project.home / "up").glob("*.sock"))
+
+
+def _drive_the_api(project: Project, port: int) -> None:
+    """The example does what its docstring says: a form, live updates, an answer, a callback, an abort."""
+    played = project.command("python", "examples/drive_the_api.py", f"http://127.0.0.1:{port}")
+    assert played.returncode == 0, played.stdout + played.stderr
+    stations = ("Page 2: Node Nokia", "redeploy_node: suspended", "awaiting_callback", "redeploy_node: completed")
+    assert all(station in played.stdout for station in (*stations, "redeploy_node: aborted", "active, out of sync"))

@@ -1,15 +1,21 @@
 """Each product's whole life, against the lab: what is handed out, configured, compared, put right and given back."""
 
+import time
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 import pytest
 
+from orchestrator_defs.api.app import create_app
+from orchestrator_defs.api.settings import ApiSettings
 from resources.errors import FormInvalid, StartRefused
 from resources.products.core_link import DRAINED_METRIC
 from resources.products.node import NodeStatus
+from resources.settings import settings
 from resources.types import ProcessStatus, SubscriptionLifecycle
 from resources.vlans import VlanRanges
+from tests.api import serving
 from tests.test_products.conftest import OPERATOR, Network, access_points
 
 
@@ -95,6 +101,32 @@ def test_a_redeployment_that_nobody_agrees_to_changes_nothing(network: Network, 
     with pytest.raises(FormInvalid, match="agree to go on, or abort"):
         network.processes.answer(process_id, [{"go_ahead": False}], user=OPERATOR)
     assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Nowhere"
+
+
+@pytest.fixture
+def called_back(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The server where the runner calls back to."""
+    app = create_app(ApiSettings(oauth2_active=False), network.orchestrator, instance=network.processes.instance)
+    with serving(app) as address:
+        monkeypatch.setenv("BASE_URL", address)
+        settings.cache_clear()
+        yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("called_back")
+def test_a_redeployment_ends_when_the_runner_calls_back(network: Network, lon1: UUID) -> None:
+    process_id = redeploying(network, lon1)
+    network.processes.answer(process_id, [{"go_ahead": True}], user=OPERATOR)
+    network.go_on(process_id)
+    give_up = time.monotonic() + 20
+    while network.processes.status(process_id) is ProcessStatus.AWAITING_CALLBACK and time.monotonic() < give_up:
+        time.sleep(0.02)
+    if network.processes.status(process_id) is ProcessStatus.RESUMED:  # not when it called before it was waited for
+        network.go_on(process_id)
+    assert network.processes.status(process_id) is ProcessStatus.COMPLETED
+    assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Amsterdam"
 
 
 # --- port ---

@@ -1,4 +1,4 @@
-"""What all lists of subscriptions are asked, and how they say which part of how many they are."""
+"""What lists are asked, and how they say which part of how many they are."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Response
 
 from orchestrator_defs.api.problems import problems
 from resources.errors import InvalidQuery
+from resources.list_fields import ListFields
 
 MOST = 1000
 """How many items one answer has at most."""
@@ -27,9 +28,13 @@ class Part:
         """How many."""
         return self.behind - self.first
 
+    def shown(self, noun: str, items: Sequence[object], total: int) -> str:
+        """Which of how many an answer has, as its Content-Range says it."""
+        return f"{noun} {self.first}-{self.first + len(items)}/{total}"
+
     def note(self, response: Response, noun: str, items: Sequence[object], total: int) -> None:
-        """Say in the answer which of how many it has."""
-        response.headers["Content-Range"] = f"{noun} {self.first}-{self.first + len(items)}/{total}"
+        """Say so in the answer."""
+        response.headers["Content-Range"] = self.shown(noun, items, total)
 
 
 def _part(
@@ -49,6 +54,23 @@ def _part(
 
 
 PartDep = Annotated[Part, Depends(_part)]
+
+
+def sort_query(fields: ListFields, example: str) -> Any:
+    """The parameter `sort` of a list."""
+    names = ", ".join(fields.sort_names)
+    description = f"field,asc or field,desc, more of them behind; of {names}"
+    return Query(max_length=1000, description=description, examples=[example])
+
+
+def filter_query(fields: ListFields, example: str) -> Any:
+    """The parameter `filter` of a list."""
+    description = (
+        "field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in ids and moments;"
+        " `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` behind it takes what"
+        f" begins so. Fields: {', '.join(fields.filter_names)}"
+    )
+    return Query(alias="filter", max_length=10_000, description=description, examples=[example])
 
 
 def list_answers(noun: str, *statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,12 +1,11 @@
 """Processes to look at: lists, counts, and one with all its steps."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,10 +17,11 @@ from orchestrator_defs.api.conditional import tagged
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
 from orchestrator_defs.api.rest.rights import WorkflowCheck, WorkflowCheckDep
 from orchestrator_defs.processes import Processes
-from resources.errors import FormsBusy, FormTimedOut, InvalidQuery, NotAuthorised
+from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
 from resources.history import Comparison, compare_around
 from resources.list_fields import read_pairs
 from resources.process_fields import PROCESS_FIELDS
@@ -33,9 +33,7 @@ from resources.waits import WaitKind
 
 router = APIRouter()
 
-MOST = 1000
-"""How many processes one answer has at most."""
-RANGE = re.compile(r"\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", re.ASCII)
+NOUN = "processes"
 OLD = "__old_subscriptions__"
 PROGRESS = "callback_progress"
 
@@ -171,55 +169,22 @@ def _runs(detail: ProcessDetail, prefix: str) -> Iterator[Run]:
     summary="List processes",
     response_model=list[Process],
     responses={
-        200: {"headers": {"Content-Range": {"description": "processes a-b/total", "schema": {"type": "string"}}}},
+        **list_answers(NOUN, 400, 403, 422, 503),
         304: {"description": "the list is as the tag in If-None-Match says"},
-        **problems(400, 403, 422, 503),
     },
 )
 def list_processes(
     request: Request,
     database: DatabaseDep,
-    range_: Annotated[
-        str | None,
-        Query(alias="range", max_length=100, description=f"a,b: items a to b-1, at most {MOST}", examples=["0,25"]),
-    ] = None,
-    sort: Annotated[
-        str,
-        Query(
-            max_length=200,
-            description=f"field,asc or field,desc, more of them behind; of {', '.join(PROCESS_FIELDS.sort_names)}",
-            examples=["lastModifiedAt,desc"],
-        ),
-    ] = "",
-    filter_: Annotated[
-        str,
-        Query(
-            alias="filter",
-            max_length=4000,
-            description="field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in "
-            "ids and moments; `!` before it negates it; `<`, `<=`, `>` and `>=` compare moments; `*` behind it takes "
-            f"what begins so. Fields: {', '.join(PROCESS_FIELDS.filter_names)}",
-            examples=["isTask,false,lastStatus,failed-suspended"],
-        ),
-    ] = "",
+    part: PartDep,
+    sort: Annotated[str, sort_query(PROCESS_FIELDS, "lastModifiedAt,desc")] = "",
+    filter_: Annotated[str, filter_query(PROCESS_FIELDS, "isTask,false,lastStatus,failed-suspended")] = "",
 ) -> Response:
-    """The newest first, unless sorted. `Content-Range` says which of how many these are, b being behind the last."""
-    first, behind = _read_range(range_)
+    """The newest first, unless sorted."""
     filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
     with database.transaction(read_only=True):
-        page = find_processes(filters, order, offset=first, limit=behind - first)
+        page = find_processes(filters, order, offset=part.first, limit=part.limit)
         linked = linked_subscriptions([line.process_id for line in page.lines]) if page.lines else {}
     found = [Process.of(line, linked[line.process_id]) for line in page.lines]
-    shown = f"processes {first}-{first + len(found)}/{page.total}"
+    shown = part.shown(NOUN, found, page.total)
     return tagged(request, _list_of_processes.dump_json(found), {"Content-Range": shown})
-
-
-def _read_range(text: str | None) -> tuple[int, int]:
-    """The first item, and the one behind the last. Raises InvalidQuery."""
-    if not text:
-        return 0, MOST
-    found = RANGE.fullmatch(text)
-    first, behind = map(int, found.groups()) if found else (0, -1)
-    if behind < first:
-        raise InvalidQuery(f"The range is {text!r}; it is two numbers, a,b with a not above b, for items a to b-1.")
-    return first, min(behind, first + MOST)

@@ -14,7 +14,7 @@ from orchestrator_defs.api.conditional import etag, is_known
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.guard import GuardDep
 from orchestrator_defs.api.problems import problems
-from orchestrator_defs.api.rest.lists import PartDep, list_answers
+from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     RelatedItem,
@@ -42,25 +42,8 @@ router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
 NOUN = "subscriptions"
 LARGEST_VERSION = 2**31 - 1
 
-SortQuery: TypeAlias = Annotated[
-    str,
-    Query(
-        max_length=1000,
-        description=f"field,asc or field,desc, more of them behind; of {', '.join(SUBSCRIPTION_FIELDS.sort_names)}",
-        examples=["startDate,desc"],
-    ),
-]
-FilterQuery: TypeAlias = Annotated[
-    str,
-    Query(
-        alias="filter",
-        max_length=20_000,
-        description="field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in "
-        "ids and moments; `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` behind it "
-        f"takes what begins so. Fields: {', '.join(SUBSCRIPTION_FIELDS.filter_names)}",
-        examples=["status,active-provisioning,insync,false"],
-    ),
-]
+SortQuery: TypeAlias = Annotated[str, sort_query(SUBSCRIPTION_FIELDS, "startDate,desc")]
+FilterQuery: TypeAlias = Annotated[str, filter_query(SUBSCRIPTION_FIELDS, "status,active-provisioning,insync,false")]
 SearchQuery: TypeAlias = Annotated[
     str,
     Query(
