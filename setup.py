@@ -36,6 +36,7 @@ TEST = [
     "pytest-xdist>=3.6",  # pytest -n auto
     "pytest<9.2",  # in 9.2 pytest-xdist 3.8 groups no tests any more: each worker would start every server of its own
     "oidc-provider-mock>=0.3",  # an identity provider that others have written
+    "schemathesis>=4.3,<5",  # a fuzzer that reads the OpenAPI document
     "hypothesis>=6.100",  # property tests of the domain models
     "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
     "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
+from benchmarks.api import api
 from benchmarks.coldstart import cold_start
 from benchmarks.doors import Stage, stage
 from benchmarks.ground import Ground
@@ -27,6 +28,7 @@ class Extent:
     batches: tuple[Batch, ...]
     memory_runs: int
     cold: int
+    calls: int
 
 
 FULL = Extent(
@@ -41,6 +43,7 @@ FULL = Extent(
     ),
     memory_runs=100,
     cold=3,
+    calls=50,
 )
 QUICK = Extent(
     sizes=(200, 1_000),
@@ -49,6 +52,7 @@ QUICK = Extent(
     batches=(Batch("steps_10", workers=1, runs=4, stock_runs=1),),
     memory_runs=2,
     cold=1,
+    calls=1,
 )
 
 
@@ -79,6 +83,7 @@ CASES: Mapping[str, Callable[[Bench], Report]] = {
     "storage": lambda bench: storage(bench.ground, bench.extent.times),
     "models": lambda bench: models(bench.networks, bench.extent.times),
     "steps": lambda bench: steps(bench.networks, bench.extent.times),
+    "api": lambda bench: api(bench.networks, bench.extent.calls),
     "lifecycle": lambda bench: lifecycle(bench.networks, bench.extent.times),
 }
 

@@ -23,6 +23,7 @@ REPORT = Report("storage", "Storage", "A note.", [Row("grouped", {"stock :": 6.0
     [
         ("storage", "10 ops, mode grouped"),
         pytest.param("models", "load, save unchanged", marks=pytest.mark.slow),  # the two databases
+        pytest.param("api", "health", marks=pytest.mark.slow),  # the two databases, and a server on each
         pytest.param("memory", "a worker", marks=pytest.mark.slow),  # the services, the doors, the workers
     ],
 )

@@ -60,7 +60,7 @@ def sort_query(fields: ListFields, example: str) -> Any:
     """The parameter `sort` of a list."""
     names = ", ".join(fields.sort_names)
     description = f"field,asc or field,desc, more of them behind; of {names}"
-    return Query(max_length=1000, description=description, examples=[example])
+    return Query(max_length=200, description=description, examples=[example])
 
 
 def filter_query(fields: ListFields, example: str) -> Any:
@@ -70,7 +70,7 @@ def filter_query(fields: ListFields, example: str) -> Any:
         " `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` behind it takes what"
         f" begins so. Fields: {', '.join(fields.filter_names)}"
     )
-    return Query(alias="filter", max_length=10_000, description=description, examples=[example])
+    return Query(alias="filter", max_length=4000, description=description, examples=[example])
 
 
 def list_answers(noun: str, *statuses: int) -> dict[int | str, dict[str, Any]]:

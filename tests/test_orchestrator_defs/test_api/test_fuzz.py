@@ -1,0 +1,77 @@
+"""A fuzzer that reads the description of the API: no server error, no status that it does not name, no other shape."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.forms import SubmitFormPage
+from ops.step import begin
+from ops.waits import inputstep
+from orchestrator_defs.workflow import task
+from resources.types import Assignee
+from tests.toy_network import DEVICE, World, device_workflows
+
+SECONDS, SOAK_SECONDS = 60, 1800
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+CONFIG = """
+[checks]
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 502, 503, 510]
+"""
+"""510 asks for the next page of a form; 503 says that the engine is paused, which the fuzzer may have asked for."""
+
+
+class Name(SubmitFormPage):
+    """A page."""
+
+    name: str
+
+
+@pytest.fixture
+def engine(engine_of):
+    """A database that is not empty: subscriptions, processes that ended, failed, and wait."""
+
+    @inputstep("Who?", assignee=Assignee.NOC)
+    def who() -> type[SubmitFormPage]:
+        return Name
+
+    @task("Asking", initial_input_form=Name)
+    def asking():
+        return begin >> who
+
+    world = World()
+    engine = engine_of(asking, *device_workflows(world), products=[DEVICE])
+    engine.run("create_device", [{"product": DEVICE.name}, {"hostname": "one"}])
+    engine.run("asking", [{"name": "ada"}])
+    world.broken = {"configure"}
+    engine.run("create_device", [{"product": DEVICE.name}, {"hostname": "two"}])
+    return engine
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SOAK_SECONDS + 300)
+def test_the_api_does_what_its_description_says(engine, api_of, soak: bool, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    address = str(api_of(engine).base_url).rstrip("/")
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml"), "run"]
+    options = [
+        "--checks",
+        CHECKS,
+        "--continue-on-failure",
+        "--seed",
+        "1",
+        "--max-time",
+        str(SOAK_SECONDS if soak else SECONDS),
+    ]
+    examples = [] if soak else ["--max-examples", "15", "--phases", "examples,coverage,fuzzing"]
+    found = subprocess.run(
+        [*command, *options, *examples, f"{address}/openapi.json"],
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, f"{found.stdout}\n{found.stderr}"
