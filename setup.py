@@ -35,11 +35,10 @@ TEST = [
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
     "pytest<9.2",  # in 9.2 pytest-xdist 3.8 groups no tests any more: each worker would start every server of its own
-    "oidc-provider-mock>=0.3",  # an identity provider that others have written
     "schemathesis>=4.3,<5",  # a fuzzer that reads the OpenAPI document
     "hypothesis>=6.100",  # property tests of the domain models
     "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
-    "oidc-provider-mock>=0.3",  # an identity provider with a page to log in at, for that browser
+    "oidc-provider-mock>=0.3",  # an identity provider that others have written, with a page to log in at
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",

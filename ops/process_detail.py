@@ -35,6 +35,7 @@ class StepDetail:
     error: Any
     created_by: str | None
     run_id: str | None
+    commit_hash: str | None
 
     @property
     def seconds(self) -> float:
@@ -146,6 +147,7 @@ def _step(line: ProcessStepTable) -> StepDetail:
         error=masked(line.error),
         created_by=line.created_by,
         run_id=line.run_id,
+        commit_hash=line.commit_hash,
     )
 
 

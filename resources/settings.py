@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     base_url: str = Field(
         "http://localhost:8080", description="where people and other systems reach the server; callbacks go there"
     )
+    commit_hash: str | None = Field(
+        None, max_length=64, description="version of the code, kept with each step; asked of git when not set"
+    )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
         False, description="validate subscriptions that are out of sync too, when all are validated"

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, insert
 
+from resources.code_version import commit_hash
 from resources.tables import (
     EngineSettingsTable,
     ProcessStepTable,
@@ -46,9 +47,9 @@ COMMITTED = [status for status in StepStatus if status.is_committed]
 
 LINE = (
     *("step_key", "name", "status", "set", "removed", "error"),
-    *("run_id", "created_by", "started_at", "finished_at"),
+    *("run_id", "created_by", "started_at", "finished_at", "commit_hash"),
 )
-"""The columns of a line in the ledger that its writer gives."""
+"""The columns of a line in the ledger that are given when it is written."""
 OF_PROCESS, BY_RUN = "of_process", "by_run"
 """The parameters by which a statement knows its process, and the run that acts for it."""
 
@@ -83,9 +84,9 @@ def line_parameter(column: str) -> str:
 
 
 def line_parameters(record: object) -> dict[str, Any]:
-    """The parameters of a line, from an object that has them as attributes. The line is finished now."""
-    given = {line_parameter(column): getattr(record, column) for column in LINE if column != "finished_at"}
-    return {**given, line_parameter("finished_at"): datetime.now(UTC)}
+    """The parameters of a line, from an object that has them as attributes. It is finished now, by this code."""
+    here = {"finished_at": datetime.now(UTC), "commit_hash": commit_hash()}
+    return {line_parameter(column): here[column] if column in here else getattr(record, column) for column in LINE}
 
 
 def _find_claim() -> Executable:

@@ -202,6 +202,7 @@ class ProcessStepTable(Table):
     error: Mapped[Json | None]
     run_id: Mapped[str | None] = mapped_column(String(255))
     created_by: Mapped[str | None] = mapped_column(String(255))
+    commit_hash: Mapped[str | None] = mapped_column(String(64))
     attempts: Mapped[int] = mapped_column(server_default=text("1"))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]

@@ -207,13 +207,14 @@ class ProcessStep(BaseModel):
     completed: Seconds | None
     executed: Seconds | None = Field(description="the same as `completed`")
     run_id: str | None
+    commit_hash: str | None = Field(description="the version of the code that did it, if that was known")
 
     @classmethod
     def of(cls, step: StepDetail | PendingStep) -> "ProcessStep":
         """A step that was tried, or is to come."""
         if isinstance(step, PendingStep):
-            unknown = ("step_id", "state_delta", "created_by", "started", "completed", "executed", "run_id")
-            never: dict[str, Any] = dict.fromkeys(unknown)
+            unknown = ("step_id", "state_delta", "created_by", "started", "completed", "executed")
+            never: dict[str, Any] = dict.fromkeys((*unknown, "run_id", "commit_hash"))
             return cls(key=step.key, name=step.name, status=PENDING, removed=[], attempts=0, **never)
         why = step.error if isinstance(step.error, dict) else {"error": step.error} if step.error else {}
         return cls(
@@ -229,6 +230,7 @@ class ProcessStep(BaseModel):
             completed=step.finished_at,
             executed=step.finished_at,
             run_id=step.run_id,
+            commit_hash=step.commit_hash,
         )
 
 

@@ -61,6 +61,7 @@ STEP_KEYS = [
     "completed",
     "executed",
     "run_id",
+    "commit_hash",
 ]
 
 
