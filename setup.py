@@ -81,6 +81,9 @@ setup(
     install_requires=[
         "dagster>=1.13,<1.14",  # jobs, runs, sensors; private parts are used, so one minor version
         "dagster-webserver>=1.13,<1.14",  # the page where people launch and watch
+        "dagster-graphql>=1.13,<1.14",  # that page's schema, ...
+        "graphene>=3,<4",  # ... which is made with this ...
+        "graphql-core>=3.2,<4",  # ... and this, and whose mutations have a guard of ours
         "dagster-postgres>=0.29,<0.30",  # Dagster's storage; the release that goes with dagster 1.13
         "sqlalchemy>=2.0.30,<2.2",  # tables and statements
         "alembic>=1.13,<2",  # schema migrations

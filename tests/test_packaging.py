@@ -121,7 +121,14 @@ def test_metadata_names_licence_and_python(metadata: Message) -> None:
 
 
 def test_metadata_has_the_extras(metadata: Message) -> None:
-    assert set(metadata.get_all("Provides-Extra", [])) == {"embedded", "celery", "kubernetes", "testing", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "embedded",
+        "redis",
+        "celery",
+        "kubernetes",
+        "testing",
+        "test",
+    }
 
 
 def test_what_is_imported_is_declared(metadata: Message) -> None:
@@ -130,7 +137,7 @@ def test_what_is_imported_is_declared(metadata: Message) -> None:
         canonicalize_name(one.name)
         for one in requirements
         if one.marker is None
-        or str(one.marker) in {f'extra == "{extra}"' for extra in ("embedded", "celery", "testing")}
+        or str(one.marker) in {f'extra == "{extra}"' for extra in ("embedded", "redis", "celery", "testing")}
     }
     brought_by = packages_distributions()
     imported = {one.name.partition(".")[0] for module in project_modules().values() for one in module.imports}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from anyio import to_thread
 from dagster import DagsterInstance, DagsterRun
 
 # Who creates runs for the page: every launch, re-execution and backfill goes through the instance of its request.
@@ -23,6 +22,7 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema  # type: ignore[import-untyped]
 from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -103,14 +103,14 @@ class DagsterPage:
     @asynccontextmanager
     async def running(self, instance: DagsterInstance) -> AsyncIterator[None]:
         """Load the workspace and serve it until the end of the block. What cannot be loaded, the page shows."""
-        context = await to_thread.run_sync(self._open, instance)
+        context = await run_in_threadpool(self._open, instance)
         try:
             app = Webserver(context, self.path_prefix, POLL_MS).create_asgi_app()
             self._served = (app, app.routes)
             yield
         finally:
             self._served = None
-            await to_thread.run_sync(context.__exit__, None, None, None)
+            await run_in_threadpool(context.__exit__, None, None, None)
 
     @property
     def routes(self) -> Sequence[BaseRoute]:

