@@ -54,7 +54,7 @@ def install(app: FastAPI, prefix: str) -> None:
 def describe_gate(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:
     """Write into an OpenAPI document what the gate answers in the place of an operation, and which need a login.
 
-    May run twice.
+    Errors get the one media type that they have. May run twice.
     """
     if with_login:
         schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
@@ -67,7 +67,16 @@ def describe_gate(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) 
                 operation["security"] = [{"bearer": []}]
             for status in _answers(rule, needs_login=needs_login, has_body="requestBody" in operation):
                 operation["responses"].setdefault(str(status), _problem(status))
+            for answer in operation["responses"].values():
+                _name_problem(answer)
     return schema
+
+
+def _name_problem(answer: dict[str, Any]) -> None:
+    """FastAPI describes the model of an error as plain JSON, whatever else is said."""
+    content = answer.get("content", {})
+    if MEDIA_TYPE in content and "application/json" in content:
+        content[MEDIA_TYPE] |= content.pop("application/json")
 
 
 def _answers(rule: Rule, *, needs_login: bool, has_body: bool) -> Iterator[int]:

@@ -138,6 +138,11 @@ class ProblemResponse(JSONResponse):
         return super().render(readable(content))
 
 
+def example(value: Any) -> dict[int | str, dict[str, Any]]:
+    """What an operation may answer with 200, for its `responses`, where no model says it."""
+    return {200: {"content": {"application/json": {"example": value}}}}
+
+
 def problem(status: int, detail: Any, *, headers: Mapping[str, str] | None = None, **members: Any) -> JSONResponse:
     """An error answer; `members` are further members of the document."""
     body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **members}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.exposed_settings import exposed_settings
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.problems import example, problems
 from orchestrator_defs.launching import launch_all
 from orchestrator_defs.processes import Processes
 from resources import search_index
@@ -109,13 +109,13 @@ def get_worker_status(processes: ProcessesDep) -> Workers:
     )
 
 
-@router.get("/cache-names", summary="List the caches")
+@router.get("/cache-names", summary="List the caches", responses=example(CACHES))
 def get_cache_names() -> dict[str, str]:
     """The names that can be flushed, and what people call them."""
     return CACHES
 
 
-@router.delete("/cache/{name}", summary="Flush a cache", responses=problems(404))
+@router.delete("/cache/{name}", summary="Flush a cache", responses=example(0) | problems(404, 422))
 def flush_cache(name: Annotated[str, Path(examples=["all"])]) -> int:
     """How many entries were removed: none, since answers come from the tables and nothing is kept beside them."""
     if name not in CACHES:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body
 
 from orchestrator_defs.api.dependencies import ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.problems import example, problems
 from orchestrator_defs.api.rest.process_models import Pages
 
 router = APIRouter(prefix="/forms", tags=["forms"])
@@ -16,10 +16,8 @@ router = APIRouter(prefix="/forms", tags=["forms"])
 @router.post(
     "/{form_key}",
     summary="Fill a named form",
-    responses={
-        200: {"description": "what the form makes of its pages", "content": {"application/json": {"example": {}}}},
-        **problems(400, 403, 404, 422, 503, 504, 510),
-    },
+    responses=example({"workflow_id": "1536102c-8f09-50c9-9ca0-3b56588ba97e", "scheduled_type": "create"})
+    | problems(400, 403, 404, 422, 503, 504, 510),
 )
 async def fill_form(
     form_key: str,
@@ -34,5 +32,7 @@ async def fill_form(
         ),
     ] = None,
 ) -> dict[str, Any]:
-    """By the protocol of a start: 510 for the next page, 400 for one that is not valid. Nothing is written."""
+    """What the form makes of its pages. By the protocol of a start: 510 for the next page, 400 for one that is not
+    valid. Nothing is written.
+    """
     return await forms.run(partial(processes.fill_form, form_key, pages, user=user))

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from orchestrator_defs.api.patience import Question
-from orchestrator_defs.api.problems import problem, problems
+from orchestrator_defs.api.problems import example, problem, problems
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.readiness import Readiness, readiness
 from resources.errors import DatabaseUnreachable
@@ -26,14 +26,14 @@ class Ready(BaseModel):
     catalogue: str = Field(examples=["ok"])
 
 
-@router.get("/", summary="Ask whether the database answers", responses=problems(503))
+@router.get("/", summary="Ask whether the database answers", responses=example(OK) | problems(503))
 async def get_health(request: Request) -> str:
     """OK after a small statement. 503 when the database does not answer, or not in time."""
     await _answer(request, "health", lambda orchestrator: feel_pulse(orchestrator.database))
     return OK
 
 
-@router.get("/live", summary="Ask whether the server answers")
+@router.get("/live", summary="Ask whether the server answers", responses=example(OK))
 async def get_liveness() -> str:
     """OK, without a look at anything else: a server that does not say so is to be started again."""
     return OK

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path
 
 from orchestrator_defs.api.dependencies import UserDep
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.problems import example, problems
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ Said = Annotated[
 ]
 
 
-@router.post("/error", summary="Log an error of a client", responses=problems(400, 422))
+@router.post("/error", summary="Log an error of a client", responses=example({}) | problems(400, 422))
 def log_error(said: Said, user: UserDep) -> dict[str, Any]:
     """Write it to the server's log, with the name of who is logged in."""
     log.error("The client of %s reports an error: %s", _line(user), _line(said))
     return {}
 
 
-@router.post("/log/{user_name}", summary="Log what a client says", responses=problems(400, 422))
+@router.post("/log/{user_name}", summary="Log what a client says", responses=example({}) | problems(400, 422))
 def log_message(user_name: Annotated[str, Path(examples=["ada"])], said: Said, user: UserDep) -> dict[str, Any]:
     """Write it to the server's log, with the name of who is logged in; `user_name` is only what the client says."""
     log.info("The client of %s, as %s, says: %s", _line(user), _line(user_name), _line(said))
