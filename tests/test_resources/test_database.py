@@ -221,7 +221,8 @@ def test_steps_take_it_as_the_database() -> None:
 
 
 def test_an_advisory_lock_lets_one_in(database: SubscriptionDatabase) -> None:
-    probe = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    ours = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    probe = sa.text(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND {ours}")
     with database.advisory_lock("schema"), database.engine.connect() as connection:
         assert connection.scalar(probe) == 1
     with database.engine.connect() as connection:
