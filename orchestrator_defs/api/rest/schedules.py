@@ -108,6 +108,7 @@ def list_schedules(
 
 
 @router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
+@router.post("", status_code=201, include_in_schema=False)
 async def create_schedule(
     ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
 ) -> Scheduled:
@@ -126,6 +127,7 @@ async def create_schedule(
 
 
 @router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
+@router.put("", include_in_schema=False)
 async def update_schedule(
     ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
 ) -> Scheduled:
@@ -143,6 +145,7 @@ async def update_schedule(
 
 
 @router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))
+@router.delete("", include_in_schema=False)
 def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
     """Have nothing more started by it. What it has started goes on."""
     removed = Scheduling(processes).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)

@@ -123,6 +123,9 @@ LEAST: dict[str, str] = {
             POST /api/schedules/
             PUT /api/schedules/
             DELETE /api/schedules/
+            POST /api/schedules
+            PUT /api/schedules
+            DELETE /api/schedules
             POST /report_asset_materialization/{asset_key:path}
             POST /report_asset_check/{asset_key:path}
             POST /report_asset_observation/{asset_key:path}
