@@ -1,7 +1,7 @@
 """Make, change and remove the schedules that people make at run time: everything is checked before it is kept."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,10 +22,14 @@ log = logging.getLogger(__name__)
 
 
 class Scheduling:
-    """The schedules of one orchestrator. Whoever may start a workflow may schedule it."""
+    """The schedules of one orchestrator. Whoever may start a workflow may schedule it.
 
-    def __init__(self, processes: Processes) -> None:
+    `check` is what the door says about that, asked with the workflow's name and `start`; it raises NotAuthorised.
+    """
+
+    def __init__(self, processes: Processes, check: Callable[[str, str], None] = lambda _name, _action: None) -> None:
         self.processes = processes
+        self.check = check
         self.orchestrator = processes.orchestrator
 
     def create(
@@ -49,7 +53,7 @@ class Scheduling:
         with database.transaction(read_only=True):
             row = _row(workflow_id, workflow_name)
         workflow = self.orchestrator.workflow(row.name)
-        ask_to_start(workflow, user)
+        self._ask(workflow, user)
         kept, next_run_at = _fit(trigger, trigger_kwargs)
         pages = self._inputs(workflow, inputs, user)
         with database.transaction():
@@ -83,7 +87,7 @@ class Scheduling:
         with self.processes.database.transaction(read_only=True):
             found = schedules.get_schedule(schedule_id)
         workflow = self.orchestrator.workflow(found.workflow_name)
-        ask_to_start(workflow, user)
+        self._ask(workflow, user)
         changes: dict[str, Any] = {} if name is None else {"name": name}
         if trigger is not None or trigger_kwargs is not None:
             kind = trigger or found.trigger
@@ -112,10 +116,14 @@ class Scheduling:
                     f" {workflow_id}."
                 )
             if (workflow := self.orchestrator.workflows.get(found.workflow_name)) is not None:
-                ask_to_start(workflow, user)
+                self._ask(workflow, user)
             schedules.remove_schedule(schedule_id)
         log.info("Schedule %s of %s was removed by %r.", schedule_id, found.workflow_name, user)
         return found
+
+    def _ask(self, workflow: Workflow, user: str) -> None:
+        self.check(workflow.name, "start")
+        ask_to_start(workflow, user)
 
     def _inputs(self, workflow: Workflow, inputs: Any, user: str) -> list[Any]:
         pages = as_pages(inputs)

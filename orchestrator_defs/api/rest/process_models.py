@@ -56,7 +56,8 @@ def _items(value: Any) -> Iterable[Any]:
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_shallow)]
 Page = JsonObject
 """What was filled in on one page: field to value."""
-Pages = list[Page]
+Pages = Annotated[list[Page], Field(fail_fast=True)]
+"""Up to the first that is none: a body of a million wrong ones is not answered with a million faults."""
 
 
 class ProcessReference(BaseModel):

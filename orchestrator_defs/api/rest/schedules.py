@@ -11,6 +11,7 @@ from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDe
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.fields import Text, UnixTime
+from orchestrator_defs.api.rest.rights import WorkflowCheckDep
 from orchestrator_defs.scheduling import Scheduling
 from resources import schedules
 from resources.schedules import Schedule as KeptSchedule
@@ -28,7 +29,11 @@ Kwargs = Annotated[
 ]
 Inputs = Annotated[
     list[dict[str, Any]],
-    Field(description="the pages of the workflow's form, such that it could start with them", examples=[[]]),
+    Field(
+        fail_fast=True,
+        description="the pages of the workflow's form, such that it could start with them",
+        examples=[[]],
+    ),
 ]
 
 
@@ -110,11 +115,11 @@ def list_schedules(
 @router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
 @router.post("", status_code=201, include_in_schema=False)
 async def create_schedule(
-    ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
+    ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
     """Have a workflow started by itself. The trigger and the inputs are checked now, as far as they can be."""
     create = partial(
-        Scheduling(processes).create,
+        Scheduling(processes, check).create,
         workflow_id=ask.workflow_id,
         workflow_name=ask.workflow_name,
         name=ask.name,
@@ -129,11 +134,11 @@ async def create_schedule(
 @router.put("/", summary="Change a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
 @router.put("", include_in_schema=False)
 async def update_schedule(
-    ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep
+    ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
     """Give a schedule another name, trigger or inputs. `trigger_kwargs` replace all that there were."""
     change = partial(
-        Scheduling(processes).change,
+        Scheduling(processes, check).change,
         ask.schedule_id,
         name=ask.name,
         trigger=ask.trigger,
@@ -146,7 +151,7 @@ async def update_schedule(
 
 @router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))
 @router.delete("", include_in_schema=False)
-def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep) -> Scheduled:
+def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> Scheduled:
     """Have nothing more started by it. What it has started goes on."""
-    removed = Scheduling(processes).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)
+    removed = Scheduling(processes, check).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)
     return Scheduled.of(removed, message="The schedule was removed.", status="DELETED")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.oidc import bearer, login_at
+from tests.test_orchestrator_defs.test_api.test_processes.workflows import Outside, toy_tasks
 from tests.toy_network import DEVICE, World, device_workflows
 
 INPUTS = [{"product": "Test Device"}, {"hostname": "ams1"}]
@@ -35,6 +36,20 @@ def test_a_workflow_is_started_by_whoever_has_its_role(api, as_, subscription_id
     assert (refused.status_code, refused.json()["reason"]) == (403, "subscription.insufficient_workflow_permissions")
     assert refused.json()["detail"] == "ada may not start terminate_device: that needs the role engineer."
     assert api.post(path, json=pages, headers=as_("engineer")).status_code == 201
+
+
+def test_a_workflow_is_scheduled_by_whoever_has_its_role(engine_of, api_of, provider, as_):
+    api = api_of(engine_of(*toy_tasks(Outside())), **login_at(provider), workflow_roles={"look_*": "admin"})
+    ask = {"workflow_name": "look_around", "trigger": "interval", "trigger_kwargs": {"hours": 4}}
+    refused = api.post("/schedules/", json=ask, headers=as_("engineer"))
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "ada may not start look_around: that needs the role admin.",
+    )
+    made = api.post("/schedules/", json=ask, headers=as_("admin"))
+    known = {"schedule_id": made.json()["schedule_id"]}
+    for method, more in (("PUT", {"scheduled_type": "update", "name": "x"}), ("DELETE", {"scheduled_type": "delete"})):
+        assert api.request(method, "/schedules/", json=known | more, headers=as_("engineer")).status_code == 403
 
 
 def test_what_may_start_on_a_subscription_says_who_may_not(api, as_, subscription_id):

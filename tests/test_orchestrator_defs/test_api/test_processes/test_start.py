@@ -225,3 +225,8 @@ def test_another_start_with_the_same_key_is_a_conflict(api):
 @pytest.mark.parametrize(("key", "status"), [("", 400), ("a\tb", 400), ("k" * 256, 422)])
 def test_a_key_that_cannot_be_kept_is_refused(api, key, status):
     assert api.post("/processes/look_around", json=[{}], headers={"Idempotency-Key": key}).status_code == status
+
+
+def test_a_body_of_many_faults_is_answered_with_the_first(engine, api_of):
+    answer = api_of(engine).post("/processes/build_rack", json=[1] * 10_000)
+    assert (answer.status_code, len(answer.json()["detail"])) == (422, 1)
