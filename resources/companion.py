@@ -61,11 +61,16 @@ class Companion:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    def tell(self) -> None:
+        """SIGTERM, and return at once: `stop` waits for its end."""
+        if self.is_running and self._process is not None:
+            self._process.terminate()
+
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """SIGTERM, and SIGKILL to it and all it has started when that was not enough. Returns when it has ended."""
         if self._process is None or self._process.poll() is not None:
             return
-        self._process.terminate()
+        self.tell()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

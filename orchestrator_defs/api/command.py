@@ -1,5 +1,7 @@
 """The server as a command: all is looked at before the first request comes, and what is wrong is one sentence."""
 
+import atexit
+import gc
 import logging
 import os
 import secrets
@@ -41,6 +43,7 @@ def main(words: Sequence[str]) -> int:
     for ours in ("orchestrator_defs", "ops", "resources"):
         logging.getLogger(ours).setLevel(logging.INFO)
     warnings.showwarning = _in_a_line
+    atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
     for number in STOPPING:
         signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
     try:

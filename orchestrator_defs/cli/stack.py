@@ -77,11 +77,13 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.examples.stop()
-        self.daemon.stop()
+        told = (self.examples, self.daemon)
+        for part in told:
+            part.tell()
         with suppress(*DATABASE_ERRORS):
             self._end_workers()
-        self.server.stop()
+        for part in (*told, self.server):  # last whose code servers the daemon uses
+            part.stop()
         self._closing.close()
 
     # --- start ---

@@ -67,6 +67,8 @@ def tell(text: str) -> None:
 
 def _run(orchestrator: Orchestrator, serving: Serving, folder: Path, examples: bool, told: threading.Event) -> None:
     began = time.monotonic()
+    if "base_url" not in settings().model_fields_set:
+        os.environ["BASE_URL"] = serving.address.rstrip("/")  # to all parts: the lab calls back there
     is_ours = OURS in Path(serving.workspace or "").read_text()
     empty = _prepare(orchestrator, is_ours=is_ours)
     with Stack(serving, folder, tell, told) as stack:
