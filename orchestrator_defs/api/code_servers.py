@@ -79,6 +79,8 @@ class CodeServers:
         """Returns when they have ended."""
         for companion in self._companions:
             companion.stop(STOP_SECONDS)
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
 
 
 def _command(location: Location, path: Path) -> list[str]:
