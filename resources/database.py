@@ -36,6 +36,8 @@ DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2
 CONNECT_SECONDS = 10
 OVERFLOW = 20
 """Connections beyond the pool's size that one process may open for a moment."""
+POOL_SECONDS = 10
+"""So long is waited for a connection while all of the pool are in use."""
 IDLE_SECONDS = 5.0
 """A connection that was idle for longer is tried before it is used: the server may have been restarted."""
 
@@ -217,10 +219,12 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
 
 
 def was_away(error: BaseException) -> bool:
-    """Whether an error means that the server could not be reached, or went away in the middle; not what was asked."""
+    """Whether an error means that the server could not be reached, or went away in the middle, or that no connection to
+    it was free; not what was asked.
+    """
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated
-    return isinstance(error, DatabaseUnreachable | EmbeddedServerError)
+    return isinstance(error, DatabaseUnreachable | EmbeddedServerError | sa.exc.TimeoutError)
 
 
 def postgres_url(uri: str, driver: str) -> sa.URL:
@@ -300,6 +304,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         url,
         pool_size=settings().database_pool_size,
         max_overflow=OVERFLOW,
+        pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,  # an error is logged and kept, and its parameters may be secrets
         connect_args=_connect_arguments(url),
