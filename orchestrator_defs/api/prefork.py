@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -27,6 +28,8 @@ STOP_SECONDS = 15.0
 RESPAWN_SECONDS = 1.0
 """A process that lived shorter is replaced only after this time: what kills it may kill the next at once."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SECRETS = re.compile(r"(/callback/)[^/? ]+|(\?)\S*")
+"""In a path: what opens the way to a process, and queries, in which old clients and logins have tokens and codes."""
 NOT_STARTED = 3
 """Exit status of a process whose application does not start."""
 
@@ -143,6 +146,7 @@ class Prefork:
             for child in self.children.values():
                 os.close(child.ready)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            logging.getLogger("uvicorn.access").addFilter(mask_access)
             server = Server(self._config(), tells)
             server.run(sockets=[self.listener])
             status = 0 if server.started else NOT_STARTED
@@ -201,6 +205,13 @@ class Prefork:
         for pid in self.children:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+def mask_access(record: logging.LogRecord) -> bool:
+    """Take what is secret out of a line of the access log; a filter of its logger that lets all lines pass."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(SECRETS.sub(r"\1\2***", one) if isinstance(one, str) else one for one in record.args)
+    return True
 
 
 class Server(uvicorn.Server):
