@@ -29,7 +29,7 @@ RESPAWN_SECONDS = 1.0
 """A process that lived shorter is replaced only after this time: what kills it may kill the next at once."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECRETS = re.compile(r"(/callback/)[^/? ]+|(\?)\S*")
-"""In a path: what opens the way to a process; and queries, in which old clients and logins have tokens and codes."""
+"""In a path: what opens the way to a process, and queries, in which old clients and logins have tokens and codes."""
 NOT_STARTED = 3
 """Exit status of a process whose application does not start."""
 

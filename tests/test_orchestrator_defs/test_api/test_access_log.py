@@ -18,7 +18,7 @@ from orchestrator_defs.api.prefork import mask_access
     ],
 )
 def test_a_line_has_no_secrets(path, written):
-    words = ("127.0.0.1:1", "GET", path, "1.1", 200)
+    words: tuple[object, ...] = ("127.0.0.1:1", "GET", path, "1.1", 200)
     line = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', words, None)
     assert mask_access(line)
     assert line.getMessage() == f'127.0.0.1:1 - "GET {written} HTTP/1.1" 200'

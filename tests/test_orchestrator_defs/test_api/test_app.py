@@ -23,3 +23,14 @@ def test_what_is_not_there_is_a_problem(engine, api_of):
 
 def test_the_definitions_know_their_orchestrator(engine):
     assert orchestrator_of(engine.orchestrator.definitions) is engine.orchestrator
+
+
+def test_whoever_finds_no_connection_free_is_told_to_come_again(engine, api_of, monkeypatch):
+    api, pool = api_of(engine), engine.database.engine.pool
+    monkeypatch.setattr(pool, "_timeout", 0.1)
+    held = [pool.connect() for _ in range(pool.size() + pool._max_overflow - pool.checkedout())]
+    try:
+        assert api.get("/workflows/").status_code == 503
+    finally:
+        for one in held:
+            one.close()
