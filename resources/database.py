@@ -23,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.embedded import embedded_uri, revive
 from resources.errors import (
+    DatabaseBusy,
     DatabaseUnreachable,
     EmbeddedServerError,
     NoTransaction,
@@ -42,6 +43,7 @@ IDLE_SECONDS = 5.0
 """A connection that was idle for longer is tried before it is used: the server may have been restarted."""
 
 _engines: dict[str, sa.Engine] = {}
+_longest_statement: float | None = None
 _guard = threading.Lock()
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
@@ -322,13 +324,26 @@ def _name_refusal(context: sa.engine.ExceptionContext) -> None:
             raise TransactionReadsOnly from context.original_exception
         case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():
             raise limit.error() from context.original_exception
+        case psycopg.errors.QueryCanceled() if _longest_statement is not None:
+            raise DatabaseBusy from context.original_exception
 
 
 def _connect_arguments(url: sa.URL) -> dict[str, Any]:
     given = {"connect_timeout": CONNECT_SECONDS, "application_name": "orchestrator"}
     arguments = {name: value for name, value in given.items() if name not in url.query}
-    options = url.query.get("options", "")
-    return arguments | {"options": f"{options} -c timezone=UTC".strip()}
+    options = f"{url.query.get('options', '')} -c timezone=UTC".strip()
+    if _longest_statement is not None:
+        options += f" -c statement_timeout={int(_longest_statement * 1000)}"
+    return arguments | {"options": options}
+
+
+def limit_statements(seconds: float) -> None:
+    """Have no statement of this process take longer, be it that it waits for a lock: DatabaseBusy then.
+
+    For one that answers people; to be called before anything is connected. What it starts is not bound by it.
+    """
+    global _longest_statement
+    _longest_statement = seconds
 
 
 def _connect(

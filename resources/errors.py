@@ -5,6 +5,7 @@ OrchestratorError
 ├── InvalidQuery
 ├── DatabaseError
 │   ├── DatabaseUnreachable
+│   ├── DatabaseBusy
 │   ├── NoTransaction
 │   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
@@ -97,6 +98,10 @@ class DatabaseError(OrchestratorError):
 
 class DatabaseUnreachable(DatabaseError):
     """The database does not answer; check DATABASE_URI and that the server is running."""
+
+
+class DatabaseBusy(DatabaseError):
+    """The database is busy, or somebody else holds what was asked for; try again in a moment."""
 
 
 class NoTransaction(DatabaseError):

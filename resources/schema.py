@@ -125,6 +125,7 @@ def _migrating(database: SubscriptionDatabase) -> Iterator[Config]:
     """Alembic's configuration with a connection in a transaction, nobody else migrating meanwhile."""
     _current.discard(database.url.render_as_string(hide_password=False))
     with database.advisory_lock(LOCK), database.engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a large table takes its time
         try:
             yield _config(connection)
         except CommandError as error:

@@ -19,12 +19,15 @@ from resources.types import SubscriptionId
 # All rows that a view is made of, and no column that it does not show: `locked_by` it does, whose turn it is to be
 # validated it does not. The blocks of others count with their values, so that a new version of their owner that leaves
 # them as they are changes nothing; who uses the blocks counts, since that changes without a version of theirs.
+# PostgreSQL takes a tree for large and would read whole tables for it: LATERAL with OFFSET 0 has it look each block up.
 _ROWS = sa.text(
     """
 WITH RECURSIVE tree(id) AS (
     SELECT subscription_instance_id FROM subscription_instances WHERE subscription_id = :subscription_id
     UNION
-    SELECT r.depends_on_id FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id
+    SELECT r.depends_on_id FROM tree, LATERAL (
+        SELECT depends_on_id FROM subscription_instance_relations WHERE in_use_by_id = tree.id OFFSET 0
+    ) AS r
 )
 SELECT p.name, md5(concat_ws(
     chr(30),
@@ -35,12 +38,20 @@ SELECT p.name, md5(concat_ws(
     coalesce((SELECT string_agg(ROW(d.id, d.customer_id, d.description, d.version)::text, '' ORDER BY d.id)
               FROM subscription_customer_descriptions d WHERE d.subscription_id = s.subscription_id), ''),
     coalesce((SELECT string_agg(md5(ROW(i.*)::text), '' ORDER BY i.subscription_instance_id)
-              FROM tree JOIN subscription_instances i ON i.subscription_instance_id = tree.id), ''),
+              FROM tree, LATERAL (
+                  SELECT * FROM subscription_instances WHERE subscription_instance_id = tree.id OFFSET 0
+              ) AS i), ''),
     coalesce((SELECT string_agg(ROW(r.*)::text, '' ORDER BY r.in_use_by_id, r.attribute, r.position)
-              FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id), ''),
-    coalesce((SELECT string_agg(ROW(r.*, u.subscription_id)::text, '' ORDER BY r.in_use_by_id, r.attribute, r.position)
-              FROM tree JOIN subscription_instance_relations r ON r.depends_on_id = tree.id
-              JOIN subscription_instances u ON u.subscription_instance_id = r.in_use_by_id), '')
+              FROM tree, LATERAL (
+                  SELECT * FROM subscription_instance_relations WHERE in_use_by_id = tree.id OFFSET 0
+              ) AS r), ''),
+    coalesce((SELECT string_agg(ROW(r.*)::text, '' ORDER BY r.in_use_by_id, r.attribute, r.position)
+              FROM tree, LATERAL (
+                  SELECT held.*, (
+                      SELECT subscription_id FROM subscription_instances
+                      WHERE subscription_instance_id = held.in_use_by_id
+                  ) FROM subscription_instance_relations AS held WHERE held.depends_on_id = tree.id OFFSET 0
+              ) AS r), '')
 ))
 FROM subscriptions s JOIN products p USING (product_id) WHERE s.subscription_id = :subscription_id
 """

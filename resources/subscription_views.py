@@ -106,12 +106,14 @@ _DOCUMENTS = sa.text(
 WITH RECURSIVE tree(id) AS (
     SELECT subscription_instance_id FROM subscription_instances WHERE subscription_id = :subscription_id
     UNION
-    SELECT r.depends_on_id FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id
+    SELECT r.depends_on_id FROM tree, LATERAL (
+        SELECT depends_on_id FROM subscription_instance_relations WHERE in_use_by_id = tree.id OFFSET 0
+    ) AS r
 )
-SELECT s.subscription_id, s.document FROM subscriptions s
-WHERE s.subscription_id = :subscription_id OR s.subscription_id IN (
-    SELECT i.subscription_id FROM tree JOIN subscription_instances i ON i.subscription_instance_id = tree.id
-)
+SELECT s.subscription_id, s.document FROM (
+    SELECT (SELECT subscription_id FROM subscription_instances WHERE subscription_instance_id = tree.id) FROM tree
+    UNION SELECT :subscription_id
+) AS wanted JOIN subscriptions s USING (subscription_id)
 """
 ).bindparams(sa.bindparam("subscription_id", type_=sa.Uuid))
 

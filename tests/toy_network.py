@@ -83,7 +83,8 @@ def device_workflows(world: World) -> tuple[Any, ...]:
             hostname: str = subscription.device.hostname
 
         page = yield NewName
-        return page.model_dump()
+        filled: State = page.model_dump()
+        return filled
 
     @create_workflow("Create device", initial_input_form=Names, product_type="Device")
     def create_device() -> Any:

@@ -30,6 +30,7 @@ from orchestrator_defs.api.serve import DagsterPage, Location, locations_of
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.serving import Serving
+from resources.database import limit_statements
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def serve(serving: Serving) -> int:
         try:
             app = _application(serving, locations, servers.workspace)
             check_exposure(app.state.settings, serving.host)
+            limit_statements(app.state.settings.statement_timeout_seconds)
             servers.wait()
             return _prefork(app, listener, serving, servers).run()
         finally:

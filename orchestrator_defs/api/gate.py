@@ -204,7 +204,8 @@ class Gate:
 
     def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
         address = connection.client.host if connection.client else ""
-        seconds = self.guard.callbacks.seconds_to_wait(f"address {address}", f"process {parts['process_id'].lower()}")
+        # not by process: whoever guesses tokens would keep the right one out
+        seconds = self.guard.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
         if seconds:
             raise Denied(429, "Too many callbacks; come back later.", {"Retry-After": str(int(seconds) + 1)})
 

@@ -40,7 +40,7 @@ class OpaPolicy:
         try:
             answer = await self.http.post(self.url, content=json.dumps({"input": question}), headers=JSON)
             result = answer.raise_for_status().json()["result"]
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, RecursionError) as error:
             log.warning("The policy agent does not decide: %r", error)
             raise PolicyUnavailable("The policy agent does not answer. Try again in a moment.") from error
         allowed = result.get("allow") if isinstance(result, dict) else result

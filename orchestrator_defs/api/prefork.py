@@ -30,6 +30,8 @@ RESPAWN_SECONDS = 1.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECRETS = re.compile(r"(/callback/)[^/? ]+|(\?)\S*")
 """In a path: what opens the way to a process, and queries, in which old clients and logins have tokens and codes."""
+WEBSOCKET_BYTES = 1_000_000
+"""The longest message that a WebSocket may send: a query of Dagster's page."""
 NOT_STARTED = 3
 """Exit status of a process whose application does not start."""
 
@@ -163,6 +165,7 @@ class Prefork:
             self.app,
             lifespan="on",
             ws="websockets-sansio",
+            ws_max_size=WEBSOCKET_BYTES,
             log_config=None,
             access_log=self.access_log,
             server_header=False,

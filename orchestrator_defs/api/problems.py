@@ -18,6 +18,7 @@ from resources.errors import (
     AlreadyDescribed,
     CatalogueError,
     DatabaseError,
+    DatabaseUnreachable,
     EnginePaused,
     ExternalSystemError,
     FormIncomplete,
@@ -60,6 +61,7 @@ from resources.errors import (
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+AWAY = "The database does not answer; try again in a moment."
 NOT_EXTENDED = 510
 """The status of a form that needs another page."""
 
@@ -182,6 +184,8 @@ def _refused(_request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= 500:
         log.warning("%s: %s", type(error).__name__, error)
+    if isinstance(error, DatabaseUnreachable):  # its words name host, port and user, which are for the log
+        return problem(status, AWAY)
     return problem(status, str(error))
 
 
@@ -217,6 +221,6 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
 
 def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     if was_away(error):
-        return problem(503, "The database does not answer; try again in a moment.")
+        return problem(503, AWAY)
     log.error("A request failed.", exc_info=error)
     return problem(500, "Something went wrong in the server; its log says what.")

@@ -124,7 +124,7 @@ class DagsterPage:
             refusal = 503, "Dagster's page is not running."
         if refusal is None and self._served is not None:
             # Its routes have the prefix themselves; what was cut off for ours is put before them again.
-            await self._served[0]({**scope, "root_path": ""}, receive, send)
+            await self._served[0]({**scope, "root_path": "", "guard": scope["app"].state.guard}, receive, send)
         elif refusal is not None and scope["type"] == "http":
             await problem(*refusal)(scope, receive, send)
         else:
@@ -166,7 +166,9 @@ class RequestContext(WorkspaceRequestContext):
         may_change = self.user.has_role(Role.ENGINEER)
         instance = process_context.instance
         super().__init__(
-            instance=acting_for(self.user, instance) if may_change else instance,
+            instance=acting_for(self.user, instance, source.scope["guard"].workflow_check(source))
+            if may_change
+            else instance,
             current_workspace=process_context.get_current_workspace(),
             process_context=process_context,
             version=process_context.version,
@@ -207,17 +209,25 @@ class ActingInstance(DagsterInstance):
     """
 
     acts_for: str
+    check: Callable[[str, str], None]
 
     def create_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Launches come through here."""
+        """Launches come through here. Raises NotAuthorised for a workflow whose least role the user has not."""
+        self.check(named["job_name"], "launch")
         return super().create_run(**{**named, "tags": self._signed(named["tags"])})
 
     def create_reexecuted_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Re-executions come through here; the tags of the first run would go with them."""
+        """Re-executions come through here; the tags of the first run would go with them. Raises NotAuthorised."""
+        self.check(named["parent_run"].job_name, "launch")
         return super().create_reexecuted_run(**{**named, "extra_tags": self._signed(named.get("extra_tags"))})
 
     def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
-        """Backfills come through here, also those that repeat another; the daemon launches their runs."""
+        """Backfills come through here, also those that repeat another; the daemon launches their runs.
+
+        Raises NotAuthorised.
+        """
+        if partition_backfill.job_name is not None:
+            self.check(partition_backfill.job_name, "launch")
         signed = partition_backfill._replace(tags=self._signed(partition_backfill.tags))
         super().add_backfill(signed)
 
@@ -225,12 +235,13 @@ class ActingInstance(DagsterInstance):
         return {**(chosen or {}), tags.USER: self.acts_for}
 
 
-def acting_for(user: str, instance: DagsterInstance) -> ActingInstance:
-    """The same instance, with all that it has open, for one user's request."""
+def acting_for(user: str, instance: DagsterInstance, check: Callable[[str, str], None]) -> ActingInstance:
+    """The same instance, with all that it has open, for one user's request; `check` is asked of each launch."""
     acting = ActingInstance.__new__(ActingInstance)
     acting.__dict__.update(instance.__dict__)
     acting.__dict__.pop("run_domain", None)  # it would go on with the instance that it was made for
     acting.acts_for = str(user)
+    acting.check = check
     return acting
 
 

@@ -86,7 +86,7 @@ class ApiSettings(BaseSettings):
         10_000_000, ge=1000, description="the same for Dagster's page, whose run configs are large"
     )
     callbacks_per_minute: int = Field(
-        120, ge=1, description="callbacks that one address may send, and one process receive, in each server process"
+        120, ge=1, description="callbacks that one address may send, and one token receive, in each server process"
     )
 
     # --- what is sent ---
@@ -94,6 +94,9 @@ class ApiSettings(BaseSettings):
     enable_websockets: bool = Field(True, description="whether live updates are sent")
     websocket_broadcaster_url: SecretStr = Field(
         SecretStr("postgres://"), description="how updates reach the servers: the database itself, or redis://…"
+    )
+    statement_timeout_seconds: float = Field(
+        30, ge=1, description="how long a statement may take in the database before a request is answered with 503"
     )
     form_timeout_seconds: float = Field(30, gt=0, description="how long the evaluation of a form may take")
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from orchestrator_defs.api.patience import Question
 from orchestrator_defs.api.problems import example, problem, problems
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.readiness import Readiness, readiness
-from resources.errors import DatabaseUnreachable
 from resources.pulse import feel_pulse
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -64,4 +63,4 @@ async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any
     try:
         return await question.answer(seconds)
     except TimeoutError:
-        raise DatabaseUnreachable(f"The database has not answered in {seconds:g} s.") from None
+        raise HTTPException(503, f"The database has not answered in {seconds:g} s.") from None

@@ -463,7 +463,17 @@ def test_callbacks_come_only_so_often(guarded):
     assert 0 < int(answers[-1].headers["retry-after"]) <= 21
 
 
-def test_callbacks_are_counted_for_address_and_process():
+def test_wrong_tokens_do_not_keep_the_right_one_out(guarded):
+    client = guarded(callbacks_per_minute=3)
+    path = CALLBACK.format(1)
+    guesses = [client.post(f"{path}{number}") for number in range(3)]
+    assert [answer.status_code for answer in guesses] == [200, 200, 200]
+    other = httpx.Client(base_url=client.base_url, transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=10)
+    with other:
+        assert other.post(path).status_code == 200
+
+
+def test_calls_are_counted_for_each_key():
     now = 0.0
     limit = RateLimit(2, clock=lambda: now)
     assert [limit.seconds_to_wait("a", "1"), limit.seconds_to_wait("a", "2")] == [0, 0]

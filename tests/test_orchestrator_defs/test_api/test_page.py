@@ -30,6 +30,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from orchestrator_defs.api.app import create_app
+from orchestrator_defs.api.guard import Guard
 from orchestrator_defs.api.serve import NOT_BY_GET, NOT_ENGINEER, DagsterPage, Webserver
 from orchestrator_defs.api.settings import ApiSettings
 from resources import tags
@@ -48,6 +49,10 @@ def say() -> None: ...
 def plain():
     say()
 
+@dg.job
+def kept():
+    say()
+
 @dg.job(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
 def parted():
     say()
@@ -55,7 +60,7 @@ def parted():
 @dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="none"))
 def growing(): ...
 
-defs = dg.Definitions(jobs=[plain, parted], assets=[growing])
+defs = dg.Definitions(jobs=[plain, kept, parted], assets=[growing])
 """
 # Runs are left in Dagster's queue, which nobody empties here.
 OVERRIDES = {
@@ -119,6 +124,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
         app = Starlette(lifespan=lifespan)
         app.router.default = page
+        app.state.guard = Guard(ApiSettings(oauth2_active=False, workflow_roles={"kept": Role.ADMIN}))
         with serving(Named(app)) as url:
             asked = httpx.post(
                 f"{url}/graphql", headers={"x-role": "viewer"}, json={"query": get_introspection_query()}, timeout=30
@@ -292,6 +298,15 @@ def test_a_run_is_launched_under_the_name_of_the_login(site: Site) -> None:
     for run_id in runs:
         assert site.tags_of(run_id)[tags.USER] == "anna"
         assert site.tags_of(run_id)["color"] == "blue"
+
+
+def test_a_job_with_a_least_role_is_launched_by_nobody_below_it(site: Site) -> None:
+    query = """mutation($p: ExecutionParams!) {launchRun(executionParams: $p) {
+        ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+    parameters = execution() | {"selector": {**REPOSITORY, "jobName": "kept"}}
+    refused = site.ask(Role.ENGINEER, query, p=parameters)["launchRun"]
+    assert "anna may not launch kept: that needs the role admin" in refused["message"]
+    assert "run" in site.ask(Role.ADMIN, query, p=parameters)["launchRun"]
 
 
 def test_a_backfill_is_launched_under_the_name_of_the_login(site: Site) -> None:

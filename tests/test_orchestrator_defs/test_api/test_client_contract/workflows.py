@@ -37,7 +37,7 @@ class Everything(SubmitFormPage):
         min_length=2, max_length=20, pattern="^[a-z]+$", title="Its name", description="what it is called"
     )
     story: LongText = LongText("once")
-    colour: Colour = Colour.red  # type: ignore[valid-type]
+    colour: Colour = Colour.red  # type: ignore[valid-type,attr-defined]
     colours: choice_list(Colour, min_items=1, max_items=2, unique_items=True)  # type: ignore[valid-type]
     ports: unique_conlist(int, min_items=1)  # type: ignore[valid-type]
     label: Label

@@ -48,7 +48,8 @@ def toy_tasks(outside: Outside) -> tuple[Any, ...]:
     @inputstep("Approve", Assignee.NOC)
     def approve(state: State) -> FormGenerator:
         page = yield Approval
-        return page.model_dump()
+        filled: State = page.model_dump()
+        return filled
 
     @step("Look")
     def look() -> State:
