@@ -38,6 +38,14 @@ from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
 from orchestrator_defs.processes import Processes
 
 PREFIX = "/api"
+DESCRIPTION = """
+Products, customers' subscriptions to them, and the workflows that move subscriptions through their life.
+
+Begin with `POST /api/processes/{workflow_key}`: it answers 510 with the next page of the form as long as one is wanted,
+400 when a page is not valid, and 201 when the process is there. What changes is told over the WebSocket
+`/api/ws/events`. Errors are problem details (RFC 9457) with a sentence in `detail`. A browser logs in at `/api/login`,
+a program sends a bearer token.
+"""
 ROUTERS = (
     processes.router,
     forms.router,
@@ -102,6 +110,7 @@ def create_app(
 
     app = OrchestratorApp(
         title="Service orchestrator",
+        description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
