@@ -110,7 +110,7 @@ class DagsterPage:
             yield
         finally:
             self._served = None
-            await run_in_threadpool(context.__exit__, None, None, None)
+            await run_in_threadpool(_close, context)
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -140,6 +140,12 @@ class DagsterPage:
             workspace_load_target=WorkspaceFileTarget([self.workspace]),
             code_server_log_level="warning",
         )
+
+
+def _close(context: WorkspaceProcessContext) -> None:
+    """Returns when the code servers have ended that it has started, if it was given code and no server."""
+    context.__exit__(None, None, None)
+    context._grpc_server_registry.wait_for_processes()
 
 
 def _refusal(scope: Scope) -> tuple[int, str] | None:
