@@ -13,9 +13,9 @@ from benchmarks.instances import Side, side
 from benchmarks.report import Report, Row
 from benchmarks.services import code_server, daemon, wait_for, webserver
 from benchmarks.workers import launcher_of, stop_workers
-from resources.code_location import CodeLocation
-from resources.post import Post
-from resources.supervisor import start_supervisor
+from resources.runs.code_location import CodeLocation
+from resources.runs.workers.supervisor import start_supervisor
+from resources.runs.workers.supervisor_lock import Post
 
 MODULE = "orchestrator_defs"
 NOTE = (

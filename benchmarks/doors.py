@@ -18,9 +18,10 @@ from benchmarks.location import defs, site
 from benchmarks.services import LOCATION, ask, code_server, webserver
 from benchmarks.workers import launcher_of, stop_workers
 from orchestrator_defs.processes import Processes
-from resources import schema, tags
-from resources.code_location import CodeLocation
-from resources.launcher import create_run, execute_run
+from resources import tags
+from resources.database import schema
+from resources.runs.code_location import CodeLocation
+from resources.runs.launching.launcher import create_run, execute_run
 
 USER = "benchmark"
 Submit = Callable[[str], str]

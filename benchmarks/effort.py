@@ -8,8 +8,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from resources.http_session import ExternalSession
-from resources.playbooks import PlaybookRunner
+from resources.systems.http_session import ExternalSession
+from resources.systems.playbooks import PlaybookRunner
 
 
 @dataclass

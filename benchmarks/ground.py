@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from resources.embedded import EmbeddedServer
-from resources.keeper import running_pid
+from resources.database.embedded import EmbeddedServer
+from resources.database.reaper import running_pid
 from resources.settings import Settings, settings
 
 PROJECT = Path(__file__).parents[1]

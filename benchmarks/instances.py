@@ -11,7 +11,7 @@ import psycopg
 from dagster import DagsterInstance
 
 from benchmarks.ground import Ground, create_database
-from resources.database import postgres_url
+from resources.database.session import postgres_url
 
 COMMON = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
@@ -21,7 +21,7 @@ COMMON = {
 }
 WARM = {
     "run_launcher": {
-        "module": "resources.launcher",
+        "module": "resources.runs.launching.launcher",
         "class": "WarmRunLauncher",
         "config": {"runs_per_worker": 1_000_000},  # none is replaced while its memory or speed is looked at
     }
@@ -70,7 +70,13 @@ def our_storage(uri: str, mode: str = "grouped") -> dict[str, Any]:
     """This project's storage, in one of its modes; makes its database when that is missing."""
     config = {"postgres_url": uri, "mode": mode}
     return {
-        "storage": {"custom": {"module": "resources.dagster_storage", "class": "OrchestratorStorage", "config": config}}
+        "storage": {
+            "custom": {
+                "module": "resources.runs.storage.dagster_storage",
+                "class": "OrchestratorStorage",
+                "config": config,
+            }
+        }
     }
 
 

@@ -20,13 +20,14 @@ from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.products import core_link, l2vpn, node, port
-from resources import processes, schema
-from resources.database import SubscriptionDatabase
-from resources.embedded import EmbeddedServer
-from resources.keeper import running_pid, stop
+from resources.database import schema
+from resources.database.embedded import EmbeddedServer
+from resources.database.reaper import running_pid, stop
+from resources.database.session import SubscriptionDatabase
 from resources.lab.launcher import TOKEN, pid_file, running_url
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
+from resources.processes import process_rows as processes
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import ProcessStatus
 
 WORKFLOWS = (*node.WORKFLOWS, *port.WORKFLOWS, *core_link.WORKFLOWS, *l2vpn.WORKFLOWS, *STEPS, *CHANGES)

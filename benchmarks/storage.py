@@ -13,7 +13,7 @@ from benchmarks.ground import Ground
 from benchmarks.instances import instance_on, our_storage
 from benchmarks.report import Report, Row
 from benchmarks.toys import FEW, OPS
-from resources.dagster_storage import MODES
+from resources.runs.storage.dagster_storage import MODES
 
 NOTE = (
     "In this process, medians of {times}, in turns. Statements to Dagster's storage; stock opens a connection for most."

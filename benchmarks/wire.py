@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from resources.embedded import SOCKET, EmbeddedServer
+from resources.database.embedded import SOCKET, EmbeddedServer
 
 READY, COMPLETE = ord("Z"), ord("C")
 """Messages of the server: it waits for the next request; a statement is done, and of which kind it was."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 
 from benchmarks.instances import Side
 from benchmarks.services import wait_for
-from resources.code_location import CodeLocation
-from resources.dispatch import Dispatch, LivingWorker
-from resources.launcher import WarmRunLauncher
-from resources.post import Post
-from resources.supervisor import start_supervisor
+from resources.runs.code_location import CodeLocation
+from resources.runs.dispatch import Dispatch, LivingWorker
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.workers.supervisor import start_supervisor
+from resources.runs.workers.supervisor_lock import Post
 
 
 @contextmanager

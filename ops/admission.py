@@ -16,8 +16,9 @@ from ops.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.permission import ask_to_start
 from ops.state import ENGINE_KEYS, to_json
 from ops.workflow import PredicateContext, RunPredicateFail, RunPredicatePass, Workflow
-from resources import engine, ledger, locks, processes, time_limit, validations
-from resources.database import SubscriptionDatabase
+from resources.database import time_limit
+from resources.database.session import SubscriptionDatabase
+from resources.domain.saving.headers import SubscriptionHeader, subscription_header
 from resources.errors import (
     FormError,
     KeyUsed,
@@ -27,12 +28,12 @@ from resources.errors import (
     StartRefused,
     UnknownProduct,
 )
-from resources.ledger import StepRecord
-from resources.processes import NewProcess
-from resources.queries import find_product, find_subscription
-from resources.subscription_headers import SubscriptionHeader, subscription_header
+from resources.processes import ledger, locks, pause, process_rows, validations
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import NewProcess
+from resources.subscriptions.queries import find_product, find_subscription
+from resources.subscriptions.usability import why_not_usable
 from resources.types import ProcessId, ProcessStatus, State, Target
-from resources.usability import why_not_usable
 
 LONGEST_KEY = 255
 
@@ -76,7 +77,7 @@ class Ask:
         """The process that was started so. Needs a transaction. Raises KeyUsed when the key stands for another
         start.
         """
-        found = processes.find_asked(self.key)
+        found = process_rows.find_asked(self.key)
         if found is None:
             return None
         process_id, asked = found
@@ -98,14 +99,14 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     """
     ask_to_start(request.workflow, request.user)
     with database.transaction(read_only=True):
-        engine.check_not_paused()
+        pause.check_not_paused()
         check_predicate(request)
     with database.transaction(read_only=True):
         state = first_state(request)
     with database.transaction():
-        engine.check_not_paused()
+        pause.check_not_paused()
         if request.workflow.run_predicate is not None:
-            processes.start_alone(request.workflow.name)
+            process_rows.start_alone(request.workflow.name)
             check_predicate(request)
         _write(request, state)
         time_limit.decide()
@@ -163,7 +164,7 @@ def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
 
 def _write(request: StartRequest, state: State) -> None:
     workflow = request.workflow
-    processes.create_process(
+    process_rows.create_process(
         NewProcess(
             process_id=request.process_id,
             workflow_name=workflow.name,

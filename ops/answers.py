@@ -20,15 +20,17 @@ from ops.saving import save_models
 from ops.state import Delta, to_json
 from ops.step import LedgerStep, OnTimeout
 from ops.workflow import Workflow
-from resources import clock, engine, interventions, ledger, locks, processes, time_limit, waits
-from resources.authorship import Author, authored_by
-from resources.database import SubscriptionDatabase, current_session
+from resources import clock
+from resources.database import time_limit
+from resources.database.session import SubscriptionDatabase, current_session
+from resources.database.tables import ProcessTable, ProcessWaitTable
+from resources.domain.saving.authorship import Author, authored_by
 from resources.errors import FormIncomplete, NotWaiting, ProcessError, UnknownProcess, UnknownToken
-from resources.ledger import StepRecord
-from resources.processes import Claim
-from resources.tables import ProcessTable, ProcessWaitTable
+from resources.processes import interventions, ledger, locks, pause, process_rows, waits
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import Claim
+from resources.processes.waits import Wait, WaitKind
 from resources.types import ProcessId, ProcessStatus, State, StepStatus
-from resources.waits import Wait, WaitKind
 
 LATE = "The callback did not come in time."
 SUSPENDED = frozenset({ProcessStatus.SUSPENDED})
@@ -64,13 +66,13 @@ def answer(
     FormTimedOut.
     """
     with database.transaction(read_only=True):
-        engine.check_not_paused()
+        pause.check_not_paused()
         claim, wait, place = find_question(workflow, process_id)
         ask_to_resume(workflow, place, user)
         seen, result = _filled(workflow, place, claim, pages, resources or {})
     with authored_by(Author(user, process_id, place.key)), database.transaction():
-        row = processes.hold_from_outside(process_id)
-        engine.check_not_paused()
+        row = process_rows.hold_from_outside(process_id)
+        pause.check_not_paused()
         if wait.wait_id not in [one.wait_id for one in waits.find_open(process_id)]:
             raise NotWaiting(f"Somebody else has just answered process {process_id}, which is {row.last_status}.")
         if place.step.callback is not None:
@@ -104,7 +106,7 @@ def find_question(workflow: Workflow, process_id: ProcessId) -> tuple[Claim, Pro
 
     Raises UnknownProcess, NotWaiting when it asks nothing, StepsChanged when the code has no such step.
     """
-    claim = processes.find_claim(process_id)
+    claim = process_rows.find_claim(process_id)
     if claim is None:
         raise UnknownProcess(f"There is no process {process_id}; `orchestrator process list` shows those there are.")
     asked = [wait for wait in waits.find_open(process_id) if wait.kind == WaitKind.INPUT]
@@ -209,7 +211,7 @@ def receive(
         wait.answered_at, wait.answered_by, wait.answer = clock.now(), "callback", {"result": kept}
         if not _awaits(row, wait):
             return Verdict.STORED, None
-        if engine.is_paused():
+        if pause.is_paused():
             _keep_for_the_release(row, wait)
             return Verdict.STORED, None
         return Verdict.RESUMED, interventions.next_segment(row)
@@ -231,7 +233,7 @@ def note_progress(process_id: ProcessId, token: str, progress: Any, *, database:
 
 def _find_token(process_id: ProcessId, token: str) -> tuple[ProcessTable, ProcessWaitTable]:
     try:
-        row = processes.hold_from_outside(process_id)
+        row = process_rows.hold_from_outside(process_id)
     except UnknownProcess:
         raise UnknownToken from None
     wait = waits.find_token(process_id, token)
@@ -264,7 +266,7 @@ def _keep_for_the_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
 def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) -> str | None:
     """End a wait whose time has come; the id of the run to be launched, None when it has ended otherwise. Commits."""
     with database.transaction():
-        row = processes.hold_from_outside(due.process_id)
+        row = process_rows.hold_from_outside(due.process_id)
         still = [one for one in waits.find_open(due.process_id, due.step_key) if one.kind == due.kind]
         if not still or row.last_status != due.kind.process_status:
             return None

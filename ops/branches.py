@@ -10,9 +10,9 @@ from typing import Any
 from ops.state import Delta, is_same, shown
 from ops.step import Branch, LedgerStep
 from ops.workflow import Workflow
-from resources import ledger
+from resources.database.tables import ProcessStepTable
 from resources.errors import BranchesDisagree
-from resources.tables import ProcessStepTable
+from resources.processes import ledger
 from resources.types import ProcessId, State
 
 REMOVED = object()

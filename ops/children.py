@@ -11,7 +11,6 @@ from ops.forms import as_pages
 from ops.state import REMOVE_KEYS, arguments_of, shown
 from ops.step import LONGEST_LABEL, LONGEST_NAME, Starts, Step
 from ops.workflow import Workflow
-from resources import interventions, ledger, processes
 from resources.errors import (
     ChildrenFailed,
     NotWaiting,
@@ -20,9 +19,10 @@ from resources.errors import (
     StateError,
     WorkflowDeclarationError,
 )
-from resources.processes import Child
+from resources.processes import interventions, ledger, process_rows
+from resources.processes.process_rows import Child
+from resources.processes.waits import Wait, WaitKind
 from resources.types import ProcessStatus, State, StepStatus
-from resources.waits import Wait, WaitKind
 
 CHILDREN = "children"
 """The key of the state with the ids of the children that are yet to be waited for."""
@@ -85,7 +85,7 @@ def _checked(name: str) -> str:
 def _start(spec: Workflow, inputs: Any, context: StepContext) -> list[str]:
     if not isinstance(inputs, Sequence) or isinstance(inputs, str):
         raise StateError(f"The inputs of the children of {context.step_key!r} are a list, not {shown(inputs)}.")
-    parent = processes.get_process(context.process_id)
+    parent = process_rows.get_process(context.process_id)
     requests = []
     for index, one in enumerate(inputs):
         child_id = uuid5(context.process_id, f"{context.idempotency_key}:{index}")
@@ -156,7 +156,7 @@ def wait_children(
 
 def _found(context: StepContext, ids: Sequence[str]) -> list[Child]:
     """The children, each once, in the order of their start. A task that was cleaned up meanwhile had ended well."""
-    known = {child.process_id: child for child in processes.children_of(context.process_id)}
+    known = {child.process_id: child for child in process_rows.children_of(context.process_id)}
     distinct = dict.fromkeys(UUID(one) for one in ids)
     return [known.get(one) or Child(one, "", ProcessStatus.COMPLETED) for one in distinct]
 

@@ -21,9 +21,10 @@ from ops.segment import Segment, tags_of
 from ops.state import Delta, readable
 from ops.step import LedgerStep, Step
 from ops.workflow import Workflow
-from resources import clock, ledger, locks, processes, recovery, waits
-from resources.authorship import Author, authored_by
-from resources.database import commit_with_each_statement, was_away
+from resources import clock
+from resources.database.session import commit_with_each_statement, was_away
+from resources.domain.saving.authorship import Author, authored_by
+from resources.domain.saving.changes import SubscriptionChange
 from resources.errors import (
     DriftFound,
     ExternalSystemError,
@@ -33,11 +34,11 @@ from resources.errors import (
     RunMayNotAct,
     UnknownProcess,
 )
-from resources.ledger import StepRecord
-from resources.processes import Claim
+from resources.processes import ledger, locks, process_rows, recovery, waits
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import Claim
+from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
-from resources.versions import SubscriptionChange
-from resources.waits import Wait, WaitKind
 
 HOW_TO_GO_ON = (
     "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
@@ -61,7 +62,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
         segment = Segment.of(op, workflow)
         segment.attend()
         with segment.database.statements():
-            exists = processes.find_claim(segment.process_id) is not None
+            exists = process_rows.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
     except OrchestratorError as error:
         raise refused(error) from error
@@ -155,7 +156,7 @@ def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
     goes on while the engine is paused.
     """
     with segment.database.statements():
-        found = processes.find_claim(segment.process_id)
+        found = process_rows.find_claim(segment.process_id)
     if found is not None and segment.acts_for(found) and not found.is_paused:
         return found, _check_due(found, segment.workflow, place)
     with segment.database.transaction():
@@ -168,7 +169,7 @@ def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
 
 def _stop_for_pause(segment: Segment, place: LedgerStep) -> Wait:
     wait = Wait(WaitKind.PAUSE, reason="The engine is paused.")
-    processes.stop(segment.process_id, segment.run_id, status=ProcessStatus.WAITING)
+    process_rows.stop(segment.process_id, segment.run_id, status=ProcessStatus.WAITING)
     waits.open_wait(segment.process_id, place.key, wait)
     return wait
 
@@ -227,7 +228,7 @@ def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
 def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) -> Done:
     try:
         with segment.database.statements():
-            is_paused = processes.is_paused_for(segment.process_id, segment.run_id)
+            is_paused = process_rows.is_paused_for(segment.process_id, segment.run_id)
         if is_paused:
             with segment.database.transaction():
                 return Done(wait=_stop_for_pause(segment, place))
@@ -268,7 +269,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         if invocation is None:
             return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
         if step.is_held:
-            processes.hold(segment.process_id, segment.run_id)
+            process_rows.hold(segment.process_id, segment.run_id)
         result = _result(segment, place, invocation)
         if step.judge is not None:
             result = step.judge(result, context)
@@ -308,10 +309,10 @@ def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) ->
 def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[SubscriptionChange, ...]:
     """Save the models of a result, and do what the step does to the engine's own rows."""
     changes = save_models(
-        result, claim.process_id, claim.holds, hold=lambda: processes.hold(claim.process_id, segment.run_id)
+        result, claim.process_id, claim.holds, hold=lambda: process_rows.hold(claim.process_id, segment.run_id)
     )
     if step.effect:
-        processes.hold(claim.process_id, segment.run_id)
+        process_rows.hold(claim.process_id, segment.run_id)
         step.effect(claim.process_id)
     return changes
 

@@ -3,9 +3,9 @@
 All others come from `pydantic_forms.validators`: Accept, Button, ButtonsConfig, Callout, callout, Choice, choice_list,
 ContactPerson, ContactPersonName, DisplaySubscription, Divider, Hidden, Label, Layout, ListOfOne, ListOfTwo, LongText,
 Markdown, markdown, MigrationSummary, migration_summary, read_only_field, read_only_list, Timestamp, timestamp and
-unique_conlist. Sets of VLANs are `VlanRanges` of `resources.vlans`, in a form as in a block; give their default by
-`default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and pydantic are
-fields as they are.
+unique_conlist. Sets of VLANs are `VlanRanges` of `resources.domain.models.vlans`, in a form as in a block; give their
+default by `default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and
+pydantic are fields as they are.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from pydantic_forms.validators import ContactPerson
 from pydantic_forms.validators.helpers import remove_empty_items
 
 from resources.errors import UnknownProduct
-from resources.queries import find_product
+from resources.subscriptions.queries import find_product
 
 CustomerId: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra={"format": "customerId"})]
 """For whom a subscription is; web clients show their customer picker. Whether there is such a customer is not asked."""

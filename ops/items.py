@@ -6,8 +6,8 @@ from typing import Any
 from ops.invocation import View
 from ops.state import Delta, shown
 from ops.step import LedgerStep
+from resources.database.tables import ProcessStepTable
 from resources.errors import StateError
-from resources.tables import ProcessStepTable
 from resources.types import State, StepKey
 
 

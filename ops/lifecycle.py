@@ -4,9 +4,9 @@ from functools import cache
 
 from ops.context import StepContext
 from ops.step import Step, step
-from resources import locks
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
-from resources.subscriptions import SubscriptionModel
+from resources.processes import locks
 from resources.types import ProcessId, State, SubscriptionLifecycle
 
 

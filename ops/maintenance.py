@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from ops.context import StepContext
 from ops.step import Step, step
-from resources import clock, processes
-from resources.catalogue import Catalogue
-from resources.database import SubscriptionDatabase
+from resources import clock
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import SubscriptionDatabase
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InconsistentData, OrchestratorError
-from resources.queries import subscription_ids
+from resources.processes import process_rows
 from resources.settings import settings
-from resources.subscriptions import SubscriptionModel
+from resources.subscriptions.queries import subscription_ids
 from resources.types import State, SubscriptionId, Target
 
 BATCH = 500
@@ -36,7 +37,7 @@ def delete_old_tasks(database: SubscriptionDatabase) -> State:
     with database.detached():
         while True:
             with database.transaction():
-                found = processes.delete_tasks(before=before, limit=BATCH)
+                found = process_rows.delete_tasks(before=before, limit=BATCH)
             deleted += found
             if found < BATCH:
                 return {"tasks_deleted": deleted}

@@ -1,12 +1,12 @@
 """Run predicates ready made: whether a workflow may start now, whoever asks."""
 
 from ops.workflow import PredicateContext, RunPredicateFail, RunPredicatePass
-from resources import processes, waits
+from resources.processes import process_rows, waits
 
 
 def no_uncompleted_instance(context: PredicateContext) -> RunPredicatePass | RunPredicateFail:
     """Only one at a time: not while another process of this workflow is neither completed nor aborted."""
-    count = processes.count_unfinished(context.workflow_key)
+    count = process_rows.count_unfinished(context.workflow_key)
     if not count:
         return RunPredicatePass()
     return RunPredicateFail(f"{context.workflow_key} has processes that are not finished yet: {count}.")

@@ -9,14 +9,14 @@ from uuid import UUID
 from ops import answers
 from ops.state import masked
 from ops.workflow import Workflow
-from resources import ledger, processes, waits
+from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
 from resources.errors import OrchestratorError
-from resources.process_queries import ProcessLine
-from resources.processes import Child
-from resources.step_statements import OTHER_LINES
-from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
+from resources.processes import ledger, process_rows, waits
+from resources.processes.process_lists import ProcessLine
+from resources.processes.process_rows import Child
+from resources.processes.statements import OTHER_LINES
+from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
-from resources.waits import WaitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,9 @@ def process_detail(
     Needs a transaction; a form that waits is run in it, if that is wanted. Raises UnknownProcess.
     """
     process_id = line.process_id
-    row = processes.get_process(process_id)
+    row = process_rows.get_process(process_id)
     lines = ledger.steps_of(process_id)
-    subscriptions, children = processes.subscriptions_of(process_id), processes.children_of(process_id)
+    subscriptions, children = process_rows.subscriptions_of(process_id), process_rows.children_of(process_id)
     return ProcessDetail(  # the form comes last: it may break the transaction
         line=line,
         state=masked(row.state),

@@ -7,8 +7,8 @@ from uuid import UUID
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from ops.state import Delta, masked, readable
+from resources.domain.saving.changes import SubscriptionChange
 from resources.types import StepStatus
-from resources.versions import SubscriptionChange
 
 CHANGE_COLUMNS = TableSchema(columns=[TableColumn("value"), TableColumn("before"), TableColumn("after")])
 

@@ -6,11 +6,11 @@ from ops.answers import wake
 from ops.context import StepContext
 from ops.step import Step, step
 from ops.workflow import Workflow
-from resources import interventions, processes, waits
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import OrchestratorError
+from resources.processes import interventions, process_rows, waits
+from resources.processes.waits import WaitKind
 from resources.types import ProcessStatus, State
-from resources.waits import WaitKind
 
 BATCH = 200
 SHOWN = 20
@@ -53,7 +53,7 @@ def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step
         with database.detached():
             with database.transaction(read_only=True):
                 due = [one for one in waits.due(BATCH) if one.kind is WaitKind.CALLBACK]
-                names = processes.workflow_names([one.process_id for one in due])
+                names = process_rows.workflow_names([one.process_id for one in due])
             for one in due:
                 workflow = workflows().get(names[one.process_id])
                 late += workflow is not None and wake(workflow, one, database=database) is not None

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ops.state import models_in
-from resources import locks
-from resources.subscriptions import saved_in_transaction
+from resources.domain.saving.changes import SubscriptionChange
+from resources.domain.subscription_model import saved_in_transaction
+from resources.processes import locks
 from resources.types import ProcessId, SubscriptionId
-from resources.versions import SubscriptionChange
 
 
 def save_models(

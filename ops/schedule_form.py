@@ -18,9 +18,9 @@ from ops.forms import FormGenerator, FormPage, SubmitFormPage, holds_secret
 from ops.permission import ask_to_start
 from ops.workflow import Workflow
 from resources import clock
-from resources.catalogue_entries import workflow_named
+from resources.catalogue.entries import workflow_named
 from resources.errors import FormError, NotAuthorised, ScheduleInvalid
-from resources.triggers import check_trigger, from_crontab
+from resources.processes.triggers import check_trigger, from_crontab
 from resources.types import State
 
 KEY = "configure_schedule"

@@ -7,10 +7,12 @@ from dagster import DagsterInstance, OpExecutionContext
 
 from ops.step import LedgerStep
 from ops.workflow import Workflow
-from resources import attendance, processes, tags
-from resources.database import SubscriptionDatabase
+from resources import tags
+from resources.database.session import SubscriptionDatabase
 from resources.errors import RunMayNotAct, UnknownProcess
-from resources.processes import Claim
+from resources.processes import process_rows
+from resources.processes.process_rows import Claim
+from resources.runs.workers import liveness
 from resources.types import ProcessId, ProcessStatus, State
 
 CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
@@ -65,7 +67,7 @@ class Segment:
 
     def attend(self) -> None:
         """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
-        attendance.attend(self.instance, self.run_id)
+        liveness.attend(self.instance, self.run_id)
 
     def tag(self, **values: str | None) -> None:
         """Show the process's data as tags of this run."""
@@ -87,7 +89,7 @@ class Segment:
         At a step in a branch the process may have stopped in another one: see `has_stopped`. Needs a transaction.
         Raises RunMayNotAct, UnknownProcess, StepsChanged.
         """
-        claim = processes.find_claim(self.process_id)
+        claim = process_rows.find_claim(self.process_id)
         if claim is None:
             raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
         if self.acts_for(claim):
@@ -98,7 +100,7 @@ class Segment:
             if self.has_stopped(claim):
                 return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
-        if not processes.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
+        if not process_rows.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
             raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
         return claim
 

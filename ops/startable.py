@@ -6,11 +6,11 @@ from typing import Any
 from ops.admission import predicate_verdict
 from ops.permission import ask_to_start
 from ops.workflow import RunPredicatePass, Workflow
-from resources import engine
 from resources.errors import EnginePaused, NotAuthorised
-from resources.queries import workflow_descriptions
+from resources.processes import pause
+from resources.subscriptions.queries import workflow_descriptions
+from resources.subscriptions.usability import Obstacle, SubscriptionStanding, obstacles, subscription_standing
 from resources.types import SubscriptionId, Target
-from resources.usability import Obstacle, SubscriptionStanding, obstacles, subscription_standing
 
 GLOBAL_REASONS = (
     "engine.paused",
@@ -30,7 +30,7 @@ def startable(subscription_id: SubscriptionId, workflows: Iterable[Workflow], *,
     predicates and authorisation callbacks. Raises UnknownSubscription.
     """
     standing = subscription_standing(subscription_id)
-    is_paused = engine.is_paused()
+    is_paused = pause.is_paused()
     found = [workflow for workflow in workflows if _fits(workflow, standing)]
     descriptions = workflow_descriptions([workflow.name for workflow in found])
     answer: dict[str, Any] = {target.value.lower(): [] for target in Target}

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, Val
 from pydantic_core import to_jsonable_python
 
 from ops.context import Scope, StepContext
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InvalidLifecycle, StateError, WorkflowDeclarationError
-from resources.subscriptions import SubscriptionModel
 from resources.types import State
 
 REMOVE_KEYS = "__remove_keys"

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any, TypeAlias, overload
 
 from ops.context import StepContext
-from resources import ledger, locks
 from resources.errors import WorkflowDeclarationError
+from resources.processes import ledger, locks
 from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
 
 LONGEST_NAME, LONGEST_LABEL = 100, 120

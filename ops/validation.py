@@ -8,12 +8,12 @@ from ops.admission import StartRequest, admit
 from ops.context import StepContext
 from ops.step import Step, step
 from ops.workflow import Workflow
-from resources import validations
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import OrchestratorError, ProcessExists
+from resources.processes import validations
+from resources.processes.validations import Candidate, Usable
 from resources.settings import settings
 from resources.types import ProcessId, State, SubscriptionLifecycle, Target
-from resources.validations import Candidate, Usable
 
 BATCH = 200
 SHOWN = 20

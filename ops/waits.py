@@ -11,10 +11,11 @@ from ops.context import StepContext
 from ops.forms import Form, SubmitFormPage
 from ops.state import arguments_of
 from ops.step import Callback, OnTimeout, RetryRule, Step, StepFunction, StepGroup, StepList, key_of, step, step_group
-from resources import clock, ledger, waits
+from resources import clock
 from resources.errors import NobodyAsked, StateError, TimedOut, WorkflowDeclarationError
+from resources.processes import ledger, waits
+from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, State, StepStatus
-from resources.waits import Wait, WaitKind
 
 # --- for a person ---
 

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 from ops.forms import Form
 from ops.step import Branch, LedgerStep, StepList, enumerate_steps
-from resources import ledger
 from resources.errors import StepsChanged
+from resources.processes import ledger
+from resources.subscriptions.usability import UsabilityRule
 from resources.types import StepKey, Target
-from resources.usability import UsabilityRule
 
 
 @dataclass(frozen=True, slots=True)

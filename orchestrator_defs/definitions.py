@@ -14,10 +14,10 @@ from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
 from orchestrator_defs.sensors import process_sensors
 from orchestrator_defs.workflow import WorkflowJob
-from resources.catalogue import Product
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
+from resources.catalogue.catalogue import Product
 from resources.products import core_link, l2vpn, node, port
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 
 
 def build_definitions(

@@ -7,10 +7,11 @@ from enum import StrEnum
 from dagster import DagsterInstance, RunsFilter
 
 from orchestrator_defs.orchestrator import Orchestrator
-from resources import engine, processes, recovery, schema
-from resources.database import place
+from resources.database import schema
+from resources.database.session import place
 from resources.errors import OrchestratorError
-from resources.launcher import WarmRunLauncher
+from resources.processes import pause, process_rows, recovery
+from resources.runs.launching.launcher import WarmRunLauncher
 from resources.types import ProcessStatus
 
 MOST = 20
@@ -81,8 +82,8 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
-        is_paused = engine.is_paused()
-        counts = processes.status_counts()
+        is_paused = pause.is_paused()
+        counts = process_rows.status_counts()
     if is_paused:
         yield Finding("engine", Verdict.NOTE, "It is paused: no step begins.", "Release it when the time has come.")
     else:
@@ -142,7 +143,7 @@ def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterato
 
 def _waits(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
-        late = [] if engine.is_paused() else recovery.overdue_waits(QUIET_SECONDS, MOST)
+        late = [] if pause.is_paused() else recovery.overdue_waits(QUIET_SECONDS, MOST)
     for process_id in late:
         found = f"{process_id} still waits although its time has come."
         yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` sets it going: see the daemon.")

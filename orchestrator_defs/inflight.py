@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator_defs.orchestrator import Orchestrator
-from resources import recovery
 from resources.errors import StepsChanged
-from resources.recovery import Unfinished
+from resources.processes import recovery
+from resources.processes.recovery import Unfinished
 from resources.types import ProcessId
 
 BATCH = 500

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from dagster import RunRequest
 
 from orchestrator_defs.processes import Processes
-from resources import processes, recovery, tags
+from resources import tags
 from resources.errors import OrchestratorError, RunMayNotAct
-from resources.launcher import launches_to_workers
+from resources.processes import process_rows, recovery
+from resources.runs.launching.launcher import launches_to_workers
 from resources.types import ProcessId
 
 SYSTEM = "SYSTEM"
@@ -70,7 +71,7 @@ def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[Ru
 
 def _give_up(service: Processes, process_id: ProcessId, reason: str) -> None:
     with service.database.transaction():
-        processes.hold_from_outside(process_id)
+        process_rows.hold_from_outside(process_id)
         for found in recovery.standing([process_id]):
             if found.status in recovery.IN_HAND:
                 recovery.give_up(found, reason)

@@ -13,11 +13,12 @@ from orchestrator_defs.schedules import task_schedules
 from orchestrator_defs.tasks import built_in_workflows
 from orchestrator_defs.validation_sensor import validation_sensor
 from orchestrator_defs.workflow import WorkflowJob
-from resources import attendance, schema
-from resources.catalogue import Catalogue, Product, WorkflowEntry
-from resources.database import SubscriptionDatabase
+from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
+from resources.database import schema
+from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
-from resources.shared import as_shared
+from resources.runs.shared_resources import as_shared
+from resources.runs.workers import liveness
 from resources.types import Target
 
 
@@ -80,7 +81,7 @@ class Orchestrator:
         """The database as a run has it."""
         yield self.prepare()
         if context.run is not None:  # the run is over: Dagster gives resources back after its last event
-            attendance.leave(context.run.run_id)
+            liveness.leave(context.run.run_id)
 
 
 class _DatabaseOf(ResourceDefinition):

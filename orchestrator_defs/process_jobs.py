@@ -18,8 +18,9 @@ from dagster import (
 
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources import processes, tags
+from resources import tags
 from resources.errors import OrchestratorError
+from resources.processes import process_rows
 from resources.types import ProcessId
 
 PROCESS = Field(String, description="id of the process, or the beginning of it")
@@ -95,4 +96,4 @@ def _act(
 
 def _find(service: Processes, name: str) -> UUID:
     with service.database.transaction(read_only=True):
-        return processes.find_process_id(name)
+        return process_rows.find_process_id(name)

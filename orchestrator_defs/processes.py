@@ -28,9 +28,8 @@ from ops.startable import startable
 from ops.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
-from resources import engine, interventions, ledger, processes, slack, tags, waits
-from resources.database import SubscriptionDatabase
-from resources.engine import EngineState
+from resources import tags
+from resources.database.session import SubscriptionDatabase
 from resources.errors import (
     FormIncomplete,
     NotAuthorised,
@@ -42,10 +41,14 @@ from resources.errors import (
     UnknownProcess,
     UnknownWorkflow,
 )
-from resources.interventions import Aborted
-from resources.launcher import WarmRunLauncher, create_run, execute_run
-from resources.process_queries import ProcessLine, process_line
-from resources.processes import Claim
+from resources.processes import interventions, ledger, process_rows, waits
+from resources.processes import pause as engine
+from resources.processes.interventions import Aborted
+from resources.processes.pause import EngineState
+from resources.processes.process_lists import ProcessLine, process_line
+from resources.processes.process_rows import Claim
+from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run
+from resources.systems import slack
 from resources.types import ProcessId, ProcessStatus, StepKey, SubscriptionId
 
 log = logging.getLogger(__name__)
@@ -195,7 +198,7 @@ class Processes:
     def children_to_launch(self, of: ProcessId | None = None, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
         """The children, of one process or of all, that are new or told to go on; a run may be there for them by now."""
         with self.database.transaction(read_only=True):
-            return processes.children_to_launch(limit, of=of)
+            return process_rows.children_to_launch(limit, of=of)
 
     def _is_launched(self, process_id: ProcessId, user: str) -> bool:
         try:
@@ -208,7 +211,7 @@ class Processes:
     def status(self, process_id: ProcessId) -> ProcessStatus:
         """How a process stands. Raises UnknownProcess."""
         with self.database.transaction(read_only=True):
-            return ProcessStatus(processes.get_process(process_id).last_status)
+            return ProcessStatus(process_rows.get_process(process_id).last_status)
 
     # --- what a process waits for ---
 
@@ -240,7 +243,7 @@ class Processes:
         """End the waits whose time has come; which processes are to be launched. Commits, one at a time."""
         with self.database.transaction(read_only=True):
             found = waits.due(limit)
-            names = processes.workflow_names([due.process_id for due in found])
+            names = process_rows.workflow_names([due.process_id for due in found])
         known = self.orchestrator.workflows
         return [
             due.process_id
@@ -478,7 +481,7 @@ class Processes:
             return self._claim(process_id)[1]
 
     def _find_claim(self, process_id: ProcessId) -> Claim:
-        claim = processes.find_claim(process_id)
+        claim = process_rows.find_claim(process_id)
         if claim is None:
             raise UnknownProcess(
                 f"There is no process {process_id}; `orchestrator process list` shows those there are."
@@ -493,13 +496,13 @@ class Processes:
     def _in_hand(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
         """A transaction that has a process's row, in which it may be told to go on. Raises EnginePaused."""
         with self.database.transaction():
-            processes.hold_from_outside(process_id)
+            process_rows.hold_from_outside(process_id)
             engine.check_not_paused()
             yield self._claim(process_id)
 
     def _ask_about(self, process_id: ProcessId, user: str, what: str) -> None:
         """Ask whether this user may do what ends a process; a workflow that the code has no more forbids nothing."""
-        processes.hold_from_outside(process_id)
+        process_rows.hold_from_outside(process_id)
         claim = self._find_claim(process_id)
         if (workflow := self.orchestrator.workflows.get(claim.workflow_name)) is not None:
             ask_to_retry(workflow, claim.committed, user, what=what)
@@ -507,7 +510,7 @@ class Processes:
     def _next(self, process_id: ProcessId, user: str) -> Claim:
         """Check that a process may go on, and put it into the hands of a run that is yet to be created."""
         with self.database.transaction():
-            processes.hold_from_outside(process_id)
+            process_rows.hold_from_outside(process_id)
             claim, workflow = self._claim(process_id)
             has_run = claim.run_id is not None and self.instance.get_run_by_id(claim.run_id) is not None
             check_may_act(claim, workflow, self.instance, None if has_run else claim.run_id)
@@ -533,7 +536,7 @@ class Processes:
             tags.CUSTOMER: state.get("customer_id"),
         }
         with self.database.transaction(read_only=True):
-            parent = None if is_first else processes.last_run(claim.process_id) or process_id
+            parent = None if is_first else process_rows.last_run(claim.process_id) or process_id
         return create_run(
             self.instance,
             self.orchestrator.job(claim.workflow_name),

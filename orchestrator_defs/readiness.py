@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator_defs.orchestrator import Orchestrator
-from resources import schema
+from resources.database import schema
+from resources.database.ping import feel_pulse
 from resources.errors import OrchestratorError
-from resources.pulse import feel_pulse
 
 OK = "ok"
 UNKNOWN = "not asked"

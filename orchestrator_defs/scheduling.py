@@ -12,11 +12,14 @@ from ops.permission import ask_to_start
 from ops.schedule_inputs import check_inputs
 from ops.workflow import Workflow
 from orchestrator_defs.processes import Processes
-from resources import catalogue_entries, clock, schedules, time_limit
-from resources.catalogue_entries import CatalogueWorkflow
+from resources import clock
+from resources.catalogue import entries
+from resources.catalogue.entries import CatalogueWorkflow
+from resources.database import time_limit
 from resources.errors import ScheduleInvalid
-from resources.schedules import Schedule
-from resources.triggers import check_trigger, next_run
+from resources.processes import schedules
+from resources.processes.schedules import Schedule
+from resources.processes.triggers import check_trigger, next_run
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +142,8 @@ def _row(workflow_id: UUID | None, workflow_name: str | None) -> CatalogueWorkfl
     if workflow_id is None and workflow_name is None:
         raise ScheduleInvalid("A schedule is of a workflow: give workflow_id or workflow_name.")
     if workflow_id is None:
-        return catalogue_entries.workflow_named(str(workflow_name))
-    row = catalogue_entries.get_workflow(workflow_id)
+        return entries.workflow_named(str(workflow_name))
+    row = entries.get_workflow(workflow_id)
     if workflow_name not in (None, row.name):
         raise ScheduleInvalid(f"Workflow {workflow_id} is {row.name}, not {workflow_name!r}; give one of the two.")
     return row

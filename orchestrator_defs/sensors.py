@@ -21,7 +21,7 @@ from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.sweeper import Sweeper
 from resources import clock
-from resources.recovery import Place
+from resources.processes.recovery import Place
 
 INTERVAL_SECONDS = 5
 WAKE_AT_ONCE = 100

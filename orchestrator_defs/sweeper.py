@@ -12,11 +12,12 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from orchestrator_defs.launching import RUN_KEY
 from orchestrator_defs.orchestrator import Orchestrator
-from resources import recovery, tags
-from resources.launcher import end_lost_runs, launches_to_workers
-from resources.recovery import Place, Standing
+from resources import tags
+from resources.processes import recovery
+from resources.processes.recovery import Place, Standing
+from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
+from resources.runs.workers.worker import report_end
 from resources.types import ProcessId, ProcessStatus
-from resources.workers import report_end
 
 AT_ONCE = 200
 """How many processes, and how many runs, one sweep looks at; the next one goes on from there."""

@@ -14,9 +14,9 @@ from ops.step import StepList, begin, step
 from ops.validation import start_validations
 from ops.workflow import Workflow
 from orchestrator_defs.workflow import WorkflowJob, task, workflow
-from resources.catalogue import Catalogue
-from resources.header_model import Note
-from resources.subscriptions import SubscriptionModel
+from resources.catalogue.catalogue import Catalogue
+from resources.domain.header_model import Note
+from resources.domain.subscription_model import SubscriptionModel
 from resources.types import State, SubscriptionLifecycle, Target
 
 ANY_STATUS = frozenset(SubscriptionLifecycle)

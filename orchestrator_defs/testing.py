@@ -24,13 +24,13 @@ from dagster import DagsterInstance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import WorkflowJob
-from resources import interventions, ledger, processes, waits
-from resources.catalogue import Product
-from resources.database import SubscriptionDatabase
-from resources.subscriptions import SubscriptionModel
-from resources.tables import ProcessStepTable, ProcessTable
+from resources.catalogue.catalogue import Product
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import ProcessStepTable, ProcessTable
+from resources.domain.subscription_model import SubscriptionModel
+from resources.processes import interventions, ledger, process_rows, waits
+from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus, State, SubscriptionId
-from resources.waits import WaitKind
 
 TESTER = "tester"
 
@@ -84,7 +84,7 @@ class Run:
     def children(self) -> "list[Run]":
         """The processes that it has started."""
         with self.bed.database.transaction(read_only=True):
-            return [Run(self.bed, child.process_id) for child in processes.children_of(self.process_id)]
+            return [Run(self.bed, child.process_id) for child in process_rows.children_of(self.process_id)]
 
     # --- what can be done to it ---
 
@@ -136,7 +136,7 @@ class Run:
     def row(self) -> ProcessTable:
         """Its row as it is now."""
         with self.bed.database.transaction(read_only=True) as session:
-            found = processes.get_process(self.process_id)
+            found = process_rows.get_process(self.process_id)
             session.expunge(found)
             return found
 
@@ -165,7 +165,7 @@ class Run:
     def subscription_id(self) -> UUID:
         """The one subscription that it works on."""
         with self.bed.database.transaction(read_only=True):
-            (found,) = processes.subscriptions_of(self.process_id)
+            (found,) = process_rows.subscriptions_of(self.process_id)
             return found
 
     @property

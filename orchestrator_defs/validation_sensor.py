@@ -17,13 +17,14 @@ from dagster import (
 from ops.validation import start_one, usable_statuses, validations_of
 from ops.workflow import Workflow
 from orchestrator_defs.jobs_sensor import JobsSensor
-from resources import clock, engine, tags, validations
-from resources.catalogue import Catalogue
-from resources.database import SubscriptionDatabase
+from resources import clock, tags
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import SubscriptionDatabase
 from resources.errors import OrchestratorError
-from resources.launcher import PRIORITY
+from resources.processes import pause, validations
+from resources.processes.validations import Candidate
+from resources.runs.launching.launcher import PRIORITY
 from resources.settings import settings
-from resources.validations import Candidate
 
 INTERVAL_SECONDS = 30
 BULK_PRIORITY = "-1"
@@ -74,7 +75,7 @@ def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
     budget = settings().validations_at_once
     types = {product.product_type for product in fleet.catalogue.products}
     with database.transaction(read_only=True):
-        if engine.is_paused():
+        if pause.is_paused():
             return [], "The engine is paused."
         unfinished = validations.under_way()
         if unfinished >= budget:

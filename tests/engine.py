@@ -11,10 +11,10 @@ from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.testing import Run, Testbed
 from orchestrator_defs.workflow import WorkflowJob
-from resources import processes
-from resources.catalogue import Product
-from resources.database import SubscriptionDatabase
-from resources.tables import ProcessStepTable, ProcessTable
+from resources.catalogue.catalogue import Product
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import ProcessStepTable, ProcessTable
+from resources.processes import process_rows
 from resources.types import ProcessStatus
 from tests.test_resources.samples import registry_kept
 
@@ -73,7 +73,7 @@ class Engine:
     def count_processes(self) -> int:
         """How many rows there are."""
         with self.database.transaction():
-            return sum(processes.status_counts().values())
+            return sum(process_rows.status_counts().values())
 
 
 @pytest.fixture(autouse=True)

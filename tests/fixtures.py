@@ -11,8 +11,8 @@ import pytest
 from dagster import DagsterInstance
 from sqlalchemy.orm import Session
 
-from resources.database import StatementCount, SubscriptionDatabase, statement_counter
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.database.session import StatementCount, SubscriptionDatabase, statement_counter
 from resources.testing import administer, fresh_database
 
 
@@ -46,7 +46,7 @@ def dagster_instance(server: EmbeddedServer, tmp_path: Path) -> Iterator[Dagster
     name = f"dagster_{uuid4().hex}"
     administer(server, "CREATE DATABASE {}", name)
     storage = {
-        "module": "resources.dagster_storage",
+        "module": "resources.runs.storage.dagster_storage",
         "class": "OrchestratorStorage",
         "config": {"postgres_url": server.uri(name)},
     }

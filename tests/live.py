@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from orchestrator_defs.api.updates.messages import Kind
-from resources.change_feed import APPLICATION
+from resources.updates.change_feed import APPLICATION
 from tests.engine import Engine
 
 EVENTS = "/api/ws/events"

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import results
 from benchmarks.report import Report, Row, table
 from benchmarks.wire import wire
-from resources.database import SubscriptionDatabase
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.database.session import SubscriptionDatabase
 
 PROJECT = Path(__file__).parents[1]
 REPORT = Report("storage", "Storage", "A note.", [Row("grouped", {"stock :": 6.0, "ms": 50.0}, figure="ms")])

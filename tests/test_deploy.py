@@ -24,9 +24,9 @@ from dagster._daemon.cli import create_dagster_daemon_cli
 
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.cli.main import main
-from resources.celery_launcher import OrchestratorCeleryLauncher
-from resources.dagster_storage import PooledRunStorage
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher
+from resources.runs.storage.dagster_storage import PooledRunStorage
 from resources.settings import Settings, settings
 from tests.architecture import ROOT
 

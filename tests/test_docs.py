@@ -12,7 +12,7 @@ import yaml
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
-from resources.launcher import WarmRunLauncher
+from resources.runs.launching.launcher import WarmRunLauncher
 from resources.settings import Settings
 from resources.users import Role
 

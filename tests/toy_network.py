@@ -14,7 +14,7 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
 from resources.errors import DriftFound
 from resources.types import State
 from tests.test_resources.domain import Device, DeviceInactive

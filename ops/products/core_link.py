@@ -9,11 +9,11 @@ from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from ops.step import step
 from resources.errors import InconsistentData
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
 from resources.products.core_link import CoreLink, CoreLinkInactive, CoreLinkProvisioning
 from resources.products.inventory import claims_on, hold_ports
 from resources.products.port import Port
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import State, SubscriptionLifecycle
 
 

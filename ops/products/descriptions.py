@@ -1,6 +1,6 @@
 """Descriptions made from a subscription's values, so that they never say something else than it does."""
 
-from resources.subscriptions import SubscriptionModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.types import State
 
 

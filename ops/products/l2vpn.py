@@ -11,9 +11,8 @@ from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from ops.step import step
+from resources.domain.models.vlans import UNTAGGED, VlanRanges
 from resources.errors import InconsistentData
-from resources.netbox import NetBox
-from resources.playbooks import Difference, PlaybookRunner
 from resources.products.inventory import PortRecord, claims_on, hold_ports
 from resources.products.l2vpn import (
     L2vpn,
@@ -24,8 +23,9 @@ from resources.products.l2vpn import (
     SapBlockProvisioning,
 )
 from resources.products.port import Port, PortMode
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import Difference, PlaybookRunner
 from resources.types import State, SubscriptionLifecycle
-from resources.vlans import UNTAGGED, VlanRanges
 
 SERVICE_VLANS = VlanRanges("2-4094")
 """What services may use on a tagged port; VLAN 1 is the default of many devices and stays free."""

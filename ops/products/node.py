@@ -10,10 +10,10 @@ from ops.products.drift import differences, report
 from ops.products.playbooks import begin_play, end_play, play
 from ops.step import step
 from resources.errors import InconsistentData
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
 from resources.products.inventory import hold_node_name, node_named
 from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import State, SubscriptionLifecycle
 
 

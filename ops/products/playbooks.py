@@ -6,8 +6,8 @@ from typing import Any
 
 from ops.context import StepContext
 from resources.errors import PlaybookFailed
-from resources.playbooks import PlaybookRunner
 from resources.settings import settings
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import State
 
 

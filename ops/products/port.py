@@ -10,12 +10,12 @@ from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from ops.step import step
 from resources.errors import InconsistentData
-from resources.netbox import NetBox
-from resources.netbox_records import Interface
-from resources.playbooks import PlaybookRunner
 from resources.products.inventory import NodeRecord, find_port, holder_of_interface
 from resources.products.node import Node
 from resources.products.port import Port, PortInactive, PortMode, PortProvisioning, PortSpeed
+from resources.systems.netbox import NetBox
+from resources.systems.netbox_records import Interface
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import State, SubscriptionLifecycle
 
 

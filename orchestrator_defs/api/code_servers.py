@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from orchestrator_defs.api.serve import Location
-from resources.companion import Companion
 from resources.errors import SettingsError
+from resources.runs.child_process import Companion
 
 log = logging.getLogger(__name__)
 

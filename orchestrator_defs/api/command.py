@@ -30,7 +30,7 @@ from orchestrator_defs.api.serve import DagsterPage, Location, locations_of
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.serving import Serving
-from resources.database import limit_statements
+from resources.database.session import limit_statements
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.users import User
 
 

@@ -12,8 +12,8 @@ from fastapi import Depends
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from resources.database.time_limit import TimeLimit, limited_by
 from resources.errors import FormsBusy
-from resources.time_limit import TimeLimit, limited_by
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from orchestrator_defs.api.updates.broadcaster import Client
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.api.updates.messages import Kind, Message
 from orchestrator_defs.processes import Processes
-from resources import clock, engine
+from resources import clock
+from resources.processes import pause
 
 router = APIRouter()
 
@@ -149,7 +150,7 @@ async def _as_it_is(message: Message | str) -> str:
 
 def _engine_status(processes: Processes) -> str:
     with processes.database.transaction(read_only=True):
-        state = engine.state()
+        state = pause.state()
     status = {
         "global_lock": state.is_paused,
         "global_status": state.status.value,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resources.companion import end_with
 from resources.errors import ExternalSystemError, OrchestratorError
+from resources.runs.child_process import end_with
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ops.state import readable
-from resources.database import was_away
+from resources.database.session import was_away
 from resources.errors import (
     AlreadyDescribed,
     CatalogueError,

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import click
 
-from resources import schema
-from resources.catalogue import Catalogue
-from resources.database import SubscriptionDatabase
+from resources.catalogue.catalogue import Catalogue
+from resources.database import schema
+from resources.database.session import SubscriptionDatabase
 from resources.errors import ExternalSystemError, OrchestratorError
 
 

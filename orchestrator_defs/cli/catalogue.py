@@ -10,8 +10,8 @@ from rich.tree import Tree
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup, reading, writing
-from resources.catalogue_plan import CataloguePlan
-from resources.catalogue_rows import BlockRow, DeclaredCatalogue, ProductRow
+from resources.catalogue.plan import CataloguePlan
+from resources.catalogue.rows import BlockRow, DeclaredCatalogue, ProductRow
 from resources.errors import UnknownProduct
 
 SIGNS = {"create": "[green]+[/green]", "update": "[yellow]~[/yellow]", "remove": "[red]-[/red]"}

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import click
 
-from resources import schema
-from resources.database import SubscriptionDatabase, place
+from resources.database import schema
+from resources.database.session import SubscriptionDatabase, place
 from resources.errors import OrchestratorError
 
 

@@ -19,10 +19,10 @@ from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources import processes
 from resources.lab.control import LabControl
-from resources.queries import find_subscription
+from resources.processes import process_rows
 from resources.settings import settings
+from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessStatus
 
 MAKES = {
@@ -165,7 +165,7 @@ class Demo:
         with without_events():
             status = self.processes.execute(process_id, user=user)
         with self.database.transaction(read_only=True):
-            process = processes.get_process(process_id)
+            process = process_rows.get_process(process_id)
             about = process.state.get("subscription_id")
             description = find_subscription(UUID(about)).description if about else ""
             reason = process.failed_reason or ""

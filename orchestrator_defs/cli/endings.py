@@ -12,8 +12,8 @@ from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.ledger import ledger_table
 from orchestrator_defs.cli.output import show, without_events
 from orchestrator_defs.processes import Processes
+from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus
-from resources.waits import WaitKind
 
 
 class ExitCode(IntEnum):

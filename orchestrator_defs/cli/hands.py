@@ -13,7 +13,7 @@ from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources import processes
+from resources.processes import process_rows
 from resources.types import ProcessId, ProcessStatus
 
 detach_option = click.option("--detach", is_flag=True, help="Leave it to the workers, and do not wait.")
@@ -24,7 +24,7 @@ id_argument = click.argument("process_id", metavar="ID")
 @contextmanager
 def _in_hand(orchestrator: Orchestrator, name: str) -> Iterator[tuple[Processes, ProcessId]]:
     with reading(orchestrator):
-        found = processes.find_process_id(name)
+        found = process_rows.find_process_id(name)
     with dagster_instance() as instance:
         yield Processes(orchestrator, instance), found
 
@@ -150,8 +150,8 @@ def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -
     """End a process for good; what it changed stays, and its subscription is free but out of sync."""
     with _in_hand(orchestrator, process_id) as (service, found):
         with reading(orchestrator):
-            row = processes.get_process(found)
-            what = f"{processes.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
+            row = process_rows.get_process(found)
+            what = f"{process_rows.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
         if not yes:
             click.confirm(f"Abort process {found} ({what})? It cannot be continued then.", abort=True)
         aborted = service.abort(found, user=operator(), reason=reason)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ops.process_detail import ProcessDetail, StepDetail
-from resources.process_queries import ProcessLine
+from resources.processes.process_lists import ProcessLine
 
 
 def list_table(lines: Iterable[ProcessLine]) -> Table:

@@ -17,8 +17,8 @@ from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
-from resources import processes
-from resources.process_queries import ProcessFilter, list_processes
+from resources.processes import process_rows
+from resources.processes.process_lists import ProcessFilter, list_processes
 from resources.types import ProcessStatus
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -88,7 +88,7 @@ def list_command(
 def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
     """Show a process (its id or the beginning of it): its ledger, what it waits for, its errors."""
     with reading(orchestrator):
-        found = processes.find_process_id(process_id)
+        found = process_rows.find_process_id(process_id)
     with dagster_instance() as instance:
         detail = Processes(orchestrator, instance).detail(found)
     if as_json:
@@ -110,7 +110,7 @@ def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
 def counts(orchestrator: Orchestrator, as_json: bool) -> None:
     """Show how many processes and tasks there are in each status."""
     with reading(orchestrator):
-        found = processes.status_counts()
+        found = process_rows.status_counts()
     if as_json:
         kinds = {"process_counts": False, "task_counts": True}
         show_json(

@@ -16,11 +16,11 @@ from dagster import DagsterInstance
 
 from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.serving import Serving
-from resources.companion import Companion
-from resources.launcher import WarmRunLauncher
+from resources.runs.child_process import Companion
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.workers.staffing import Staffing
+from resources.runs.workers.worker import DATABASE_ERRORS
 from resources.settings import dagster_home, project_folder, settings
-from resources.staffing import Staffing
-from resources.workers import DATABASE_ERRORS
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 180.0

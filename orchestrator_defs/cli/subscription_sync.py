@@ -3,9 +3,9 @@
 import click
 
 from orchestrator_defs.cli.application import Application, operator, writing
-from resources.authorship import Author, authored_by
-from resources.insync import set_in_sync
-from resources.queries import find_subscription_named
+from resources.domain.saving.authorship import Author, authored_by
+from resources.subscriptions.insync import set_in_sync
+from resources.subscriptions.queries import find_subscription_named
 
 
 @click.command("set-in-sync")

@@ -8,7 +8,7 @@ from ops.startable import startable
 from orchestrator_defs.cli.application import operator, reading
 from orchestrator_defs.cli.output import show, show_json
 from orchestrator_defs.orchestrator import Orchestrator
-from resources.queries import find_subscription_named
+from resources.subscriptions.queries import find_subscription_named
 from resources.types import Target
 
 

@@ -13,13 +13,14 @@ from rich.tree import Tree
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup, reading
-from resources.block_model import resolve
-from resources.declaration import DomainModel
-from resources.documents import ID, OWNER, is_block, is_block_list
-from resources.fields import Block
-from resources.history import HistoryEntry, read_document, read_history
-from resources.lifecycle import class_for
-from resources.queries import (
+from resources.domain.models.block_model import resolve
+from resources.domain.models.declaration import DomainModel
+from resources.domain.models.fields import Block
+from resources.domain.models.lifecycle import class_for
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.saving.documents import ID, OWNER, is_block, is_block_list
+from resources.subscriptions.history import HistoryEntry, read_document, read_history
+from resources.subscriptions.queries import (
     SubscriptionFilter,
     SubscriptionSummary,
     count_subscriptions,
@@ -27,8 +28,7 @@ from resources.queries import (
     find_subscription_named,
     list_subscriptions,
 )
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
-from resources.relations import RelatedSubscription, depends_on_subscriptions, in_use_by_subscriptions
+from resources.subscriptions.relations import RelatedSubscription, depends_on_subscriptions, in_use_by_subscriptions
 from resources.types import SubscriptionLifecycle
 
 STATUS_COLOURS: Mapping[SubscriptionLifecycle, str] = {

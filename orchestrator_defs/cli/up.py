@@ -16,13 +16,13 @@ import click
 from orchestrator_defs.cli.stack import PartFailed, Stack
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.serving import HOST, PORT, Serving
-from resources import lease, schema
-from resources.embedded import embedded_home, embedded_server
+from resources.database import lease, schema
+from resources.database.embedded import embedded_home, embedded_server
+from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
-from resources.keeper import open_lock, running_pid, try_lock
 from resources.lab.launcher import lab_home, lab_url, pid_file
-from resources.queries import subscription_ids
 from resources.settings import project_folder, settings
+from resources.subscriptions.queries import subscription_ids
 
 OURS = "orchestrator_defs"
 LEAVE_SECONDS = 10.0

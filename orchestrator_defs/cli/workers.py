@@ -15,11 +15,11 @@ from rich.table import Table
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import ApplicationGroup
 from orchestrator_defs.instance import dagster_instance
-from resources.dispatch import Dispatch, LivingWorker
 from resources.errors import SettingsError
-from resources.launcher import WarmRunLauncher
-from resources.post import KEEPER, Post
-from resources.staffing import Staffing
+from resources.runs.dispatch import Dispatch, LivingWorker
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.workers.staffing import Staffing
+from resources.runs.workers.supervisor_lock import KEEPER, Post
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
@@ -133,7 +133,7 @@ def _launcher(instance: DagsterInstance) -> WarmRunLauncher:
         return launcher
     raise SettingsError(
         f"This instance launches its runs with {type(launcher).__name__}, which has no workers of ours. Its"
-        " dagster.yaml needs `run_launcher:` with module resources.launcher and class WarmRunLauncher."
+        " dagster.yaml needs `run_launcher:` with module resources.runs.launching.launcher and class WarmRunLauncher."
     )
 
 

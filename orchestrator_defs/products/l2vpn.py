@@ -33,10 +33,10 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
+from resources.domain.models.vlans import UNTAGGED, VlanRanges
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 from resources.settings import settings
-from resources.vlans import UNTAGGED, VlanRanges
 
 Speed = Annotated[int, Gt(0), Field(description="Mbit/s")]
 

@@ -38,11 +38,11 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
-from resources.netbox import NetBox
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
-from resources.queries import find_product
 from resources.settings import settings
+from resources.subscriptions.queries import find_product
+from resources.systems.netbox import NetBox
 from resources.types import Assignee
 
 NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"

@@ -27,11 +27,11 @@ from orchestrator_defs.workflow import (
     terminate_workflow,
     validate_workflow,
 )
-from resources.netbox import NetBox
 from resources.products.inventory import nodes_in_service
 from resources.products.port import Port, PortMode, PortSpeed
-from resources.queries import find_product
 from resources.settings import settings
+from resources.subscriptions.queries import find_product
+from resources.systems.netbox import NetBox
 
 
 def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGenerator:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import ExternalSystemError
 from resources.lab.devices import empty_config
 from resources.lab.inventory import Inventory

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from resources import lease
+from resources.database import lease
+from resources.database.reaper import running_pid, stop
 from resources.errors import ExternalSystemUnavailable
-from resources.keeper import running_pid, stop
 from resources.settings import settings
 
 TOKEN = "lab"

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.lab.devices import CHECKS, Config, Configs, differences, empty_config, rendered
 from resources.lab.refusals import RefusedError, bad_field, conflict, not_found
 from resources.lab.rules import mood

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import uvicorn
 
-from resources.database import SubscriptionDatabase
-from resources.keeper import running_pid
-from resources.lab.app import create_app
+from resources.database.reaper import running_pid
+from resources.database.session import SubscriptionDatabase
+from resources.lab.endpoints import create_app
 
 STOP_SECONDS = 2
 

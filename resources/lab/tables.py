@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.lab.seed import seed_objects
 
 SCHEMA = "lab"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.lab.control import LabControl
 from resources.lab.launcher import TOKEN
 from resources.lab.server import loopback_socket, uvicorn_server
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 
 START_SECONDS = 20
 

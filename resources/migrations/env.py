@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from resources.tables import Table
+from resources.database.tables import Table
 
 connection = context.config.attributes["connection"]
 context.configure(connection, target_metadata=Table.metadata, version_table=context.config.attributes["version_table"])

@@ -6,10 +6,10 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import computed_field
 
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.products.port import PortBlock, PortBlockInactive, PortBlockProvisioning
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 
 DRAINED_METRIC = 16_777_214

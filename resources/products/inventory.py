@@ -12,16 +12,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from resources.database import current_session
-from resources.products.port import Port, PortMode, PortSpeed
-from resources.tables import (
+from resources.database.session import current_session
+from resources.database.tables import (
     ProductTable,
     SubscriptionInstanceRelationTable,
     SubscriptionInstanceTable,
     SubscriptionTable,
 )
+from resources.domain.models.vlans import VlanRanges
+from resources.products.port import Port, PortMode, PortSpeed
 from resources.types import SubscriptionLifecycle
-from resources.vlans import VlanRanges
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import computed_field
 
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.vlans import VlanRanges
+from resources.domain.subscription_model import SubscriptionModel
 from resources.products.port import PortBlock, PortBlockInactive, PortBlockProvisioning
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
-from resources.vlans import VlanRanges
 
 Vni = Annotated[int, Ge(1), Le(2**24 - 1)]
 """A VXLAN network identifier (RFC 7348): 24 bits."""

@@ -5,9 +5,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from pydantic import computed_field
 
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
-from resources.subscriptions import SubscriptionModel
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 
 

@@ -4,10 +4,10 @@ from enum import IntEnum, StrEnum
 
 from pydantic import computed_field
 
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.products.node import NodeBlock, NodeBlockInactive, NodeBlockProvisioning
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 
 

@@ -80,7 +80,9 @@ def errands(home: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def workers(project: Project) -> dict[int, str]:
-    return {pid: command for pid, command in project.processes().items() if "resources.supervisor" in command}
+    return {
+        pid: command for pid, command in project.processes().items() if "resources.runs.workers.supervisor" in command
+    }
 
 
 def test_dagster_dev_takes_all_with_it(errands: Project) -> None:
@@ -129,7 +131,9 @@ def test_the_loss_of_the_machine_is_noticed_by_the_daemon(errands: Project) -> N
         victims = [
             pid
             for pid, command in errands.processes().items()
-            if any(name in command for name in ("resources.supervisor", " code-server start ", " api grpc "))
+            if any(
+                name in command for name in ("resources.runs.workers.supervisor", " code-server start ", " api grpc ")
+            )
         ]
         for pid in victims:
             with suppress(ProcessLookupError):

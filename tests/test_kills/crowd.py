@@ -25,11 +25,11 @@ from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import create_workflow, task
-from resources import interventions, ledger, processes, waits
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import OrchestratorError
-from resources.subscriptions import SubscriptionModel
+from resources.processes import interventions, ledger, process_rows, waits
 from resources.types import Assignee, ProcessStatus
 
 FOLDER = Path(__file__).parent
@@ -276,7 +276,7 @@ def check():
     with known.database.transaction(read_only=True) as session:
         ids = list(session.scalars(text("SELECT process_id FROM processes")))
         for process_id in ids:
-            row, lines = processes.get_process(process_id), ledger.steps_of(process_id)
+            row, lines = process_rows.get_process(process_id), ledger.steps_of(process_id)
             if row.state != interventions.state_after(lines):
                 lies.append(f"{process_id}: its state is not what its ledger makes")
             if waits.find_open(process_id):

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from resources import lease
+from resources.database import lease
 from tests.test_acceptance.conftest import fresh_home
 
 VICTIMS = Path(__file__).with_name("victims.py")
@@ -228,13 +228,13 @@ def scene(code: Path = VICTIMS) -> Iterator[Scene]:
         configuration = {
             "storage": {
                 "custom": {
-                    "module": "resources.dagster_storage",
+                    "module": "resources.runs.storage.dagster_storage",
                     "class": "OrchestratorStorage",
                     "config": {"mode": "grouped"},
                 }
             },
             "run_launcher": {
-                "module": "resources.launcher",
+                "module": "resources.runs.launching.launcher",
                 "class": "WarmRunLauncher",
                 "config": {**place, "workers": 3, "reserved_workers": 0, "idle_seconds": 60},
             },

@@ -26,9 +26,9 @@ from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import create_workflow
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
-from resources.subscriptions import SubscriptionModel
+from resources.catalogue.catalogue import Product
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 
 FOLDER = Path(__file__).parent
 EXTERNAL = (3, 6, 9, 12)

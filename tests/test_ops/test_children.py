@@ -11,10 +11,11 @@ from ops.side_by_side import foreach
 from ops.step import begin, step
 from ops.waits import inputstep
 from orchestrator_defs.workflow import task
-from resources import ledger, tags, waits
-from resources.database import current_session
+from resources import tags
+from resources.database.session import current_session
+from resources.database.tables import AT_WORK
 from resources.errors import WorkflowDeclarationError
-from resources.tables import AT_WORK
+from resources.processes import ledger, waits
 from resources.types import Assignee, ProcessStatus
 from tests.test_ops.test_execution import Calls
 

@@ -14,10 +14,11 @@ from ops.forms import SubmitFormPage
 from ops.state import MASK
 from ops.step import StepList, begin, conditional, focussteps, step, step_group
 from orchestrator_defs.workflow import task
-from resources import ledger, processes, tags
-from resources.database import current_session
+from resources import tags
+from resources.database.session import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
-from resources.run_execution import create_run, execute
+from resources.processes import ledger, process_rows
+from resources.runs.run_execution import create_run, execute
 from resources.types import ProcessStatus
 
 
@@ -461,7 +462,7 @@ def test_process_in_the_hands_of_a_live_run_is_refused(engine_of, three_steps, c
     process_id = engine.run("count_to_three")
     holder = engine.instance.create_run_for_job(engine.orchestrator.job("count_to_three"))
     with engine.database.transaction():
-        processes.take_over(process_id, run_id=holder.run_id, from_run_id=str(process_id))
+        process_rows.take_over(process_id, run_id=holder.run_id, from_run_id=str(process_id))
     result = engine.launch("count_to_three", {"process": str(process_id)})
     assert f"is in the hands of run {holder.run_id}" in failure_of(result)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ops.fields import CustomerId, ProductId, SubscriptionId, customer_contact_list, product_id
 from ops.forms import SubmitFormPage
-from resources.vlans import VlanRanges
+from resources.domain.models.vlans import VlanRanges
 from tests.test_resources.domain import add_product
 
 JANE = {"name": "Jane", "email": "jane@example.org"}

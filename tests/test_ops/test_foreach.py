@@ -14,9 +14,10 @@ from ops.side_by_side import foreach, parallel
 from ops.step import begin, conditional, focussteps, step, step_group
 from ops.waits import inputstep, poll_step, retrystep
 from orchestrator_defs.workflow import task
-from resources import clock, ledger
-from resources.database import current_session
+from resources import clock
+from resources.database.session import current_session
 from resources.errors import WorkflowDeclarationError
+from resources.processes import ledger
 from resources.types import Assignee, ProcessStatus
 from tests.test_ops.test_execution import Calls
 

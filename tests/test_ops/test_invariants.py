@@ -17,13 +17,14 @@ from ops.waits import callback_step, inputstep, poll_step, retrystep
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Run, Testbed
 from orchestrator_defs.workflow import create_workflow, task
-from resources import clock, interventions, processes
-from resources.database import current_session
+from resources import clock
+from resources.database.session import current_session
+from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable
 from resources.errors import OrchestratorError
-from resources.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable
+from resources.processes import interventions, process_rows
+from resources.processes.waits import WaitKind
 from resources.testing import fresh_database
 from resources.types import Assignee, ProcessStatus
-from resources.waits import WaitKind
 from tests.test_resources.domain import DeviceInactive
 from tests.toy_network import DEVICE
 
@@ -208,7 +209,7 @@ class Hands(RuleBasedStateMachine):
 
     def names(self):
         with self.bed.database.transaction(read_only=True):
-            return processes.workflow_names(list(current_session().scalars(select(ProcessTable.process_id))))
+            return process_rows.workflow_names(list(current_session().scalars(select(ProcessTable.process_id))))
 
     # --- what must be so ---
 
@@ -258,7 +259,7 @@ class Hands(RuleBasedStateMachine):
         assert run is None or run.is_finished, "its run is still under way"
 
     def names_of(self, row, session):
-        return processes.workflow_names([row.process_id])[row.process_id]
+        return process_rows.workflow_names([row.process_id])[row.process_id]
 
 
 @pytest.mark.slow

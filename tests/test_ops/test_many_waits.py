@@ -11,7 +11,7 @@ from ops.forms import SubmitFormPage
 from ops.step import begin, step
 from ops.waits import inputstep
 from orchestrator_defs.workflow import task
-from resources.database import statement_counter
+from resources.database.session import statement_counter
 from resources.types import Assignee, ProcessStatus
 
 COPIES = """

@@ -18,8 +18,9 @@ from ops.step import Branch, begin, conditional, enumerate_steps, focussteps, st
 from ops.waits import callback_step, inputstep, retrystep
 from ops.workflow import Workflow
 from orchestrator_defs.workflow import task
-from resources import clock, ledger
+from resources import clock
 from resources.errors import BranchesDisagree, NotAuthorised, StepsChanged, WorkflowDeclarationError
+from resources.processes import ledger
 from resources.types import Assignee, ProcessStatus, Target
 from tests.test_ops.test_execution import Calls
 

@@ -13,8 +13,7 @@ from sqlalchemy import text
 from ops.forms import SubmitFormPage
 from ops.step import StepList, begin, conditional, step, step_group, steplens
 from orchestrator_defs.workflow import task
-from resources import ledger, processes
-from resources.database import current_session
+from resources.database.session import current_session
 from resources.errors import (
     FormError,
     NotAuthorised,
@@ -25,7 +24,8 @@ from resources.errors import (
     StepsChanged,
     WorkflowDeclarationError,
 )
-from resources.ledger import StepRecord
+from resources.processes import ledger, process_rows
+from resources.processes.ledger import StepRecord
 from resources.settings import settings
 from resources.types import ProcessStatus, StepStatus
 from tests.test_ops.test_execution import Calls, changed, extra, failure_of
@@ -101,7 +101,7 @@ def test_same_step_is_not_recorded_twice(engine_of, three_steps, calls):
     calls.broken = {"third"}
     process_id = engine.run("count_to_three")
     with engine.database.transaction():
-        processes.take_over(process_id, run_id="worker", from_run_id=str(process_id))
+        process_rows.take_over(process_id, run_id="worker", from_run_id=str(process_id))
     now = engine.ledger(process_id)["first"].started_at
     record = StepRecord(process_id, "first", "First", StepStatus.SUCCESS, "worker", "x", now, {"first": 2})
     with pytest.raises(RunMayNotAct), engine.database.transaction():

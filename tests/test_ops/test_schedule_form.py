@@ -13,7 +13,7 @@ from ops.step import begin, step
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.errors import FormError, FormIncomplete, FormInvalid
-from resources.triggers import check_trigger, next_run
+from resources.processes.triggers import check_trigger, next_run
 from resources.users import Role, User
 
 

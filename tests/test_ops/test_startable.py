@@ -13,8 +13,8 @@ from ops.step import begin, step
 from ops.waits import callback_step
 from ops.workflow import RunPredicateFail
 from orchestrator_defs.workflow import modify_workflow, task, workflow
+from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowTable
 from resources.errors import OrchestratorError, StartRefused, UnknownSubscription
-from resources.tables import ProcessTable, SubscriptionTable, WorkflowTable
 from resources.types import Target
 from tests.test_resources.samples import hold
 from tests.toy_network import DEVICE, OTHER, World, device_workflows

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.catalogue import catalogue
-from resources.catalogue import Catalogue, WorkflowEntry
-from resources.catalogue_apply import catalogue_id
-from resources.database import SubscriptionDatabase
-from resources.tables import ProductTable
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, WorkflowEntry
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import ProductTable
 from resources.types import Target
 from tests.test_resources.samples import block, model, product, registry_kept, subscribe
 

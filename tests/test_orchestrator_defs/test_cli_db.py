@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.db import db
-from resources import schema
-from resources.database import SubscriptionDatabase
+from resources.database import schema
+from resources.database.session import SubscriptionDatabase
 from resources.settings import settings
 
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.lab import lab as command
-from resources.catalogue import Catalogue
-from resources.database import SubscriptionDatabase
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import SubscriptionDatabase
 from resources.lab.testing import Lab, lab_server
 
 PORT = {"device": "ams1", "interface": "1/1/1", "description": "customer A", "enabled": True}

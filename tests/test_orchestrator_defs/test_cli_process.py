@@ -12,8 +12,8 @@ from ops.step import begin, step
 from ops.waits import inputstep, retrystep
 from orchestrator_defs.cli import main as cli
 from orchestrator_defs.workflow import task
-from resources.engine import set_paused
-from resources.process_queries import list_processes
+from resources.processes.pause import set_paused
+from resources.processes.process_lists import list_processes
 from resources.types import Assignee
 from tests.test_resources.warm import configure
 from tests.toy_network import DEVICE, OTHER, World, device_workflows

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.subscription_sync import set_in_sync_command
 from orchestrator_defs.cli.subscriptions import subscriptions
-from resources.authorship import Author, authored_by
-from resources.catalogue import Catalogue
-from resources.catalogue_apply import catalogue_id
-from resources.database import SubscriptionDatabase
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import SubscriptionDatabase
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.saving.authorship import Author, authored_by
 from tests.test_resources.samples import block, model, product, registry_kept
 
 Invoke = Callable[..., Result]

@@ -9,8 +9,8 @@ import pytest
 from orchestrator_defs.cli.stack import PartFailed, Stack
 from orchestrator_defs.cli.up import _only_one
 from orchestrator_defs.serving import Serving
-from resources.companion import Companion
 from resources.errors import SettingsError
+from resources.runs.child_process import Companion
 
 
 @pytest.fixture

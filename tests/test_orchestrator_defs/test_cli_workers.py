@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.main import main
-from resources.staffing import AGAIN_SECONDS
+from resources.runs.workers.staffing import AGAIN_SECONDS
 from tests.test_resources.warm import PATIENCE, Warm, configure, eventually, gone, warm_instances
 
 pytestmark = pytest.mark.xdist_group("workers")

@@ -10,9 +10,9 @@ from ops.step import begin, step
 from ops.waits import callback_step, inputstep, retrystep
 from orchestrator_defs.workflow import task
 from resources import clock
-from resources import engine as engine_settings
-from resources.engine import EngineStatus
 from resources.errors import EnginePaused, NotWaiting
+from resources.processes import pause as engine_settings
+from resources.processes.pause import EngineStatus
 from resources.types import Assignee, ProcessStatus
 
 

@@ -18,6 +18,7 @@ from orchestrator_defs.definitions import build_definitions
 from orchestrator_defs.process_jobs import process_jobs
 from orchestrator_defs.workflow import task
 from resources import clock, tags
+from resources.database.tables import ProcessTable, SubscriptionTable
 from resources.errors import (
     KeyUsed,
     NotWaiting,
@@ -26,8 +27,7 @@ from resources.errors import (
     SubscriptionLocked,
     UnknownProcess,
 )
-from resources.process_queries import ProcessFilter, count_processes, list_processes
-from resources.tables import ProcessTable, SubscriptionTable
+from resources.processes.process_lists import ProcessFilter, count_processes, list_processes
 from resources.types import Assignee, ProcessStatus, Target
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
 

@@ -14,7 +14,7 @@ from ops.forms import SubmitFormPage
 from ops.step import begin, step
 from orchestrator_defs.launchpad import config_type, inputs_field, only_page
 from orchestrator_defs.workflow import create_workflow, modify_workflow, task, validate_workflow
-from resources.vlans import VlanRanges
+from resources.domain.models.vlans import VlanRanges
 
 
 class Colour(Enum):

@@ -10,10 +10,11 @@ from sqlalchemy import text
 from ops.forms import SubmitFormPage
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources import locks, processes, tags
+from resources import tags
+from resources.database.tables import SubscriptionTable
+from resources.domain.saving.headers import subscription_header
 from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
-from resources.subscription_headers import subscription_header
-from resources.tables import SubscriptionTable
+from resources.processes import locks, process_rows
 from resources.types import ProcessStatus
 from tests.test_resources.domain import Device
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
@@ -63,7 +64,7 @@ def test_created_subscription_is_linked_to_its_process(engine):
     """Without a step that says so."""
     process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
     with engine.database.transaction():
-        assert len(processes.subscriptions_of(process_id)) == 1
+        assert len(process_rows.subscriptions_of(process_id)) == 1
 
 
 def test_failed_create_keeps_its_subscription_to_itself(engine, world):

@@ -19,10 +19,12 @@ from orchestrator_defs.diagnosis import Verdict, diagnose
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.sensors import process_sensors
 from orchestrator_defs.workflow import task
-from resources import attendance, clock, recovery
-from resources.database import statement_counter
+from resources import clock
+from resources.database.session import statement_counter
 from resources.errors import RunMayNotAct
-from resources.launcher import WarmRunLauncher
+from resources.processes import recovery
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.workers import liveness
 from resources.settings import settings
 from tests.engine import Engine
 from tests.test_resources.warm import eventually
@@ -103,13 +105,13 @@ class Ward(Engine):
 @contextmanager
 def elsewhere(ward: Ward, run_id: str) -> Iterator[None]:
     """Another thread executes a run in a process of its own; what is to interrupt it does not interrupt the test."""
-    thread = threading.Thread(target=attendance.attend, args=(ward.instance, run_id))
+    thread = threading.Thread(target=liveness.attend, args=(ward.instance, run_id))
     thread.start()
     thread.join()
     try:
         yield
     finally:
-        attendance.leave(run_id)
+        liveness.leave(run_id)
 
 
 WORKFLOWS = (two_steps, sleep_a_night)
@@ -119,7 +121,11 @@ WORKFLOWS = (two_steps, sleep_a_night)
 def dagster_instance(dagster_instance: DagsterInstance, tmp_path: Path) -> Iterator[DagsterInstance]:
     """Dagster's storage in PostgreSQL, and our run launcher; nobody executes what it launches."""
     known = json.loads((tmp_path / "dagster.yaml").read_text())
-    launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": {"start_workers": False}}
+    launcher = {
+        "module": "resources.runs.launching.launcher",
+        "class": "WarmRunLauncher",
+        "config": {"start_workers": False},
+    }
     (tmp_path / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher}))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
@@ -378,7 +384,7 @@ def test_run_in_ones_own_process_is_known_to_the_launcher(ward):
     job = ward.orchestrator.job("two_steps")
     run = ward.instance.create_run_for_job(job_def=job, run_id=str(process_id))
     launcher = ward.instance.run_launcher
-    with attendance.attended(ward.instance, run.run_id):
+    with liveness.attended(ward.instance, run.run_id):
         assert launcher.dispatch.entry(run.run_id).state == "claimed"
         assert not launcher.dispatch.attend(run.run_id, 0)
     assert launcher.dispatch.entry(run.run_id).state == "done"
@@ -388,7 +394,7 @@ def test_run_that_waits_for_a_worker_is_nobody_elses(ward):
     ward.start()
     ward.sweep()
     (run_id,) = ward.queued()
-    with pytest.raises(RunMayNotAct, match="waits for a worker"), attendance.attended(ward.instance, run_id):
+    with pytest.raises(RunMayNotAct, match="waits for a worker"), liveness.attended(ward.instance, run_id):
         pass
 
 
@@ -443,7 +449,7 @@ def test_process_that_ended_before_its_first_step_is_given_up(ward, monkeypatch)
     ward.instance.report_dagster_event(DagsterEvent(DagsterEventType.RUN_START.value, "two_steps"), run.run_id)
     health = ward.instance.run_launcher.check_run_worker_health
     assert health(run).status is WorkerStatus.RUNNING
-    monkeypatch.setattr("resources.launcher.UNSEEN_SECONDS", 0.0)
+    monkeypatch.setattr("resources.runs.launching.launcher.UNSEEN_SECONDS", 0.0)
     assert health(run).status is WorkerStatus.FAILED
 
 

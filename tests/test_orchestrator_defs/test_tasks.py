@@ -9,11 +9,12 @@ from sqlalchemy import text
 from ops.step import begin
 from ops.waits import retrystep, wait_until
 from orchestrator_defs.workflow import task
-from resources import clock, locks, processes
+from resources import clock
 from resources.errors import StartRefused
-from resources.process_queries import ProcessFilter, list_processes
-from resources.queries import find_subscription
+from resources.processes import locks, process_rows
+from resources.processes.process_lists import ProcessFilter, list_processes
 from resources.settings import settings
+from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessStatus
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -46,7 +47,7 @@ def created(bed):
 
 def subscription_of(bed, process_id):
     with bed.database.transaction(read_only=True):
-        return processes.subscriptions_of(process_id)[0]
+        return process_rows.subscriptions_of(process_id)[0]
 
 
 # --- a note ---
@@ -90,7 +91,7 @@ def test_old_completed_tasks_are_deleted_and_younger_ones_kept(bed, later):
         run.assert_completed()
     run.assert_state({"tasks_deleted": 1})
     with bed.database.transaction(read_only=True), pytest.raises(Exception, match="There is no process"):
-        processes.get_process(old.process_id)
+        process_rows.get_process(old.process_id)
 
 
 def test_workflows_of_people_are_never_deleted(bed, device, later):

@@ -14,7 +14,7 @@ from orchestrator_defs.workflow import (
     validate_workflow,
     workflow,
 )
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import StartRefused, UnknownWorkflow, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
 

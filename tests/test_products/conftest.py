@@ -14,17 +14,17 @@ from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
-from resources import processes
-from resources.database import SubscriptionDatabase
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import ProcessTable
+from resources.domain.subscription_model import SubscriptionModel
 from resources.lab.testing import Lab, lab_server
+from resources.processes import process_rows
 from resources.products import core_link as core_links
 from resources.products import l2vpn as l2vpns
 from resources.products import node as nodes
 from resources.products import port as ports
-from resources.queries import find_subscription, list_subscriptions
-from resources.subscriptions import SubscriptionModel
-from resources.tables import ProcessTable
+from resources.subscriptions.queries import find_subscription, list_subscriptions
 from resources.testing import fresh_database
 from resources.types import ProcessStatus
 
@@ -66,7 +66,7 @@ class Network:
         """Run a process until it stops."""
         self.processes.execute(process_id, user=OPERATOR)
         with self.database.transaction(read_only=True) as session:
-            process = processes.get_process(process_id)
+            process = process_rows.get_process(process_id)
             session.expunge(process)
         return process
 

@@ -9,11 +9,11 @@ import pytest
 
 from ops.products import l2vpn, node
 from ops.products.l2vpn import AccessPoint
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
+from resources.domain.models.vlans import VlanRanges
 from resources.errors import InconsistentData, StartRefused, SubscriptionLocked
-from resources.queries import find_product
+from resources.subscriptions.queries import find_product
 from resources.types import ProcessStatus, SubscriptionLifecycle
-from resources.vlans import VlanRanges
 from tests.test_products.conftest import OPERATOR, Network, access_points
 
 LON1 = {"node_name": "lon1", "site": "London", "role": "Provider edge", "device_type": "7750 SR-7"}

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from orchestrator_defs.products.fields import OneOf
-from resources import locks
 from resources.errors import FormError, FormIncomplete, FormInvalid
+from resources.processes import locks
 from tests.test_products.conftest import OPERATOR, Network, access_points
 
 

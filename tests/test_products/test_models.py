@@ -7,16 +7,16 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue
+from resources.catalogue.catalogue import Catalogue
+from resources.domain.models.vlans import VlanRanges
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import SubscriptionError
 from resources.products.core_link import DRAINED_METRIC, CoreLink, CoreLinkInactive, CoreLinkProvisioning
 from resources.products.l2vpn import L2vpn, L2vpnInactive, L2vpnProvisioning, SapBlockInactive
 from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus, Vendor
 from resources.products.port import Port, PortInactive, PortMode, PortProvisioning, PortSpeed
-from resources.queries import find_product
-from resources.subscriptions import SubscriptionModel
+from resources.subscriptions.queries import find_product
 from resources.types import SubscriptionLifecycle, Target
-from resources.vlans import VlanRanges
 from tests.test_products.conftest import PRODUCTS, WORKFLOWS
 
 CUSTOMER = "59289a57-70fb-4ff5-9c93-10fe67b12434"

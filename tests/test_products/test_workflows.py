@@ -9,12 +9,12 @@ import pytest
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.settings import ApiSettings
+from resources.domain.models.vlans import VlanRanges
 from resources.errors import FormInvalid, StartRefused
 from resources.products.core_link import DRAINED_METRIC
 from resources.products.node import NodeStatus
 from resources.settings import settings
 from resources.types import ProcessStatus, SubscriptionLifecycle
-from resources.vlans import VlanRanges
 from tests.api import serving
 from tests.test_products.conftest import OPERATOR, Network, access_points
 

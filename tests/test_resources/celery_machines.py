@@ -20,7 +20,7 @@ import psycopg
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
-from resources.celery_launcher import OrchestratorCeleryLauncher
+from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher
 
 REDIS = shutil.which("redis-server")
 BIN = Path(sys.executable).parent
@@ -36,7 +36,7 @@ from ops.context import StepContext
 from ops.step import begin, step
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import task
-from resources.database import current_session
+from resources.database.session import current_session
 
 HERE = Path(__file__).parent.name
 
@@ -152,7 +152,17 @@ class Machines:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         (folder / f"{self.module}.py").write_text(TOYS)
-        words = ["-A", "resources.celery_worker", "worker", "-Q", "dagster", "-c", str(concurrency), "-n", f"{name}@%h"]
+        words = [
+            "-A",
+            "resources.runs.launching.celery_worker",
+            "worker",
+            "-Q",
+            "dagster",
+            "-c",
+            str(concurrency),
+            "-n",
+            f"{name}@%h",
+        ]
         with (folder / "log").open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 [str(BIN / "celery"), *words, "--loglevel", "INFO"],
@@ -241,7 +251,7 @@ def configure(folder: Path, broker: str, postgres_url: str) -> str:
     config = {
         "storage": {
             "custom": {
-                "module": "resources.dagster_storage",
+                "module": "resources.runs.storage.dagster_storage",
                 "class": "OrchestratorStorage",
                 "config": {"postgres_url": postgres_url},
             }
@@ -250,7 +260,7 @@ def configure(folder: Path, broker: str, postgres_url: str) -> str:
         "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
         "telemetry": {"enabled": False},
         "run_launcher": {
-            "module": "resources.celery_launcher",
+            "module": "resources.runs.launching.celery_launcher",
             "class": "OrchestratorCeleryLauncher",
             "config": {"broker": broker, "grace_seconds": 5, "config_source": source},
         },

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.lab.testing import Lab, lab_server
 
 

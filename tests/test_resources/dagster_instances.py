@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg
 from psycopg import sql
 
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
 
 QUIET = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
@@ -21,7 +21,7 @@ QUIET = {
 
 def custom(url: str, **config: Any) -> dict[str, Any]:
     """What dagster.yaml says of this project's storage."""
-    place = {"module": "resources.dagster_storage", "class": "OrchestratorStorage"}
+    place = {"module": "resources.runs.storage.dagster_storage", "class": "OrchestratorStorage"}
     return {"custom": {**place, "config": {"postgres_url": url, **config}}}
 
 

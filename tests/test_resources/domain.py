@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from annotated_types import Len
 from pydantic import Field, computed_field
 
-from resources.blocks import ProductBlockModel
-from resources.database import current_session
-from resources.subscriptions import SubscriptionModel
-from resources.tables import ProductTable
+from resources.database.session import current_session
+from resources.database.tables import ProductTable
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.subscription_model import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 
 PROVISIONING, ACTIVE = SubscriptionLifecycle.PROVISIONING, SubscriptionLifecycle.ACTIVE

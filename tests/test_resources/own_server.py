@@ -13,9 +13,9 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from resources import lease
-from resources.embedded import EmbeddedServer
-from resources.keeper import running_pid
+from resources.database import lease
+from resources.database.embedded import EmbeddedServer
+from resources.database.reaper import running_pid
 
 
 class OwnServer:

@@ -9,12 +9,9 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from resources.blocks import ProductBlockModel
-from resources.catalogue import Product
-from resources.database import current_session
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
-from resources.subscriptions import SubscriptionModel
-from resources.tables import (
+from resources.catalogue.catalogue import Product
+from resources.database.session import current_session
+from resources.database.tables import (
     ProcessSubscriptionTable,
     ProcessTable,
     SubscriptionInstanceRelationTable,
@@ -22,6 +19,9 @@ from resources.tables import (
     SubscriptionTable,
     SubscriptionVersionTable,
 )
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.subscription_model import SubscriptionModel
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from annotated_types import Len
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from resources.blocks import ProductBlockModel
-from resources.database import StatementCount
+from resources.database.session import StatementCount
+from resources.domain.blocks import ProductBlockModel
 from resources.errors import InvalidBlocks, ModelDeclarationError
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (

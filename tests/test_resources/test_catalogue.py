@@ -14,13 +14,10 @@ from annotated_types import Len
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue, Product, WorkflowEntry
-from resources.catalogue_apply import catalogue_id
-from resources.database import StatementCount, SubscriptionDatabase
-from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
-from resources.subscriptions import SubscriptionModel
-from resources.tables import (
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
+from resources.database.session import StatementCount, SubscriptionDatabase
+from resources.database.tables import (
     EngineSettingsTable,
     ProductBlockRelationTable,
     ProductBlockTable,
@@ -31,6 +28,9 @@ from resources.tables import (
     SubscriptionVersionTable,
     WorkflowTable,
 )
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.subscription_model import SubscriptionModel
+from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
 from resources.types import ProductLifecycle, SubscriptionLifecycle, Target
 from tests.test_resources.samples import block, documents, model, product, stored_values, subscribe
 
@@ -380,7 +380,7 @@ def test_a_server_of_your_own_is_never_changed_unasked(database: SubscriptionDat
 def embedded(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> SubscriptionDatabase:
     """A database that counts as embedded; what this process saw of it is forgotten each time."""
     monkeypatch.setattr(SubscriptionDatabase, "is_embedded", True)
-    monkeypatch.setattr("resources.catalogue._seen", Forgetful())
+    monkeypatch.setattr("resources.catalogue.catalogue._seen", Forgetful())
     return database
 
 

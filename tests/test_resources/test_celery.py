@@ -18,10 +18,10 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster_celery.launcher import CeleryRunLauncher
 
-from resources.celery_launcher import Attempt, OrchestratorCeleryLauncher
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
 from resources.errors import SettingsError
-from resources.run_claim import RunClaim, _connect, is_held
+from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
+from resources.runs.launching.run_claim import RunClaim, _connect, is_held
 from resources.settings import settings
 from resources.testing import fresh_database
 from tests.test_resources.celery_machines import REDIS, Machines, configure, redis_server
@@ -136,7 +136,7 @@ def test_a_machine_lost_in_the_middle_loses_no_run_and_repeats_no_step(machines:
 @pytest.fixture
 def execute_job(machines: Machines) -> Callable[[str, int], str]:
     """The task as a worker's process would do it, in this one."""
-    worker = importlib.import_module("resources.celery_worker")
+    worker = importlib.import_module("resources.runs.launching.celery_worker")
     function: Callable[[str, int], str] = worker.execute_job
     return function
 
@@ -221,7 +221,7 @@ def test_a_worker_is_given_up_only_when_its_absence_lasts(machines: Machines, mo
     now = time.monotonic()
     states = []
     for seconds in (0, 5, 7):
-        monkeypatch.setattr("resources.celery_launcher.time.monotonic", lambda at=now + seconds: at)
+        monkeypatch.setattr("resources.runs.launching.celery_launcher.time.monotonic", lambda at=now + seconds: at)
         states.append(machines.launcher.check_run_worker_health(machines.run(run_id)).status.value)
     assert states == ["RUNNING", "RUNNING", "FAILED"]
 
@@ -232,7 +232,7 @@ def test_a_run_that_waits_for_its_next_worker_is_healthy(machines: Machines, mon
     now = time.monotonic()
     states = []
     for seconds in (0, 100, machines.instance.run_monitoring_start_timeout_seconds + 1):
-        monkeypatch.setattr("resources.celery_launcher.time.monotonic", lambda at=now + seconds: at)
+        monkeypatch.setattr("resources.runs.launching.celery_launcher.time.monotonic", lambda at=now + seconds: at)
         states.append(machines.launcher.check_run_worker_health(machines.run(run_id)).status.value)
     assert states == ["RUNNING", "RUNNING", "FAILED"]
 
@@ -262,7 +262,7 @@ def test_a_claim_outlives_a_lost_session(machines: Machines, server: EmbeddedSer
 def test_a_worker_whose_claim_went_to_another_is_interrupted(
     machines: Machines, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.run_claim.BEAT_SECONDS", 2)
+    monkeypatch.setattr("resources.runs.launching.run_claim.BEAT_SECONDS", 2)
     run_id = machines.launch("five")
     interrupts: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))

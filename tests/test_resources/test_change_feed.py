@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from resources import change_feed, embedded, schema
-from resources.change_feed import APPLICATION, Change, ChangeFeed, Subject, change_of
-from resources.database import SubscriptionDatabase
-from resources.tables import CHANNEL, ProcessTable, SubscriptionTable, Table
+from resources.database import embedded, schema
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import CHANNEL, ProcessTable, SubscriptionTable, Table
+from resources.updates import change_feed
+from resources.updates.change_feed import APPLICATION, Change, ChangeFeed, Subject, change_of
 from tests.test_resources.own_server import OwnServer, server_of_its_own
 
 Told = Callable[[], set[str]]

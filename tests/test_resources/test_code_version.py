@@ -8,7 +8,7 @@ import pytest
 
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources.code_version import commit_hash
+from resources.processes.code_version import commit_hash
 from resources.settings import settings
 from tests.engine import Engine
 

@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from resources.companion import LONGEST_LOG, Companion
+from resources.runs.child_process import LONGEST_LOG, Companion
 
 PARENT = """
 import sys, time
-from resources.companion import Companion
+from resources.runs.child_process import Companion
 companion = Companion("it", ["sleep", "60"])
 companion.start()
 print(companion.pid, flush=True)

@@ -5,9 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue
-from resources.catalogue_apply import catalogue_id
-from resources.customer_descriptions import (
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue
+from resources.errors import StaleSubscription, SubscriptionError, UnknownSubscription
+from resources.subscriptions.customer_descriptions import (
     create_customer_description,
     customer_description,
     customer_descriptions,
@@ -15,7 +16,6 @@ from resources.customer_descriptions import (
     description_for_customer,
     update_customer_description,
 )
-from resources.errors import StaleSubscription, SubscriptionError, UnknownSubscription
 from tests.test_resources.samples import block, model, product, subscribe
 
 

@@ -15,7 +15,7 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
-from resources.event_log import BARRIERS, LINKED, RUN_STATUSES, TOLERANT
+from resources.runs.storage.event_log import BARRIERS, LINKED, RUN_STATUSES, TOLERANT
 
 STORAGES = (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage)
 

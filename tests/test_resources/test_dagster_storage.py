@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from dagster_postgres import DagsterPostgresStorage
 from psycopg import sql
 
-from resources.dagster_engine import dagster_urls, prepare
-from resources.dagster_storage import OrchestratorStorage, PooledRunStorage
-from resources.database import postgres_url
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.database.session import postgres_url
 from resources.errors import DatabaseUnreachable
+from resources.runs.storage.dagster_storage import OrchestratorStorage, PooledRunStorage
+from resources.runs.storage.pool import dagster_urls, prepare
 from resources.settings import settings
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +154,7 @@ def test_a_lost_connection_is_replaced(dagster_instance: dg.DagsterInstance, mon
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)
     run(dagster_instance)
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from resources.database import (
+from resources.database.session import (
     StatementCount,
     SubscriptionDatabase,
     commit_with_each_statement,
@@ -16,8 +16,8 @@ from resources.database import (
     place,
     postgres_url,
 )
+from resources.database.tables import EngineSettingsTable
 from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError, TransactionReadsOnly
-from resources.tables import EngineSettingsTable
 
 
 def count(database: SubscriptionDatabase) -> int:
@@ -197,7 +197,7 @@ def test_a_connection_in_use_is_not_tried(database: SubscriptionDatabase, monkey
 def test_a_connection_that_was_idle_is_tried(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[object] = []
     count(database)
-    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)
     monkeypatch.setattr(database.engine.dialect, "do_ping", tried.append)
     count(database)
     assert len(tried) == 1
@@ -212,7 +212,7 @@ def test_an_idle_connection_that_was_lost_is_replaced(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)
     assert count(database) == 0
 
 

@@ -16,15 +16,15 @@ from types import ModuleType
 import psycopg
 import pytest
 
-from resources import embedded, lease
-from resources.embedded import EmbeddedServer, embedded_home
+from resources.database import embedded, lease
+from resources.database.embedded import EmbeddedServer, embedded_home
+from resources.database.reaper import running_pid
 from resources.errors import EmbeddedServerError
-from resources.keeper import running_pid
 from resources.settings import settings
 
 USE = """
 import sys
-from resources.embedded import embedded_uri
+from resources.database.embedded import embedded_uri
 import psycopg
 with psycopg.connect(embedded_uri()) as connection:
     print(connection.info.dbname, flush=True)

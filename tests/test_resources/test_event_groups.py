@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import sqlalchemy as sa
 
-from resources import event_groups
 from resources.errors import EventsNotWritten
-from resources.event_groups import LARGEST, OLDEST_SECONDS, EventGroups, Row
+from resources.runs.storage import event_groups
+from resources.runs.storage.event_groups import LARGEST, OLDEST_SECONDS, EventGroups, Row
 
 SCRIPT = """
 import sys
-from resources.event_groups import EventGroups
+from resources.runs.storage.event_groups import EventGroups
 
 def write(rows):
     if sys.argv[1] == "away":
@@ -244,7 +244,7 @@ def test_a_row_that_writing_itself_logs_is_taken(groups: EventGroups, table: Tab
 
 
 def test_the_thread_ends_when_nothing_comes(groups: EventGroups, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.event_groups.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("resources.runs.storage.event_groups.IDLE_SECONDS", 0.05)
     groups.add(row(0))
     assert within(2, lambda: groups._thread is None)
     groups.add(row(1))

@@ -21,10 +21,10 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_webserver.app import create_app_from_workspace_process_context
 
-from resources import event_groups
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
 from resources.errors import EventsNotWritten, SettingsError
-from resources.event_log import GroupedEventLogStorage, PooledEventLogStorage
+from resources.runs.storage import event_groups
+from resources.runs.storage.event_log import GroupedEventLogStorage, PooledEventLogStorage
 from tests.test_resources.dagster_instances import custom, dagster_database, instance_on
 from tests.test_resources.own_server import OwnServer, server_of_its_own
 

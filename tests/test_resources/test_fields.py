@@ -6,9 +6,9 @@ import pytest
 from annotated_types import Len, MaxLen, MinLen
 from pydantic import Field, SecretStr
 
-from resources.blocks import ProductBlockModel
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.fields import BlockField, PlainField
 from resources.errors import ModelDeclarationError
-from resources.fields import BlockField, PlainField
 
 
 class LeafBlock(ProductBlockModel, product_block_name="Fields Leaf"):

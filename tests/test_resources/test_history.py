@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from resources.authorship import Author, authored_by
-from resources.catalogue import Catalogue, WorkflowEntry
-from resources.catalogue_apply import catalogue_id
-from resources.database import StatementCount
-from resources.history import read_document, read_history
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, WorkflowEntry
+from resources.database.session import StatementCount
+from resources.domain.saving.authorship import Author, authored_by
+from resources.subscriptions.history import read_document, read_history
 from resources.types import Target
 from tests.test_resources.samples import block, model, process, product
 

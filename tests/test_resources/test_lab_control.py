@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable
 from resources.lab.control import LabControl
 from resources.lab.testing import Lab, lab_server
-from resources.playbooks import Difference
+from resources.systems.playbooks import Difference
 
 PORT = {"device": "ams1", "interface": "1/1/1", "description": "customer A", "enabled": True}
 SERVICE = {"service": "S1", "vni": 10001, "endpoints": [{"device": "ams1", "interface": "1/1/1", "vlan": 10}]}

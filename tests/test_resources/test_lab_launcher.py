@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from resources import lease
-from resources.database import SubscriptionDatabase
-from resources.keeper import running_pid
+from resources.database import lease
+from resources.database.reaper import running_pid
+from resources.database.session import SubscriptionDatabase
 from resources.lab.launcher import lab_home, lab_url, pid_file, running_url, stop_lab
-from resources.netbox import NetBox
-from resources.playbooks import PlaybookRunner
 from resources.settings import settings
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
 
 ASK = "from resources.lab.launcher import lab_url; print(lab_url())"
 

@@ -19,13 +19,13 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._core.workspace.workspace import CodeLocationEntry
 from dagster._daemon.monitoring import run_monitoring
 
-from resources.code_location import CodeLocation
-from resources.dispatch import LIVENESS, Dispatch, Loaded, Served
 from resources.errors import SettingsError
-from resources.launcher import WarmRunLauncher
-from resources.post import anybody_launches
-from resources.run_execution import execute
-from resources.workers import ENDS, Limits, Worker, console_silent, interrupts_at_bay, report_end
+from resources.runs.code_location import CodeLocation
+from resources.runs.dispatch import LIVENESS, Dispatch, Loaded, Served
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.run_execution import execute
+from resources.runs.workers.supervisor_lock import anybody_launches
+from resources.runs.workers.worker import ENDS, Limits, Worker, console_silent, interrupts_at_bay, report_end
 from tests.test_resources.warm import Warm, code_server, configure, look_again
 
 
@@ -151,7 +151,7 @@ def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch:
     dispatch = warm.launcher.dispatch
     dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))
     assert health(warm, run_id) == "RUNNING"
-    monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
+    monkeypatch.setattr("resources.runs.dispatch.LOST_SECONDS", 0.0)
     assert [entry.run_id for entry in dispatch.lost()] == [run_id]
     assert health(warm, run_id) == "FAILED"
     assert warm.state(run_id) == "done"  # a worker that comes back after all sees by this that it is given up
@@ -166,7 +166,7 @@ def test_a_run_in_dead_hands_is_lost_only_after_a_while(warm: Warm, monkeypatch:
 def test_a_worker_killed_before_it_noted_the_end_has_the_end_that_the_log_speaks_of(
     warm: Warm, monkeypatch: pytest.MonkeyPatch, noticed_by: str, kind: str, status: str
 ) -> None:
-    monkeypatch.setattr("resources.dispatch.LOST_SECONDS", 0.0)
+    monkeypatch.setattr("resources.runs.dispatch.LOST_SECONDS", 0.0)
     run_id = warm.launch("ten")
     dispatch = warm.launcher.dispatch
     dispatch.claim(1, Loaded("toys", warm.location.fingerprint(), dispatch.now()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resources import keeper, lease
+from resources.database import lease, reaper
 
 HOLD = """
 import sys
@@ -36,9 +36,9 @@ def held(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
 
 
 def is_unused(path: Path) -> bool:
-    descriptor = keeper.open_lock(path)
+    descriptor = reaper.open_lock(path)
     try:
-        return keeper.try_lock(descriptor, fcntl.LOCK_EX)
+        return reaper.try_lock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 
@@ -139,8 +139,8 @@ def test_a_second_keeper_is_not_needed(
 ) -> None:
     path, _ = held
     lease.start_keeper(path, path.with_name("server.pid"))
-    monkeypatch.setattr(keeper, "CLAIM_SECONDS", 0)
-    assert keeper.claim(path) is None
+    monkeypatch.setattr(reaper, "CLAIM_SECONDS", 0)
+    assert reaper.claim(path) is None
 
 
 def test_a_keeper_leaves_a_stranger_with_a_reused_pid_alone(

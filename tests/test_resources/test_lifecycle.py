@@ -2,10 +2,10 @@
 
 import pytest
 
-from resources.blocks import ProductBlockModel
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.lifecycle import ALLOWED_USER_STATUSES, check_users, class_for, fits
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InvalidLifecycle, ModelDeclarationError
-from resources.lifecycle import ALLOWED_USER_STATUSES, check_users, class_for, fits
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (
     Circuit,

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 
-from resources.supervisor import LINGER_SECONDS
+from resources.runs.workers.supervisor import LINGER_SECONDS
 from tests.test_resources.warm import Warm, code_server, eventually, gone, look_again, warm_instances
 
 pytestmark = pytest.mark.xdist_group("workers")

@@ -8,8 +8,8 @@ import pytest
 
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable
 from resources.lab.testing import Lab
-from resources.netbox import NetBox
-from resources.netbox_records import Device
+from resources.systems.netbox import NetBox
+from resources.systems.netbox_records import Device
 
 
 def make_device(lab: Lab, name: str = "ams1", vendor: str = "Nokia", model: str = "7750 SR-7") -> Device:

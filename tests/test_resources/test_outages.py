@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.event_groups import PATIENCE_SECONDS
+from resources.runs.storage.event_groups import PATIENCE_SECONDS
 from tests.test_resources.dagster_instances import QUIET, custom
 from tests.test_resources.own_server import OwnServer, server_of_its_own
 from tests.test_resources.warm import Warm, eventually, gone, warm_instances

@@ -11,10 +11,19 @@ from annotated_types import Len
 from pydantic import Field, SecretStr, ValidationError
 from sqlalchemy.orm import Session
 
-from resources.authorship import Author, authored_by
-from resources.blocks import ProductBlockModel
-from resources.database import StatementCount, SubscriptionDatabase, current_session
-from resources.documents import make_document
+from resources.database.session import StatementCount, SubscriptionDatabase, current_session
+from resources.database.tables import (
+    ProcessTable,
+    SubscriptionInstanceRelationTable,
+    SubscriptionInstanceTable,
+    SubscriptionTable,
+    SubscriptionVersionTable,
+    WorkflowTable,
+)
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.saving.authorship import Author, authored_by
+from resources.domain.saving.documents import make_document
+from resources.domain.subscription_model import SavedSubscription, SubscriptionModel, saved_in_transaction
 from resources.errors import (
     BlockInUse,
     InvalidBlocks,
@@ -25,16 +34,7 @@ from resources.errors import (
     UnknownProduct,
     UnknownSubscription,
 )
-from resources.subscription_lists import find_subscriptions
-from resources.subscriptions import SavedSubscription, SubscriptionModel, saved_in_transaction
-from resources.tables import (
-    ProcessTable,
-    SubscriptionInstanceRelationTable,
-    SubscriptionInstanceTable,
-    SubscriptionTable,
-    SubscriptionVersionTable,
-    WorkflowTable,
-)
+from resources.subscriptions.lists import find_subscriptions
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (
     CUSTOMER,

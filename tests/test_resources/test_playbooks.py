@@ -12,7 +12,7 @@ import pytest
 
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable, PlaybookFailed
 from resources.lab.testing import Lab
-from resources.playbooks import Difference, PlaybookRunner
+from resources.systems.playbooks import Difference, PlaybookRunner
 
 PORT = {"device": "ams1", "interface": "1/1/1", "description": "customer A", "enabled": True}
 LINK = {

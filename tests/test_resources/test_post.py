@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from resources import post as posts
-from resources.dispatch import Loaded
-from resources.post import HOLDER, KEEPER, RELIEF, Launching, Post, anybody_launches
+from resources.runs.dispatch import Loaded
+from resources.runs.workers import supervisor_lock as posts
+from resources.runs.workers.supervisor_lock import HOLDER, KEEPER, RELIEF, Launching, Post, anybody_launches
 
 NOW = datetime.now(UTC)
 OLDER = Loaded("toys", "code", NOW - timedelta(seconds=1))
@@ -22,7 +22,7 @@ PLACE = "postgresql://here"
 
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("resources.post.folder", lambda: tmp_path)
+    monkeypatch.setattr("resources.runs.workers.supervisor_lock.folder", lambda: tmp_path)
 
 
 @pytest.fixture

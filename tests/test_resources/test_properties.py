@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pydantic import Field, SecretStr
 
-from resources.blocks import ProductBlockModel
-from resources.database import SubscriptionDatabase, current_session
-from resources.documents import make_document
-from resources.subscriptions import SubscriptionModel
-from resources.tables import SubscriptionTable
-from resources.vlans import VlanRanges
+from resources.database.session import SubscriptionDatabase, current_session
+from resources.database.tables import SubscriptionTable
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.vlans import VlanRanges
+from resources.domain.saving.documents import make_document
+from resources.domain.subscription_model import SubscriptionModel
 from tests.test_resources.domain import CUSTOMER, DeviceBlockInactive, DeviceInactive, add_product
 
 QUICK = settings(

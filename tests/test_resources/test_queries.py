@@ -7,12 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Session
 
-from resources import search_text
-from resources.catalogue import Catalogue, WorkflowEntry
-from resources.catalogue_apply import catalogue_id
-from resources.database import StatementCount
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, WorkflowEntry
+from resources.database.session import StatementCount
+from resources.database.tables import SubscriptionTable
+from resources.domain.saving import search_text
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
-from resources.queries import (
+from resources.subscriptions.queries import (
     SubscriptionFilter,
     count_subscriptions,
     find_product,
@@ -22,7 +23,6 @@ from resources.queries import (
     processes_of_subscription,
     workflows_of_product,
 )
-from resources.tables import SubscriptionTable
 from resources.types import ProcessStatus, SubscriptionLifecycle, Target
 from tests.test_resources.samples import block, model, process, product, subscribe
 

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import BaseModel
 
-from resources.blocks import ProductBlockModel
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.registry import SubscriptionModelRegistry
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import ModelDeclarationError, ProductNotInRegistry
-from resources.registry import SubscriptionModelRegistry
-from resources.subscriptions import SubscriptionModel
 from tests.test_resources.domain import Circuit, Device
 
 

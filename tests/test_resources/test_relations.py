@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue
-from resources.catalogue_apply import catalogue_id
-from resources.database import StatementCount
-from resources.relations import depends_on_subscriptions, in_use_by_subscriptions, status_relations
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import StatementCount
+from resources.subscriptions.relations import depends_on_subscriptions, in_use_by_subscriptions, status_relations
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.samples import block, hold, model, product, subscribe
 

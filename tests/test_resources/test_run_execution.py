@@ -14,8 +14,8 @@ from dagster._core.execution import api
 from dagster._core.execution.context_creation_job import PlanOrchestrationContextManager
 from dagster._core.execution.plan import plan as plans
 
-from resources import run_execution
-from resources.run_execution import create_run, execute
+from resources.runs import run_execution
+from resources.runs.run_execution import create_run, execute
 
 DONE: list[Any] = []
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from resources import schema
-from resources.database import StatementCount, SubscriptionDatabase
+from resources.database import schema
+from resources.database.session import StatementCount, SubscriptionDatabase
+from resources.database.tables import Table
 from resources.errors import SchemaOutOfDate
-from resources.tables import Table
 
 CONSTRAINTS = sa.text(
     "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace ORDER BY conname"
@@ -150,4 +150,4 @@ def test_every_revision_has_a_description() -> None:
 
 
 def test_the_migrations_lie_in_the_package() -> None:
-    assert (Path(schema.__file__).parent / "migrations" / "env.py").is_file()
+    assert (Path(schema.__file__).parents[1] / "migrations" / "env.py").is_file()

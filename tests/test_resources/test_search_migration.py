@@ -4,11 +4,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from resources import schema
-from resources.customer_descriptions import create_customer_description
-from resources.database import SubscriptionDatabase
-from resources.subscription_lists import find_subscriptions
-from resources.subscription_metadata import write_metadata
+from resources.database import schema
+from resources.database.session import SubscriptionDatabase
+from resources.subscriptions.customer_descriptions import create_customer_description
+from resources.subscriptions.lists import find_subscriptions
+from resources.subscriptions.metadata import write_metadata
 from tests.test_resources.domain import active_device
 
 BEFORE = "0005"

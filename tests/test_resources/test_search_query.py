@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import InvalidQuery
-from resources.search_query import LONGEST_QUERY, And, Node, Not, Or, Phrase, Word, parse, quote, render
+from resources.subscriptions.search_query import LONGEST_QUERY, And, Node, Not, Or, Phrase, Word, parse, quote, render
 
 NOTHING = Word("")
 SIGNS = st.text(alphabet="ab:-()|\" \\*'_&é\x00\ud800", max_size=60)

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from resources.errors import SettingsError
-from resources.shared import as_shared
+from resources.runs.shared_resources import as_shared
 
 SEEN: list[Any] = []
 

@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from resources import database as databases
-from resources.database import SubscriptionDatabase, limit_statements
+from resources.database import session as databases
+from resources.database.session import SubscriptionDatabase, limit_statements
 from resources.errors import DatabaseBusy
 
 

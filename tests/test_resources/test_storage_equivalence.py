@@ -21,8 +21,8 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._serdes import serialize_value
 
-from resources.dagster_storage import MODES
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
+from resources.runs.storage.dagster_storage import MODES
 from tests.test_resources.dagster_instances import custom, dagster_database, instance_on
 
 pytestmark = pytest.mark.xdist_group("storage equivalence")  # one worker: all ask what the script left once

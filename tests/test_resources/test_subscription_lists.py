@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from resources.database import StatementCount, current_session
+from resources.database.session import StatementCount, current_session
 from resources.errors import InvalidQuery
-from resources.list_fields import FieldText
-from resources.subscription_lists import find_subscriptions
+from resources.subscriptions.list_fields import FieldText
+from resources.subscriptions.lists import find_subscriptions
 from tests.test_resources.domain import DeviceInactive, active_device, add_product
 
 NEWEST, LATEST = "ix_subscriptions_created_at", "ix_subscriptions_start_date"

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue
-from resources.catalogue_apply import catalogue_id
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue
 from resources.errors import UnknownSubscription
-from resources.subscription_metadata import read_metadata, write_metadata
+from resources.subscriptions.metadata import read_metadata, write_metadata
 from tests.test_resources.samples import block, model, product, subscribe
 
 

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Session
 
-from resources.customer_descriptions import (
+from resources.database.tables import ProductTable, SubscriptionTable
+from resources.domain.saving.search_text import vector, words_of
+from resources.errors import InvalidQuery
+from resources.subscriptions.customer_descriptions import (
     create_customer_description,
     delete_customer_description,
     update_customer_description,
 )
-from resources.errors import InvalidQuery
-from resources.search_query import quote
-from resources.search_text import vector, words_of
-from resources.subscription_lists import find_subscriptions
-from resources.subscription_metadata import write_metadata
-from resources.tables import ProductTable, SubscriptionTable
+from resources.subscriptions.lists import find_subscriptions
+from resources.subscriptions.metadata import write_metadata
+from resources.subscriptions.search_query import quote
 from tests.test_resources.domain import active_circuit, active_device
 
 HOURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)

@@ -12,8 +12,10 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from resources.blocks import ProductBlockModel
-from resources.database import StatementCount
+from resources.database.session import StatementCount
+from resources.domain.blocks import ProductBlockModel
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import (
     InvalidBlocks,
     InvalidLifecycle,
@@ -23,8 +25,6 @@ from resources.errors import (
     UnknownSubscription,
     WrongProduct,
 )
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.domain import (
     ACTIVE,

@@ -5,8 +5,8 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from resources.database.time_limit import TimeLimit, decide, limited_by
 from resources.errors import FormTimedOut
-from resources.time_limit import TimeLimit, decide, limited_by
 
 
 def test_what_was_given_up_is_not_committed():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from resources.errors import ScheduleInvalid
-from resources.triggers import check_trigger, from_crontab, next_run
+from resources.processes.triggers import check_trigger, from_crontab, next_run
 
 NOON = datetime(2026, 3, 25, 12, 0, tzinfo=UTC)
 

@@ -6,13 +6,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from resources.catalogue import Catalogue, WorkflowEntry
-from resources.catalogue_apply import catalogue_id
-from resources.database import StatementCount, current_session
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, WorkflowEntry
+from resources.database.session import StatementCount, current_session
+from resources.database.tables import SubscriptionTable
 from resources.errors import UnknownSubscription
-from resources.tables import SubscriptionTable
+from resources.subscriptions.usability import DEFAULT_RULES, Obstacle, why_not_usable
 from resources.types import Target
-from resources.usability import DEFAULT_RULES, Obstacle, why_not_usable
 from tests.test_resources.samples import block, hold, model, process, product, subscribe
 
 NODE = model("UsableModel", {"node": block("Node", {})})

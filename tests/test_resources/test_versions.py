@@ -6,12 +6,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from resources.database import StatementCount
+from resources.database.session import StatementCount
+from resources.domain.saving.changes import SubscriptionChange, difference
+from resources.domain.saving.persistence import read_versions
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import PastIsReadOnly, UnknownSubscription
-from resources.persistence import read_versions
-from resources.subscriptions import SubscriptionModel
 from resources.types import SubscriptionLifecycle
-from resources.versions import SubscriptionChange, difference
 from tests.test_resources.domain import (
     Circuit,
     Device,

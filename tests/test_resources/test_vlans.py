@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from resources.vlans import HIGHEST, VlanRanges
+from resources.domain.models.vlans import HIGHEST, VlanRanges
 
 vlans = st.sets(st.integers(0, HIGHEST), max_size=40)
 

@@ -19,7 +19,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from resources.workers import ENDS
+from resources.runs.workers.worker import ENDS
 from tests.test_resources.warm import Warm, eventually, gone, warm_instances
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workers")]

@@ -14,7 +14,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
 from tests.test_resources.warm import PATIENCE, Warm, eventually, gone, refuse_connections, warm_instances
 
 pytestmark = pytest.mark.xdist_group("workers")  # they measure time; beside each other they would slow each other
@@ -179,7 +179,7 @@ def test_idle_workers_leave(warm_of: Callable[..., Warm]) -> None:
 def test_a_database_away_for_five_seconds_does_not_disturb_a_run(
     warm: Warm, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.database.IDLE_SECONDS", 0.0)  # of this process: it has no part in the hiccup
+    monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)  # of this process: it has no part in the hiccup
     database = warm.database
     for _ in range(2):
         run_id = warm.nap(8)

@@ -17,9 +17,9 @@ import yaml
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 
-from resources.code_location import CodeLocation
-from resources.embedded import EmbeddedServer
-from resources.launcher import WarmRunLauncher
+from resources.database.embedded import EmbeddedServer
+from resources.runs.code_location import CodeLocation
+from resources.runs.launching.launcher import WarmRunLauncher
 
 ROOT = Path(__file__).parents[2]
 TOYS = """
@@ -242,7 +242,7 @@ def configure(folder: Path, **config: Any) -> CodeLocation:
     (folder / f"{module}.py").write_text(TOYS)
     location = {"location": "toys", "module": module, "working_directory": str(folder)}
     location |= {"workers": 1, "reserved_workers": 0}
-    launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": location | config}
+    launcher = {"module": "resources.runs.launching.launcher", "class": "WarmRunLauncher", "config": location | config}
     known = json.loads((folder / "dagster.yaml").read_text())
     monitoring = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_monitoring"]
     changes = {"run_launcher": launcher, "run_monitoring": monitoring, "code_servers": QUIET_END}

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_defs.api.rest.fields import Description, UnixTime
-from resources.catalogue_entries import CatalogueProduct
+from resources.catalogue.entries import CatalogueProduct
 from resources.types import ProductLifecycle, Target
 
 

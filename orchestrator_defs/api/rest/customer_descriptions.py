@@ -10,8 +10,8 @@ from orchestrator_defs.api.dependencies import DatabaseDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.fields import Description, Text
 from orchestrator_defs.api.rest.subscription_shapes import CustomerDescription
-from resources import customer_descriptions as descriptions
 from resources.errors import UnknownDescription
+from resources.subscriptions import customer_descriptions as descriptions
 
 router = APIRouter(prefix="/subscription_customer_descriptions", tags=["customer descriptions"])
 

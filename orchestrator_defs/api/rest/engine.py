@@ -11,11 +11,11 @@ from orchestrator_defs.api.exposed_settings import exposed_settings
 from orchestrator_defs.api.problems import example, problems
 from orchestrator_defs.launching import launch_all
 from orchestrator_defs.processes import Processes
-from resources import search_index
-from resources.engine import EngineState, EngineStatus
-from resources.launcher import launches_to_workers
+from resources.processes.pause import EngineState, EngineStatus
+from resources.runs.launching.launcher import launches_to_workers
+from resources.runs.launching.worker_status import worker_status
+from resources.subscriptions import search_index
 from resources.types import ProcessId
-from resources.worker_status import worker_status
 
 log = logging.getLogger(__name__)
 

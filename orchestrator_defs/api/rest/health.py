@@ -10,7 +10,7 @@ from orchestrator_defs.api.patience import Question
 from orchestrator_defs.api.problems import example, problem, problems
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.readiness import Readiness, readiness
-from resources.pulse import feel_pulse
+from resources.database.ping import feel_pulse
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Response
 
 from orchestrator_defs.api.problems import problems
 from resources.errors import InvalidQuery
-from resources.list_fields import ListFields
+from resources.subscriptions.list_fields import ListFields
 
 MOST = 1000
 """How many items one answer has at most."""

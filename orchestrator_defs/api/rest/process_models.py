@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ops.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
 from ops.state import readable
-from resources.interventions import LONGEST_NOTE
-from resources.list_fields import UNKEEPABLE
-from resources.process_queries import LinkedSubscription, ProcessLine
+from resources.processes.interventions import LONGEST_NOTE
+from resources.processes.process_lists import LinkedSubscription, ProcessLine
+from resources.subscriptions.list_fields import UNKEEPABLE
 from resources.types import ProcessStatus, StepStatus, SubscriptionLifecycle, Target
 
 Seconds = Annotated[

@@ -22,14 +22,14 @@ from orchestrator_defs.api.rest.process_models import Permissions, Process, Proc
 from orchestrator_defs.api.rest.rights import WorkflowCheck, WorkflowCheckDep
 from orchestrator_defs.processes import Processes
 from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
-from resources.history import Comparison, compare_around
-from resources.list_fields import read_pairs
-from resources.process_fields import PROCESS_FIELDS
-from resources.process_queries import LinkedSubscription, find_processes, linked_subscriptions
-from resources.processes import status_counts
+from resources.processes.process_fields import PROCESS_FIELDS
+from resources.processes.process_lists import LinkedSubscription, find_processes, linked_subscriptions
+from resources.processes.process_rows import status_counts
+from resources.processes.waits import WaitKind
+from resources.subscriptions.history import Comparison, compare_around
+from resources.subscriptions.list_fields import read_pairs
 from resources.types import ProcessId, State, SubscriptionId
 from resources.users import User
-from resources.waits import WaitKind
 
 router = APIRouter()
 

@@ -25,7 +25,7 @@ from orchestrator_defs.api.rest.process_models import (
     Text,
 )
 from orchestrator_defs.api.rest.rights import WorkflowCheckDep
-from resources.process_queries import linked_subscriptions, process_line
+from resources.processes.process_lists import linked_subscriptions, process_line
 from resources.types import ProcessStatus
 from resources.users import User
 

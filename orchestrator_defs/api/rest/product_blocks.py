@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.catalogue_shapes import DescriptionEdit, ProductBlock
-from resources import catalogue_entries
+from resources.catalogue import entries
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/product_blocks", tags=["catalogue"])
 def get_product_block(product_block_id: UUID, database: DatabaseDep) -> ProductBlock:
     """One block, with its resource types."""
     with database.transaction(read_only=True):
-        return ProductBlock.model_validate(catalogue_entries.get_product_block(product_block_id))
+        return ProductBlock.model_validate(entries.get_product_block(product_block_id))
 
 
 @router.patch("/{product_block_id}", summary="Edit a product block", responses=problems(400, 404, 422, 503))
@@ -28,6 +28,6 @@ def edit_product_block(
 ) -> ProductBlock:
     """Write another description; the rest is the code's."""
     with database.transaction():
-        found = catalogue_entries.edit_product_block(product_block_id, description=edit.description)
+        found = entries.edit_product_block(product_block_id, description=edit.description)
     log.info("Product block %s was edited by %r.", product_block_id, user)
     return ProductBlock.model_validate(found)

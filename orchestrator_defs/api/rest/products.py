@@ -10,7 +10,7 @@ from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.catalogue_shapes import Product, ProductEdit
 from orchestrator_defs.api.rest.fields import Text
-from resources import catalogue_entries
+from resources.catalogue import entries
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def list_products(
 ) -> list[Product]:
     """All products by name, with their blocks, fixed inputs and workflows."""
     with database.transaction(read_only=True):
-        found = catalogue_entries.list_products(tag=tag, product_type=product_type)
+        found = entries.list_products(tag=tag, product_type=product_type)
     return [Product.of(product) for product in found]
 
 
@@ -33,7 +33,7 @@ def list_products(
 def get_product(product_id: UUID, database: DatabaseDep) -> Product:
     """One product, with its blocks, fixed inputs and workflows."""
     with database.transaction(read_only=True):
-        return Product.of(catalogue_entries.get_product(product_id))
+        return Product.of(entries.get_product(product_id))
 
 
 @router.patch("/{product_id}", summary="Edit a product", responses=problems(400, 404, 409, 422, 503))
@@ -43,6 +43,6 @@ def edit_product(product_id: UUID, edit: ProductEdit, database: DatabaseDep, use
     The end of its life is refused while it has subscriptions that are not terminated.
     """
     with database.transaction():
-        found = catalogue_entries.edit_product(product_id, description=edit.description, status=edit.status)
+        found = entries.edit_product(product_id, description=edit.description, status=edit.status)
     log.info("Product %s was edited by %r.", product_id, user)
     return Product.of(found)

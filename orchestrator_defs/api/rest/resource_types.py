@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.catalogue_shapes import DescriptionEdit, ResourceType
-from resources import catalogue_entries
+from resources.catalogue import entries
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/resource_types", tags=["catalogue"])
 def get_resource_type(resource_type_id: UUID, database: DatabaseDep) -> ResourceType:
     """One named value of a block."""
     with database.transaction(read_only=True):
-        return ResourceType.model_validate(catalogue_entries.get_resource_type(resource_type_id))
+        return ResourceType.model_validate(entries.get_resource_type(resource_type_id))
 
 
 @router.patch("/{resource_type_id}", summary="Edit a resource type", responses=problems(400, 404, 422, 503))
@@ -28,6 +28,6 @@ def edit_resource_type(
 ) -> ResourceType:
     """Write another description; the rest is the code's."""
     with database.transaction():
-        found = catalogue_entries.edit_resource_type(resource_type_id, description=edit.description)
+        found = entries.edit_resource_type(resource_type_id, description=edit.description)
     log.info("Resource type %s was edited by %r.", resource_type_id, user)
     return ResourceType.model_validate(found)

@@ -13,8 +13,8 @@ from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.fields import Text, UnixTime
 from orchestrator_defs.api.rest.rights import WorkflowCheckDep
 from orchestrator_defs.scheduling import Scheduling
-from resources import schedules
-from resources.schedules import Schedule as KeptSchedule
+from resources.processes import schedules
+from resources.processes.schedules import Schedule as KeptSchedule
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
 

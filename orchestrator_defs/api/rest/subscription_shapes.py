@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_defs.api.rest.fields import UnixTime
-from resources.history import HistoryEntry
-from resources.relations import RelatedSubscription
+from resources.subscriptions.history import HistoryEntry
+from resources.subscriptions.relations import RelatedSubscription
 from resources.types import SubscriptionLifecycle
 
 AN_ID = "5c0f4c9e-1d1f-4a0e-8f0c-3f9a2f6a7b11"

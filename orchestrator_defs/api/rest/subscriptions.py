@@ -24,15 +24,15 @@ from orchestrator_defs.api.rest.subscription_shapes import (
     VersionItem,
     VersionWhole,
 )
-from resources.authorship import Author, authored_by
-from resources.database import SubscriptionDatabase, see_one_moment
-from resources.history import count_history, read_history, read_version
-from resources.insync import set_in_sync
-from resources.list_fields import read_pairs
-from resources.relations import DEPTH_LIMIT, Direction, related_page
-from resources.subscription_lists import SUBSCRIPTION_FIELDS, SubscriptionPage, find_subscriptions, subscription_line
-from resources.subscription_marks import view_mark
-from resources.subscription_views import subscription_view
+from resources.database.session import SubscriptionDatabase, see_one_moment
+from resources.domain.saving.authorship import Author, authored_by
+from resources.subscriptions.etag import view_mark
+from resources.subscriptions.history import count_history, read_history, read_version
+from resources.subscriptions.insync import set_in_sync
+from resources.subscriptions.list_fields import read_pairs
+from resources.subscriptions.lists import SUBSCRIPTION_FIELDS, SubscriptionPage, find_subscriptions, subscription_line
+from resources.subscriptions.relations import DEPTH_LIMIT, Direction, related_page
+from resources.subscriptions.views import subscription_view
 from resources.types import SubscriptionId, SubscriptionLifecycle
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.catalogue_shapes import DescriptionEdit, Workflow
-from resources import catalogue_entries
+from resources.catalogue import entries
 from resources.types import Target
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def list_workflows(
 ) -> list[Workflow]:
     """The workflows that the code has, by name."""
     with database.transaction(read_only=True):
-        found = catalogue_entries.list_workflows(target=target, is_task=is_task)
+        found = entries.list_workflows(target=target, is_task=is_task)
     return [Workflow.model_validate(workflow) for workflow in found]
 
 
@@ -33,13 +33,13 @@ def list_workflows(
 def get_workflow(workflow_id: UUID, database: DatabaseDep) -> Workflow:
     """One workflow that the code has."""
     with database.transaction(read_only=True):
-        return Workflow.model_validate(catalogue_entries.get_workflow(workflow_id))
+        return Workflow.model_validate(entries.get_workflow(workflow_id))
 
 
 @router.patch("/{workflow_id}", summary="Edit a workflow", responses=problems(400, 404, 422, 503))
 def edit_workflow(workflow_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep) -> Workflow:
     """Write another description; the rest is the code's."""
     with database.transaction():
-        found = catalogue_entries.edit_workflow(workflow_id, description=edit.description)
+        found = entries.edit_workflow(workflow_id, description=edit.description)
     log.info("Workflow %s was edited by %r.", workflow_id, user)
     return Workflow.model_validate(found)

@@ -9,11 +9,11 @@ from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.api.updates.broadcaster import Broadcaster
 from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
 from orchestrator_defs.api.updates.pacing import CROWD
-from resources import redis_channel
-from resources.change_feed import ChangeFeed
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError
-from resources.redis_channel import RedisChannel
+from resources.updates import redis_channel
+from resources.updates.change_feed import ChangeFeed
+from resources.updates.redis_channel import RedisChannel
 
 log = logging.getLogger(__name__)
 

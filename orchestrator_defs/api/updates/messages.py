@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from resources.change_feed import Change, Subject
+from resources.updates.change_feed import Change, Subject
 
 NAME = "invalidateCache"
 LIST = "LIST"

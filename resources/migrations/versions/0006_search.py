@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from resources.documents import Document
-from resources.search_text import description_vector, metadata_vector, search_vector
+from resources.domain.saving.documents import Document
+from resources.domain.saving.search_text import description_vector, metadata_vector, search_vector
 
 revision = "0006"
 down_revision = "0005"

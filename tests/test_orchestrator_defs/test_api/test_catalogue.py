@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from resources.catalogue import Product
+from resources.catalogue.catalogue import Product
 from tests.test_resources.domain import DeviceInactive
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from resources.queries import find_product
+from resources.subscriptions.queries import find_product
 from tests.test_resources.domain import DeviceInactive
 from tests.toy_network import DEVICE, World, device_workflows
 

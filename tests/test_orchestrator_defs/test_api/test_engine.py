@@ -17,11 +17,11 @@ from orchestrator_defs.api.exposed_settings import MASK, expose_settings
 from orchestrator_defs.api.rest import engine as engine_routes
 from orchestrator_defs.processes import Processes
 from orchestrator_defs.workflow import task
-from resources import engine as pause
-from resources.customer_descriptions import create_customer_description
-from resources.dispatch import LIVENESS, Dispatch, Loaded
+from resources.processes import pause
+from resources.runs.dispatch import LIVENESS, Dispatch, Loaded
 from resources.settings import settings
-from resources.subscription_metadata import write_metadata
+from resources.subscriptions.customer_descriptions import create_customer_description
+from resources.subscriptions.metadata import write_metadata
 from tests.test_resources.warm import Warm, configure
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -262,7 +262,7 @@ def entries(engine):
 
 @pytest.mark.parametrize("batch", [2, 500])
 def test_the_search_index_is_made_again_as_saves_make_it(described, api, monkeypatch, batch):
-    monkeypatch.setattr("resources.search_index.BATCH", batch)
+    monkeypatch.setattr("resources.subscriptions.search_index.BATCH", batch)
     saved = entries(described)
     assert len(saved) == 7
     assert all(saved.values())

@@ -13,7 +13,7 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.patience import Question
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
-from resources.database import SubscriptionDatabase
+from resources.database.session import SubscriptionDatabase
 from tests.api import serving
 from tests.toy_network import DEVICE, World, device_workflows
 

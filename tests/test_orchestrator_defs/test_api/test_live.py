@@ -21,7 +21,7 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.api.updates import live_updates
 from resources import clock
-from resources.change_feed import APPLICATION
+from resources.updates.change_feed import APPLICATION
 from resources.users import User
 from tests.api import serving
 from tests.engine import Engine

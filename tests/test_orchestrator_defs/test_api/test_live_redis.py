@@ -17,9 +17,9 @@ from websockets.sync.client import connect
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
-from resources import change_feed
 from resources.errors import SettingsError
-from resources.redis_channel import CHANNEL, RedisChannel
+from resources.updates import change_feed
+from resources.updates.redis_channel import CHANNEL, RedisChannel
 from tests.api import serving
 from tests.engine import Engine
 from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url

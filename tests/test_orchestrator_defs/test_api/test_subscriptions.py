@@ -10,15 +10,15 @@ import sqlalchemy as sa
 from ops.step import begin, step
 from orchestrator_defs.api import gate
 from orchestrator_defs.workflow import modify_workflow
-from resources.customer_descriptions import create_customer_description
-from resources.database import statement_counter
-from resources.processes import get_process
-from resources.queries import find_product
-from resources.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.database.session import statement_counter
+from resources.database.tables import ProcessTable, SubscriptionTable
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.subscription_model import SubscriptionModel
+from resources.processes.process_rows import get_process
 from resources.settings import settings
-from resources.subscription_metadata import write_metadata
-from resources.subscriptions import SubscriptionModel
-from resources.tables import ProcessTable, SubscriptionTable
+from resources.subscriptions.customer_descriptions import create_customer_description
+from resources.subscriptions.metadata import write_metadata
+from resources.subscriptions.queries import find_product
 from resources.types import SubscriptionLifecycle
 from resources.users import Role, User
 from tests.test_resources.domain import CircuitInactive, Device, DeviceInactive, active_circuit

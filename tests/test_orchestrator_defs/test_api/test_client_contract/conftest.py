@@ -13,7 +13,7 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Testbed
-from resources.embedded import EmbeddedServer
+from resources.database.embedded import EmbeddedServer
 from resources.testing import fresh_database
 from tests.api import serving
 from tests.engine import Engine

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from resources.queries import find_product
+from resources.subscriptions.queries import find_product
 from resources.types import ProcessStatus
 from tests.engine import Engine
 from tests.test_orchestrator_defs.test_api.test_client_contract.workflows import SUMMARY

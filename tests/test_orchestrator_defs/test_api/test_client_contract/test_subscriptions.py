@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from resources.tables import SubscriptionTable
+from resources.database.tables import SubscriptionTable
 from tests.engine import Engine
 from tests.toy_network import World
 from tests.web_client import WebClient

@@ -14,9 +14,9 @@ from ops.step import begin, step
 from ops.waits import inputstep
 from orchestrator_defs.api.form_threads import AT_ONCE
 from orchestrator_defs.workflow import task
-from resources import time_limit
-from resources.database import current_session
-from resources.tables import EngineSettingsTable
+from resources.database import time_limit
+from resources.database.session import current_session
+from resources.database.tables import EngineSettingsTable
 from resources.types import Assignee, ProcessStatus
 
 SOON = 0.4

@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from orchestrator_defs.processes import Processes
 from resources import tags
-from resources.dispatch import Dispatch
+from resources.runs.dispatch import Dispatch
 
 SECONDS = 10
 
@@ -18,7 +18,11 @@ SECONDS = 10
 def instance(dagster_instance, tmp_path):
     """Dagster's storage in PostgreSQL, and our run launcher; nobody executes what it launches."""
     known = json.loads((tmp_path / "dagster.yaml").read_text())
-    launcher = {"module": "resources.launcher", "class": "WarmRunLauncher", "config": {"start_workers": False}}
+    launcher = {
+        "module": "resources.runs.launching.launcher",
+        "class": "WarmRunLauncher",
+        "config": {"start_workers": False},
+    }
     (tmp_path / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher}))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance

@@ -7,7 +7,7 @@ import pytest
 
 from ops.step import begin, step
 from orchestrator_defs.workflow import task
-from resources.queries import find_product
+from resources.subscriptions.queries import find_product
 from resources.types import ProcessStatus
 
 PROBLEM = "application/problem+json"

@@ -1,0 +1,279 @@
+"""The product catalogue: products and workflows as the code declares them, kept equal to the database's rows."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from sqlalchemy.dialects.postgresql import insert
+
+from resources.catalogue.apply import add_to, make_so
+from resources.catalogue.plan import CataloguePlan, compare
+from resources.catalogue.rows import DeclaredCatalogue, ProductRow, WorkflowRow, block_rows, former_names, root_blocks
+from resources.catalogue.stored import StoredCatalogue, read_catalogue
+from resources.database.session import SubscriptionDatabase, current_session
+from resources.database.tables import EngineSettingsTable
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.subscription_model import SubscriptionModel
+from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
+from resources.types import ProductLifecycle, Target
+
+LONGEST_TAG = 20
+LONGEST_NAME = 255
+LONGEST_DESCRIPTION = 2000
+HASH_FORMAT = 1
+"""Raise it when the rows derived from the same models change, so that databases are brought up to date."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """What can be sold: a model with its fixed inputs filled in.
+
+    `formerly` names what the product was called before (oldest first, if several). Its row, and so its id and its
+    subscriptions, are carried over. Keep it declared for good: a new database derives the id from the oldest name.
+    """
+
+    name: str
+    tag: str
+    model: type[SubscriptionModel]
+    product_type: str
+    description: str
+    fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+    status: ProductLifecycle = ProductLifecycle.ACTIVE
+    formerly: str | Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class WorkflowEntry:
+    """A workflow as the catalogue knows it; it belongs to all products of its product types."""
+
+    name: str
+    target: Target
+    description: str
+    is_task: bool
+    product_types: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """All products and workflows of the code.
+
+    Checks the whole of it and registers the models. Raises ModelDeclarationError when a product does not fit its
+    model, CatalogueError when names clash or a workflow names an unknown product type; each fault is in the message.
+    """
+
+    def __init__(self, products: Iterable[Product], workflows: Iterable[WorkflowEntry] = ()) -> None:
+        self.products = tuple(products)
+        self.workflows = tuple(workflows)
+        _refuse(CatalogueError, _clashes(self.products, self.workflows))
+        _refuse(ModelDeclarationError, [fault for product in self.products for fault in _misfits(product)])
+        SUBSCRIPTION_MODEL_REGISTRY.update({product.name: product.model for product in self.products})
+        self.rows = _declared(self.products, self.workflows)
+        self.hash = _hash(self.rows)
+
+    def plan(self, *, drop_values: bool = False) -> CataloguePlan:
+        """What `apply` would do to the database of the current transaction; ten statements at most."""
+        return compare(self.rows, read_catalogue(), drop_values=drop_values)
+
+    def apply(self, *, drop_values: bool = False) -> CataloguePlan:
+        """Make the database's rows those of the code, and say what was done.
+
+        Works in the current transaction, which holds the catalogue's lock until its end; commit is the caller's. May
+        run twice. Values that the models no longer have stay stored unless `drop_values`.
+        """
+        stored = _locked()
+        plan = compare(self.rows, stored, drop_values=drop_values)
+        if plan:
+            make_so(self.rows, stored, drop_values=drop_values)
+        self._remember()
+        return plan
+
+    def add(self) -> CataloguePlan:
+        """Do the part of `apply` that takes nothing away, and say what was done.
+
+        For code that need not be the only one of its database: an experiment, another branch, a second code location.
+        What it does not declare stays as it is. Works in the current transaction, as `apply` does.
+        """
+        stored = _locked()
+        plan = compare(self.rows, stored).additions
+        if plan:
+            add_to(self.rows, stored)
+        self._remember()
+        return plan
+
+    def is_current(self, *, additions_only: bool = False) -> bool:
+        """Whether the database of the current transaction needs no `apply`, or, with `additions_only`, no `add`.
+
+        One statement, and those of a plan when other code was applied last.
+        """
+        if current_session().scalar(sa.select(EngineSettingsTable.catalogue_hash)) == self.hash:
+            return True
+        plan = self.plan()
+        return not (plan.additions if additions_only else plan)
+
+    def _remember(self) -> None:
+        """Note the hash of the code whose every row the database now has, with or without those of other code."""
+        session = current_session()
+        remember = insert(EngineSettingsTable).values(singleton=True, catalogue_hash=self.hash)
+        session.execute(
+            remember.on_conflict_do_update(index_elements=["singleton"], set_={"catalogue_hash": self.hash})
+        )
+        session.flush()
+        session.expire_all()
+
+    def ensure_current(self, database: SubscriptionDatabase) -> None:
+        """Be sure that the database holds this catalogue: at most one statement, and none once it was seen.
+
+        On the embedded database what the code adds or updates is applied (and committed), and what it would take away
+        waits for `apply`. Elsewhere CatalogueOutOfDate says what differs and which command makes it so.
+        """
+        known = (database.engine.url.render_as_string(), self.hash)
+        if known in _seen:
+            return
+        with database.transaction() as session:
+            if session.scalar(sa.select(EngineSettingsTable.catalogue_hash)) != self.hash:
+                if database.is_embedded:
+                    self.add()
+                elif plan := self.plan():
+                    raise CatalogueOutOfDate(_out_of_date(plan))
+        _seen.add(known)
+
+
+_seen: set[tuple[str, str]] = set()
+
+
+def _locked() -> StoredCatalogue:
+    """The database's catalogue, which nobody else changes until the end of the transaction."""
+    current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))
+    return read_catalogue()
+
+
+def _out_of_date(plan: CataloguePlan) -> str:
+    listed = "".join(f"\n  {change}" for change in plan.changes[:10])
+    more = f"\n  … and {len(plan) - 10} more" if len(plan) > 10 else ""
+    return (
+        "The catalogue in the database is not the one of the code. See `orchestrator catalogue plan`, "
+        f"then run `orchestrator catalogue apply`.{listed}{more}"
+    )
+
+
+def _refuse(error: type[CatalogueError], faults: list[str]) -> None:
+    if faults:
+        raise error(faults[0] if len(faults) == 1 else f"{len(faults)} faults: " + " ".join(faults))
+
+
+def _clashes(products: Sequence[Product], workflows: Sequence[WorkflowEntry]) -> list[str]:
+    faults = [f"Product '{name}' is listed twice." for name in _repeated(p.name for p in products)]
+    faults += [f"Workflow '{name}' is listed twice." for name in _repeated(w.name for w in workflows)]
+    names = {product.name for product in products}
+    for product in products:
+        faults += [
+            f"Product '{product.name}' says it was formerly '{former}', but '{former}' is a product of the catalogue."
+            for former in former_names(product.formerly)
+            if former in names
+        ]
+    claimed = _repeated(former for product in products for former in former_names(product.formerly))
+    faults += [f"More than one product says it was formerly '{former}'." for former in claimed]
+    types = {product.product_type for product in products}
+    for workflow in workflows:
+        faults += [
+            f"Workflow '{workflow.name}' is for product type '{unknown}', which no product has; "
+            f"known product types: {', '.join(sorted(types)) or 'none'}."
+            for unknown in workflow.product_types
+            if unknown not in types
+        ]
+        faults += _too_long(f"Workflow '{workflow.name}'", workflow.name, workflow.description)
+    return faults
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    counted: dict[str, int] = {}
+    for name in names:
+        counted[name] = counted.get(name, 0) + 1
+    return [name for name, times in counted.items() if times > 1]
+
+
+def _too_long(what: str, name: str, description: str) -> list[str]:
+    faults = [] if name.strip() else [f"{what} has no name."]
+    if len(name) > LONGEST_NAME:
+        faults.append(f"{what} has a name of {len(name)} characters; at most {LONGEST_NAME} are allowed.")
+    if len(description) > LONGEST_DESCRIPTION:
+        faults.append(
+            f"{what} has a description of {len(description)} characters; at most {LONGEST_DESCRIPTION} are allowed."
+        )
+    return faults
+
+
+def _misfits(product: Product) -> list[str]:
+    what = f"Product '{product.name}'"
+    faults = _too_long(what, product.name, product.description)
+    if len(product.tag) > LONGEST_TAG or not product.tag:
+        faults.append(f"{what} has the tag '{product.tag}'; a tag has 1 to {LONGEST_TAG} characters.")
+    if not _is_subscription_model(product.model):
+        return [*faults, f"{what} has the model {product.model!r}, which is not a SubscriptionModel class."]
+    fields = product.model.plain_fields()
+    model = product.model.__name__
+    for name in sorted(fields.keys() - product.fixed_inputs.keys()):
+        faults.append(f"{what} gives no value for the fixed input '{name}' of {model}.")
+    for name in sorted(product.fixed_inputs.keys() - fields.keys()):
+        known = ", ".join(sorted(fields)) or "none"
+        faults.append(f"{what} gives a fixed input '{name}' that {model} does not have; it has: {known}.")
+    for name in sorted(fields.keys() & product.fixed_inputs.keys()):
+        try:
+            _as_json(product.model.model_fields[name], product.fixed_inputs[name])
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"]
+            faults.append(f"{what}: fixed input '{name}' of {model} cannot be {product.fixed_inputs[name]!r}: {wrong}.")
+    return faults
+
+
+def _is_subscription_model(model: object) -> bool:
+    return isinstance(model, type) and issubclass(model, SubscriptionModel)
+
+
+def _as_json(info: FieldInfo, value: Any) -> Any:
+    annotation: Any = Annotated[info.annotation, info]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    return adapter.dump_python(adapter.validate_python(value), mode="json")
+
+
+def _declared(products: Sequence[Product], workflows: Sequence[WorkflowEntry]) -> DeclaredCatalogue:
+    return DeclaredCatalogue(
+        {product.name: _product_row(product, workflows) for product in products},
+        block_rows(product.model for product in products),
+        {w.name: WorkflowRow(w.name, w.target.value, w.description, w.is_task) for w in workflows},
+    )
+
+
+def _product_row(product: Product, workflows: Iterable[WorkflowEntry]) -> ProductRow:
+    fields = product.model.model_fields
+    return ProductRow(
+        name=product.name,
+        description=product.description,
+        product_type=product.product_type,
+        tag=product.tag,
+        status=ProductLifecycle(product.status).value,
+        fixed_inputs={name: _as_json(fields[name], value) for name, value in product.fixed_inputs.items()},
+        formerly=former_names(product.formerly),
+        roots=frozenset(root_blocks(product.model)),
+        workflows=frozenset(w.name for w in workflows if product.product_type in w.product_types),
+    )
+
+
+def _hash(rows: DeclaredCatalogue) -> str:
+    """Of everything that can make a difference; descriptions and status, which people may edit, do not count."""
+    content = [
+        HASH_FORMAT,
+        sorted((replace(p, description="", status="") for p in rows.products.values()), key=lambda p: p.name),
+        sorted((replace(b, description="") for b in rows.blocks.values()), key=lambda b: b.name),
+        sorted((replace(w, description="") for w in rows.workflows.values()), key=lambda w: w.name),
+    ]
+    return hashlib.sha256(json.dumps(content, default=_plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What json cannot write by itself: rows as mappings, sets in order."""
+    return sorted(value) if isinstance(value, frozenset) else vars(value)

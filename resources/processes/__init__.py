@@ -1,0 +1,1 @@
+"""The rows of the engine: processes, ledger, waits, locks, schedules, and what changes them."""

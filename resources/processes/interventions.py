@@ -1,0 +1,321 @@
+"""Hands on a process: aborted, sent back, spared a step, set going again. Each leaves a line in the ledger or a reason.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import delete, select, update
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionVersionTable
+from resources.errors import NotWaiting, ProcessEnded, ProcessError
+from resources.processes import ledger, locks, process_rows, waits
+from resources.processes.ledger import StepRecord
+from resources.processes.statements import OTHER_LINES
+from resources.processes.waits import WaitKind
+from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+
+ABORT_KEY, ABORTED = f"{OTHER_LINES}abort__", "User Aborted"
+LONGEST_NOTE = 5000
+BACK_KEY = f"{OTHER_LINES}back_{{}}__"
+
+FAILURES = frozenset(status for status in ProcessStatus if status.is_failure)
+STANDING = FAILURES | {ProcessStatus.WAITING, ProcessStatus.SUSPENDED, ProcessStatus.AWAITING_CALLBACK}
+"""In which statuses no run is at work, nor about to be."""
+UNFINISHED = frozenset(status for status in ProcessStatus if not status.is_final)
+RESUMABLE = FAILURES | {ProcessStatus.WAITING}
+"""In which statuses a process can be told to try again now."""
+SKIPPABLE = RESUMABLE | {ProcessStatus.AWAITING_CALLBACK}
+"""In which statuses a person can do the next step instead."""
+RUNNING = ProcessStatus.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """What an abort found: the run that may be at work and its step, the steps that stay done, the subscriptions let go
+    of, and the children that go on.
+    """
+
+    run_id: str | None
+    was: ProcessStatus
+    done: list[str]
+    in_progress: StepKey | None
+    subscriptions: list[SubscriptionId]
+    children: list[ProcessId]
+
+    @property
+    def message(self) -> str:
+        """What was done and what stays, for people."""
+        parts = [f"It was {self.was}."]
+        if self.in_progress:
+            parts.append(f"The step {self.in_progress!r} was in progress: what it did to the database is rolled back.")
+        parts.append(f"Done and staying: {', '.join(self.done)}." if self.done else "No step had been done.")
+        if self.subscriptions:
+            parts.append(f"Free, and out of sync: subscription {', '.join(map(str, self.subscriptions))}.")
+        if self.children:
+            parts.append(f"Its children go on by themselves: process {', '.join(map(str, self.children))}.")
+        return " ".join(parts)
+
+
+def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
+    """End a process for good and let go of what it holds; what it changed stays, and stays out of sync.
+
+    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded for
+    a process that has ended already.
+    """
+    row = process_rows.hold_from_outside(process_id)
+    was = ProcessStatus(row.last_status)
+    if was.is_final:
+        raise ProcessEnded(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
+    done = ledger.committed_of(process_id)
+    keys = {line.step_key for line in done}
+    aborted = Aborted(
+        run_id=row.run_id,
+        was=was,
+        done=[line.name for line in done],
+        in_progress=next((key for key in row.step_keys if key not in keys), None) if was is RUNNING else None,
+        subscriptions=locks.held_by(process_id),
+        children=[child.process_id for child in process_rows.children_of(process_id) if not child.status.is_final],
+    )
+    row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
+    current_session().flush()
+    why = {"by": user, "reason": ledger.storable(reason), "message": aborted.message}
+    _note(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, why)
+    waits.close(process_id, by=user)
+    locks.release(process_id, in_sync=False)
+    return aborted
+
+
+def set_going(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
+    """Have a process that stands still go on: the id of the run that is to be launched for it.
+
+    What it waited for is waited for no longer, but for calls of external systems: those stay welcome. Raises NotWaiting
+    when its status is not one of `at`.
+    """
+    row = process_rows.hold_from_outside(process_id)
+    _check_status(row, at, "be set going")
+    waits.close(process_id, by=user, tokens=False)
+    return next_segment(row)
+
+
+def next_segment(row: ProcessTable, *, recoveries: int | None = None) -> str:
+    """Put a process whose row the transaction has into the hands of a run that is yet to be launched; the run's id."""
+    run_id = str(uuid4())
+    taken = process_rows.take_over(
+        row.process_id,
+        run_id=run_id,
+        from_run_id=row.run_id,
+        status=ProcessStatus.RESUMED,
+        recoveries=recoveries,
+    )
+    assert taken, "the row is held, and its status was looked at"
+    return run_id
+
+
+def skip(
+    process_id: ProcessId,
+    *,
+    key: StepKey,
+    name: str,
+    user: str,
+    reason: str,
+    changes: Mapping[str, Any],
+    removed: Sequence[str] = (),
+) -> str:
+    """Spare a process the step that it stands at, because a person has done it; the id of the run to be launched.
+
+    `changes` and `removed` are the change of the whole state. The ledger keeps who, why, how the process stood, the
+    failure, and what the state had before. Raises NotWaiting, ProcessError.
+    """
+    _check_reason(reason)
+    row = process_rows.hold_from_outside(process_id)
+    _check_status(row, SKIPPABLE, "be spared a step")
+    if any(wait.kind == WaitKind.PAUSE for wait in waits.find_open(process_id)):
+        raise NotWaiting(f"Process {process_id} only waits for the engine's release; its next step has not failed.")
+    before = {each: row.state[each] for each in (*changes, *removed) if each in row.state}
+    why = {
+        "skipped_by": user,
+        "reason": ledger.storable(reason),
+        "status": row.last_status,
+        "failure": row.failed_reason,
+        "before": before,
+    }
+    run_id = str(uuid4())
+    now = datetime.now(UTC)
+    record = StepRecord(
+        process_id, key, name, StepStatus.SKIPPED, row.run_id or "", user, now, dict(changes), removed, why
+    )
+    waits.close(process_id, by=user, tokens=False)
+    waits.close(process_id, by=user, steps=[key])
+    if not ledger.record_from_outside(record, at=SKIPPABLE, status=ProcessStatus.RESUMED, run_id=run_id):
+        raise ProcessError(f"Step {key!r} of process {process_id} is done already.")
+    return run_id
+
+
+def go_back(
+    process_id: ProcessId,
+    *,
+    to: StepKey,
+    undo: Collection[StepKey],
+    user: str,
+    reason: str,
+    at: Collection[ProcessStatus] = STANDING,
+) -> str:
+    """Send a process back to a step that it has done, with the state it had then; the id of the run to be launched.
+
+    `undo` are the keys of that step and of all behind it in the code; what the ledger has behind it goes with them.
+    What those steps did, to subscriptions or outside, is not undone: they are done again, under another idempotency
+    key. The ledger keeps who, why, how the process stood, and the lines taken back.
+
+    Raises NotWaiting, and ProcessError when the step was not done, or when a step would be done again that made a
+    subscription: it would make another one.
+    """
+    _check_reason(reason)
+    row = process_rows.hold_from_outside(process_id)
+    _check_status(row, at, "be sent back")
+    lines = ledger.steps_of(process_id)
+    taken_back = [line for line in lines if ledger.step_of(line.step_key) in undo]
+    if not any(line.step_key == to and StepStatus(line.status).is_committed for line in taken_back):
+        raise ProcessError(f"Process {process_id} has not done {to!r}, so it cannot go back there.")
+    keys = {*undo, *(line.step_key for line in taken_back)}
+    kept = [line for line in lines if line not in taken_back]
+    _check_makes_nothing_twice(process_id, keys)
+    why = {
+        "to": to,
+        "by": user,
+        "reason": ledger.storable(reason),
+        "status": row.last_status,
+        "failure": row.failed_reason,
+        "undone": [_as_json(line) for line in taken_back],
+    }
+    current_session().execute(
+        delete(ProcessStepTable).where(ProcessStepTable.process_id == process_id, ProcessStepTable.step_key.in_(keys))
+    )
+    waits.close(process_id, by=user, tokens=False)
+    waits.close(process_id, by=user, steps=keys)
+    waits.set_aside(process_id, keys)
+    current_session().execute(
+        update(ProcessTable)
+        .where(ProcessTable.process_id == process_id)
+        .values(state=state_after(kept), generation=row.generation + 1)
+    )
+    current_session().refresh(row)
+    _note(row, BACK_KEY.format(row.generation), f"Back to {to}", StepStatus.SUCCESS, user, why)
+    return next_segment(row)
+
+
+def _check_makes_nothing_twice(process_id: ProcessId, keys: Collection[StepKey]) -> None:
+    version = SubscriptionVersionTable
+    made = (
+        current_session()
+        .execute(
+            select(version.step_key, version.subscription_id).where(
+                version.process_id == process_id, version.version == 1, version.step_key.in_(keys)
+            )
+        )
+        .first()
+    )
+    if made is not None:
+        raise ProcessError(
+            f"Step {made.step_key!r} of process {process_id} has made subscription {made.subscription_id} and would "
+            f"make another: go back to a step behind it, or abort the process and start anew."
+        )
+
+
+def take_again(process_id: ProcessId) -> None:
+    """Take the subscriptions again that a process worked on and has let go of, since it works on them again.
+
+    Raises SubscriptionLocked when another process has one.
+    """
+    for subscription_id in sorted(process_rows.subscriptions_of(process_id)):
+        locks.lock(process_id, subscription_id, unsync=True)
+
+
+def hold_tasks_to_resume(limit: int, *, after: ProcessId | None) -> list[ProcessId]:
+    """Take the rows of tasks that failed or wait for better times, those that nobody else has; in the order of ids.
+
+    What waits for a moment, for children or for the engine's release is not among them: to try again helps nothing.
+    """
+    wait, process = ProcessWaitTable, ProcessTable
+    in_vain = (
+        select(wait.process_id)
+        .where(wait.process_id == process.process_id, wait.answered_at.is_(None))
+        .where(wait.kind.in_([WaitKind.TIME, WaitKind.CHILDREN, WaitKind.PAUSE]))
+        .exists()
+    )
+    query = (
+        select(process.process_id)
+        .where(process.is_task, process.last_status.in_(RESUMABLE), ~in_vain)
+        .order_by(process.process_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        query = query.where(process.process_id > after)
+    return list(current_session().scalars(query))
+
+
+def delete_task(process_id: ProcessId) -> None:
+    """Remove a task that has ended. Raises UnknownProcess, ProcessError."""
+    row = process_rows.hold_from_outside(process_id)
+    if not row.is_task:
+        raise ProcessError(f"Process {process_id} is no task; what was done to a subscription is kept.")
+    if not ProcessStatus(row.last_status).is_final:
+        raise ProcessError(f"Process {process_id} is {row.last_status}; abort it before you delete it.")
+    if children := process_rows.children_of(process_id):
+        raise ProcessError(f"Process {process_id} has started {len(children)} others, which name it; it is kept.")
+    current_session().delete(row)
+
+
+def write_note(process_id: ProcessId, note: str | None) -> None:
+    """Keep a note on a process; None for none. Raises UnknownProcess, ProcessError when it is too long."""
+    if note is not None and len(note) > LONGEST_NOTE:
+        raise ProcessError(f"The note has {len(note)} characters; {LONGEST_NOTE} fit.")
+    row = process_rows.hold_from_outside(process_id)
+    row.note = None if note is None else ledger.storable(note)
+
+
+def state_after(lines: Iterable[ProcessStepTable]) -> State:
+    """The state that the committed steps among these lines make together."""
+    state: State = {}
+    for line in lines:
+        if StepStatus(line.status).is_committed and not ledger.is_of_item(line.step_key):
+            state = {key: value for key, value in state.items() if key not in line.removed} | line.set
+    return state
+
+
+def _check_status(row: ProcessTable, at: Collection[ProcessStatus], what: str) -> None:
+    if row.last_status not in at:
+        advice = {
+            ProcessStatus.SUSPENDED: "it waits for input: answer it",
+            ProcessStatus.AWAITING_CALLBACK: "it waits for an external system to call back",
+        }.get(ProcessStatus(row.last_status), "nothing was changed")
+        raise NotWaiting(f"Process {row.process_id} is {row.last_status} and cannot {what}; {advice}.")
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ProcessError("Say why: whoever reads the process later will want to know.")
+
+
+def _note(row: ProcessTable, key: StepKey, name: str, status: StepStatus, user: str, why: Any) -> None:
+    ledger.write_line(
+        StepRecord(row.process_id, key, name, status, row.run_id or "", user, datetime.now(UTC), {}, error=why)
+    )
+
+
+def _as_json(line: ProcessStepTable) -> dict[str, Any]:
+    return {
+        "key": line.step_key,
+        "name": line.name,
+        "status": line.status,
+        "set": line.set,
+        "removed": line.removed,
+        "by": line.created_by,
+        "finished_at": line.finished_at.isoformat(),
+    }

@@ -1,0 +1,105 @@
+"""Who works on which subscription: the links that stay, and the lock that one process at a time holds.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessSubscriptionTable, ProcessTable, SubscriptionTable, WorkflowTable
+from resources.errors import SubscriptionLocked, UnknownSubscription
+from resources.types import ProcessId, ProcessStatus, SubscriptionId
+
+
+def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
+    """Remember that a process touched a subscription. May be done twice."""
+    current_session().execute(
+        insert(ProcessSubscriptionTable)
+        .values(process_id=process_id, subscription_id=subscription_id)
+        .on_conflict_do_nothing()
+    )
+
+
+def lock(process_id: ProcessId, subscription_id: SubscriptionId, *, unsync: bool) -> None:
+    """Make a process the one writer of a subscription; `unsync` puts the subscription out of sync with it.
+
+    The column holds one process, and this update takes it only when nobody has it, so two writers cannot be. May be
+    done twice by the same process. Raises SubscriptionLocked naming the holder, UnknownSubscription.
+    """
+    values: dict[str, Any] = {"locked_by": process_id}
+    if unsync:
+        values["insync"] = False
+    taken = current_session().execute(
+        update(SubscriptionTable)
+        .where(
+            SubscriptionTable.subscription_id == subscription_id,
+            or_(SubscriptionTable.locked_by.is_(None), SubscriptionTable.locked_by == process_id),
+        )
+        .values(**values)
+        .returning(SubscriptionTable.subscription_id)
+    )
+    if taken.first() is None:
+        raise_locked(subscription_id)
+
+
+def raise_locked(subscription_id: SubscriptionId) -> None:
+    """Raise SubscriptionLocked naming who holds the subscription, and what the reader can do about it."""
+    holder = (
+        current_session()
+        .execute(
+            select(ProcessTable, WorkflowTable.name)
+            .join(SubscriptionTable, SubscriptionTable.locked_by == ProcessTable.process_id)
+            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+            .where(SubscriptionTable.subscription_id == subscription_id)
+        )
+        .first()
+    )
+    if holder is None:
+        raise UnknownSubscription(f"There is no subscription {subscription_id}, or it was let go just now; try again.")
+    process, workflow_name = holder
+    status = ProcessStatus(process.last_status)
+    advice = "wait for it"
+    if status.is_failure:
+        advice = f"continue it with `orchestrator resume {process.process_id}` once the cause is gone"
+    raise SubscriptionLocked(
+        f"Subscription {subscription_id} is being changed by process {process.process_id} "
+        f"({workflow_name}, {status}, last step {process.last_step!r}): {advice}."
+    )
+
+
+def held_by(process_id: ProcessId) -> list[SubscriptionId]:
+    """The subscriptions that a process holds."""
+    return list(
+        current_session().scalars(
+            select(SubscriptionTable.subscription_id).where(SubscriptionTable.locked_by == process_id)
+        )
+    )
+
+
+def release(process_id: ProcessId, *, in_sync: bool) -> None:
+    """Let go of every subscription that a process holds. May be done twice.
+
+    `in_sync` puts those in sync that the process was started on or has made; what it only changed on its way keeps the
+    mark that it had.
+    """
+    values: dict[str, Any] = {"locked_by": None}
+    if in_sync:
+        own = select(ProcessSubscriptionTable.subscription_id).where(ProcessSubscriptionTable.process_id == process_id)
+        values["insync"] = or_(SubscriptionTable.insync, SubscriptionTable.subscription_id.in_(own))
+    current_session().execute(
+        update(SubscriptionTable).where(SubscriptionTable.locked_by == process_id).values(**values)
+    )
+
+
+def mark_drifted(subscription_id: SubscriptionId, version: int | None) -> bool:
+    """Put a subscription out of sync because reality differs, unless somebody holds it or has changed it since."""
+    query = update(SubscriptionTable).where(
+        SubscriptionTable.subscription_id == subscription_id, SubscriptionTable.locked_by.is_(None)
+    )
+    if version is not None:
+        query = query.where(SubscriptionTable.version == version)
+    marked = current_session().execute(query.values(insync=False).returning(SubscriptionTable.subscription_id))
+    return marked.first() is not None

@@ -1,0 +1,212 @@
+"""Recovery: the processes that are in the hands of a run, and what is done when that run is gone.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from resources import clock
+from resources.database.session import current_session
+from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
+from resources.processes import interventions, ledger, process_rows
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import FINAL
+from resources.processes.statements import COMMITTED, OTHER_LINES
+from resources.processes.waits import WaitKind
+from resources.settings import settings
+from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
+
+IN_HAND = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED, ProcessStatus.RUNNING})
+"""In which statuses a run is at work for a process, or about to be."""
+LOST_RUN_KEY = f"{OTHER_LINES}lost_{{}}__"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a process stands. `quiet_seconds`: for how long its row was not written."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+    run_id: str | None
+    recoveries: int
+    quiet_seconds: float
+    last_modified_at: datetime
+
+
+Place = tuple[datetime, ProcessId]
+"""Where a look at the processes in hand has stopped."""
+
+
+def in_hand(limit: int, after: Place | None = None) -> list[Standing]:
+    """Processes that are in the hands of a run, in the order in which they were last written; at most so many.
+
+    Read by an index that finished processes are not in.
+    """
+    query = _standing().where(
+        ProcessTable.last_status.in_(sorted(IN_HAND)),
+        text("last_status <> 'completed'"),  # as the index has it, for the planner to see that it serves
+    )
+    if after is not None:
+        query = query.where(tuple_(ProcessTable.last_modified_at, ProcessTable.process_id) > tuple_(*after))
+    return _read(query.order_by(ProcessTable.last_modified_at, ProcessTable.process_id).limit(limit))
+
+
+def standing(process_ids: Collection[ProcessId]) -> list[Standing]:
+    """How these processes stand."""
+    return _read(_standing().where(ProcessTable.process_id.in_(process_ids))) if process_ids else []
+
+
+def go_on(found: Standing, reason: str) -> str | None:
+    """Put a process whose run is gone into the hands of another run; its id. None when that is not needed any more.
+
+    The ledger keeps which run was lost, and why.
+    """
+    row = _take(found)
+    if row is None:
+        return None
+    name = f"Went on after a lost run ({row.recoveries + 1})"
+    why = {"reason": reason, "run_id": found.run_id}
+    ledger.write_line(
+        StepRecord(
+            row.process_id,
+            LOST_RUN_KEY.format(found.run_id),
+            name,
+            StepStatus.SKIPPED,
+            found.run_id or "",
+            "SYSTEM",
+            datetime.now(UTC),
+            {},
+            error=why,
+        )
+    )
+    return interventions.next_segment(row, recoveries=row.recoveries + 1)
+
+
+def may_go_on(found: Standing) -> bool:
+    """Whether a process may go on by itself once more: it has committed a step since, or was not lost too often."""
+    return found.recoveries < settings().recovery_attempts
+
+
+def go_on_from(process_id: ProcessId, run_id: str, reason: str) -> bool:
+    """Have a process go on by itself after a run that knows its own end; False when it may not, or is another's."""
+    for found in standing([process_id]):
+        if found.run_id == run_id and found.status is ProcessStatus.RUNNING and may_go_on(found):
+            return go_on(found, reason) is not None
+    return False
+
+
+def give_up(found: Standing, reason: str) -> bool:
+    """Let a process fail whose run is gone; False when that is not needed any more. A person may resume it."""
+    row = _take(found)
+    if row is None:
+        return False
+    row.last_status, row.assignee = ProcessStatus.FAILED, Assignee.SYSTEM
+    row.failed_reason = ledger.storable(reason)[: ledger.REASON_LIMIT]
+    row.recoveries = 0
+    current_session().flush()
+    return True
+
+
+def _take(found: Standing) -> ProcessTable | None:
+    """The row, taken for the rest of the transaction; None when the process has changed hands or status since."""
+    row = process_rows.hold_from_outside(found.process_id)
+    return row if (row.run_id, row.last_status) == (found.run_id, found.status) else None
+
+
+def _standing() -> Select[Any]:
+    quiet: ColumnElement[Any] = func.extract("epoch", func.clock_timestamp() - ProcessTable.last_modified_at)
+    columns: Sequence[Any] = (
+        ProcessTable.process_id,
+        WorkflowTable.name,
+        ProcessTable.last_status,
+        ProcessTable.run_id,
+        ProcessTable.recoveries,
+        quiet,
+        ProcessTable.last_modified_at,
+    )
+    return select(*columns).join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+
+
+def _read(query: Select[Any]) -> list[Standing]:
+    return [
+        Standing(process_id, name, ProcessStatus(status), run_id, recoveries, float(quiet), modified)
+        for process_id, name, status, run_id, recoveries, quiet, modified in current_session().execute(query)
+    ]
+
+
+# --- what should not be, and what a change of the code would break ---
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A process that has not ended: the keys of its committed steps in order, and those of the steps that wait."""
+
+    process_id: ProcessId
+    workflow_name: str
+    status: ProcessStatus
+    committed: list[StepKey]
+    waiting: list[StepKey]
+
+
+def unfinished(limit: int, after: ProcessId | None = None) -> list[Unfinished]:
+    """Processes that have not ended, in the order of their ids, from one on; at most so many."""
+    process, step, wait = ProcessTable, ProcessStepTable, ProcessWaitTable
+    committed = (
+        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
+        .where(step.process_id == process.process_id, step.status.in_(COMMITTED))
+        .where(~step.step_key.startswith(OTHER_LINES, autoescape=True))
+        .scalar_subquery()
+    )
+    waiting = (
+        select(func.array_agg(wait.step_key.distinct()))
+        .where(wait.process_id == process.process_id, wait.answered_at.is_(None))
+        .where(~wait.step_key.startswith(OTHER_LINES, autoescape=True))
+        .scalar_subquery()
+    )
+    query = (
+        select(process.process_id, WorkflowTable.name, process.last_status, committed, waiting)
+        .join(WorkflowTable, WorkflowTable.workflow_id == process.workflow_id)
+        .where(process.last_status.not_in(FINAL), text("last_status <> 'completed'"))
+        .order_by(process.process_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(process.process_id > after)
+    rows = current_session().execute(query)
+    return [
+        Unfinished(process_id, name, ProcessStatus(status), keys or [], open_keys or [])
+        for process_id, name, status, keys, open_keys in rows
+    ]
+
+
+def overdue_waits(seconds: float, limit: int) -> list[ProcessId]:
+    """Processes that still wait although the moment at which they should go on has passed, by so many seconds."""
+    moment = clock.now() - timedelta(seconds=seconds)
+    wait = ProcessWaitTable
+    return list(
+        current_session().scalars(
+            select(wait.process_id)
+            .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+            .where(wait.answered_at.is_(None), wait.deadline < moment)
+            .where(ProcessTable.last_status.in_(sorted({kind.process_status for kind in WaitKind})))
+            .limit(limit)
+        )
+    )
+
+
+def left_locks(limit: int) -> list[tuple[SubscriptionId, ProcessId]]:
+    """Subscriptions that a process holds which has ended."""
+    rows = current_session().execute(
+        select(SubscriptionTable.subscription_id, ProcessTable.process_id)
+        .join(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
+        .where(ProcessTable.last_status.in_(FINAL))
+        .limit(limit)
+    )
+    return [(subscription_id, process_id) for subscription_id, process_id in rows]

@@ -1,0 +1,208 @@
+"""The statements that every step sends, built once: to build one takes longer than the server needs to execute it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    ColumnElement,
+    Executable,
+    ScalarSelect,
+    String,
+    Table,
+    bindparam,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, insert
+
+from resources.database.tables import (
+    EngineSettingsTable,
+    ProcessStepTable,
+    ProcessTable,
+    SubscriptionTable,
+    WorkflowTable,
+)
+from resources.processes.code_version import commit_hash
+from resources.types import ProcessStatus, StepStatus
+
+# Plain columns: what is asked for is values, and the mapped classes would cost more than the query.
+PROCESSES, STEPS, SUBSCRIPTIONS, WORKFLOWS, ENGINE = (
+    cast(Table, mapped.__table__)
+    for mapped in (ProcessTable, ProcessStepTable, SubscriptionTable, WorkflowTable, EngineSettingsTable)
+)
+process, step, subscription, workflow = PROCESSES.c, STEPS.c, SUBSCRIPTIONS.c, WORKFLOWS.c
+
+OTHER_LINES = "__"
+"""What the key of a line in the ledger begins with that is no step's: an abort, a step taken back."""
+ITEM = "["
+"""What follows the key of a step in that of a line for one item of its list: `configure[3]`, `check[3].ping`.
+
+Such a line keeps what was done for the item; the state is changed by the step's own line, when all items are done.
+"""
+COMMITTED = [status for status in StepStatus if status.is_committed]
+
+LINE = (
+    *("step_key", "name", "status", "set", "removed", "error"),
+    *("run_id", "created_by", "started_at", "finished_at", "commit_hash"),
+)
+"""The columns of a line in the ledger that are given when it is written."""
+OF_PROCESS, BY_RUN = "of_process", "by_run"
+"""The parameters by which a statement knows its process, and the run that acts for it."""
+
+
+def of_process() -> BindParameter[Any]:
+    """The process that a statement is about."""
+    return bindparam(OF_PROCESS, type_=process.process_id.type)
+
+
+def in_the_hands_of_run() -> tuple[ColumnElement[bool], ...]:
+    """The run is the process's current segment, and the process is running."""
+    return (
+        process.process_id == of_process(),
+        process.run_id == bindparam(BY_RUN, type_=String),
+        process.last_status == ProcessStatus.RUNNING,
+    )
+
+
+def at_rest() -> tuple[ColumnElement[bool], ...]:
+    """The process has one of the statuses `at`, in which no run acts for it."""
+    return (process.process_id == of_process(), process.last_status.in_(bindparam("at", expanding=True)))
+
+
+def new(column: str) -> BindParameter[Any]:
+    """The value that a column of the process gets; a parameter may not have the column's own name."""
+    return bindparam(f"new_{column}", type_=process[column].type)
+
+
+def line_parameter(column: str) -> str:
+    """The parameter that a column of the ledger's line is given by."""
+    return f"line_{column}"
+
+
+def line_parameters(record: object) -> dict[str, Any]:
+    """The parameters of a line, from an object that has them as attributes. It is finished now, by this code."""
+    here = {"finished_at": datetime.now(UTC), "commit_hash": commit_hash()}
+    return {line_parameter(column): here[column] if column in here else getattr(record, column) for column in LINE}
+
+
+def _find_claim() -> Executable:
+    committed = (
+        select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
+        .where(
+            step.process_id == process.process_id,
+            step.status.in_(COMMITTED),
+            ~step.step_key.startswith(OTHER_LINES, autoescape=True),
+            ~step.step_key.contains(ITEM, autoescape=True),
+        )
+        .scalar_subquery()
+    )
+    holds = (
+        select(func.array_agg(subscription.subscription_id))
+        .where(subscription.locked_by == process.process_id)
+        .scalar_subquery()
+    )
+    paused = select(ENGINE.c.global_lock).scalar_subquery()
+    of_the_process = (process.last_status, process.run_id, process.state)
+    return (
+        select(workflow.name, *of_the_process, committed, holds, paused, process.generation, process.parent_process_id)
+        .join_from(WORKFLOWS, PROCESSES, process.workflow_id == workflow.workflow_id)
+        .where(process.process_id == of_process())
+    )
+
+
+def _hold() -> Executable:
+    return select(process.process_id).where(*in_the_hands_of_run()).with_for_update()
+
+
+def _state_after() -> dict[str, Any]:
+    """The process's state with the keys of the step removed and set."""
+    state = process.state.op("-")(bindparam("state_removed", type_=ARRAY(String)))
+    return {"state": state.op("||")(bindparam("state_set", type_=JSONB))}
+
+
+def _advance(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
+    held = (
+        update(PROCESSES)
+        .where(*where)
+        .values(
+            last_status=new("last_status"),
+            last_step=new("last_step"),
+            traceback=None,
+            recoveries=0,
+            last_modified_at=func.clock_timestamp(),
+            **values,
+        )
+        .returning(process.process_id)
+    )
+    return _write_line(held.cte("held"))
+
+
+def _record_failure() -> Executable:
+    committed = (
+        select(step.step_key)
+        .where(
+            step.process_id == of_process(),
+            step.step_key == bindparam(line_parameter("step_key"), type_=String),
+            step.status.in_(COMMITTED),
+        )
+        .exists()
+    )
+    held = (
+        update(PROCESSES)
+        .where(*in_the_hands_of_run(), ~committed)
+        .values(
+            **{column: new(column) for column in ("last_status", "last_step", "assignee")},
+            **{column: new(column) for column in ("failed_reason", "traceback")},
+            last_modified_at=func.clock_timestamp(),
+        )
+        .returning(process.process_id)
+    )
+    return _write_line(held.cte("held"))
+
+
+def _add_line() -> Executable:
+    return _write_line(select(process.process_id).where(process.process_id == of_process()).cte("held"))
+
+
+def _write_line(held: CTE) -> Executable:
+    """Write a line of the ledger if `held` has the process, and give how often the step was tried.
+
+    No row comes back if it has not, or if the step is committed already.
+    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
+    """
+    position: ScalarSelect[Any] = (
+        select(func.coalesce(func.max(step.position) + 1, 0)).where(step.process_id == of_process()).scalar_subquery()
+    )
+    given = [bindparam(line_parameter(column), type_=step[column].type) for column in LINE]
+    source = select(held.c.process_id, position, *given)
+    line = insert(STEPS).from_select(["process_id", "position", *LINE], source, include_defaults=False)
+    rewritten = {column: line.excluded[column] for column in ("position", *LINE) if column != "step_key"}
+    return line.on_conflict_do_update(
+        index_elements=[step.process_id, step.step_key],
+        set_={**rewritten, "attempts": step.attempts + 1},
+        where=step.status.not_in(COMMITTED),
+    ).returning(step.attempts)
+
+
+FIND_CLAIM = _find_claim()
+"""A process, the keys that its ledger has, and the subscriptions that it holds."""
+HOLD = _hold()
+"""The row of a process, for the rest of the transaction, if the run may act for it."""
+_BY_RUN = {"assignee": new("assignee"), "failed_reason": None}
+_FROM_OUTSIDE = {"run_id": new("run_id"), "failed_reason": new("failed_reason")}
+RECORD_STEP = _advance(in_the_hands_of_run(), **_BY_RUN, **_state_after())
+"""What a run has done: the process's state, status and last step, and the ledger's line."""
+RECORD_ITEM = _advance(in_the_hands_of_run(), **_BY_RUN)
+"""The same for one item of a list, which does not change the state."""
+RECORD_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE, **_state_after())
+"""The same for what was done to a process that no run acts for."""
+RECORD_ITEM_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE)
+"""And that for one item of a list."""
+RECORD_FAILURE = _record_failure()
+"""A failed attempt: why the process stands still, and the ledger's line, unless the step is committed after all."""
+ADD_LINE = _add_line()
+"""A line of the ledger alone."""

@@ -1,0 +1,89 @@
+"""Whose turn it is to be validated: subscriptions in batches, and those whose last validation is oldest.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.types import ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
+
+UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
+"""How a validation stands that will still come to its end by itself."""
+
+Usable = Mapping[str, frozenset[SubscriptionLifecycle]]
+"""Product type to the statuses in which its subscriptions can be validated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subscription that can be validated, and when its last validation began."""
+
+    subscription_id: SubscriptionId
+    product_type: str
+    status: SubscriptionLifecycle
+    last: datetime | None
+
+
+def batch(usable: Usable, *, after: SubscriptionId | None, limit: int, out_of_sync: bool = False) -> list[Candidate]:
+    """The next subscriptions in the order of their ids; nothing is skipped or met twice from batch to batch."""
+    where: list[Any] = [] if after is None else [SubscriptionTable.subscription_id > after]
+    if not out_of_sync:
+        where.append(SubscriptionTable.insync)
+    return _candidates(usable, where, [SubscriptionTable.subscription_id], limit)
+
+
+def oldest(usable: Usable, *, limit: int) -> list[Candidate]:
+    """The subscriptions in sync, held by no process, whose last validation began first, or never."""
+    order = [SubscriptionTable.validation_started_at.nulls_first(), SubscriptionTable.subscription_id]
+    return _candidates(usable, [SubscriptionTable.insync, SubscriptionTable.locked_by.is_(None)], order, limit)
+
+
+def under_way() -> int:
+    """How many validations have not come to their end yet."""
+    found = current_session().scalar(
+        select(func.count())
+        .select_from(ProcessTable)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(WorkflowTable.target == Target.VALIDATE, ProcessTable.last_status.in_(UNDER_WAY))
+        .where(ProcessTable.last_status != ProcessStatus.COMPLETED)  # as the partial index says
+    )
+    return found or 0
+
+
+def note_start(subscription_id: SubscriptionId) -> None:
+    """Remember that a validation begins: it is the others' turn now."""
+    current_session().execute(
+        update(SubscriptionTable)
+        .where(SubscriptionTable.subscription_id == subscription_id)
+        .values(validation_started_at=func.clock_timestamp())
+    )
+
+
+def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limit: int) -> list[Candidate]:
+    row = SubscriptionTable
+    query = (
+        select(row.subscription_id, ProductTable.product_type, row.status, row.validation_started_at)
+        .join(ProductTable, ProductTable.product_id == row.product_id)
+        .where(_is_usable(usable), *where)
+        .order_by(*order)
+        .limit(limit)
+    )
+    return [
+        Candidate(subscription_id, product_type, SubscriptionLifecycle(status), last)
+        for subscription_id, product_type, status, last in current_session().execute(query)
+    ]
+
+
+def _is_usable(usable: Usable) -> ColumnElement[bool]:
+    kinds = [
+        and_(ProductTable.product_type == product_type, SubscriptionTable.status.in_(sorted(statuses)))
+        for product_type, statuses in usable.items()
+    ]
+    return or_(*kinds) if kinds else false()

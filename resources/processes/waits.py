@@ -1,0 +1,280 @@
+"""What stopped processes wait for: opened with the stop, closed by an answer, a callback or the time.
+
+Everything here works in the current transaction and leaves the commit to the caller.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Exists, and_, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+
+from resources import clock
+from resources.database.session import current_session
+from resources.database.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable
+from resources.processes.statements import OTHER_LINES
+from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
+
+TOKEN_BYTES = 32
+CALLBACK_ROUTE = "/api/processes/{process_id}/callback/{token}"
+"""Where an external system sends its answer, on whatever host the API is."""
+
+
+class WaitKind(StrEnum):
+    """What ends a wait: a person's input, an external system's call, a moment, children, the engine's release."""
+
+    INPUT = "input"
+    CALLBACK = "callback"
+    RETRY = "retry"
+    POLL = "poll"
+    TIME = "time"
+    CHILDREN = "children"
+    PAUSE = "pause"
+
+    @property
+    def process_status(self) -> ProcessStatus:
+        """How a process that waits so is called."""
+        match self:
+            case WaitKind.INPUT:
+                return ProcessStatus.SUSPENDED
+            case WaitKind.CALLBACK:
+                return ProcessStatus.AWAITING_CALLBACK
+        return ProcessStatus.WAITING
+
+    @property
+    def step_status(self) -> StepStatus:
+        """How the ledger calls the step that waits."""
+        match self:
+            case WaitKind.INPUT:
+                return StepStatus.SUSPEND
+            case WaitKind.CALLBACK:
+                return StepStatus.AWAITING_CALLBACK
+        return StepStatus.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a step returns that has to wait; the run ends then, and nothing is held meanwhile.
+
+    At `deadline` the step runs again, whatever the kind: it finds what it waited for, waits on, or gives up. None: it
+    waits for ever. `assignee` is who has to act. `reason` is for people.
+    """
+
+    kind: WaitKind
+    deadline: datetime | None = None
+    assignee: Assignee = Assignee.SYSTEM
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A process whose wait is over by itself."""
+
+    process_id: ProcessId
+    step_key: StepKey
+    kind: WaitKind
+
+
+def open_wait(process_id: ProcessId, step_key: StepKey, wait: Wait) -> None:
+    """Write that a process waits. For a callback: until when the tokens that were given out are waited for."""
+    if wait.kind is WaitKind.CALLBACK:
+        current_session().execute(
+            update(ProcessWaitTable)
+            .where(*_open(process_id), ProcessWaitTable.step_key == step_key)
+            .values(deadline=wait.deadline)
+        )
+        return
+    current_session().execute(
+        insert(ProcessWaitTable).values(
+            process_id=process_id,
+            step_key=step_key,
+            kind=wait.kind,
+            deadline=wait.deadline,
+            progress={"reason": wait.reason} if wait.reason else None,
+        )
+    )
+
+
+def find_open(process_id: ProcessId, step_key: StepKey | None = None) -> list[ProcessWaitTable]:
+    """The open waits of a process, oldest first; there is more than one only when several tokens were given out."""
+    query = select(ProcessWaitTable).where(*_open(process_id)).order_by(ProcessWaitTable.created_at)
+    if step_key is not None:
+        query = query.where(ProcessWaitTable.step_key == step_key)
+    return list(current_session().scalars(query.execution_options(populate_existing=True)))
+
+
+def first_of_step(process_id: ProcessId, step_key: StepKey) -> datetime | None:
+    """When a step began to wait; None if it has not waited."""
+    return current_session().scalar(
+        select(func.min(ProcessWaitTable.created_at)).where(
+            ProcessWaitTable.process_id == process_id, ProcessWaitTable.step_key == step_key
+        )
+    )
+
+
+def close(
+    process_id: ProcessId,
+    *,
+    by: str,
+    answer: dict[str, Any] | None = None,
+    tokens: bool = True,
+    steps: Collection[StepKey] | None = None,
+) -> None:
+    """Close whatever a process waits for, or some `steps` of it; without `tokens` those that were given out stay good.
+
+    May be done twice: what is closed stays as it is.
+    """
+    query = update(ProcessWaitTable).where(*_open(process_id))
+    if not tokens:
+        query = query.where(ProcessWaitTable.kind != WaitKind.CALLBACK)
+    if steps is not None:
+        query = query.where(ProcessWaitTable.step_key.in_(list(steps)))
+    current_session().execute(query.values(answered_at=clock.now(), answered_by=by, answer=answer))
+
+
+def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
+    """Let answers that came for these steps count no longer, since the steps are done again."""
+    current_session().execute(
+        update(ProcessWaitTable)
+        .where(ProcessWaitTable.process_id == process_id, ProcessWaitTable.step_key.in_(list(step_keys)))
+        .values(step_key=literal(OTHER_LINES) + ProcessWaitTable.step_key)
+    )
+
+
+def tokens_given(process_id: ProcessId, step_key: StepKey) -> int:
+    """How many tokens were given out for a step, those of its earlier goes included."""
+    keys = (step_key, OTHER_LINES + step_key)
+    found = current_session().scalar(
+        select(func.count()).where(
+            ProcessWaitTable.process_id == process_id,
+            ProcessWaitTable.step_key.in_(keys),
+            ProcessWaitTable.token_hash.is_not(None),
+        )
+    )
+    return found or 0
+
+
+def due(limit: int) -> list[Due]:
+    """Processes whose wait is over by itself: its deadline has passed, the engine is paused no longer, or the children
+    are at rest.
+    """
+    wait = ProcessWaitTable
+    is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
+    over = or_(
+        wait.deadline <= clock.now(),
+        wait.kind == WaitKind.PAUSE,
+        and_(wait.kind == WaitKind.CHILDREN, ~_children_at_work(wait.process_id)),
+    )
+    rows = current_session().execute(
+        select(wait.process_id, wait.step_key, wait.kind)
+        .distinct()
+        .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+        .where(wait.answered_at.is_(None), over, ~func.coalesce(is_paused, False))
+        .where(ProcessTable.last_status.in_({kind.process_status for kind in WaitKind}))
+        .limit(limit)
+    )
+    return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]
+
+
+def callbacks_with_deadline_exist() -> bool:
+    """Whether any process waits for a callback that may come too late."""
+    wait = ProcessWaitTable
+    return bool(
+        current_session().scalar(
+            select(
+                select(wait.wait_id)
+                .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+                .where(wait.answered_at.is_(None), wait.kind == WaitKind.CALLBACK, wait.deadline.is_not(None))
+                .where(ProcessTable.last_status == ProcessStatus.AWAITING_CALLBACK)
+                .exists()
+            )
+        )
+    )
+
+
+def _children_at_work(process_id: Any) -> Exists:
+    """Whether a process has a child that is not at rest: one look into an index that has no others.
+
+    The condition is written out, not bound, so that it is the index's own to every plan.
+    """
+    child = aliased(ProcessTable, name="child")
+    is_at_work = text(f"child.{AT_WORK}")
+    return select(child.process_id).where(child.parent_process_id == process_id, is_at_work).exists()
+
+
+def for_better_times(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
+    """The next processes that would try, or look, again by themselves some time; in the order of their ids."""
+    wait = ProcessWaitTable
+    query = (
+        select(wait.process_id)
+        .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+        .where(wait.answered_at.is_(None), wait.kind.in_([WaitKind.RETRY, WaitKind.POLL]))
+        .where(ProcessTable.last_status == ProcessStatus.WAITING)
+        .order_by(wait.process_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(wait.process_id > after)
+    return list(current_session().scalars(query))
+
+
+# --- tokens ---
+
+
+def give_token(process_id: ProcessId, step_key: StepKey) -> str:
+    """Make a token with which an external system may answer for a step. Only its hash is kept."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    current_session().execute(
+        insert(ProcessWaitTable).values(
+            process_id=process_id, step_key=step_key, kind=WaitKind.CALLBACK, token_hash=hash_of(token)
+        )
+    )
+    return token
+
+
+def route_of(process_id: ProcessId, token: str) -> str:
+    """The path for an answer with a token."""
+    return CALLBACK_ROUTE.format(process_id=process_id, token=token)
+
+
+def find_token(process_id: ProcessId, token: str) -> ProcessWaitTable | None:
+    """The wait that a token of this process is for, open or not; None for what is no token of it.
+
+    Looked up by its hash: how long that takes tells nothing about tokens that exist.
+    """
+    return current_session().scalar(
+        select(ProcessWaitTable)
+        .where(ProcessWaitTable.process_id == process_id, ProcessWaitTable.token_hash == hash_of(token))
+        .execution_options(populate_existing=True)
+    )
+
+
+def find_answer(process_id: ProcessId, step_key: StepKey) -> ProcessWaitTable | None:
+    """The wait of a step that an external system has answered, if it has."""
+    wait = ProcessWaitTable
+    return current_session().scalar(
+        select(wait)
+        .where(wait.process_id == process_id, wait.step_key == step_key, wait.answer.is_not(None))
+        .order_by(wait.answered_at.desc())
+        .limit(1)
+    )
+
+
+def is_late(process_id: ProcessId, step_key: StepKey) -> bool:
+    """Whether a callback has not come in time."""
+    return any(wait.deadline and wait.deadline <= clock.now() for wait in find_open(process_id, step_key))
+
+
+def hash_of(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _open(process_id: ProcessId) -> tuple[Any, ...]:
+    return (ProcessWaitTable.process_id == process_id, ProcessWaitTable.answered_at.is_(None))

@@ -1,0 +1,1 @@
+"""Dagster's runs: how they are stored, launched and executed."""

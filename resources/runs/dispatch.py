@@ -1,0 +1,513 @@
+"""The dispatch table: which runs wait for a worker, who has which in hand, and who of the workers lives.
+
+It lies in Dagster's database, beside the runs it speaks of: whoever can launch a run (webserver, daemon, shell) reaches
+that database and nothing more, and two instances with a database each never see each other's runs. Like Dagster's own
+tables there it is made on first use, and is no part of the subscription schema that alembic keeps.
+
+A worker lives while its session holds the advisory lock of its number; PostgreSQL drops that at its death. A worker
+that loses its session in a hiccup takes the lock again in a new one, so a missing lock means death only after a while.
+"""
+
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster_postgres.run_storage import PostgresRunStorage
+
+from resources.database.session import lock_key, postgres_url
+from resources.errors import SettingsError
+
+LIVENESS = 0x0DA6
+"""The first half of the workers' advisory locks; the second is the worker's number."""
+LOST_SECONDS = 6.0
+"""How long a worker's lock has to be missing before its run is given up: longer than a hiccup of the database."""
+LAUNCHED, CANCELED = "orchestrator_launched", "orchestrator_canceled"
+"""The channels of NOTIFY; a message is a code location, and a run's id."""
+CONNECT_SECONDS = 5
+LEAST, ORDINARY = -(2**31), 0
+"""The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
+
+TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS orchestrator_workers (
+        worker integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        location text NOT NULL,
+        code text NOT NULL,
+        host text NOT NULL,
+        supervisor integer NOT NULL,
+        pid integer NOT NULL,
+        is_reserved boolean NOT NULL DEFAULT false,
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS orchestrator_code_servers (
+        location text,
+        version text,
+        loaded_at timestamptz NOT NULL,
+        PRIMARY KEY (location, version)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS orchestrator_dispatch (
+        run_id text PRIMARY KEY,
+        location text NOT NULL,
+        code text NOT NULL,
+        priority integer NOT NULL,
+        not_before timestamptz,
+        seq bigint GENERATED ALWAYS AS IDENTITY,
+        state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'done')),
+        is_resumed boolean NOT NULL DEFAULT false,
+        worker integer,
+        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        claimed_at timestamptz,
+        done_at timestamptz,
+        canceled_at timestamptz,
+        lost_at timestamptz
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS orchestrator_dispatch_queued
+        ON orchestrator_dispatch (location, priority DESC, seq) WHERE state = 'queued'
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS orchestrator_dispatch_claimed ON orchestrator_dispatch (worker) WHERE state = 'claimed'
+    """,
+)
+
+LIVES = f"""EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = {LIVENESS} AND objsubid = 2 AND granted
+        AND objid = CAST({{worker}} AS oid)
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)"""
+"""Whether a worker's lock is held. The database belongs to it: advisory locks of other databases are listed too."""
+
+FITS = "((code IN (:code, '') AND coalesce(not_before <= :loaded_at, true)) OR created_at < :loaded_at)"
+"""Whether code loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.
+
+The same files may have been loaded again, because something else has changed: then only the later load will do.
+"""
+
+SERVED = """
+server AS (
+    SELECT clock_timestamp() - make_interval(secs => :age) AS loaded_at WHERE :version <> '' AND NOT EXISTS (
+        SELECT FROM orchestrator_code_servers WHERE location = :location AND version = :version
+    )
+),
+noted AS (
+    INSERT INTO orchestrator_code_servers (location, version, loaded_at) SELECT :location, :version, loaded_at
+    FROM server ON CONFLICT DO NOTHING
+),
+bound AS (
+    SELECT max(loaded_at) AS not_before FROM (
+        SELECT loaded_at FROM server UNION ALL
+        SELECT loaded_at FROM orchestrator_code_servers WHERE location = :location AND version = :version
+    ) AS either
+)"""
+"""When the code server of a launch had loaded its code. Whoever saw it first tells: others look at it again later."""
+
+ENQUEUE = f"""
+WITH {SERVED}, made AS (
+    INSERT INTO orchestrator_dispatch (run_id, location, code, priority, not_before)
+    SELECT :run_id, :location, :code, :priority, not_before FROM bound
+    ON CONFLICT (run_id) DO NOTHING RETURNING location, not_before
+)
+SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
+"""
+
+REQUEUE = f"""
+WITH {SERVED}, made AS (
+    INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, not_before, is_resumed)
+    SELECT :run_id, :location, :code, :priority, not_before, true FROM bound
+    ON CONFLICT (run_id) DO UPDATE SET
+        state = 'queued', is_resumed = true, location = :location, code = :code, not_before = EXCLUDED.not_before,
+        worker = NULL, created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL,
+        lost_at = NULL
+    WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
+    RETURNING location, not_before
+)
+SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
+"""
+
+CLAIM = f"""
+UPDATE orchestrator_dispatch SET state = 'claimed', worker = :worker, claimed_at = clock_timestamp()
+WHERE run_id = (
+    SELECT run_id FROM orchestrator_dispatch
+    WHERE state = 'queued' AND location = :location AND priority >= :least AND {FITS}
+    ORDER BY priority DESC, seq LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING run_id, is_resumed
+"""
+
+ATTEND = f"""
+INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
+VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
+ON CONFLICT (run_id) DO UPDATE SET
+    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
+WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
+RETURNING run_id
+"""
+"""A run that nobody launched to workers: the process that executes it says so. No code location has such runs."""
+
+FINISH = """
+UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
+WHERE run_id = :run_id AND worker = :worker AND state = 'claimed' RETURNING canceled_at IS NOT NULL AS is_canceled
+"""
+
+CANCEL = f"""
+WITH told AS (
+    UPDATE orchestrator_dispatch SET
+        canceled_at = coalesce(canceled_at, clock_timestamp()),
+        done_at = CASE state WHEN 'queued' THEN clock_timestamp() ELSE done_at END,
+        state = CASE state WHEN 'queued' THEN 'done' ELSE state END
+    WHERE run_id = :run_id RETURNING run_id, state
+)
+SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END FROM told
+"""
+
+REFUSE = """
+UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
+WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
+"""
+
+NOTE_LOST = f"""
+UPDATE orchestrator_dispatch SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
+WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {LIVES.format(worker="worker")}
+"""
+"""Write down since when a lock is missing, and forget it when it is back."""
+
+ENTRY = """
+SELECT run_id, state, worker, canceled_at IS NOT NULL AS is_canceled,
+    extract(epoch FROM clock_timestamp() - lost_at)::float AS lost_seconds
+FROM orchestrator_dispatch
+"""
+
+WORKERS = f"""
+SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved, w.started_at, d.run_id
+FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
+WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")} ORDER BY w.worker
+"""
+"""The resident ones; a process that attends to a run of its own has no supervisor."""
+
+LOAD = f"""
+SELECT
+    (
+        SELECT count(*) FROM orchestrator_workers w WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")}
+    ) AS online,
+    count(*) FILTER (WHERE state = 'queued') AS queued,
+    count(*) FILTER (WHERE state = 'claimed') AS in_hand
+FROM orchestrator_dispatch WHERE state <> 'done'
+"""
+
+_prepared: set[str] = set()
+_guard = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in the table, as it stands now. `lost_seconds`: how long its worker's lock is missing."""
+
+    run_id: str
+    state: str
+    worker: int | None
+    is_canceled: bool
+    lost_seconds: float | None
+
+    @property
+    def is_lost(self) -> bool:
+        """The worker that had the run in hand is dead, beyond doubt."""
+        return self.state == "claimed" and (self.lost_seconds or 0.0) >= LOST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that a worker has just taken in hand."""
+
+    run_id: str
+    is_resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LivingWorker:
+    """A worker whose lock is held. `run_id`: what it has in hand."""
+
+    worker: int
+    location: str
+    code: str
+    host: str
+    supervisor: int
+    pid: int
+    is_reserved: bool
+    started_at: datetime
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many resident workers live, how many runs wait for one, and how many somebody has in hand."""
+
+    online: int
+    queued: int
+    in_hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Code as it was loaded: whose it is, its fingerprint, and the database's time before the loading began."""
+
+    location: str
+    code: str
+    loaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The code server that a launch came by: what tells it from others, and how many seconds ago it had loaded."""
+
+    version: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a launched run asks of the code that executes it: these files, loaded not before a moment."""
+
+    location: str
+    code: str
+    not_before: datetime | None = None
+
+    def is_met(self, loaded: Loaded) -> bool:
+        """Whether the code will do, and nothing has to be loaded for this run."""
+        return loaded.code == self.code and (self.not_before is None or self.not_before <= loaded.loaded_at)
+
+
+class Dispatch:
+    """The table in one instance's database. Each method is one short transaction of its own."""
+
+    def __init__(self, instance: DagsterInstance) -> None:
+        storage = instance.run_storage
+        if not isinstance(storage, PostgresRunStorage):
+            raise SettingsError(
+                f"Warm workers need Dagster's storage in PostgreSQL; this instance keeps its runs in a"
+                f" {type(storage).__name__}. Use the storage of this project's dagster.yaml, or another run launcher."
+            )
+        self._storage: Any = storage
+        self._prepare()
+
+    @property
+    def place(self) -> str:
+        """Which database this is, without a password."""
+        return postgres_url(self._storage.postgres_url, "psycopg").render_as_string(hide_password=True)
+
+    def connect(self) -> "psycopg.Connection[Any]":
+        """Open a connection of the caller's own, to hold a lock and to listen on."""
+        url = postgres_url(self._storage.postgres_url, "psycopg").set(drivername="postgresql")
+        return psycopg.connect(
+            url.render_as_string(hide_password=False), autocommit=True, connect_timeout=CONNECT_SECONDS
+        )
+
+    # --- launching ---
+
+    def enqueue(
+        self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
+    ) -> Demand | None:
+        """Let the workers know of a run, once; None when the table has it already."""
+        return self._put(ENQUEUE, run_id, location, code, priority, served)
+
+    def requeue(
+        self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
+    ) -> Demand | None:
+        """Give a run whose worker is gone to another; None while it waits already or its worker lives."""
+        return self._put(REQUEUE, run_id, location, code, priority, served)
+
+    def _put(
+        self, statement: str, run_id: str, location: str, code: str, priority: int, served: Served | None
+    ) -> Demand | None:
+        server = served or Served("", 0.0)
+        rows = self._rows(
+            statement,
+            run_id=run_id,
+            location=location,
+            code=code,
+            priority=priority,
+            version=server.version,
+            age=server.age,
+        )
+        return Demand(location, code, rows[0]["not_before"]) if rows else None
+
+    def cancel(self, run_id: str) -> str | None:
+        """Take a waiting run out, tell the worker of a claimed one; the state after that, None when not known."""
+        rows = self._rows(CANCEL, run_id=run_id)
+        return str(rows[0]["state"]) if rows else None
+
+    def refuse(self, location: str, unless: Loaded | None = None) -> list[str]:
+        """Take the waiting runs of a code location out, but those for which there is code; the caller reports them."""
+        spared = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
+        statement = REFUSE.format(unless=f" AND NOT {FITS}" if unless else "")
+        return [str(row["run_id"]) for row in self._rows(statement, location=location, **spared)]
+
+    # --- working ---
+
+    def now(self) -> datetime:
+        """The database's time, by which launches and loadings are compared."""
+        moment: datetime = self._rows("SELECT clock_timestamp() AS now")[0]["now"]
+        return moment
+
+    def register(self, loaded: Loaded, host: str, supervisor: int, pid: int, *, is_reserved: bool = False) -> int:
+        """Get a worker's number."""
+        rows = self._rows(
+            "INSERT INTO orchestrator_workers (location, code, host, supervisor, pid, is_reserved)"
+            " VALUES (:location, :code, :host, :supervisor, :pid, :is_reserved) RETURNING worker",
+            location=loaded.location,
+            code=loaded.code,
+            host=host,
+            supervisor=supervisor,
+            pid=pid,
+            is_reserved=is_reserved,
+        )
+        return int(rows[0]["worker"])
+
+    def numbers_of(self, host: str, supervisor: int, pid: int) -> list[int]:
+        """The number of one process, dead or alive; a pid may have been used again, so there may be several."""
+        rows = self._rows(
+            "SELECT worker FROM orchestrator_workers WHERE host = :host AND supervisor = :supervisor AND pid = :pid",
+            host=host,
+            supervisor=supervisor,
+            pid=pid,
+        )
+        return [int(row["worker"]) for row in rows]
+
+    def claim(self, worker: int, loaded: Loaded, least: int = LEAST) -> Claimed | None:
+        """Take the next run that this code may execute, if its priority is high enough."""
+        code = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
+        rows = self._rows(CLAIM, worker=worker, least=least, **code)
+        return Claimed(**rows[0]) if rows else None
+
+    def held(self, worker: int) -> Claimed | None:
+        """What a worker has claimed, for one that did not hear the answer."""
+        held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
+        rows = self._rows(held, worker=worker)
+        return Claimed(**rows[0]) if rows else None
+
+    def finish(self, run_id: str, worker: int) -> bool:
+        """Note that a worker has nothing more to do with a run; whether it was canceled until now. May run twice."""
+        rows = self._rows(FINISH, run_id=run_id, worker=worker)
+        return bool(rows and rows[0]["is_canceled"])
+
+    def insist(self, run_id: str) -> bool:
+        """See to it that Dagster's row of a canceled run says so; False as long as the run has not started.
+
+        Its start, which the worker notes without a look at what was there before, takes the request back; Dagster then
+        takes the interrupt for an accident and the run for failed.
+        """
+        (record,) = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
+        run = record.dagster_run
+        if run.status is DagsterRunStatus.STARTED:
+            self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
+        return run.is_finished or record.start_time is not None
+
+    def attend(self, run_id: str, worker: int) -> bool:
+        """Note that a process of its own executes a run; False when another has it, or it waits for a worker."""
+        return bool(self._rows(ATTEND, run_id=run_id, worker=worker))
+
+    # --- watching ---
+
+    def entries(self, run_ids: Collection[str]) -> dict[str, Entry]:
+        """Runs as they stand, their workers looked after; those that the table does not know are left out."""
+        if not run_ids:
+            return {}
+        self.note_lost()
+        rows = self._rows(f"{ENTRY} WHERE run_id = ANY(:run_ids)", run_ids=list(run_ids))
+        return {row["run_id"]: Entry(**row) for row in rows}
+
+    def entry(self, run_id: str) -> Entry | None:
+        """A run as it stands, its worker looked after."""
+        self.note_lost()
+        rows = self._rows(f"{ENTRY} WHERE run_id = :run_id", run_id=run_id)
+        return Entry(**rows[0]) if rows else None
+
+    def claimed_by(self, worker: int) -> list[Entry]:
+        """What a worker has in hand."""
+        return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND worker = :w", w=worker)]
+
+    def lost(self) -> list[Entry]:
+        """The runs whose workers are dead beyond doubt, on whatever machine."""
+        self.note_lost()
+        entries = [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND lost_at IS NOT NULL")]
+        return [entry for entry in entries if entry.is_lost]
+
+    def overdue(self, seconds: float) -> list[Entry]:
+        """The runs in hand that were canceled so long ago."""
+        overdue = "canceled_at < clock_timestamp() - make_interval(secs => :seconds)"
+        return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND {overdue}", seconds=seconds)]
+
+    def note_lost(self) -> None:
+        """Look after all workers that have a run in hand."""
+        self._rows(NOTE_LOST)
+
+    def has_work(self, location: str) -> bool:
+        """Whether any run of a code location waits or is in hand."""
+        work = "SELECT FROM orchestrator_dispatch WHERE state <> 'done' AND location = :location"
+        return bool(self._rows(f"SELECT EXISTS ({work}) AS found", location=location)[0]["found"])
+
+    def has_newer(self, loaded: Loaded) -> bool:
+        """Whether a run waits that this code is too old for."""
+        waiting = f"SELECT FROM orchestrator_dispatch WHERE state = 'queued' AND location = :location AND NOT {FITS}"
+        values = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
+        return bool(self._rows(f"SELECT EXISTS ({waiting}) AS found", **values)[0]["found"])
+
+    def workers(self) -> list[LivingWorker]:
+        """All that live, in order of their numbers."""
+        return [LivingWorker(**row) for row in self._rows(WORKERS)]
+
+    def waiting(self) -> dict[str, int]:
+        """How many runs wait, by code location."""
+        counted = "SELECT location, count(*) FROM orchestrator_dispatch WHERE state = 'queued' GROUP BY location"
+        return {row["location"]: row["count"] for row in self._rows(counted)}
+
+    def load(self) -> Load:
+        """How much there is to do, and by how many; one statement."""
+        return Load(**self._rows(LOAD)[0])
+
+    def clean(self) -> None:
+        """Forget what was done yesterday, and the workers that are dead."""
+        self._rows("DELETE FROM orchestrator_code_servers WHERE loaded_at < now() - interval '30 days'")
+        self._rows("DELETE FROM orchestrator_dispatch WHERE state = 'done' AND done_at < now() - interval '1 day'")
+        self._rows(
+            "DELETE FROM orchestrator_workers w WHERE started_at < now() - interval '1 hour'"
+            f" AND NOT {LIVES.format(worker='w.worker')}"
+            " AND NOT EXISTS (SELECT FROM orchestrator_dispatch d WHERE d.worker = w.worker AND d.state = 'claimed')"
+        )
+
+    # --- the database ---
+
+    def _rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
+        with self._storage.connect() as connection:
+            result = connection.execute(sa.text(statement), values)
+            return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    def _prepare(self) -> None:
+        url = self._storage.postgres_url
+        with _guard:
+            if url in _prepared:
+                return
+            with self._storage.connect() as connection:
+                if not connection.scalar(sa.text("SELECT to_regclass('orchestrator_dispatch') IS NOT NULL")):
+                    self._make_tables(connection)
+            _prepared.add(url)
+
+    @staticmethod
+    def _make_tables(connection: sa.Connection) -> None:
+        # CREATE … IF NOT EXISTS of two at once may fail for one of them.
+        connection.execute(sa.select(sa.func.pg_advisory_lock(lock_key("dispatch tables"))))
+        try:
+            for statement in TABLES:
+                connection.execute(sa.text(statement))
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(lock_key("dispatch tables"))))

@@ -1,0 +1,1 @@
+"""Launchers: how a run reaches a process that executes it."""

@@ -1,0 +1,198 @@
+"""The run launcher for many machines: Celery carries the invitation to a run, PostgreSQL knows who executes it.
+
+dagster-celery's launcher trusts the broker and its store of results. A worker killed with a run in hand, a message
+delivered twice and a cancelled run are then told apart by what Celery remembers, which after a kill is nothing. This
+one asks the run's lock (`run_claim.py` beside it) and the run's own status instead; docs/many-machines.md has the list.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
+
+# What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
+
+# How dagster.yaml makes an object of a class.
+from dagster._serdes import ConfigurableClassData
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
+
+from resources import tags
+from resources.errors import SettingsError
+from resources.runs.dispatch import LOST_SECONDS
+from resources.runs.launching.launcher import PRIORITY
+from resources.runs.launching.run_claim import is_held
+from resources.runs.workers.worker import report_end
+
+REDIS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
+LEVELS = 10
+"""Priorities that Redis gets; each is a list of its own, the lowest number is served first."""
+ORDINARY = 5
+VISIBILITY_SECONDS = 60
+"""After so long Redis delivers a message again that nobody acknowledged. Its worker may still be at work: harmless."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How often a run was sent to the workers, and which sending a worker took in hand last (and how often that one).
+
+    In the run's tags, for launcher, daemon and workers share nothing else.
+    """
+
+    sent: int = 0
+    taken: int = -1
+    tries: int = 0
+    worker: str = ""
+
+    @classmethod
+    def of(cls, run: DagsterRun) -> "Attempt | None":
+        """As the run's tags have it; None when it was not launched to Celery."""
+        if tags.CELERY_SENT not in run.tags:
+            return None
+        taken, tries, worker = (run.tags.get(tags.CELERY_TAKEN, "") or "-1 0 ").split(" ", 2)
+        return cls(int(run.tags[tags.CELERY_SENT]), int(taken), int(tries), worker)
+
+    @property
+    def is_waiting(self) -> bool:
+        """No worker has taken it yet."""
+        return self.taken < self.sent
+
+    def take(self, worker: str) -> dict[str, str]:
+        """The tags after a worker has taken the newest sending in hand."""
+        tries = 1 if self.is_waiting else self.tries + 1
+        return {tags.CELERY_TAKEN: f"{self.sent} {tries} {worker}"}
+
+
+class OrchestratorCeleryLauncher(CeleryRunLauncher):
+    """dagster-celery's launcher with its configuration, for Redis, that tells the truth about runs."""
+
+    def __init__(self, grace_seconds: int = 10, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
+        broker = config.get("broker") or ""
+        if not broker.startswith(REDIS):
+            raise SettingsError(
+                f"The broker of runs must be Redis ({REDIS[0]}host:port/number); dagster.yaml names"
+                f" {broker.partition('://')[0] or 'none'}. Priorities and redelivery mean something else elsewhere."
+            )
+        super().__init__(inst_data=inst_data, **(config | {"config_source": _settings(config.get("config_source"))}))
+        self.grace_seconds = grace_seconds
+        self._unseen_since: dict[str, float] = {}
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """As dagster-celery's, without a store of results: nothing here asks Celery how a run went."""
+        known: dict[str, Any] = dict(cast(Mapping[str, Any], super().config_type()))
+        known["backend"] = Field(str, is_required=False, default_value="disabled://", description="not used")
+        known["grace_seconds"] = Field(
+            IntSource, is_required=False, default_value=10, description="a worker that ignores an interrupt ends then"
+        )
+        return known
+
+    # --- what Dagster calls ---
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Invite the workers to a run. May run twice: the run is executed once."""
+        self._send(context.dagster_run, sent=0)
+
+    def resume_run(self, context: ResumeRunContext) -> None:
+        """Invite the workers again to a run whose worker is gone. Its open steps begin anew, as the ledger has them."""
+        known = Attempt.of(context.dagster_run) or Attempt()
+        self._send(context.dagster_run, sent=known.sent + 1)
+
+    def _send(self, run: DagsterRun, sent: int) -> None:
+        queue = run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue)
+        task = f"{run.run_id}-{sent}"
+        # Before the message: a worker may be through with the run before this process gets the processor again.
+        known = {tags.CELERY_SENT: str(sent), DAGSTER_CELERY_TASK_ID_TAG: task}
+        self._instance.add_run_tags(run.run_id, known)
+        self._unseen_since.pop(run.run_id, None)
+        # The run's id and no more. The stock message holds the instance's configuration, with its passwords.
+        self.celery.send_task(
+            TASK_EXECUTE_JOB_NAME,
+            (run.run_id, sent),
+            task_id=task,
+            queue=queue,
+            priority=_level(run),
+            ignore_result=True,
+        )
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel a run: its worker, which looks at the run's status, interrupts the op; without one it ends here."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished or Attempt.of(run) is None:
+            return False
+        if run.status is not DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceling(run)
+        # In this order: a worker that takes the run from now on sees its status.
+        if not is_held(self._instance, run_id):
+            report_end(self._instance, run_id, "The run was canceled while no worker had it in hand.")
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """What has become of the worker that has a run in hand."""
+        attempt = Attempt.of(run)
+        if attempt is None:  # executed in somebody's own process (`dagster job execute`): not ours to judge
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to Celery.")
+        if is_held(self._instance, run.run_id):
+            self._unseen_since.pop(run.run_id, None)
+            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker or None)
+        return self._unseen(run, attempt)
+
+    def _unseen(self, run: DagsterRun, attempt: Attempt) -> CheckRunHealthResult:
+        """A worker that lost its session in a hiccup of the database takes the lock again, so absence has to last."""
+        unseen = time.monotonic() - self._unseen_since.setdefault(run.run_id, time.monotonic())
+        if attempt.is_waiting:
+            patience = self._instance.run_monitoring_start_timeout_seconds
+            if not patience or unseen < patience:
+                return CheckRunHealthResult(WorkerStatus.RUNNING, "The run waits for a worker.")
+            del self._unseen_since[run.run_id]
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {patience} seconds.")
+        if unseen < LOST_SECONDS:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker)
+        del self._unseen_since[run.run_id]
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, f"Worker {attempt.worker}, which had the run in hand, is gone.", False, attempt.worker
+        )
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """What is said beside a run that did not start in time."""
+        attempt = Attempt.of(run)
+        if attempt is None:
+            return "The run was not launched to Celery."
+        if attempt.is_waiting:
+            return f"Message {run.run_id}-{attempt.sent} waits in Redis. Is a Celery worker up that reads its queue?"
+        return f"Worker {attempt.worker} took it, as try {attempt.tries} of sending {attempt.sent}."
+
+
+def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Celery's settings; what dagster.yaml says under `config_source` comes last."""
+    settings = dict(given or {})
+    transport = {
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "priority_steps": list(range(LEVELS)),
+        "queue_order_strategy": "priority",
+        **settings.pop("broker_transport_options", {}),
+    }
+    return {
+        # A message is gone when its run has ended, not when it has begun; and a worker keeps none in its pocket.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,  # Dagster has its own log, and
+        "worker_redirect_stdouts": False,  # what it prints is no warning of Celery's
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": transport,
+        **settings,
+    }
+
+
+def _level(run: DagsterRun) -> int:
+    """Redis serves the lowest number first; the tag means the contrary, as it does for Dagster's queue."""
+    try:
+        priority = int(run.tags.get(PRIORITY, "0"))
+    except ValueError:
+        priority = 0
+    return min(max(ORDINARY - priority, 0), LEVELS - 1)

@@ -1,0 +1,100 @@
+"""The Celery application that workers on many machines load.
+
+They are started as `celery -A resources.runs.launching.celery_worker worker -Q dagster`.
+
+It is configured by the same dagster.yaml as the launcher. Definitions are loaded once per process of the pool; new
+code needs new workers, as it needs a new image. The pool must be prefork: an op is interrupted by a signal, which
+reaches a main thread only.
+"""
+
+import os
+import signal
+import socket
+import threading
+import traceback
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+
+from resources.errors import SettingsError
+from resources.runs.code_location import CodeLocation
+from resources.runs.dispatch import Claimed
+from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
+from resources.runs.launching.run_claim import RunClaim
+from resources.runs.workers.worker import execute_claimed, interrupts_at_bay, report_end
+
+MOST_TRIES = 3
+"""So many workers may die of loading the definitions of a run before the run is failed."""
+
+_repositories: dict[str, RepositoryDefinition] = {}
+
+
+def _launcher() -> OrchestratorCeleryLauncher:
+    with DagsterInstance.get() as instance:
+        launcher = instance.run_launcher
+        if not isinstance(launcher, OrchestratorCeleryLauncher):
+            raise SettingsError(
+                f"A Celery worker needs {OrchestratorCeleryLauncher.__name__} as run_launcher of the dagster.yaml in"
+                f" DAGSTER_HOME or the working directory; there it is {type(launcher).__name__}."
+            )
+        return launcher
+
+
+launcher = _launcher()
+app = launcher.celery
+
+
+@app.task(name=TASK_EXECUTE_JOB_NAME, ignore_result=True)  # type: ignore[untyped-decorator]
+def execute_job(run_id: str, sent: int) -> str:
+    """Execute a run, unless another worker has it or it is another sending's. May run twice; what was done is said."""
+    if threading.current_thread() is not threading.main_thread():
+        raise SettingsError("Start the Celery worker with `--pool prefork`: no op can be interrupted in a thread.")
+    with DagsterInstance.get() as instance:
+        claim = RunClaim.take(instance, run_id, launcher.grace_seconds)
+        if claim is None:
+            return "another worker has it"
+        try:
+            with interrupts_at_bay(_interrupt), claim:
+                return _execute(instance, run_id, sent)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Celery has it in an idle process of its pool
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    # Celery ends at once (its second SIGTERM, or SIGQUIT): the op is interrupted, and the run says so.
+    signal.raise_signal(signal.SIGINT)
+
+
+def _execute(instance: DagsterInstance, run_id: str, sent: int) -> str:
+    run = instance.get_run_by_id(run_id)
+    attempt = Attempt.of(run) if run else None
+    if run is None or attempt is None or run.is_finished or sent < attempt.sent:
+        return "nothing to do"
+    if run.status is DagsterRunStatus.STARTED and not attempt.is_waiting:
+        # Delivered again because its worker died. Whether and how often to go on is the daemon's to say: a run that
+        # kills its workers must not go round for ever.
+        return "left to the run monitoring"
+    if attempt.tries >= MOST_TRIES and not attempt.is_waiting:
+        report_end(
+            instance, run_id, f"{attempt.tries} workers died while they loaded the run; the last: {attempt.worker}."
+        )
+        return "given up"
+    instance.add_run_tags(run_id, attempt.take(f"{socket.gethostname()}:{os.getpid()}"))
+    try:
+        repository = _repository(run)
+    except Exception:  # noqa: BLE001  whatever the code raises, the run is told
+        report_end(instance, run_id, traceback.format_exc())
+        return "its code cannot be loaded"
+    execute_claimed(instance, repository, Claimed(run_id, is_resumed=sent > 0))
+    return "executed"
+
+
+def _repository(run: DagsterRun) -> RepositoryDefinition:
+    """The definitions that a run came from, loaded once."""
+    if run.job_code_origin is None:
+        raise SettingsError("The run does not say where its job is defined; launch it from a workspace.")
+    location = CodeLocation("", run.job_code_origin.repository_origin.code_pointer)
+    key = location.pointer.describe()
+    if key not in _repositories:
+        _repositories[key] = location.load()
+    return _repositories[key]

@@ -1,0 +1,155 @@
+"""Dagster's event log through the process's pool, and committed in groups.
+
+What is written, and what is read, is dagster-postgres's: this decides only when and through which connection.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import sqlalchemy as sa
+from dagster import DagsterEventType
+
+# The cursor that a watcher is told with each event.
+from dagster._core.event_api import EventLogCursor
+
+# The two kinds of event of which more than a row is written; their lists are nowhere else.
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+
+# What `store_event` is given.
+from dagster._core.events.log import EventLogEntry
+
+# The table, for one INSERT of many rows.
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster_postgres.event_log import PostgresEventLogStorage
+
+from resources.runs.storage.event_groups import EventGroups, Row
+from resources.runs.storage.event_watch import EventWatch, Handler, Records
+from resources.runs.storage.pool import pooled_engine
+
+LINKED = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS})
+"""Events of which rows in other tables are written too, with the event's id: stock writes them, one at a time."""
+
+RUN_STATUSES = frozenset(kind for kind in DagsterEventType if kind.name.startswith("RUN_"))
+BARRIERS = RUN_STATUSES | {
+    DagsterEventType.STEP_START,  # the op's body comes next, and may end the process
+    DagsterEventType.STEP_FAILURE,
+    DagsterEventType.STEP_UP_FOR_RETRY,
+    DagsterEventType.STEP_RESTARTED,
+    DagsterEventType.STEP_SKIPPED,
+    DagsterEventType.RESOURCE_INIT_FAILURE,
+    DagsterEventType.HOOK_ERRORED,
+}
+"""Events after which nothing goes on before they, and all events before them, are committed."""
+
+ENDS = frozenset({DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
+TOLERANT = ENDS | {DagsterEventType.RUN_CANCELING, DagsterEventType.ENGINE_EVENT}
+"""Events of a run that ends badly, or of others about it: an incomplete log does not stop these."""
+
+INSERT = SqlEventLogStorageTable.insert()
+"""Made once: SQLAlchemy remembers what it has found out about a statement."""
+
+EVENTS_AT_ONCE = 1000
+"""How many a watcher is told in one round."""
+
+
+class PooledEventLogStorage(PostgresEventLogStorage):
+    """Events, each committed as it comes, through the process's pool."""
+
+    _engine: sa.Engine
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        super().__init__(url, should_autocreate_tables=False)
+        self._pool_size = pool_size
+        self._engine = pooled_engine(url, pool_size)
+        self._watch = EventWatch(self._records_after)
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Cut statements short (ms), as the webserver asks; it has a pool already."""
+        self._engine = pooled_engine(self.postgres_url, self._pool_size, statement_timeout)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Write one event, in one statement: stock adds a NOTIFY that no Dagster of this version listens to."""
+        if event.is_dagster_event and event.dagster_event_type in LINKED:
+            super().store_event(event)
+            return
+        with self._connect() as connection:
+            connection.execute(self.prepare_insert_event(event))
+
+    # --- the live log ---
+
+    def watch(self, run_id: str, cursor: str | None, callback: Handler) -> None:
+        """Tell `callback` of each event after `cursor`, within a second."""
+        self._watch.watch_run(run_id, cursor, callback)
+
+    def end_watch(self, run_id: str, handler: Handler) -> None:
+        """Tell `handler` no more."""
+        self._watch.unwatch_run(run_id, handler)
+
+    def dispose(self) -> None:
+        """End the watches. The pool is the process's, and stays."""
+        self._watch.close()
+        super().dispose()
+
+    def _records_after(self, run_id: str, cursor: str | None) -> Records:
+        found = self.get_records_for_run(run_id, cursor, limit=EVENTS_AT_ONCE)
+        events = [(one.event_log_entry, str(EventLogCursor.from_storage_id(one.storage_id))) for one in found.records]
+        return events, found.cursor
+
+
+class GroupedEventLogStorage(PooledEventLogStorage):
+    """Events, committed in groups.
+
+    All are committed before an op's body begins, at failures, retries, skips and each status of a run, at asset and
+    asset-check events, before any read, at exit, and within 50 ms. A process that is killed loses at most these.
+    """
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        super().__init__(url, pool_size)
+        self._groups = EventGroups(self._write, self._is_written)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Take one event, and commit when it is one to wait for. Raises EventsNotWritten, so that its run fails."""
+        kind = event.dagster_event_type if event.is_dagster_event else None
+        if kind in LINKED or kind is DagsterEventType.RUN_SUCCESS:
+            self._groups.flush()  # a run succeeds only once its log is there
+        if kind is not None and kind not in TOLERANT:
+            self._groups.complain(event.run_id)
+        if kind in LINKED:
+            super().store_event(event)
+            return
+        self._groups.add(self._event_to_row(event), now=kind in BARRIERS)
+        if kind in ENDS:
+            self._groups.forget(event.run_id)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Write asset events as stock does, behind what came before them."""
+        self._groups.flush()
+        super().store_event_batch(events)
+
+    def run_connection(self, run_id: str | None = None) -> AbstractContextManager[sa.Connection]:
+        """What stock reads a run's events through: committed first."""
+        self._groups.flush()
+        return super().run_connection(run_id)
+
+    def index_connection(self) -> AbstractContextManager[sa.Connection]:
+        """What stock reads everything else through: committed first."""
+        self._groups.flush()
+        return super().index_connection()
+
+    def dispose(self) -> None:
+        """Commit everything. May be used further."""
+        self._groups.flush()
+        super().dispose()
+
+    # Neither through `_connect`: it logs its failures, and a log handler of the run may wait for what is written here.
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._engine.connect() as connection:
+            connection.execute(INSERT, rows)
+
+    def _is_written(self, row: Row) -> bool:
+        columns: Any = SqlEventLogStorageTable.c
+        found = sa.select(sa.exists().where(columns.run_id == row["run_id"], columns.event == row["event"]))
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(found))

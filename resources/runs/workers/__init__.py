@@ -1,0 +1,1 @@
+"""Resident workers, and the supervisor that starts and replaces them."""

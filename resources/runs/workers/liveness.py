@@ -1,0 +1,117 @@
+"""Attendance: a process that executes a run which nobody launched to a worker says so, and is seen to die.
+
+`dagster job execute` and `orchestrator run` execute in a process of the user's own. When that is killed, Dagster's run
+stays STARTED for ever, and nobody would know. So the process is entered in the dispatch table as the one that has the
+run in hand, and holds a worker's lock for as long as it lives; from then on its run is looked after like any other.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dagster import DagsterInstance
+from dagster_postgres.run_storage import PostgresRunStorage
+
+from resources.errors import RunMayNotAct
+from resources.runs.dispatch import Dispatch, Loaded
+from resources.runs.workers.worker import Bell, Lifeline, in_hand
+
+NO_LOCATION, NO_SUPERVISOR = "", 0
+HOLD_SECONDS = 5.0
+"""Without the lock until then, the process begins all the same: it has as long again before it is given up."""
+
+
+class Presence(Lifeline):
+    """The lifeline of a process that nobody supervises: it is given up with the run and not before."""
+
+    def let_go(self) -> None:
+        """Hold no more, soon."""
+        self.is_cut = True
+
+    def _is_alone(self) -> bool:
+        return False
+
+    def _cut(self) -> None:
+        """However long the database is away, the process is here when it comes back."""
+
+
+class Attendant:
+    """This process, as one that executes a run on its own account."""
+
+    def __init__(self, dispatch: Dispatch, run_id: str) -> None:
+        self.dispatch = dispatch
+        self.run_id = run_id
+        loaded = Loaded(NO_LOCATION, "", dispatch.now())
+        self.number = dispatch.register(loaded, socket.gethostname(), NO_SUPERVISOR, os.getpid())
+        self.presence = Presence(dispatch, self.number, NO_LOCATION, Bell(), NO_SUPERVISOR)
+
+    def take(self) -> None:
+        """Enter the run. Raises RunMayNotAct when somebody else has it in hand."""
+        self.presence.start()
+        _wait_until(lambda: self.presence.holds)
+        if not self.dispatch.attend(self.run_id, self.number):
+            self.presence.let_go()
+            raise RunMayNotAct(
+                f"Run {self.run_id} is in the hands of another process, or waits for a worker. Wait for it, or "
+                f"terminate it."
+            )
+        if threading.current_thread() is threading.main_thread():  # the only one that can be interrupted
+            self.presence.begin(self.run_id)
+
+    def give(self) -> None:
+        """Have nothing more to do with the run."""
+        self.presence.end()
+        self.presence.let_go()
+        self.dispatch.finish(self.run_id, self.number)
+
+
+_attendants: dict[str, Attendant] = {}
+
+
+def attend(instance: DagsterInstance, run_id: str) -> None:
+    """Say that this process executes a run, until `leave` or its death. May be said twice.
+
+    Says nothing when Dagster's storage is not in PostgreSQL: then nobody else could go on with the run. Raises
+    RunMayNotAct when somebody else has the run in hand.
+    """
+    if run_id in in_hand or not isinstance(instance.run_storage, PostgresRunStorage):
+        return
+    attendant = Attendant(Dispatch(instance), run_id)
+    attendant.take()
+    _attendants[run_id] = attendant
+    in_hand.add(run_id)
+
+
+def leave(run_id: str) -> None:
+    """Say that this process has nothing more to do with a run that it attended to. May be said twice."""
+    if (attendant := _attendants.pop(run_id, None)) is not None:
+        in_hand.discard(run_id)
+        attendant.give()
+
+
+@contextmanager
+def attended(instance: DagsterInstance, run_id: str) -> Iterator[None]:
+    """Execute a run in the block. Raises RunMayNotAct when somebody else has it in hand."""
+    attend(instance, run_id)
+    try:
+        yield
+    finally:
+        leave(run_id)
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + HOLD_SECONDS
+    while not holds() and time.monotonic() < give_up:
+        time.sleep(0.005)
+
+
+def _forget_after_fork() -> None:
+    # The parent's runs and its locks are the parent's.
+    _attendants.clear()
+    in_hand.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

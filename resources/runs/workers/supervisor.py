@@ -1,0 +1,384 @@
+"""The supervisor: loads a code location once, forks workers of it, and looks after them.
+
+One per code location and machine: whoever starts one takes its seat (`post.py`) first and hands that down, so there is
+no moment in which two could be started. Newer code comes with another supervisor, which loads it while this one still
+works, and relieves it then. It has no threads, for it forks.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, serialize_value
+
+# What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
+from dagster._core.instance.ref import InstanceRef
+
+from resources.runs.code_location import CodeLocation
+from resources.runs.dispatch import Demand, Dispatch, Loaded
+from resources.runs.workers import supervisor_lock as posts
+from resources.runs.workers.supervisor_lock import HOLDER, KEEPER, RELIEF, Post, Seat
+from resources.runs.workers.worker import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
+from resources.settings import settings
+
+TICK_SECONDS = 1.0
+LINGER_SECONDS = 5.0
+"""How long it stays when nobody is left who launches: a shell may launch again at once."""
+CLEAN_SECONDS = 600.0
+RESPAWN_SECONDS = 1.0
+"""A worker that lived shorter is replaced only after this time: what kills it may kill the next at once."""
+
+# The supervisor is nobody's child: who starts it need not wait for it, and may end before.
+DETACH = "import os, sys; os.fork() and os._exit(0); os.execv(sys.argv[1], sys.argv[1:])"
+MAIN = "from resources.runs.workers.supervisor import main; main()"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a supervisor is to do.
+
+    `reserved`: workers beside the `count`, which take no bulk. `idle_seconds`: it ends when there was no run for so
+    long; 0: not for that.
+    """
+
+    location: CodeLocation
+    count: int = 2
+    reserved: int = 0
+    idle_seconds: float = 300.0
+    grace_seconds: float = 10.0
+    limits: Limits = field(default_factory=Limits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for another process."""
+        plain = {name: getattr(self, name) for name in ("count", "reserved", "idle_seconds", "grace_seconds")}
+        return plain | {"location": self.location.to_json(), "limits": asdict(self.limits)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Plan":
+        """What `to_json` gave."""
+        location, limits = CodeLocation.from_json(plain["location"]), Limits(**plain["limits"])
+        return cls(**{**plain, "location": location, "limits": limits})
+
+
+# --- starting one ---
+
+
+def ensure_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, demand: Demand) -> None:
+    """See to it that there is a supervisor for a run, unless somebody keeps the post; returns before it is ready."""
+    post = Post(dispatch.place, plan.location.name)
+    if post.is_taken(KEEPER) or start_supervisor(instance, post, plan):
+        return
+    holder = post.occupant(HOLDER)
+    if holder is not None and holder.loaded is not None and not demand.is_met(holder.loaded):
+        start_relief(instance, post, plan)
+
+
+def start_supervisor(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+    """Start a supervisor in the background, if the post is free."""
+    return _start(instance, post.take(HOLDER), HOLDER, plan)
+
+
+def start_relief(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+    """Start another supervisor, which takes the place of the present one when it is ready, if none is on its way."""
+    return _start(instance, post.take(RELIEF), RELIEF, plan)
+
+
+def _start(instance: DagsterInstance, seat: Seat | None, name: str, plan: Plan) -> bool:
+    if seat is None:
+        return False
+    order = {"instance": serialize_value(instance.get_ref()), "plan": plan.to_json()}
+    try:
+        with (posts.folder() / "workers.log").open("a") as log:
+            # The order goes through a pipe: it may hold a password, and a command line is for all to read.
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", DETACH, plan.location.python, "-c", MAIN],
+                input=json.dumps(order | {"seat": seat.descriptor, "name": name}).encode(),
+                check=True,
+                cwd=plan.location.folder,
+                env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # wherever the code lies
+                stdout=log,
+                stderr=log,
+                pass_fds=[seat.descriptor],
+                start_new_session=True,
+            )
+    finally:
+        seat.release()
+    return True
+
+
+def main() -> None:
+    """Be the supervisor that was started."""
+    order = json.load(sys.stdin)
+    os.set_inheritable(order["seat"], False)  # not for what a step may start
+    plan = Plan.from_json(order["plan"])
+    with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
+        supervise(instance, plan, Seat(order["seat"]), is_relief=order["name"] == RELIEF)
+
+
+def supervise(instance: DagsterInstance, plan: Plan, seat: Seat, *, is_relief: bool) -> None:
+    """Serve a code location from this process until nobody needs it. The seat is given back."""
+    posts.only_execute()
+    dispatch = Dispatch(instance)
+    post = Post(dispatch.place, plan.location.name)
+    loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
+    seat.sign(loaded)
+    try:
+        instance.inject_env_vars(plan.location.name)
+        repository = plan.location.load()
+    except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
+        holder = post.occupant(HOLDER) if is_relief else None
+        seat.release()  # first: a run that is launched from now on starts another attempt
+        _refuse_all(instance, dispatch, plan.location, holder.loaded if holder else None, traceback.format_exc())
+        return
+    in_office = post.relieve(loaded) if is_relief else seat
+    if in_office is None:
+        return
+    if is_relief:
+        seat.release()
+    Supervisor(instance, dispatch, plan, loaded, repository, post, in_office).run()
+
+
+def _refuse_all(
+    instance: DagsterInstance, dispatch: Dispatch, location: CodeLocation, unless: Loaded | None, why: str
+) -> None:
+    print(why, file=sys.stderr)  # noqa: T201  into the log
+    for run_id in dispatch.refuse(location.name, unless):
+        report_end(instance, run_id, f"The code location {location.name} cannot be loaded.\n{why}")
+
+
+# --- being one ---
+
+
+@dataclass
+class Child:
+    """A worker as its supervisor knows it."""
+
+    started: float
+    is_reserved: bool
+
+
+class Supervisor:
+    """Keeps a number of workers alive."""
+
+    def __init__(
+        self,
+        instance: DagsterInstance,
+        dispatch: Dispatch,
+        plan: Plan,
+        loaded: Loaded,
+        repository: RepositoryDefinition,
+        post: Post,
+        seat: Seat,
+    ) -> None:
+        self.instance = instance
+        self.dispatch = dispatch
+        self.plan = plan
+        self.loaded = loaded
+        self.repository = repository
+        self.post = post
+        self.seat = seat
+        self.children: dict[int, Child] = {}
+        self.dead: dict[int, int] = {}
+        self.leaving = False
+        now = time.monotonic()
+        self._last_work = self._last_launcher = self._last_answer = now
+        self._next_clean = now
+        self._next_spawn = now
+        self._code = loaded.code
+        self._tried = {loaded.code}
+        self._wakeup = os.pipe()
+
+    def run(self) -> None:
+        """Look after the workers until all have left."""
+        gc.collect()
+        gc.freeze()  # the definitions stay shared: the workers' collector does not write into their pages
+        self._listen_to_signals()
+        while not self.leaving or self.children:
+            self._fill_up()
+            select.select([self._wakeup[0]], [], [], TICK_SECONDS)
+            with suppress(BlockingIOError):
+                os.read(self._wakeup[0], 4096)
+            self._reap()
+            self._tick()
+
+    def leave(self, *_: object) -> None:
+        """Let the workers finish what they have in hand, then end."""
+        self.leaving = True
+        self.seat.release()
+        for pid in list(self.children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    # --- children ---
+
+    def _listen_to_signals(self) -> None:
+        for end in self._wakeup:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wakeup[1])
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes the loop, by which the death is noticed at once
+        signal.signal(signal.SIGTERM, self.leave)
+        signal.signal(signal.SIGINT, self.leave)
+
+    def _fill_up(self) -> None:
+        for is_reserved, wanted in ((False, self.plan.count), (True, self.plan.reserved)):
+            there = sum(child.is_reserved == is_reserved for child in self.children.values())
+            for _ in range(wanted - there):
+                if not self.leaving and time.monotonic() >= self._next_spawn:
+                    self._spawn(is_reserved)
+
+    def _spawn(self, is_reserved: bool) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()  # what is in the buffers would be written by the child too
+        # A signal between the fork and the child's own handlers would be lost, or work on the supervisor's behalf.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(is_reserved)
+        self.children[pid] = Child(time.monotonic(), is_reserved)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+
+    def _be_worker(self, is_reserved: bool) -> None:
+        status = 1
+        log = os.fdopen(os.dup(sys.stderr.fileno()), "w")
+        try:
+            _discard_output()
+            os.setsid()  # ^C at a terminal is the supervisor's; and what a step starts is killed with its worker
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.seat.release()
+            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+            worker.work()
+            self.instance.dispose()
+            status = 0
+        except BaseException:  # noqa: BLE001  nothing may get out of here into the supervisor's own code
+            traceback.print_exc(file=log)
+        finally:
+            log.flush()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            self.dead[pid] = status
+            if status and time.monotonic() - child.started < RESPAWN_SECONDS:
+                self._next_spawn = time.monotonic() + RESPAWN_SECONDS
+
+    # --- the table ---
+
+    def _tick(self) -> None:
+        """What is looked after once a second. A database that is away for a moment is asked again."""
+        try:
+            self._bury()
+            self._end_lost()
+            self._kill_deaf()
+            self._clean()
+            self._consider_leaving()
+        except DATABASE_ERRORS:
+            if time.monotonic() - self._last_answer > GONE_SECONDS:
+                self.leave()
+        else:
+            self._last_answer = time.monotonic()
+
+    def _bury(self) -> None:
+        """Report the runs of workers that died with one in hand."""
+        for pid, status in list(self.dead.items()):
+            for worker in self._numbers_of(pid):
+                for entry in self.dispatch.claimed_by(worker):
+                    report_end(self.instance, entry.run_id, _obituary(worker, pid, status))
+                    self.dispatch.finish(entry.run_id, worker)
+            del self.dead[pid]
+
+    def _numbers_of(self, pid: int) -> list[int]:
+        return self.dispatch.numbers_of(socket.gethostname(), os.getpid(), pid)
+
+    def _end_lost(self) -> None:
+        """Report the runs whose worker and supervisor are gone together; nobody else may be left to do it."""
+        for entry in self.dispatch.lost():
+            if entry.worker is not None:
+                report_end(self.instance, entry.run_id, lost_message(entry.worker))
+                self.dispatch.finish(entry.run_id, entry.worker)
+
+    def _kill_deaf(self) -> None:
+        """Kill the workers whose run was canceled and that have not reacted."""
+        for entry in self.dispatch.overdue(self.plan.grace_seconds):
+            for worker in self.dispatch.workers():
+                if worker.worker == entry.worker and worker.pid in self.children:
+                    with suppress(ProcessLookupError):
+                        os.killpg(worker.pid, signal.SIGKILL)
+
+    def _clean(self) -> None:
+        if time.monotonic() >= self._next_clean:
+            self._next_clean = time.monotonic() + CLEAN_SECONDS
+            self.dispatch.clean()
+
+    def _consider_leaving(self) -> None:
+        if self.leaving:
+            return
+        if self._is_superfluous():
+            self.leave()
+            self._hand_over()
+            return
+        is_old = self._has_changed() or self.dispatch.has_newer(self.loaded)
+        if is_old and start_relief(self.instance, self.post, self.plan):
+            self._tried.add(self._code)
+
+    def _is_superfluous(self) -> bool:
+        """There was no run for long, or there is none and nobody is left who launches."""
+        now = time.monotonic()
+        has_work = self.dispatch.has_work(self.plan.location.name)
+        if has_work:
+            self._last_work = now
+        if has_work or posts.anybody_launches(self.dispatch.place):
+            self._last_launcher = now
+        is_idle = bool(self.plan.idle_seconds) and now - self._last_work > self.plan.idle_seconds
+        return is_idle or now - self._last_launcher > LINGER_SECONDS
+
+    def _hand_over(self) -> None:
+        """A run launched before the seat was given back has seen it taken, and has started nobody."""
+        if self.dispatch.has_work(self.plan.location.name):
+            start_supervisor(self.instance, self.post, self.plan)
+
+    def _has_changed(self) -> bool:
+        """The files are others than those loaded, left in peace since the last look, and were not tried before."""
+        code = self.plan.location.fingerprint()
+        before, self._code = self._code, code
+        return code == before and code not in self._tried
+
+
+def _discard_output() -> None:
+    """Dagster prints each event of each run, which nobody reads here: they are in its database."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as nothing:
+        for stream in (1, 2):
+            os.dup2(nothing.fileno(), stream)
+
+
+def lost_message(worker: int) -> str:
+    """What is said of a run whose worker vanished without a supervisor to tell how."""
+    return f"Worker {worker} is gone, and its supervisor with it; the run was in its hands."
+
+
+def _obituary(worker: int, pid: int, status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    return f"Worker {worker} (process {pid}) {how} while it executed the run."

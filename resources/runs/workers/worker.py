@@ -1,0 +1,361 @@
+"""A resident worker: a forked process that claims runs and executes them, one at a time, with definitions in memory.
+
+One at a time, for two runs in two threads of one process deadlock inside logging and the connection pool. What must
+go on beside a run (liveness, an order to stop it) is the business of one more thread, the lifeline, that never runs
+code of a workflow.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RepositoryDefinition
+
+# Dagster prints each event of a run; a worker has no console.
+from dagster._core.execution import context_creation_job
+
+# Dagster sets its own handler of SIGTERM whenever it sets one of SIGINT; here SIGTERM has another meaning.
+from dagster._utils import interrupts
+from dagster_postgres.utils import DagsterPostgresException
+
+from resources.errors import DatabaseUnreachable, EventsNotWritten
+from resources.runs.dispatch import CANCELED, LAUNCHED, LEAST, LIVENESS, ORDINARY, Claimed, Dispatch, Loaded
+from resources.runs.run_execution import execute
+
+IDLE_SECONDS = 5.0
+"""How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
+BEAT_SECONDS = 1.0
+RETRY_SECONDS = 0.2
+START_SECONDS = 0.02
+"""How often to look whether a run has started."""
+GONE_SECONDS = 30.0
+"""A database that has not answered for so long is not coming back for this worker."""
+
+ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
+
+DATABASE_ERRORS = (
+    psycopg.Error,
+    sa.exc.SQLAlchemyError,
+    DagsterPostgresException,
+    DatabaseUnreachable,
+    EventsNotWritten,
+)
+"""What an absent database looks like, through our own connections and through Dagster's storage."""
+
+in_hand: set[str] = set()
+"""The runs that this process executes, and that the dispatch table has as such."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a worker is worn and makes room for a fresh one: leaks of libraries must not add up for ever."""
+
+    runs: int = 2000
+    megabytes: int = 1024
+
+
+class Worker:
+    """One worker, in its own process. A reserved one takes no bulk, so that what people wait for is not behind it."""
+
+    def __init__(
+        self,
+        instance: DagsterInstance,
+        repository: RepositoryDefinition,
+        loaded: Loaded,
+        limits: Limits,
+        *,
+        is_reserved: bool = False,
+    ) -> None:
+        self.instance = instance
+        self.repository = repository
+        self.loaded = loaded
+        self.limits = limits
+        self.least = ORDINARY if is_reserved else LEAST
+        self.dispatch = Dispatch(instance)
+        self.bell = Bell()
+        supervisor = os.getppid()
+        self.number = self.dispatch.register(
+            loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
+        )
+        self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.bell, supervisor)
+        self.executed = 0
+        self._is_unsure = False
+        self._told_to_stop = False
+
+    def work(self) -> None:
+        """Execute runs until told to stop, worn, or alone."""
+        with interrupts_at_bay(self._stop), console_silent():
+            self.lifeline.start()
+            while not self._is_through():
+                claimed = self._claim()
+                if claimed is None:
+                    self.bell.wait(IDLE_SECONDS)
+                else:
+                    self._execute(claimed)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._told_to_stop = True
+        self.bell.ring()
+
+    def _is_through(self) -> bool:
+        if self._told_to_stop or self.lifeline.is_cut:
+            return True
+        return self.executed >= self.limits.runs or resident_megabytes() > self.limits.megabytes
+
+    def _claim(self) -> Claimed | None:
+        if not self.lifeline.holds:  # who cannot be seen to live must not take a run in hand
+            return None
+        try:
+            held = self.dispatch.held(self.number) if self._is_unsure else None
+            self._is_unsure = False
+            return held or self.dispatch.claim(self.number, self.loaded, self.least)
+        except DATABASE_ERRORS:
+            self._is_unsure = True  # it may have got a run, and not the answer that says so
+            time.sleep(RETRY_SECONDS)
+            return None
+
+    def _execute(self, claimed: Claimed) -> None:
+        self.executed += 1
+        self.lifeline.begin(claimed.run_id)
+        in_hand.add(claimed.run_id)
+        try:
+            execute_claimed(self.instance, self.repository, claimed)
+        finally:
+            in_hand.discard(claimed.run_id)
+            self.lifeline.end()
+            interrupts.pop_captured_interrupt()
+        self._finish(claimed.run_id)
+
+    def _finish(self, run_id: str) -> None:
+        """Say so, however long the database is away; dying with the run in hand would speak of a failure."""
+        give_up = time.monotonic() + GONE_SECONDS
+        while True:
+            try:
+                if self.dispatch.finish(run_id, self.number):
+                    report_end(self.instance, run_id, "The run was canceled when it was over.")
+                return
+            except DATABASE_ERRORS:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+
+def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition, claimed: Claimed) -> None:
+    """Execute a run to its end; whatever goes wrong, the run says so and the worker lives on."""
+    run = instance.get_run_by_id(claimed.run_id)
+    if run is None or run.is_finished:
+        return
+    if run.status is DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run)
+        return
+    error = ""
+    try:
+        execute(instance, repository.get_job(run.job_name), run, is_resumed=claimed.is_resumed)
+    except Exception:  # noqa: BLE001  what it was, the run is told
+        error = traceback.format_exc()
+    except BaseException:  # noqa: BLE001  an interrupt that struck between two steps; which it was, the run's status says
+        error = "The run was interrupted."
+    report_end(instance, claimed.run_id, error or "The worker left the run unfinished.")
+
+
+def report_end(instance: DagsterInstance, run_id: str, reason: str) -> None:
+    """Give a run that nobody executes any more its end, if it has none. May run twice."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished or settle(instance, run_id):
+        return
+    if run.status is DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, reason)
+    else:
+        instance.report_run_failed(run, reason)
+
+
+def settle(instance: DagsterInstance, run_id: str) -> bool:
+    """Give a run the end that its log speaks of, if it does: Dagster writes that first and the run's row next, and who
+    is killed in between must not be told to have failed after its success. May run twice.
+    """
+    found = instance.event_log_storage.get_logs_for_run(run_id, of_type=ENDS, limit=1, ascending=False)
+    for entry in found:
+        moment = datetime.fromtimestamp(entry.timestamp, UTC)
+        instance.run_storage.handle_run_event(run_id, entry.get_dagster_event(), moment)
+    return bool(found)
+
+
+class Bell:
+    """Wakes the worker: a pipe, for a signal's handler may write to one whatever it has interrupted."""
+
+    def __init__(self) -> None:
+        self._ear, self._rope = os.pipe()
+        os.set_blocking(self._ear, False)
+        os.set_blocking(self._rope, False)
+
+    def ring(self) -> None:
+        """Wake who waits, or who will wait next."""
+        with suppress(BlockingIOError):  # full: it rings already
+            os.write(self._rope, b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Until it rings, or so long."""
+        select.select([self._ear], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.read(self._ear, 4096)
+
+
+class Lifeline(threading.Thread):
+    """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt."""
+
+    def __init__(self, dispatch: Dispatch, worker: int, location: str, bell: Bell, supervisor: int) -> None:
+        super().__init__(name="lifeline", daemon=True)
+        self.dispatch = dispatch
+        self.worker = worker
+        self.location = location
+        self.bell = bell
+        self.supervisor = supervisor
+        self.holds = False
+        self.is_cut = False
+        self._in_hand: str | None = None
+        self._canceled: set[str] = set()
+        self._guard = threading.Lock()
+
+    def begin(self, run_id: str) -> None:
+        """The main thread executes a run from now on."""
+        with self._guard:
+            self._in_hand = run_id
+            if run_id in self._canceled:
+                self._interrupt()
+
+    def end(self) -> None:
+        """The main thread executes nothing."""
+        with self._guard:
+            self._in_hand = None
+            self._canceled.clear()
+
+    def run(self) -> None:
+        """Keep the session; open another when it is lost."""
+        last_held = time.monotonic()
+        while not self.is_cut:
+            try:
+                with self.dispatch.connect() as session:
+                    self._hold(session)
+                    self._listen(session)
+            except DATABASE_ERRORS:
+                last_held = time.monotonic() if self.holds else last_held
+                self.holds = False
+                if time.monotonic() - last_held > GONE_SECONDS:
+                    self._cut()
+                elif self._is_alone():
+                    self._cut_when_idle()
+                time.sleep(RETRY_SECONDS)
+
+    def _hold(self, session: "psycopg.Connection[Any]") -> None:
+        session.execute(f"LISTEN {LAUNCHED}")
+        session.execute(f"LISTEN {CANCELED}")
+        # Waits for the server to see that the lost session is lost; until then that one speaks for this worker.
+        session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, self.worker))
+        self.holds = True
+        self._look_after_run()
+        self.bell.ring()
+
+    def _look_after_run(self) -> None:
+        """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
+        in_hand = self._in_hand
+        mine = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
+        if in_hand in mine and mine[in_hand].is_canceled:
+            self._cancel(in_hand)
+        elif in_hand is not None and in_hand not in mine:
+            self._abandon(in_hand)
+
+    def _listen(self, session: "psycopg.Connection[Any]") -> None:
+        while not self.is_cut:
+            for notice in session.notifies(timeout=BEAT_SECONDS):
+                if notice.channel == CANCELED:
+                    self._cancel(notice.payload)
+                elif notice.payload == self.location:
+                    self.bell.ring()
+            if self._is_alone():
+                self._cut_when_idle()
+
+    def _cancel(self, run_id: str) -> None:
+        """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
+        with self._guard:
+            self._canceled.add(run_id)
+        while True:
+            with self._guard:
+                if self._in_hand != run_id:
+                    return None
+                if self.dispatch.insist(run_id):
+                    return self._interrupt()
+            time.sleep(START_SECONDS)
+
+    def _abandon(self, run_id: str) -> None:
+        """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
+        with self._guard:
+            if self._in_hand == run_id:
+                os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    @staticmethod
+    def _interrupt() -> None:
+        # To the main thread itself, so that what it sleeps in or waits for is interrupted; there Dagster's handler
+        # raises inside the body of an op, and elsewhere notes it for the next.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _is_alone(self) -> bool:
+        return os.getppid() != self.supervisor
+
+    def _cut_when_idle(self) -> None:
+        # Without a supervisor the run in hand goes on to its end, and this session must live as long.
+        with self._guard:
+            if self._in_hand is None:
+                self._cut()
+        self.bell.ring()
+
+    def _cut(self) -> None:
+        self.is_cut = True
+        self.bell.ring()
+
+
+@contextmanager
+def interrupts_at_bay(on_terminate: Any) -> Iterator[None]:
+    """SIGINT interrupts the body of an op and nothing else; SIGTERM is ours, also inside Dagster's own handlers."""
+    theirs = interrupts.setup_interrupt_handlers
+    interrupts.setup_interrupt_handlers = lambda: None
+    signal.signal(signal.SIGTERM, on_terminate)
+    try:
+        with interrupts.capture_interrupts():
+            yield
+    finally:
+        interrupts.setup_interrupt_handlers = theirs
+
+
+@contextmanager
+def console_silent() -> Iterator[None]:
+    """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
+    module: Any = context_creation_job
+    theirs = module.default_system_loggers
+    module.default_system_loggers = lambda _: []
+    try:
+        yield
+    finally:
+        module.default_system_loggers = theirs
+
+
+def resident_megabytes() -> float:
+    """The memory of this process; what it shares with the supervisor included."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / 2**20

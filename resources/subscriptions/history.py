@@ -1,0 +1,131 @@
+"""What was changed in a subscription, when, by whom and by which process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessTable, SubscriptionTable, SubscriptionVersionTable, WorkflowTable
+from resources.domain.saving.changes import Difference, difference
+from resources.errors import UnknownSubscription
+from resources.types import ProcessId, SubscriptionId
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One saved change; `difference` is against the version before it, for the first one all that was set."""
+
+    version: int
+    created_at: datetime
+    created_by: str | None
+    process_id: ProcessId | None
+    workflow_name: str | None
+    step_key: str | None
+    difference: Sequence[Difference]
+
+
+def read_history(subscription_id: SubscriptionId, *, limit: int | None = None, offset: int = 0) -> list[HistoryEntry]:
+    """The newest changes first, in one statement; empty when there is no such subscription."""
+    # the one before the last shown is compared with
+    rows = _rows(subscription_id, sa.true(), limit=None if limit is None else limit + 1, offset=offset)
+    before = (row.document for row in rows[1:])
+    return [_entry(row, older) for row, older in zip_longest(rows, before)][:limit]
+
+
+def _rows(
+    subscription_id: SubscriptionId, condition: sa.ColumnElement[bool], *, limit: int | None, offset: int = 0
+) -> Sequence[Any]:
+    version = SubscriptionVersionTable
+    query = (
+        sa.select(
+            version.version,
+            version.created_at,
+            version.created_by,
+            version.process_id,
+            WorkflowTable.name,
+            version.step_key,
+            version.document,
+        )
+        .outerjoin(ProcessTable, ProcessTable.process_id == version.process_id)
+        .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(version.subscription_id == subscription_id, condition)
+        .order_by(version.version.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    return current_session().execute(query).all()
+
+
+def count_history(subscription_id: SubscriptionId) -> int:
+    """How many changes there were; one statement."""
+    version = SubscriptionVersionTable
+    query = sa.select(sa.func.count()).select_from(version).where(version.subscription_id == subscription_id)
+    return current_session().scalar(query) or 0
+
+
+def read_version(subscription_id: SubscriptionId, number: int) -> tuple[HistoryEntry, dict[str, Any]]:
+    """One version, and the subscription as it was then, as `read_document` has it; one statement.
+
+    Raises UnknownSubscription when there is no such version.
+    """
+    found = _rows(subscription_id, SubscriptionVersionTable.version <= number, limit=2)
+    if not found or found[0].version != number:
+        raise UnknownSubscription(f"There is no version {number} of subscription {subscription_id}.")
+    before = found[1].document if len(found) > 1 else None
+    return _entry(found[0], before), found[0].document
+
+
+def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
+    """The subscription as one JSON document, secrets masked; empty when there is none of that id. One statement."""
+    table = SubscriptionTable
+    return current_session().scalar(sa.select(table.document).where(table.subscription_id == subscription_id)) or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A subscription before a process and after it, as documents; `before` is None for one that the process made."""
+
+    subscription_id: SubscriptionId
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def compare_around(process_id: ProcessId, subscription_id: SubscriptionId) -> Comparison:
+    """What a process has made of a subscription so far; the same before and after if nothing. One statement.
+
+    Only what was written since the process began is looked at, however long the history is.
+    """
+    version, process = SubscriptionVersionTable, ProcessTable
+    began = sa.select(process.started_at).where(process.process_id == process_id).scalar_subquery()
+    own = (
+        sa.select(sa.func.min(version.version).label("first"), sa.func.max(version.version).label("last"))
+        .where(version.subscription_id == subscription_id, version.created_at >= began)
+        .where(version.process_id == process_id)
+        .subquery()
+    )
+    at_start = (
+        sa.select(version.version)
+        .where(version.subscription_id == subscription_id, version.created_at < began)
+        .order_by(version.created_at.desc(), version.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+    def document(number: sa.ColumnElement[int]) -> sa.ScalarSelect[Any]:
+        found = sa.select(version.document).where(version.subscription_id == subscription_id)
+        return found.where(version.version == number).scalar_subquery()
+
+    before = sa.func.coalesce(own.c.first - 1, at_start)
+    after = sa.func.coalesce(own.c.last, at_start)
+    row = current_session().execute(sa.select(document(before), document(after)).select_from(own)).one()
+    return Comparison(subscription_id, row[0], row[1])
+
+
+def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
+    version, created_at, created_by, process_id, workflow_name, step_key, document = row
+    changed = difference(before, document)
+    return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, changed)

@@ -1,0 +1,91 @@
+"""A person says that reality is as a subscription has it: it is put in sync, and its history says by whom."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import (
+    ProcessSubscriptionTable,
+    ProcessTable,
+    SubscriptionTable,
+    SubscriptionVersionTable,
+)
+from resources.domain.saving.authorship import current_author
+from resources.errors import UnfinishedProcesses, UnknownSubscription
+from resources.settings import settings
+from resources.types import ProcessId, ProcessStatus, SubscriptionId
+
+STEP_KEY = "set_in_sync"
+"""What the history calls it, which knows no process of it."""
+FINAL = [status.value for status in ProcessStatus if status.is_final]
+
+
+def set_in_sync(subscription_id: SubscriptionId) -> bool:
+    """Put a subscription in sync, by the current author; False when it is already. Commit is the caller's.
+
+    Whoever holds it goes on holding it. Raises UnknownSubscription, and UnfinishedProcesses while one holds it or has
+    changed it and is unfinished, unless DISABLE_INSYNC_CHECK is set. Three statements; one when it is in sync.
+    """
+    table = SubscriptionTable
+    query = sa.select(table.insync, table.locked_by).where(table.subscription_id == subscription_id).with_for_update()
+    row = current_session().execute(query).one_or_none()
+    if row is None:
+        raise UnknownSubscription(f"There is no subscription {subscription_id}.")
+    if row.insync:
+        return False
+    if not settings().disable_insync_check:
+        _refuse_while_unfinished(subscription_id, row.locked_by)
+    _write(subscription_id)
+    return True
+
+
+def _refuse_while_unfinished(subscription_id: SubscriptionId, holder: ProcessId | None) -> None:
+    process, link = ProcessTable, ProcessSubscriptionTable
+    linked = sa.select(link.process_id).where(link.subscription_id == subscription_id)
+    query = (
+        sa.select(process.process_id)
+        .where(process.last_status.not_in(FINAL))
+        .where(
+            sa.or_(
+                process.process_id == holder,
+                sa.and_(
+                    process.process_id == sa.any_(sa.func.array(linked.scalar_subquery())), sa.not_(process.is_task)
+                ),
+            )
+        )
+        .order_by(process.started_at, process.process_id)
+    )
+    if unfinished := current_session().scalars(query).all():
+        raise UnfinishedProcesses(_sentence(subscription_id, unfinished))
+
+
+def _sentence(subscription_id: SubscriptionId, unfinished: Sequence[ProcessId]) -> str:
+    """The ids come last and in brackets: clients make links of them, and show nothing of what is behind."""
+    return (
+        f"Subscription {subscription_id} cannot be put in sync while processes that changed it are unfinished; "
+        f"resume or abort these first: [{', '.join(map(str, unfinished))}]"
+    )
+
+
+def _write(subscription_id: SubscriptionId) -> None:
+    """The flag, and a version that says who set it; its document is that of the version before."""
+    table, author = SubscriptionTable, current_author()
+    saved = (
+        sa.update(table)
+        .where(table.subscription_id == subscription_id)
+        .values(insync=True, version=table.version + 1)
+        .returning(table.subscription_id, table.version, table.document)
+        .cte("saved")
+    )
+    noted = sa.select(
+        saved.c.subscription_id,
+        saved.c.version,
+        saved.c.document,
+        sa.literal(author.process_id, sa.Uuid()),
+        sa.literal(author.step_key or STEP_KEY),
+        sa.literal(author.user),
+    )
+    columns = ["subscription_id", "version", "document", "process_id", "step_key", "created_by"]
+    statement = sa.insert(SubscriptionVersionTable).from_select(columns, noted, include_defaults=False)
+    current_session().execute(statement)

@@ -1,0 +1,238 @@
+"""Why a workflow may not run on a subscription now: facts in three statements, judgement without any."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.errors import UnknownSubscription
+from resources.subscriptions.relations import RelatedSubscription, RelationStatus, reconcile_workflow, status_relations
+from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle, Target
+
+ACTIVE = frozenset({SubscriptionLifecycle.ACTIVE})
+
+
+@dataclass(frozen=True, slots=True)
+class UsabilityRule:
+    """When a workflow may run.
+
+    `usable_when`: the statuses it accepts. `usable_while_out_of_sync`: neither the subscription nor its neighbours
+    need be in sync. `blocked_by_in_use`: not while other subscriptions that live use it.
+    """
+
+    usable_when: frozenset[SubscriptionLifecycle] = ACTIVE
+    usable_while_out_of_sync: bool = False
+    blocked_by_in_use: bool = False
+
+
+DEFAULT_RULES: Mapping[Target, UsabilityRule] = MappingProxyType(
+    {
+        Target.CREATE: UsabilityRule(frozenset()),
+        Target.MODIFY: UsabilityRule(),
+        Target.TERMINATE: UsabilityRule(ACTIVE | {SubscriptionLifecycle.PROVISIONING}, blocked_by_in_use=True),
+        Target.VALIDATE: UsabilityRule(usable_while_out_of_sync=True),
+        Target.RECONCILE: UsabilityRule(usable_while_out_of_sync=True),
+        Target.SYSTEM: UsabilityRule(usable_while_out_of_sync=True),
+    }
+)
+"""What holds for a workflow that says nothing else. A create workflow fits no subscription that exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One reason why not: `reason` is the key that clients translate, `message` a sentence, `details` JSON."""
+
+    reason: str
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStanding:
+    """What decides whether a workflow may run on a subscription, as the database had it when it was read."""
+
+    subscription_id: SubscriptionId
+    description: str
+    product_name: str
+    product_type: str
+    status: SubscriptionLifecycle
+    insync: bool
+    version: int
+    locked_by: ProcessId | None
+    locked_by_workflow: str | None
+    locked_by_status: str | None
+    reconcile_workflow: str | None
+    relations: RelationStatus
+
+
+def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStanding:
+    """Read it, in three statements whatever hangs on the subscription. Raises UnknownSubscription."""
+    query = (
+        sa.select(
+            SubscriptionTable.description,
+            ProductTable.name,
+            ProductTable.product_type,
+            SubscriptionTable.status,
+            SubscriptionTable.insync,
+            SubscriptionTable.version,
+            SubscriptionTable.locked_by,
+            WorkflowTable.name,
+            ProcessTable.last_status,
+            reconcile_workflow(),
+        )
+        .join(ProductTable, ProductTable.product_id == SubscriptionTable.product_id)
+        .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
+        .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .where(SubscriptionTable.subscription_id == subscription_id)
+    )
+    row = current_session().execute(query).one_or_none()
+    if row is None:
+        raise UnknownSubscription(f"There is no subscription {subscription_id}.")
+    description, product, product_type, status, insync, version, locked_by, workflow, process_status, reconcile = row
+    return SubscriptionStanding(
+        subscription_id=subscription_id,
+        description=description,
+        product_name=product,
+        product_type=product_type,
+        status=SubscriptionLifecycle(status),
+        insync=insync,
+        version=version,
+        locked_by=locked_by,
+        locked_by_workflow=workflow,
+        locked_by_status=process_status,
+        reconcile_workflow=reconcile,
+        relations=status_relations(subscription_id),
+    )
+
+
+def obstacles(
+    standing: SubscriptionStanding,
+    target: Target,
+    *,
+    usable_when: frozenset[SubscriptionLifecycle],
+    usable_while_out_of_sync: bool,
+    blocked_by_in_use: bool,
+) -> list[Obstacle]:
+    """Every reason why a workflow may not run; empty when it may. The first is the one to show alone. No statement."""
+    found: list[Obstacle] = []
+    if standing.status not in usable_when:
+        found.append(_wrong_status(standing, target, usable_when))
+    if standing.locked_by is not None:
+        found.append(_locked(standing))
+    if not usable_while_out_of_sync:
+        if not standing.insync and not _is_given_up(standing, target):
+            found.append(_out_of_sync(standing))
+        if standing.relations.locked_relations:
+            found.append(_relations_out_of_sync(standing))
+    if blocked_by_in_use and standing.relations.unterminated_in_use_by:
+        found.append(_in_use(standing, target))
+    return found
+
+
+def _is_given_up(standing: SubscriptionStanding, target: Target) -> bool:
+    """A subscription whose create was aborted: never in sync, it can only be taken away again."""
+    return target is Target.TERMINATE and standing.status is SubscriptionLifecycle.PROVISIONING
+
+
+def why_not_usable(
+    subscription_id: SubscriptionId,
+    target: Target,
+    *,
+    usable_when: frozenset[SubscriptionLifecycle],
+    usable_while_out_of_sync: bool,
+    blocked_by_in_use: bool,
+) -> list[Obstacle]:
+    """`subscription_standing` and `obstacles` in one call: three statements. Raises UnknownSubscription."""
+    return obstacles(
+        subscription_standing(subscription_id),
+        target,
+        usable_when=usable_when,
+        usable_while_out_of_sync=usable_while_out_of_sync,
+        blocked_by_in_use=blocked_by_in_use,
+    )
+
+
+def _wrong_status(
+    standing: SubscriptionStanding, target: Target, usable_when: frozenset[SubscriptionLifecycle]
+) -> Obstacle:
+    allowed = sorted(status.value for status in usable_when)
+    return Obstacle(
+        "subscription.no_modify_invalid_status",
+        f"{_named(standing)} is {standing.status}; a {target.value.lower()} workflow needs one that is "
+        f"{' or '.join(allowed) or 'yet to be made'}.",
+        {"usable_when": allowed, "status": standing.status.value, "action": _action(target)},
+    )
+
+
+def _locked(standing: SubscriptionStanding) -> Obstacle:
+    return Obstacle(
+        "subscription.locked_by_process",
+        f"{_named(standing)} is being changed by {standing.locked_by_workflow} (process {standing.locked_by}, "
+        f"{standing.locked_by_status}); let that process finish, `orchestrator resume {standing.locked_by}`, or "
+        f"`orchestrator abort {standing.locked_by}`.",
+        {
+            "locked_by": str(standing.locked_by),
+            "workflow": standing.locked_by_workflow,
+            "process_status": standing.locked_by_status,
+        },
+    )
+
+
+def _out_of_sync(standing: SubscriptionStanding) -> Obstacle:
+    command = _reconciling(standing)
+    return Obstacle(
+        "subscription.not_in_sync",
+        f"{_named(standing)} is out of sync; reconcile it{f': {command}' if command else ''}.",
+    )
+
+
+def _relations_out_of_sync(standing: SubscriptionStanding) -> Obstacle:
+    related = standing.relations.locked_relations
+    commands = [command for one in related[:5] if (command := _reconciling(one))]
+    return Obstacle(
+        "subscription.relations_not_in_sync",
+        f"{_named(standing)} depends on or is used by subscriptions that are out of sync, {_listed(related)}: "
+        f"reconcile them{': ' if commands else ''}{', '.join(commands)}.",
+        {
+            "locked_relations": [str(one.subscription_id) for one in related],
+            "locked_relations_detail": [one.as_detail() for one in related],
+        },
+    )
+
+
+def _action(target: Target) -> str:
+    """The word of the sentence that clients make of a reason."""
+    return "terminated" if target is Target.TERMINATE else "modified"
+
+
+def _in_use(standing: SubscriptionStanding, target: Target) -> Obstacle:
+    users = standing.relations.unterminated_in_use_by
+    return Obstacle(
+        "subscription.no_modify_subscription_in_use_by_others",
+        f"{_named(standing)} is in use by others: {_listed(users)}; {target.value.lower()} those first.",
+        {
+            "unterminated_in_use_by_subscriptions": [str(user.subscription_id) for user in users],
+            "unterminated_in_use_by_subscriptions_detail": [user.as_detail() for user in users],
+            "action": _action(target),
+        },
+    )
+
+
+def _reconciling(one: SubscriptionStanding | RelatedSubscription) -> str:
+    """The command that reconciles it; empty when its product has none, or its status none."""
+    if one.reconcile_workflow is None or one.status not in DEFAULT_RULES[Target.RECONCILE].usable_when:
+        return ""
+    return f"orchestrator run {one.reconcile_workflow} subscription_id={one.subscription_id}"
+
+
+def _named(standing: SubscriptionStanding) -> str:
+    return f"Subscription '{standing.description}' ({standing.subscription_id})"
+
+
+def _listed(related: tuple[RelatedSubscription, ...]) -> str:
+    shown = ", ".join(f"'{one.description}' ({one.status})" for one in related[:5])
+    return shown if len(related) <= 5 else f"{shown} and {len(related) - 5} more"

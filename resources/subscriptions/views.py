@@ -1,0 +1,168 @@
+"""A subscription whole, as clients read it: its model with all blocks below, who uses these, and what is beside it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from resources.database.session import current_session
+from resources.domain.models.block_model import BlockModel
+from resources.domain.models.declaration import DomainModel
+from resources.domain.saving.documents import ID, OWNER, Document, is_block, is_block_list
+from resources.domain.saving.persistence import RelatedBlock, blocks_using
+from resources.domain.saving.rows_from_models import held_blocks, shown_values
+from resources.domain.subscription_model import SubscriptionModel
+from resources.errors import OrchestratorError, UnknownSubscription
+from resources.subscriptions.customer_descriptions import customer_descriptions
+from resources.subscriptions.lists import SubscriptionLine, subscription_line
+from resources.types import SubscriptionId
+
+NOT_OF_THE_MODEL = (
+    "subscription_id",
+    "customer_id",
+    "description",
+    "status",
+    "start_date",
+    "end_date",
+    "note",
+    "product",
+)
+
+View = dict[str, Any]
+"""JSON, but for ids and moments in the header and in the customers' descriptions, which are what they are."""
+
+
+def subscription_view(subscription_id: SubscriptionId, *, filter_owner_relations: bool = True) -> View:
+    """All of a subscription: header, product, fixed inputs, blocks with those of others below them, all secrets masked.
+
+    Each block has `in_use_by_ids` and `in_use_by_relations`; with `filter_owner_relations` only those of other owners
+    than its own. What the code has no fitting model for is shown as it was last saved, with a `warning` that says why.
+    Four statements, six for such a one. Raises UnknownSubscription.
+    """
+    line = subscription_line(subscription_id)
+    try:
+        fields = _of_model(SubscriptionModel.from_subscription(subscription_id))
+    except UnknownSubscription:
+        raise
+    except (OrchestratorError, ValidationError) as error:
+        fields = {**_of_documents(subscription_id), "warning": _warning(line, error)}
+    _show_users(fields, filter_owner_relations)
+    return {
+        **_header(line),
+        "customer_descriptions": [asdict(one) for one in customer_descriptions(subscription_id)],
+        **fields,
+    }
+
+
+def _header(line: SubscriptionLine) -> View:
+    shown = asdict(line)
+    return {"subscription_id": shown.pop("subscription_id"), "product": shown.pop("product"), **shown}
+
+
+def _warning(line: SubscriptionLine, error: Exception) -> str:
+    reason = str(error) if isinstance(error, OrchestratorError) else "what is stored does not fit the model of the code"
+    return f"This is {line.product.name!r} as it was last saved, because no model could be made of it: {reason}"
+
+
+# --- from the model ---
+
+
+def _of_model(model: SubscriptionModel) -> Document:
+    return {**_values(model), **_blocks(model)}
+
+
+def _values(model: DomainModel) -> Document:
+    """What has a place in the database, and what the class makes of it."""
+    computed = model.model_dump(mode="json", include=set(type(model).model_computed_fields))
+    return {**shown_values(model), **computed}
+
+
+def _blocks(holder: DomainModel) -> Document:
+    found: Document = {}
+    for field in holder.block_fields().values():
+        blocks = [_block(block) for _, block in held_blocks(holder, field)]
+        found[field.name] = blocks if field.is_list else (blocks[0] if blocks else None)
+    return found
+
+
+def _block(block: BlockModel) -> Document:
+    return {
+        "name": block.name,
+        ID: str(block.subscription_instance_id),
+        OWNER: str(block.owner_subscription_id),
+        "label": block.label or None,
+        **_values(block),
+        **_blocks(block),
+    }
+
+
+# --- from what was saved ---
+
+_DOCUMENTS = sa.text(
+    """
+WITH RECURSIVE tree(id) AS (
+    SELECT subscription_instance_id FROM subscription_instances WHERE subscription_id = :subscription_id
+    UNION
+    SELECT r.depends_on_id FROM tree, LATERAL (
+        SELECT depends_on_id FROM subscription_instance_relations WHERE in_use_by_id = tree.id OFFSET 0
+    ) AS r
+)
+SELECT s.subscription_id, s.document FROM (
+    SELECT (SELECT subscription_id FROM subscription_instances WHERE subscription_instance_id = tree.id) FROM tree
+    UNION SELECT :subscription_id
+) AS wanted JOIN subscriptions s USING (subscription_id)
+"""
+).bindparams(sa.bindparam("subscription_id", type_=sa.Uuid))
+
+
+def _of_documents(subscription_id: SubscriptionId) -> Document:
+    """The document, with the blocks of others in the place of the references to them."""
+    rows = current_session().execute(_DOCUMENTS, {"subscription_id": subscription_id})
+    documents: Mapping[UUID, Document] = {row.subscription_id: row.document for row in rows}
+    known = {block[ID]: block for document in documents.values() for block in _all_blocks(document) if "name" in block}
+    own = {key: value for key, value in documents[subscription_id].items() if key not in NOT_OF_THE_MODEL}
+    filled: Document = _filled(own, known, frozenset())
+    return filled
+
+
+def _filled(value: Any, known: Mapping[str, Document], within: frozenset[str]) -> Any:
+    """Subscriptions may use each other's blocks: a block within itself stays a reference."""
+    if is_block(value):
+        key = value[ID]
+        whole = known.get(key, value) if key not in within else {name: value[name] for name in (ID, OWNER)}
+        return {name: _filled(held, known, within | {key}) for name, held in whole.items()}
+    if is_block_list(value):
+        return [_filled(each, known, within) for each in value]
+    if isinstance(value, dict) and not within:
+        return {name: _filled(held, known, within) for name, held in value.items()}
+    return value
+
+
+# --- who uses the blocks ---
+
+
+def _show_users(fields: Document, filter_owner_relations: bool) -> None:
+    blocks = list(_all_blocks(fields))
+    users: dict[UUID, list[RelatedBlock]] = {}
+    for user in blocks_using({UUID(block[ID]) for block in blocks}):
+        users.setdefault(user.of, []).append(user)
+    for block in blocks:
+        using = [
+            user
+            for user in users.get(UUID(block[ID]), [])
+            if not (filter_owner_relations and str(user.subscription_id) == block[OWNER])
+        ]
+        block["in_use_by_ids"] = [str(user.subscription_instance_id) for user in using]
+        block["in_use_by_relations"] = [
+            {ID: str(user.subscription_instance_id), "subscription_id": str(user.subscription_id)} for user in using
+        ]
+
+
+def _all_blocks(holder: Document) -> Iterator[Document]:
+    for value in holder.values():
+        for block in value if is_block_list(value) else [value] if is_block(value) else []:
+            yield block
+            yield from _all_blocks(block)

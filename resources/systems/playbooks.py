@@ -1,0 +1,156 @@
+"""The playbook runner, which configures the devices, asked over HTTP."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import dagster as dg
+from pydantic import Field
+
+from resources.errors import ExternalSystemError, ExternalSystemUnavailable, PlaybookFailed
+from resources.lab.launcher import TOKEN, lab_url
+from resources.settings import settings
+from resources.systems.http_session import own_words, session_for
+
+FIRST_LOOK = 0.01
+"""Seconds until a started job is looked at again; then twice as long each time, up to `poll_interval`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where a device is (was, before the playbook) not as the playbook wants it."""
+
+    path: str
+    expected: Any
+    actual: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution of a playbook. `status` is pending, running, successful or failed.
+
+    `changed` says whether a device was changed; a `check_…` playbook changes none and only fills `differences`.
+    """
+
+    id: str
+    playbook: str
+    status: str
+    changed: bool = False
+    differences: tuple[Difference, ...] = ()
+    error: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the status will not change any more."""
+        return self.status in ("successful", "failed")
+
+
+class PlaybookRunner(dg.ConfigurableResource[Any]):
+    """The playbook runner over HTTP; the lab's when no url is configured here or in PLAYBOOK_URL."""
+
+    resource_key: ClassVar[str] = "playbooks"
+    is_shared: ClassVar[bool] = True
+
+    url: str = Field(default="", description="address of the runner; PLAYBOOK_URL, else the lab's, when empty")
+    token: str = Field(default="", description="bearer token; PLAYBOOK_TOKEN when empty")
+    timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
+    poll_interval: float = Field(default=0.1, gt=0, description="seconds between two looks at a running job")
+
+    def start(
+        self,
+        playbook: str,
+        extra_vars: Mapping[str, Any],
+        *,
+        idempotency_key: str,
+        callback_url: str | None = None,
+    ) -> Job:
+        """Start the playbook and return at once; the same key again gives the job of before.
+
+        The runner posts the finished job as JSON to `callback_url`. A playbook or variable that does not
+        fit is an ExternalSystemError. A job that failed is not given again: the same key starts it anew.
+        """
+        return self._start(playbook, extra_vars, idempotency_key=idempotency_key, callback_url=callback_url)
+
+    def job(self, job_id: str) -> Job:
+        """The job as it stands; ExternalSystemError when there is none."""
+        return _job(self._ask("GET", f"jobs/{quote(job_id, safe='')}"))
+
+    def wait(self, job: Job, timeout: float = 60) -> Job:
+        """The job when it has succeeded. PlaybookFailed when it failed, ExternalSystemUnavailable after `timeout` s."""
+        give_up = time.monotonic() + timeout
+        pause = FIRST_LOOK
+        while not job.is_finished:
+            if time.monotonic() >= give_up:
+                raise ExternalSystemUnavailable(
+                    f"Playbook {job.playbook} (job {job.id}) is still {job.status} after {timeout:g} s; look again."
+                )
+            time.sleep(min(pause, max(0.0, give_up - time.monotonic())))
+            pause = min(2 * pause, self.poll_interval)
+            job = self.job(job.id)
+        if job.status == "failed":
+            raise PlaybookFailed(f"Playbook {job.playbook} (job {job.id}) failed: {job.error or 'no reason given'}")
+        return job
+
+    def run(self, playbook: str, extra_vars: Mapping[str, Any], *, idempotency_key: str, timeout: float = 60) -> Job:
+        """`start`, then `wait`."""
+        return self.wait(self.start(playbook, extra_vars, idempotency_key=idempotency_key), timeout)
+
+    def check(self, playbook: str, extra_vars: Mapping[str, Any], *, timeout: float = 60) -> tuple[Difference, ...]:
+        """What `playbook` would change on the devices, without changing it; empty when reality is as wanted."""
+        job = self._start(playbook, extra_vars, idempotency_key=f"check:{uuid.uuid4()}", check=True)
+        return self.wait(job, timeout).differences
+
+    def observe(self, device: str) -> dict[str, Any]:
+        """What the device is configured to do: `{name, system: {…}, interfaces: {name: {…}}, services: {name: {…}}}`.
+
+        A device that no playbook has touched is empty, not an error.
+        """
+        return self._ask("GET", f"devices/{quote(device, safe='')}/config")
+
+    # How
+
+    def _start(
+        self,
+        playbook: str,
+        extra_vars: Mapping[str, Any],
+        *,
+        idempotency_key: str,
+        callback_url: str | None = None,
+        check: bool = False,
+    ) -> Job:
+        body = {"extra_vars": dict(extra_vars), "check": check, "callback_url": callback_url}
+        return _job(self._ask("POST", f"playbooks/{quote(playbook, safe='')}", body, idempotency_key))
+
+    def _ask(self, method: str, path: str, body: Any = None, idempotency_key: str | None = None) -> dict[str, Any]:
+        chosen = settings()
+        own = self.url or chosen.playbook_url
+        base = (own or lab_url()).rstrip("/")
+        token = self.token or (chosen.playbook_token.get_secret_value() if own else TOKEN)
+        advice = "check PLAYBOOK_URL and that the runner is up, then try again"
+        session = session_for("The playbook runner", base, advice, self.timeout)
+        with session.with_headers(Authorization=f"Bearer {token}", Idempotency_Key=idempotency_key):
+            response = session.request(method, f"{base}/{path}", json=body)
+        if response.status_code == 404:
+            raise ExternalSystemError(f"The playbook runner has no {path}: {own_words(response)}")
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ExternalSystemError(f"What answers at {base} is no playbook runner; check PLAYBOOK_URL.")
+        return answer
+
+
+def _job(one: Mapping[str, Any]) -> Job:
+    found = one.get("differences") or ()
+    return Job(
+        id=str(one["id"]),
+        playbook=one["playbook"],
+        status=one["status"],
+        changed=bool(one.get("changed")),
+        differences=tuple(Difference(each["path"], each["expected"], each["actual"]) for each in found),
+        error=one.get("error") or "",
+    )

@@ -1,0 +1,161 @@
+"""The feed of changes: what anybody commits to the subscription database, told to a server over one connection.
+
+Triggers of the database tell (migration 0004), so it does not matter which program made a change.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from resources.database.embedded import revive
+from resources.database.session import CONNECT_SECONDS, SubscriptionDatabase, lock_key, place
+from resources.database.tables import CHANNEL
+from resources.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+
+APPLICATION = "orchestrator live updates"
+"""How the connection is called among those of the server."""
+LEADER = "live_updates"
+"""The advisory lock of the one server that passes changes on to the others."""
+VACANCY_SECONDS = 2.0
+"""How often the others look whether there is a leader."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between attempts to connect again; each pause is twice the one before."""
+BEAT_SECONDS = 20.0
+"""A connection on which nothing was told for so long is tried."""
+ANSWER_SECONDS = 10.0
+AWAY = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, OSError, TimeoutError)
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""So that a connection whose other end is gone without a word is known to be lost, in seconds."""
+
+
+class Subject(StrEnum):
+    """What a change is about, in the words of the triggers. With those that have an id, no id means: any of them."""
+
+    PROCESS = "process"
+    """A process, by its id."""
+    COUNTS = "counts"
+    """How many processes have which status."""
+    SUBSCRIPTION = "subscription"
+    """What lists show of a subscription, by its id."""
+    DETAILS = "details"
+    """What only the page of a subscription shows: its processes, its descriptions."""
+    ENGINE = "engine"
+    """The engine's pause, or whether it has come to rest."""
+    SCHEDULES = "schedules"
+    CATALOGUE = "catalogue"
+    EVERYTHING = "everything"
+    """Nobody listened for a while: anything may have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change that was committed."""
+
+    subject: Subject
+    id: str | None = None
+
+
+class ChangeFeed:
+    """The changes of a database, for as long as they are iterated over."""
+
+    def __init__(self, database: SubscriptionDatabase) -> None:
+        self._database = database
+        self._is_away = False
+
+    async def changes(self, *, as_leader: bool = False) -> AsyncGenerator[Change]:
+        """Every change from now on, each soon after its commit. Never ends, and never raises when the database is away.
+
+        Begins with EVERYTHING, and says it again whenever the connection was lost and is there again. `as_leader`: only
+        while this is the one of all servers that has the lock; until then nothing comes.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                if as_leader:
+                    await self._wait_for_vacancy()
+                async with await self._connect() as connection, aclosing(self._listen(connection, as_leader)) as told:
+                    async for change in told:
+                        pause = FIRST_PAUSE
+                        yield change
+            except AWAY as error:
+                self._note_away(error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _listen(self, connection: psycopg.AsyncConnection[Any], as_leader: bool) -> AsyncGenerator[Change]:
+        if as_leader and not await self._take_lead(connection):
+            return
+        await connection.execute(f"LISTEN {CHANNEL}")
+        self._note_back()
+        yield Change(Subject.EVERYTHING)
+        while True:
+            async for notice in connection.notifies(timeout=BEAT_SECONDS):
+                if (change := change_of(notice.payload)) is not None:
+                    yield change
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.execute("SELECT 1")
+
+    # --- the connection ---
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        """Open the connection; when the embedded server was killed under its users, start it again."""
+        url = await asyncio.to_thread(lambda: self._database.url)
+        try:
+            return await _open(url)
+        except psycopg.OperationalError:
+            if not await asyncio.to_thread(revive, str(url.query.get("host"))):
+                raise
+        return await _open(url)
+
+    def _note_away(self, error: BaseException) -> None:
+        if not self._is_away:
+            self._is_away = True
+            reason = " ".join(str(error).split()) or type(error).__name__
+            log.warning("Live updates wait for the database: %s", reason)
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            log.warning("Live updates go on: the %s is there again.", place(self._database.url))
+
+    # --- the lead ---
+
+    async def _wait_for_vacancy(self) -> None:
+        while not await asyncio.to_thread(self._is_vacant):
+            await asyncio.sleep(VACANCY_SECONDS)
+
+    def _is_vacant(self) -> bool:
+        """Whether nobody has the lead. Asked on a connection of the pool: who does not lead keeps none for this."""
+        with self._database.transaction(read_only=True) as session:
+            return bool(session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(LEADER)))))
+
+    @staticmethod
+    async def _take_lead(connection: psycopg.AsyncConnection[Any]) -> bool:
+        answer = await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(LEADER),))
+        row = await answer.fetchone()
+        return bool(row and row[0])
+
+
+async def _open(url: sa.URL) -> psycopg.AsyncConnection[Any]:
+    given = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION, **KEEPALIVE}
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if name not in url.query}
+    uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return await psycopg.AsyncConnection.connect(uri, autocommit=True, **arguments)
+
+
+def change_of(payload: str) -> Change | None:
+    """The change that a trigger told of; None for a word of a newer version."""
+    word, _, identifier = payload.partition(" ")
+    try:
+        return Change(Subject(word), identifier or None)
+    except ValueError:
+        return None
