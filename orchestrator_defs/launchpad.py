@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from ops.admission import subscription_page
-from ops.forms import EmptyPage, holds_secret, is_static
-from ops.workflow import Workflow
+from ops.starting.admission import subscription_page
+from ops.steps.forms import EmptyPage, holds_secret, is_static
+from ops.steps.workflow import Workflow
 from resources.types import Target
 
 SCALARS: dict[Any, Any] = {str: String, int: Int, float: Float, bool: Bool}

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDefinition
 
-from ops.workflow import Workflow
+from ops.steps.workflow import Workflow
 from orchestrator_defs.schedules import task_schedules
 from orchestrator_defs.tasks import built_in_workflows
 from orchestrator_defs.validation_sensor import validation_sensor

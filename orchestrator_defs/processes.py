@@ -13,19 +13,19 @@ from uuid import uuid4
 
 from dagster import DagsterInstance, DagsterRun, build_resources
 
-from ops import answers, named_forms
-from ops.admission import Ask, StartRequest, admit
-from ops.answers import Verdict
-from ops.branches import state_of
-from ops.edits import check_next, check_sparable, edited
-from ops.forms import Page, as_pages
-from ops.permission import ask_to_retry
-from ops.process_detail import Asked, ProcessDetail, asked, process_detail
-from ops.schedule_form import KEY as SCHEDULE_FORM
-from ops.schedule_form import schedule_form
-from ops.segment import check_may_act
-from ops.startable import startable
-from ops.workflow import Workflow
+from ops.running.segment import check_may_act
+from ops.starting import named_forms, submitted_answers
+from ops.starting.admission import Ask, StartRequest, admit
+from ops.starting.permission import ask_to_retry
+from ops.starting.process_detail import Asked, ProcessDetail, asked, process_detail
+from ops.starting.schedule_form import KEY as SCHEDULE_FORM
+from ops.starting.schedule_form import schedule_form
+from ops.starting.startable import startable
+from ops.starting.state_edits import check_next, check_sparable, edited
+from ops.starting.submitted_answers import Verdict
+from ops.steps.branches import state_of
+from ops.steps.forms import Page, as_pages
+from ops.steps.workflow import Workflow
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import form_resource_keys
 from resources import tags
@@ -136,7 +136,7 @@ class Processes:
             return ask.find()
 
     def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
-        """Which workflows may run on a subscription now, and if not why; see `ops.startable`."""
+        """Which workflows may run on a subscription now, and if not why; see `ops.starting.startable`."""
         with self.database.transaction(read_only=True):
             return startable(subscription_id, self.orchestrator.workflows.values(), user=user)
 
@@ -223,13 +223,13 @@ class Processes:
         """
         workflow = self._workflow_of(process_id)
         with self._resources_of(form_resource_keys(workflow)) as resources:
-            answers.answer(
+            submitted_answers.answer(
                 workflow, process_id, as_pages(inputs), user=user, database=self.database, resources=resources
             )
 
     def callback(self, process_id: ProcessId, token: str, result: Any) -> Verdict:
         """Take an external system's answer, whenever it comes. Commits. Raises UnknownToken, StateError."""
-        verdict, _ = answers.receive(process_id, token, result, database=self.database)
+        verdict, _ = submitted_answers.receive(process_id, token, result, database=self.database)
         return verdict
 
     def progress(self, process_id: ProcessId, token: str, progress: Any) -> bool:
@@ -237,7 +237,7 @@ class Processes:
 
         Raises UnknownToken, StateError.
         """
-        return answers.note_progress(process_id, token, progress, database=self.database)
+        return submitted_answers.note_progress(process_id, token, progress, database=self.database)
 
     def wake(self, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
         """End the waits whose time has come; which processes are to be launched. Commits, one at a time."""
@@ -248,7 +248,8 @@ class Processes:
         return [
             due.process_id
             for due in found
-            if (workflow := known.get(names[due.process_id])) and answers.wake(workflow, due, database=self.database)
+            if (workflow := known.get(names[due.process_id]))
+            and submitted_answers.wake(workflow, due, database=self.database)
         ]
 
     # --- hands on a process ---
@@ -443,7 +444,7 @@ class Processes:
             self._resources_of(form_resource_keys(workflow)) as resources,
             self.database.transaction(read_only=True),
         ):
-            return answers.next_page(workflow, process_id, as_pages(inputs), resources)
+            return submitted_answers.next_page(workflow, process_id, as_pages(inputs), resources)
 
     # --- the engine as a whole ---
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from ops.admission import StartRequest
-from ops.forms import as_pages
-from ops.permission import ask_to_start
-from ops.schedule_inputs import check_inputs
-from ops.workflow import Workflow
+from ops.starting.admission import StartRequest
+from ops.starting.permission import ask_to_start
+from ops.starting.schedule_inputs import check_inputs
+from ops.steps.forms import as_pages
+from ops.steps.workflow import Workflow
 from orchestrator_defs.processes import Processes
 from resources import clock
 from resources.catalogue import entries

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from ops.forms import FormGenerator, SubmitFormPage
-from ops.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
-from ops.predicates import no_uncompleted_instance
-from ops.resumption import resume_waiting, wake_late_callbacks
-from ops.step import StepList, begin, step
-from ops.validation import start_validations
-from ops.workflow import Workflow
+from ops.steps.forms import FormGenerator, SubmitFormPage
+from ops.steps.predicates import no_uncompleted_instance
+from ops.steps.step import StepList, begin, step
+from ops.steps.workflow import Workflow
+from ops.tasks.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
+from ops.tasks.resumption import resume_waiting, wake_late_callbacks
+from ops.tasks.validation import start_validations
 from orchestrator_defs.workflow import WorkflowJob, task, workflow
 from resources.catalogue.catalogue import Catalogue
 from resources.domain.header_model import Note

@@ -14,8 +14,8 @@ from dagster import (
     SkipReason,
 )
 
-from ops.validation import start_one, usable_statuses, validations_of
-from ops.workflow import Workflow
+from ops.steps.workflow import Workflow
+from ops.tasks.validation import start_one, usable_statuses, validations_of
 from orchestrator_defs.jobs_sensor import JobsSensor
 from resources import clock, tags
 from resources.catalogue.catalogue import Catalogue

@@ -24,13 +24,13 @@ from dagster import (
     in_process_executor,
 )
 
-from ops.context import resource_key
-from ops.execution import run_start, run_step
-from ops.forms import Form
-from ops.lifecycle import resync, set_status
-from ops.state import arguments_of
-from ops.step import Branch, LedgerStep, Step, StepList, done, init
-from ops.workflow import AuthCallback, RunPredicate, Workflow
+from ops.running.execution import run_start, run_step
+from ops.steps.context import resource_key
+from ops.steps.forms import Form
+from ops.steps.lifecycle_steps import resync, set_status
+from ops.steps.state import arguments_of
+from ops.steps.step import Branch, LedgerStep, Step, StepList, done, init
+from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
 from resources.errors import WorkflowDeclarationError

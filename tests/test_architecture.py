@@ -26,7 +26,7 @@ def test_all_three_floors_are_read() -> None:
 
 
 BROKEN = [
-    ("imports_upwards", "resources.a", "from ops.step import step"),
+    ("imports_upwards", "resources.a", "from ops.steps.step import step"),
     ("imports_upwards", "resources.a", "import orchestrator_defs.workflow"),
     ("imports_upwards", "ops.a", "from orchestrator_defs import workflow"),
     ("imports_upwards", "ops.a", "if TYPE_CHECKING:\n    from orchestrator_defs.workflow import workflow"),
@@ -36,7 +36,7 @@ BROKEN = [
     ("hidden_imports", "ops.a", "def f():\n    from . import step"),
     ("relative_imports", "ops.a", "from . import step"),
     ("relative_imports", "ops.a", "from ..resources.types import State"),
-    ("package_contents", "ops", "from ops.step import step"),
+    ("package_contents", "ops", "from ops.steps.step import step"),
     ("package_contents", "ops", "VERSION = 1"),
     ("package_contents", "orchestrator_defs", "from orchestrator_defs.workflow import workflow"),
     ("package_contents", "ops.products", "from orchestrator_defs.definitions import defs"),
@@ -84,7 +84,7 @@ def test_rule_notices(rule: str, name: str, source: str) -> None:
 
 
 KEPT = [
-    ("ops.a", "from resources.types import State\nfrom ops.step import step"),
+    ("ops.a", "from resources.types import State\nfrom ops.steps.step import step"),
     ("ops.a", "def f():\n    import json"),
     ("ops.products.node", "from resources.products.node import Node\nfrom ops.products.port import label"),
     ("orchestrator_defs.definitions", "from orchestrator_defs.products.node import create_node"),

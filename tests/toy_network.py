@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr
 
-from ops.forms import FormGenerator, SubmitFormPage
-from ops.step import begin, step
+from ops.steps.forms import FormGenerator, SubmitFormPage
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import (
     create_workflow,
     modify_workflow,

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from ops.context import StepContext
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.step import step
+from ops.steps.context import StepContext
+from ops.steps.step import step
 from resources.errors import InconsistentData
 from resources.products.core_link import CoreLink, CoreLinkInactive, CoreLinkProvisioning
 from resources.products.inventory import claims_on, hold_ports

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ops.context import StepContext
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.step import step
+from ops.steps.context import StepContext
+from ops.steps.step import step
 from resources.domain.models.vlans import UNTAGGED, VlanRanges
 from resources.errors import InconsistentData
 from resources.products.inventory import PortRecord, claims_on, hold_ports

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from ops.context import StepContext
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import begin_play, end_play, play
-from ops.step import step
+from ops.steps.context import StepContext
+from ops.steps.step import step
 from resources.errors import InconsistentData
 from resources.products.inventory import hold_node_name, node_named
 from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus

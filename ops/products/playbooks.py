@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ops.context import StepContext
+from ops.steps.context import StepContext
 from resources.errors import PlaybookFailed
 from resources.settings import settings
 from resources.systems.playbooks import PlaybookRunner

@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from ops.context import StepContext
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.step import step
+from ops.steps.context import StepContext
+from ops.steps.step import step
 from resources.errors import InconsistentData
 from resources.products.inventory import NodeRecord, find_port, holder_of_interface
 from resources.products.node import Node

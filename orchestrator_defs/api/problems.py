@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from ops.state import readable
+from ops.steps.state import readable
 from resources.database.session import was_away
 from resources.errors import (
     AlreadyDescribed,

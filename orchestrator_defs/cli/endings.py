@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ops.process_detail import ProcessDetail, WaitDetail
+from ops.starting.process_detail import ProcessDetail, WaitDetail
 from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.ledger import ledger_table
 from orchestrator_defs.cli.output import show, without_events

@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ops.process_detail import ProcessDetail, StepDetail
+from ops.starting.process_detail import ProcessDetail, StepDetail
 from resources.processes.process_lists import ProcessLine
 
 

@@ -4,7 +4,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ops.startable import startable
+from ops.starting.startable import startable
 from orchestrator_defs.cli.application import operator, reading
 from orchestrator_defs.cli.output import show, show_json
 from orchestrator_defs.orchestrator import Orchestrator

@@ -6,8 +6,6 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
-from ops.fields import CustomerId
-from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.core_link import (
     compare_core_link,
     configure_core_link,
@@ -21,7 +19,9 @@ from ops.products.core_link import (
     update_core_link,
 )
 from ops.products.port import why_port_unfit
-from ops.step import StepList, begin
+from ops.steps.form_fields import CustomerId
+from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.steps.step import StepList, begin
 from orchestrator_defs.products.fields import OneOf
 from orchestrator_defs.workflow import (
     create_workflow,

@@ -6,8 +6,6 @@ from typing import Annotated
 from annotated_types import Gt, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ops.fields import CustomerId
-from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.l2vpn import (
     SERVICE_MODES,
     assign_vlans,
@@ -24,7 +22,9 @@ from ops.products.l2vpn import (
     update_l2vpn,
 )
 from ops.products.port import why_port_unfit
-from ops.step import StepList, begin
+from ops.steps.form_fields import CustomerId
+from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.steps.step import StepList, begin
 from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,

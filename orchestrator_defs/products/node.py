@@ -9,8 +9,6 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_forms.validators import migration_summary
 
-from ops.fields import CustomerId
-from ops.forms import SubmitFormPage
 from ops.products.node import (
     begin_redeployment,
     compare_node,
@@ -28,8 +26,10 @@ from ops.products.node import (
     update_device,
     update_node,
 )
-from ops.step import StepList, begin
-from ops.waits import callback_step, inputstep
+from ops.steps.form_fields import CustomerId
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import StepList, begin
+from ops.waiting.wait_steps import callback_step, inputstep
 from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,

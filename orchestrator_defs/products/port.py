@@ -5,8 +5,6 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
-from ops.fields import CustomerId
-from ops.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.products.port import (
     compare_port,
     configure_port,
@@ -18,7 +16,9 @@ from ops.products.port import (
     update_port,
     why_interface_unfit,
 )
-from ops.step import StepList, begin
+from ops.steps.form_fields import CustomerId
+from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.steps.step import StepList, begin
 from orchestrator_defs.products.fields import Description, OneOf
 from orchestrator_defs.workflow import (
     create_workflow,

@@ -17,9 +17,9 @@ from uuid import UUID
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter, build_sensor_context
 from sqlalchemy import text
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import callback_step, inputstep, retrystep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import callback_step, inputstep, retrystep
 from orchestrator_defs import sensors
 from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.orchestrator import Orchestrator

@@ -17,10 +17,10 @@ from uuid import UUID
 
 from dagster import DagsterInstance, build_sensor_context
 
-from ops import execution
-from ops.context import StepContext
-from ops.forms import SubmitFormPage
-from ops.step import LedgerStep, begin, step
+from ops.running import execution
+from ops.steps.context import StepContext
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import LedgerStep, begin, step
 from orchestrator_defs import sensors
 from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.orchestrator import Orchestrator

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from ops.children import start_children, wait_children
-from ops.forms import SubmitFormPage
-from ops.side_by_side import foreach
-from ops.step import begin, step
-from ops.waits import inputstep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.children import start_children, wait_children
+from ops.waiting.parallel import foreach
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources import tags
 from resources.database.session import current_session

@@ -9,10 +9,10 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from ops.context import StepContext
-from ops.forms import SubmitFormPage
-from ops.state import MASK
-from ops.step import StepList, begin, conditional, focussteps, step, step_group
+from ops.steps.context import StepContext
+from ops.steps.forms import SubmitFormPage
+from ops.steps.state import MASK
+from ops.steps.step import StepList, begin, conditional, focussteps, step, step_group
 from orchestrator_defs.workflow import task
 from resources import tags
 from resources.database.session import current_session

@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError
 from pydantic_forms.core.shared import page_schema
 from sqlalchemy.orm import Session
 
-from ops.fields import CustomerId, ProductId, SubscriptionId, customer_contact_list, product_id
-from ops.forms import SubmitFormPage
+from ops.steps.form_fields import CustomerId, ProductId, SubscriptionId, customer_contact_list, product_id
+from ops.steps.forms import SubmitFormPage
 from resources.domain.models.vlans import VlanRanges
 from tests.test_resources.domain import add_product
 

@@ -8,11 +8,11 @@ import pytest
 from dagster import DagsterExecutionInterruptedError
 from sqlalchemy import text
 
-from ops.context import StepContext
-from ops.forms import SubmitFormPage
-from ops.side_by_side import foreach, parallel
-from ops.step import begin, conditional, focussteps, step, step_group
-from ops.waits import inputstep, poll_step, retrystep
+from ops.steps.context import StepContext
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, conditional, focussteps, step, step_group
+from ops.waiting.parallel import foreach, parallel
+from ops.waiting.wait_steps import inputstep, poll_step, retrystep
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.database.session import current_session

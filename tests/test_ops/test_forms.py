@@ -7,8 +7,8 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 import pytest
 from pydantic import BaseModel, Field, Secret, SecretBytes, SecretStr, ValidationInfo, field_validator, model_validator
 
-from ops.context import Scope
-from ops.forms import Form, SubmitFormPage, fill, holds_secret, pages_of
+from ops.steps.context import Scope
+from ops.steps.forms import Form, SubmitFormPage, fill, holds_secret, pages_of
 from resources.errors import FormError, FormInvalid
 from resources.types import State
 

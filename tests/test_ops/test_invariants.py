@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import callback_step, inputstep, poll_step, retrystep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Run, Testbed
 from orchestrator_defs.workflow import create_workflow, task

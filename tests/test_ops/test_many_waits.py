@@ -7,9 +7,9 @@ import time
 import pytest
 from sqlalchemy import text
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import inputstep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources.database.session import statement_counter
 from resources.types import Assignee, ProcessStatus

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from ops.branches import Change, check_agree
-from ops.forms import SubmitFormPage
-from ops.lifecycle import resync
-from ops.side_by_side import parallel
-from ops.state import Delta
-from ops.step import Branch, begin, conditional, enumerate_steps, focussteps, step, step_group
-from ops.waits import callback_step, inputstep, retrystep
-from ops.workflow import Workflow
+from ops.steps.branches import Change, check_agree
+from ops.steps.forms import SubmitFormPage
+from ops.steps.lifecycle_steps import resync
+from ops.steps.state import Delta
+from ops.steps.step import Branch, begin, conditional, enumerate_steps, focussteps, step, step_group
+from ops.steps.workflow import Workflow
+from ops.waiting.parallel import parallel
+from ops.waiting.wait_steps import callback_step, inputstep, retrystep
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.errors import BranchesDisagree, NotAuthorised, StepsChanged, WorkflowDeclarationError

@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from ops.forms import SubmitFormPage
-from ops.permission import ask_to_resume, ask_to_retry, ask_to_start
-from ops.step import begin, conditional, focussteps, step, step_group
-from ops.waits import inputstep
+from ops.starting.permission import ask_to_resume, ask_to_retry, ask_to_start
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, conditional, focussteps, step, step_group
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources.errors import NotAuthorised
 from resources.types import Assignee

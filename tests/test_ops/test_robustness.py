@@ -10,8 +10,8 @@ from dagster import ConfigurableResource, DagsterRunStatus, EnvVar
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from ops.forms import SubmitFormPage
-from ops.step import StepList, begin, conditional, step, step_group, steplens
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import StepList, begin, conditional, step, step_group, steplens
 from orchestrator_defs.workflow import task
 from resources.database.session import current_session
 from resources.errors import (

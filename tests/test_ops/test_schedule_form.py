@@ -6,10 +6,10 @@ from typing import Annotated
 import pytest
 from pydantic import AfterValidator, SecretStr
 
-from ops.context import Scope
-from ops.forms import FormPage, SubmitFormPage, fill, pages_of
-from ops.schedule_form import KEY, schedule_form
-from ops.step import begin, step
+from ops.starting.schedule_form import KEY, schedule_form
+from ops.steps.context import Scope
+from ops.steps.forms import FormPage, SubmitFormPage, fill, pages_of
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.errors import FormError, FormIncomplete, FormInvalid

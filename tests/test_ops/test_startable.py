@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from ops.predicates import awaiting_callbacks_exist, no_uncompleted_instance
-from ops.step import begin, step
-from ops.waits import callback_step
-from ops.workflow import RunPredicateFail
+from ops.steps.predicates import awaiting_callbacks_exist, no_uncompleted_instance
+from ops.steps.step import begin, step
+from ops.steps.workflow import RunPredicateFail
+from ops.waiting.wait_steps import callback_step
 from orchestrator_defs.workflow import modify_workflow, task, workflow
 from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowTable
 from resources.errors import OrchestratorError, StartRefused, UnknownSubscription

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from ops.context import Scope
-from ops.state import Delta, arguments_of, masked, merged, reveal, to_json
+from ops.steps.context import Scope
+from ops.steps.state import Delta, arguments_of, masked, merged, reveal, to_json
 from resources.errors import StateError
 
 

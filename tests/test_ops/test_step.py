@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.step import When, begin, conditional, enumerate_steps, focussteps, step, step_group
+from ops.steps.step import When, begin, conditional, enumerate_steps, focussteps, step, step_group
 from resources.errors import WorkflowDeclarationError
 
 

@@ -7,9 +7,9 @@ import pytest
 from dagster import DagsterRunStatus
 from sqlalchemy import text
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, conditional, focussteps, step
-from ops.waits import callback_step, inputstep, poll_step, retrystep, wait_until
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, conditional, focussteps, step
+from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep, wait_until
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.errors import FormInvalid, NotWaiting, RunMayNotAct, UnknownToken

@@ -13,8 +13,8 @@ from dagster import DagsterInstance
 from dagster._core.scheduler.instigation import InstigatorStatus
 from sqlalchemy import text
 
-from ops.step import StepList, begin, step
-from ops.waits import inputstep
+from ops.steps.step import StepList, begin, step
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.cli import doctor as cli
 from orchestrator_defs.diagnosis import Verdict, diagnose
 from orchestrator_defs.inflight import Misfit, misfits

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from pydantic import Field, SecretStr
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import inputstep, retrystep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import inputstep, retrystep
 from orchestrator_defs.cli import main as cli
 from orchestrator_defs.workflow import task
 from resources.processes.pause import set_paused

@@ -10,10 +10,10 @@ from dagster import DagsterRunStatus
 from pydantic import SecretStr
 from sqlalchemy import text, update
 
-from ops.context import StepContext
-from ops.forms import SubmitFormPage
-from ops.step import begin, conditional, focussteps, step, step_group
-from ops.waits import callback_step, inputstep, retrystep, wait_until
+from ops.steps.context import StepContext
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, conditional, focussteps, step, step_group
+from ops.waiting.wait_steps import callback_step, inputstep, retrystep, wait_until
 from orchestrator_defs.definitions import build_definitions
 from orchestrator_defs.process_jobs import process_jobs
 from orchestrator_defs.workflow import task

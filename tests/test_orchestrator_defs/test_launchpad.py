@@ -10,8 +10,8 @@ from dagster import validate_run_config
 from dagster._config import ConfigTypeKind, process_config
 from pydantic import BaseModel, Field, SecretStr
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
 from orchestrator_defs.launchpad import config_type, inputs_field, only_page
 from orchestrator_defs.workflow import create_workflow, modify_workflow, task, validate_workflow
 from resources.domain.models.vlans import VlanRanges

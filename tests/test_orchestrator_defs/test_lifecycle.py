@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import task
 from resources import tags
 from resources.database.tables import SubscriptionTable

@@ -13,8 +13,8 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunS
 from dagster._core.launcher import WorkerStatus
 from sqlalchemy import text
 
-from ops.step import begin, step
-from ops.waits import wait_until
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import wait_until
 from orchestrator_defs.diagnosis import Verdict, diagnose
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.sensors import process_sensors

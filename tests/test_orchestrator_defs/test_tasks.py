@@ -6,8 +6,8 @@ import pytest
 from dagster import RunRequest, SkipReason, build_sensor_context
 from sqlalchemy import text
 
-from ops.step import begin
-from ops.waits import retrystep, wait_until
+from ops.steps.step import begin
+from ops.waiting.wait_steps import retrystep, wait_until
 from orchestrator_defs.workflow import task
 from resources import clock
 from resources.errors import StartRefused

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import callback_step, inputstep, retrystep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import callback_step, inputstep, retrystep
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.workflow import task
 from resources.products import node as nodes

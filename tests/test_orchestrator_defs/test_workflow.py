@@ -2,8 +2,8 @@
 
 import pytest
 
-from ops.step import StepList, begin, conditional, done, init, step, step_group
-from ops.workflow import RunPredicateFail, RunPredicatePass
+from ops.steps.step import StepList, begin, conditional, done, init, step, step_group
+from ops.steps.workflow import RunPredicateFail, RunPredicatePass
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import (
     create_workflow,

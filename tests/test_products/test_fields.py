@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import ValidationError
 
-from ops.forms import SubmitFormPage
+from ops.steps.forms import SubmitFormPage
 from orchestrator_defs.products.fields import SHOWN_CHOICES, OneOf
 
 

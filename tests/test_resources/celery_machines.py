@@ -32,8 +32,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ops.context import StepContext
-from ops.step import begin, step
+from ops.steps.context import StepContext
+from ops.steps.step import begin, step
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.workflow import task
 from resources.database.session import current_session

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.step import begin, step
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import task
 from resources.processes.code_version import commit_hash
 from resources.settings import settings

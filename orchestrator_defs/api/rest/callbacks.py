@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Body
 
-from ops.answers import Verdict
+from ops.starting.submitted_answers import Verdict
 from orchestrator_defs.api.dependencies import ProcessesDep
 from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest.process_models import JsonObject, Received

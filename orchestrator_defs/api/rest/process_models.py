@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
-from ops.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
-from ops.state import readable
+from ops.starting.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
+from ops.steps.state import readable
 from resources.processes.interventions import LONGEST_NOTE
 from resources.processes.process_lists import LinkedSubscription, ProcessLine
 from resources.subscriptions.list_fields import UNKEEPABLE

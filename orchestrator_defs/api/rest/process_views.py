@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ops.permission import UserPermissions, user_permissions
-from ops.process_detail import Asked, ProcessDetail
+from ops.starting.permission import UserPermissions, user_permissions
+from ops.starting.process_detail import Asked, ProcessDetail
 from orchestrator_defs.api.conditional import tagged
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep

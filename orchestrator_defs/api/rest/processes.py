@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 
-from ops.admission import LONGEST_KEY
+from ops.starting.admission import LONGEST_KEY
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.problems import problems

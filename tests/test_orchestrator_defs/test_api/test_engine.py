@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from ops.step import begin, step
+from ops.steps.step import begin, step
 from orchestrator_defs.api import exposed_settings
 from orchestrator_defs.api.exposed_settings import MASK, expose_settings
 from orchestrator_defs.api.rest import engine as engine_routes

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.forms import SubmitFormPage
-from ops.step import begin
-from ops.waits import inputstep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources.types import Assignee
 from tests.toy_network import DEVICE, World, device_workflows

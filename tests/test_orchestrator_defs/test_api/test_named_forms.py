@@ -5,15 +5,15 @@ from typing import Annotated
 import pytest
 from pydantic import Field, SecretStr
 
-from ops.forms import FormPage, SubmitFormPage
-from ops.named_forms import named_form, register_form
+from ops.starting.named_forms import named_form, register_form
+from ops.steps.forms import FormPage, SubmitFormPage
 from resources.errors import UnknownForm, WorkflowDeclarationError
 
 
 @pytest.fixture(autouse=True)
 def forgotten_forms(monkeypatch):
     """What the test registers is gone after it."""
-    monkeypatch.setattr("ops.named_forms._forms", {})
+    monkeypatch.setattr("ops.starting.named_forms._forms", {})
 
 
 class Site(FormPage):

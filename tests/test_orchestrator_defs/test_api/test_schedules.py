@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from pydantic import AfterValidator, SecretStr
 
-from ops.forms import SubmitFormPage
-from ops.schedule_form import KEY
-from ops.step import begin, step
+from ops.starting.schedule_form import KEY
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import task
 from tests.toy_network import DEVICE, World, device_workflows
 

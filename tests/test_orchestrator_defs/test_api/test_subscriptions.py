@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from ops.step import begin, step
+from ops.steps.step import begin, step
 from orchestrator_defs.api import gate
 from orchestrator_defs.workflow import modify_workflow
 from resources.database.session import statement_counter

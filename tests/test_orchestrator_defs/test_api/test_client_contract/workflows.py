@@ -18,9 +18,9 @@ from pydantic_forms.validators import (
     unique_conlist,
 )
 
-from ops.forms import FormGenerator, FormPage, SubmitFormPage
-from ops.step import begin, step
-from ops.waits import inputstep
+from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources.types import Assignee
 

@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from ops import admission, answers
-from ops.forms import SubmitFormPage
-from ops.named_forms import register_form
-from ops.step import begin, step
-from ops.waits import inputstep
+from ops.starting import admission, submitted_answers
+from ops.starting.named_forms import register_form
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.api.form_threads import AT_ONCE
 from orchestrator_defs.workflow import task
 from resources.database import time_limit
@@ -119,7 +119,7 @@ def api(engine, api_of):
 @pytest.fixture(autouse=True)
 def forgotten_forms(monkeypatch):
     """What the test registers is gone after it."""
-    monkeypatch.setattr("ops.named_forms._forms", {})
+    monkeypatch.setattr("ops.starting.named_forms._forms", {})
 
 
 def timed_out(answer):
@@ -175,7 +175,7 @@ def test_an_answer_that_was_given_up_changes_nothing(api, engine, gate):
 def test_an_answer_that_was_given_up_while_it_was_written_is_rolled_back(api, engine, gate, monkeypatch):
     gate.is_open = True
     process_id = engine.run("asks")
-    commit = answers._commit
+    commit = submitted_answers._commit
 
     def then_hold(*arguments):
         run_id = commit(*arguments)
@@ -183,7 +183,7 @@ def test_an_answer_that_was_given_up_while_it_was_written_is_rolled_back(api, en
         gate.hold()
         return run_id
 
-    monkeypatch.setattr(answers, "_commit", then_hold)
+    monkeypatch.setattr(submitted_answers, "_commit", then_hold)
     timed_out(api.put(f"/processes/{process_id}/resume", json=[{}]))
     gate.opened.set()
     _end_of_forms()

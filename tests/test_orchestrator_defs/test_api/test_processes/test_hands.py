@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ops.forms import SubmitFormPage
-from ops.step import begin, step
-from ops.waits import inputstep
+from ops.steps.forms import SubmitFormPage
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.workflow import task
 from resources.types import Assignee, ProcessStatus
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ops.step import begin, step
+from ops.steps.step import begin, step
 from orchestrator_defs.workflow import task
 from resources.subscriptions.queries import find_product
 from resources.types import ProcessStatus

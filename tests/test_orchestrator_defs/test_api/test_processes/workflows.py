@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from ops.forms import FormGenerator, FormPage, SubmitFormPage
-from ops.predicates import no_uncompleted_instance
-from ops.step import begin, step
-from ops.waits import callback_step, inputstep, retrystep
+from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
+from ops.steps.predicates import no_uncompleted_instance
+from ops.steps.step import begin, step
+from ops.waiting.wait_steps import callback_step, inputstep, retrystep
 from orchestrator_defs.workflow import task
 from resources.types import Assignee, State
 

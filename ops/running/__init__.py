@@ -1,0 +1,1 @@
+"""How a step runs inside a Dagster op: claim, function, commit."""

@@ -1,0 +1,481 @@
+"""One step inside its transaction: claim, inject, run, save, record, report."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from dagster import Failure, OpExecutionContext, Output
+
+from ops.running.report import failure_metadata, step_metadata
+from ops.running.segment import Segment, tags_of
+from ops.starting.admission import StartRequest, admit
+from ops.steps.branches import check_join, state_of
+from ops.steps.context import Scope, StepContext
+from ops.steps.forms import as_pages
+from ops.steps.invocation import Invocation, prepare, view
+from ops.steps.items import items_in, result_of, state_with
+from ops.steps.save_result import save_models
+from ops.steps.state import Delta, readable
+from ops.steps.step import LedgerStep, Step
+from ops.steps.workflow import Workflow
+from resources import clock
+from resources.database.session import commit_with_each_statement, was_away
+from resources.domain.saving.authorship import Author, authored_by
+from resources.domain.saving.changes import SubscriptionChange
+from resources.errors import (
+    DriftFound,
+    ExternalSystemError,
+    ExternalSystemUnavailable,
+    InconsistentData,
+    OrchestratorError,
+    RunMayNotAct,
+    UnknownProcess,
+)
+from resources.processes import ledger, locks, process_rows, recovery, waits
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import Claim
+from resources.processes.waits import Wait, WaitKind
+from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
+
+HOW_TO_GO_ON = (
+    "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
+    "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
+    "re-executing this run from failure."
+)
+
+
+def refused(error: OrchestratorError) -> Failure:
+    """An error that people should read as it is, without the engine's inside around it."""
+    return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
+
+
+# --- the first step ---
+
+
+def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
+    """Start the process, or find that it is there already and go on with it. Commits; may run twice."""
+    started = datetime.now(UTC)
+    try:
+        segment = Segment.of(op, workflow)
+        segment.attend()
+        with segment.database.statements():
+            exists = process_rows.find_claim(segment.process_id) is not None
+        state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
+    except OrchestratorError as error:
+        raise refused(error) from error
+    segment.tag_first(**tags_of(workflow, state, segment))
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
+
+
+def _begin(segment: Segment, place: LedgerStep, started: datetime) -> State:
+    """Take over a process that a door has started, or that goes on; its state as it is now."""
+    with segment.database.transaction():
+        claim = segment.claim()
+        if place.key not in claim.committed:
+            delta = Delta(claim.state, [])
+            ledger.record_step(_record(segment, place, started, StepStatus.SUCCESS, delta))
+    return claim.state
+
+
+def _admit_here(segment: Segment, place: LedgerStep, started: datetime) -> State:
+    """Start a process from inside its own run: Dagster's UI, the shell or a schedule launched it."""
+    if segment.is_named:
+        raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
+
+    def first_line(state: State) -> StepRecord:
+        return _record(segment, place, started, StepStatus.SUCCESS, Delta(state, []))
+
+    config = segment.op.op_config or {}
+    request = StartRequest(
+        workflow=segment.workflow,
+        pages=as_pages(config.get("inputs")),
+        user=segment.user,
+        process_id=segment.process_id,
+        run_id=segment.run_id,
+        status=ProcessStatus.RUNNING,
+        first_line=first_line,
+        resources=_resources(segment.op),
+    )
+    return admit(request, segment.database)
+
+
+# --- every other step ---
+
+
+def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
+    """Run one step of a process, once: a step that the ledger has returns without running.
+
+    The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
+    own, and fails the op. A step that has to wait is recorded so and gives no output: the run ends, and what follows
+    is for the next one.
+    """
+    try:
+        segment = Segment.of(op, workflow)
+        segment.attend()
+        claim, is_due = _claim(segment, place)
+        has_stopped = segment.has_stopped(claim)
+        if is_due and place.branch is not None:
+            with segment.database.transaction(read_only=True):
+                claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
+    except OrchestratorError as error:
+        raise refused(error) from error
+    if has_stopped:
+        op.log.info(f"The process is {claim.status}, in another branch; {place.label} is for when it goes on.")
+        return
+    if not is_due:
+        what = "is done already" if place.key in claim.committed else "is new, and the process is past it"
+        op.log.info(f"{place.label} {what}.")
+        yield Output(None)
+        return
+    if claim.is_paused:
+        op.log.info("The engine is paused: nothing begins before it is released, and then this goes on by itself.")
+        segment.tag(status=ProcessStatus.WAITING)
+        return
+    started = datetime.now(UTC)
+    done = _attempt(segment, place, claim) if place.step.each is None else _do_each(segment, place, claim)
+    if done.wait is not None:
+        op.log.info(f"{place.label} waits. {done.wait.reason}".strip())
+        segment.tag(status=done.wait.kind.process_status)
+        return
+    if place.step.outcome is StepStatus.COMPLETE:
+        segment.tag(status=ProcessStatus.COMPLETED)
+    elif created := [change for change in done.changes if change.before is None]:
+        segment.tag(subscription=str(created[0].subscription_id))
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+
+
+def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
+    """The process as it is, and whether it is this step's turn.
+
+    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn; and none
+    goes on while the engine is paused.
+    """
+    with segment.database.statements():
+        found = process_rows.find_claim(segment.process_id)
+    if found is not None and segment.acts_for(found) and not found.is_paused:
+        return found, _check_due(found, segment.workflow, place)
+    with segment.database.transaction():
+        claim = segment.claim(place)
+        is_due = not segment.has_stopped(claim) and _check_due(claim, segment.workflow, place)
+        if is_due and claim.is_paused:
+            _stop_for_pause(segment, place)
+    return claim, is_due
+
+
+def _stop_for_pause(segment: Segment, place: LedgerStep) -> Wait:
+    wait = Wait(WaitKind.PAUSE, reason="The engine is paused.")
+    process_rows.stop(segment.process_id, segment.run_id, status=ProcessStatus.WAITING)
+    waits.open_wait(segment.process_id, place.key, wait)
+    return wait
+
+
+def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
+    """Whether it is this step's turn; False if it is behind. Raises RunMayNotAct if another one comes first.
+
+    Whoever launches a part of a job in Dagster's page would otherwise leave steps out.
+    """
+    left = workflow.left(claim.committed)
+    if place not in left:
+        return False
+    for other in left:
+        if other.precedes(place):
+            raise RunMayNotAct(
+                f"It is not the turn of {place.label!r}: {other.label!r} comes first; run the whole job."
+            )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step has done: its change of state, and of subscriptions; or what it waits for."""
+
+    delta: Delta = field(default_factory=lambda: Delta({}, []))
+    changes: tuple[SubscriptionChange, ...] = ()
+    outcome: StepStatus = StepStatus.SUCCESS
+    wait: Wait | None = None
+
+
+def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
+    """Do the steps for each item, those that are done already left out; then the step's own line.
+
+    Each is a transaction of its own, so this goes on at the item where it stopped.
+    """
+    started = datetime.now(UTC)
+    try:
+        seen = view(place.step, claim.state)
+        items = [] if seen is None else items_in(place, seen.part)
+        with segment.database.transaction(read_only=True):
+            lines = {line.step_key: line for line in ledger.committed_of(claim.process_id, of_items=place.key)}
+    except Exception as error:  # noqa: BLE001  # a condition or lens of an organisation's own may raise anything
+        return _end_badly(segment, place, claim, started, error)
+    for index, item in enumerate(items):
+        assert seen is not None, "there are no items otherwise"
+        state = state_with(place, seen.part, item)
+        for one in place.of_item(index):
+            line = lines.get(one.key)
+            done = Done(Delta(line.set, line.removed)) if line else _do_item(segment, one, claim, state)
+            if done.wait is not None:
+                return done
+            state = done.delta.applied_to(state)
+    return _attempt(segment, place, claim)
+
+
+def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) -> Done:
+    try:
+        with segment.database.statements():
+            is_paused = process_rows.is_paused_for(segment.process_id, segment.run_id)
+        if is_paused:
+            with segment.database.transaction():
+                return Done(wait=_stop_for_pause(segment, place))
+    except OrchestratorError as error:
+        raise refused(error) from error
+    done = _attempt(segment, place, replace(claim, state=state))
+    if done.wait is None:
+        segment.op.log.info(f"{place.label}: {done.outcome}.")
+    return done
+
+
+def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
+    """Perform a step, and record it if it fails: then this raises, unless the step is to be tried again later."""
+    started = datetime.now(UTC)
+    try:
+        return _perform(segment, place, claim, started)
+    except BaseException as error:
+        if _is_tried_again_at_once(segment.op, place, error):
+            raise
+        return _end_badly(segment, place, claim, started, error)
+
+
+def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
+    step = place.step
+    context = StepContext(
+        segment.process_id,
+        segment.workflow.name,
+        place.key,
+        segment.user,
+        segment.op.log,
+        claim.generation,
+        _resources(segment.op),
+    )
+    with segment.database.transaction():
+        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _passing(segment, place)))
+    author = Author(segment.user, segment.process_id, place.key)
+    with authored_by(author), segment.database.transaction():
+        if invocation is None:
+            return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
+        if step.is_held:
+            process_rows.hold(segment.process_id, segment.run_id)
+        result = _result(segment, place, invocation)
+        if step.judge is not None:
+            result = step.judge(result, context)
+        if isinstance(result, Wait):
+            return _wait(segment, place, started, result)
+        changes = _save(segment, claim, result, step)
+        delta = Delta.between(claim.state, invocation.view.state_after(result))
+        return _commit(segment, place, started, Done(delta, changes, step.outcome))
+
+
+def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:
+    """What a step gives: its function does, but for what the engine knows."""
+    if place.step.is_join:
+        check_join(segment.workflow, place, segment.process_id)
+    if place.step.each is not None:
+        return result_of(place, invocation.view, ledger.committed_of(segment.process_id, of_items=place.key))
+    return invocation.run()
+
+
+def _passing(segment: Segment, place: LedgerStep) -> dict[str, Any]:
+    """What the action of a callback is given and the state never has: where its answer is to be sent."""
+    callback = place.step.callback
+    if callback is None or place.step.key != callback.action:
+        return {}
+    token = waits.give_token(segment.process_id, place.beside(callback.waiting))
+    return {callback.route_key: waits.route_of(segment.process_id, token)}
+
+
+def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) -> Done:
+    """Write that the step waits, and for what, as the last thing of the transaction."""
+    record = _record(segment, place, started, wait.kind.step_status, Delta({}, []))
+    ledger.record_step(record, status=wait.kind.process_status, assignee=wait.assignee)
+    waits.open_wait(segment.process_id, place.key, wait)
+    return Done(wait=wait)
+
+
+def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[SubscriptionChange, ...]:
+    """Save the models of a result, and do what the step does to the engine's own rows."""
+    changes = save_models(
+        result, claim.process_id, claim.holds, hold=lambda: process_rows.hold(claim.process_id, segment.run_id)
+    )
+    if step.effect:
+        process_rows.hold(claim.process_id, segment.run_id)
+        step.effect(claim.process_id)
+    return changes
+
+
+def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
+    """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
+    status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    commit_with_each_statement()  # of a step that has sent none, this is the only one
+    ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
+    return done
+
+
+def _record(
+    segment: Segment, place: LedgerStep, started: datetime, status: StepStatus, delta: Delta, error: Any = None
+) -> StepRecord:
+    return StepRecord(
+        process_id=segment.process_id,
+        step_key=place.key,
+        name=place.label,
+        status=status,
+        run_id=segment.run_id,
+        created_by=segment.user,
+        started_at=started,
+        set=delta.set,
+        removed=delta.removed,
+        error=error,
+    )
+
+
+def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
+    return {key: getattr(op.resources, key) for key in op.op_def.required_resource_keys}
+
+
+# --- failure ---
+
+
+def _is_tried_again_at_once(op: OpExecutionContext, place: LedgerStep, error: BaseException) -> bool:
+    """Dagster runs the op again after a short pause, by the op's retry policy; nothing is recorded before the last."""
+    rule = place.step.retry
+    if rule is None or not isinstance(error, Exception) or isinstance(error, RunMayNotAct):
+        return False
+    return op.retry_number < rule.quick_tries
+
+
+def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done:
+    """Record a failed attempt. Gives what the process waits for when the step is to be tried again later.
+
+    Else it raises, unless the step is committed after all: the server did commit, and only its answer was lost.
+    """
+    if place.step.retry is not None and isinstance(error, Exception) and not isinstance(error, RunMayNotAct):
+        wait = _wait_for_better_times(segment, place, started, error)
+        if wait is not None:
+            return Done(wait=wait)
+    if was_away(error):
+        _go_on_by_itself(segment, error)
+    committed = _fail(segment, place, claim, started, error)
+    if not isinstance(error, Exception):
+        raise error
+    if committed is None:
+        segment.op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
+        raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
+    return committed
+
+
+def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
+    """End the run, and let the process go on in another: the database was away, which is no failure of the step.
+
+    If it still is, nothing can be written: then the sweeper finds a running process whose run has failed. Returns when
+    this has happened too often.
+    """
+    reason = f"The database was away during a step of run {segment.run_id}. {_reason(error)}"
+    with segment.database.transaction():
+        went_on = recovery.go_on_from(segment.process_id, segment.run_id, reason)
+    if went_on:
+        segment.tag(status=ProcessStatus.RESUMED)
+        raise Failure(f"{reason} The process goes on by itself.", allow_retries=False) from error
+
+
+def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
+    """Write why a retry step failed, and when it is tried again; None if it is not to be, or may not be written."""
+    rule = place.step.retry
+    assert rule is not None, "only such a step is tried again"
+    record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
+    with segment.database.transaction():
+        if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
+            return None
+        attempts = ledger.record_failure(
+            record,
+            status=ProcessStatus.WAITING,
+            reason=_reason(error),
+            traceback="".join(traceback.format_exception(error)),
+        )
+        if attempts is None:
+            return None
+        moment = clock.now() + rule.pause(attempts)
+        reason = f"{_reason(error)} Tried again at {moment.isoformat(timespec='seconds')}."
+        wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
+        waits.open_wait(segment.process_id, place.key, wait)
+    return wait
+
+
+def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done | None:
+    """Record a failed attempt, in a transaction of its own.
+
+    What the step did, if it is committed after all: the server did commit, and only its answer was lost.
+    """
+    if isinstance(error, RunMayNotAct):
+        return None
+    status, assignee = _verdict(segment.workflow, error)
+    record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
+    with segment.database.transaction():
+        recorded = ledger.record_failure(
+            record,
+            status=status,
+            reason=_reason(error),
+            traceback="".join(traceback.format_exception(error)),
+            assignee=assignee,
+        )
+        if recorded is not None and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
+            _mark_drifted(claim.state)
+        committed = None if recorded is not None else _committed(segment.process_id, place)
+    if recorded is not None:
+        segment.tag(status=status)
+    return committed
+
+
+def _mark_drifted(state: State) -> None:
+    if subscription_id := state.get("subscription_id"):
+        locks.mark_drifted(UUID(subscription_id), state.get("version"))
+
+
+def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:
+    line = ledger.line_of(process_id, place.key)
+    if line is None or not StepStatus(line.status).is_committed:
+        return None
+    return Done(Delta(line.set, line.removed))
+
+
+def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
+    """What a failure makes of the process; only tasks tell bad data and absent systems from other failures."""
+    if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
+        return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC
+    if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
+        return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
+    return ProcessStatus.FAILED, Assignee.SYSTEM
+
+
+def _line(error: BaseException) -> Any:
+    """What the ledger keeps of an error."""
+    return readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
+
+
+def _reason(error: BaseException) -> str:
+    """One line for people: an error's own words, with its kind where the words do not say it."""
+    text = str(error).strip()
+    if not isinstance(error, Exception):
+        return "The run was terminated during this step, which has been rolled back."
+    if isinstance(error, OrchestratorError | ExternalSystemError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _details(error: BaseException) -> Any:
+    """What an error tells besides its words; other libraries have a method of this name."""
+    details = getattr(error, "details", None)
+    return None if callable(details) else details

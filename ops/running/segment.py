@@ -1,0 +1,145 @@
+"""A segment: one Dagster run of a process, and whether it may act."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from dagster import DagsterInstance, OpExecutionContext
+
+from ops.steps.step import LedgerStep
+from ops.steps.workflow import Workflow
+from resources import tags
+from resources.database.session import SubscriptionDatabase
+from resources.errors import RunMayNotAct, UnknownProcess
+from resources.processes import process_rows
+from resources.processes.process_rows import Claim
+from resources.runs.workers import liveness
+from resources.types import ProcessId, ProcessStatus, State
+
+CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
+    ProcessStatus.CREATED,
+    ProcessStatus.RUNNING,
+    ProcessStatus.RESUMED,
+}
+"""In which statuses a run may take a process over."""
+WAITING = frozenset({ProcessStatus.SUSPENDED, ProcessStatus.WAITING, ProcessStatus.AWAITING_CALLBACK})
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One Dagster run of a process, as seen from one of its ops."""
+
+    op: OpExecutionContext
+    workflow: Workflow
+    process_id: ProcessId
+    is_named: bool
+
+    @classmethod
+    def of(cls, op: OpExecutionContext, workflow: Workflow) -> "Segment":
+        """Find the process: named by the run's tag or config, else the first run of the run group."""
+        run = op.run
+        named = run.tags.get(tags.PROCESS) or run.run_config.get("process")
+        try:
+            process_id = UUID(str(named or run.root_run_id or run.run_id))
+        except ValueError:
+            raise UnknownProcess(f"{named!r} is not the id of a process.") from None
+        return cls(op, workflow, process_id, bool(named))
+
+    @property
+    def run_id(self) -> str:
+        """The id of this run."""
+        return self.op.run.run_id
+
+    @property
+    def user(self) -> str:
+        """Who had this run started; a run that no door started is the system's."""
+        return self.op.run.tags.get(tags.USER, "SYSTEM")
+
+    @property
+    def database(self) -> SubscriptionDatabase:
+        """Where subscriptions and processes live."""
+        database: SubscriptionDatabase = self.op.resources.database
+        return database
+
+    @property
+    def instance(self) -> DagsterInstance:
+        """Dagster's own storage."""
+        return self.op.instance
+
+    def attend(self) -> None:
+        """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
+        liveness.attend(self.instance, self.run_id)
+
+    def tag(self, **values: str | None) -> None:
+        """Show the process's data as tags of this run."""
+        known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
+        self.instance.add_run_tags(self.run_id, known)
+
+    def tag_first(self, **values: str | None) -> None:
+        """The same before any other tag of this run: what it was launched with is not written again."""
+        launched_with = self.op.run.tags
+        self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
+
+    def acts_for(self, claim: Claim) -> bool:
+        """Whether this run has the process in hand already."""
+        return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
+
+    def claim(self, place: LedgerStep | None = None) -> Claim:
+        """Make sure that this run may act for the process, and take it over if that is needed and allowed.
+
+        At a step in a branch the process may have stopped in another one: see `has_stopped`. Needs a transaction.
+        Raises RunMayNotAct, UnknownProcess, StepsChanged.
+        """
+        claim = process_rows.find_claim(self.process_id)
+        if claim is None:
+            raise UnknownProcess(f"There is no process {self.process_id}; start one with the step `start`.")
+        if self.acts_for(claim):
+            return claim
+        if place is not None and (place.branch is not None or place.step.is_join) and claim.run_id == self.run_id:
+            if claim.status.is_failure:
+                raise RunMayNotAct(f"Process {self.process_id} has failed in another branch; this one waits for it.")
+            if self.has_stopped(claim):
+                return claim
+        check_may_act(claim, self.workflow, self.instance, self.run_id)
+        if not process_rows.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
+            raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
+        return claim
+
+    def has_stopped(self, claim: Claim) -> bool:
+        """Whether the process waits, and this run is the one that has brought it there."""
+        return claim.run_id == self.run_id and claim.status in WAITING
+
+
+def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, run_id: str | None) -> None:
+    """Refuse a run that may not take a process over: it has ended, waits, is in another run's hands, or has changed.
+
+    `run_id` is None when there is no such run yet. Raises RunMayNotAct, StepsChanged.
+    """
+    process = f"Process {claim.process_id}"
+    if claim.workflow_name != workflow.name:
+        raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
+    if claim.status.is_final:
+        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} anew.")
+    if claim.status not in CONTINUABLE:
+        raise RunMayNotAct(f"{process} is {claim.status}; it goes on when what it waits for is there.")
+    if claim.run_id not in (None, run_id):
+        run = instance.get_run_by_id(str(claim.run_id))
+        if run is not None and not run.is_finished:
+            raise RunMayNotAct(
+                f"{process} is in the hands of run {claim.run_id}, which is {run.status.value}; wait for it or "
+                f"terminate it."
+            )
+    workflow.check_fits(claim.committed)
+
+
+def tags_of(workflow: Workflow, state: State, segment: Segment) -> dict[str, str | None]:
+    """What the tags of a run say about its process."""
+    return {
+        "process": str(segment.process_id),
+        "workflow": workflow.name,
+        "target": workflow.target.value,
+        "product": state.get("product_name"),
+        "subscription": state.get("subscription_id"),
+        "customer": state.get("customer_id"),
+        "user": segment.user,
+        "status": ProcessStatus.RUNNING.value,
+    }

@@ -1,0 +1,1 @@
+"""What is checked before a process starts or continues: inputs, permission, rules."""

@@ -1,0 +1,348 @@
+"""The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_forms.types import FormMeta
+
+from ops.starting.permission import ask_to_start
+from ops.steps.context import Scope
+from ops.steps.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
+from ops.steps.state import ENGINE_KEYS, to_json
+from ops.steps.workflow import PredicateContext, RunPredicateFail, RunPredicatePass, Workflow
+from resources.database import time_limit
+from resources.database.session import SubscriptionDatabase
+from resources.domain.saving.headers import SubscriptionHeader, subscription_header
+from resources.errors import (
+    FormError,
+    KeyUsed,
+    OrchestratorError,
+    ProcessError,
+    StaleSubscription,
+    StartRefused,
+    UnknownProduct,
+)
+from resources.processes import ledger, locks, pause, process_rows, validations
+from resources.processes.ledger import StepRecord
+from resources.processes.process_rows import NewProcess
+from resources.subscriptions.queries import find_product, find_subscription
+from resources.subscriptions.usability import why_not_usable
+from resources.types import ProcessId, ProcessStatus, State, Target
+
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Somebody wants a workflow to start. `user` is who, as authenticated by the door that they came through."""
+
+    workflow: Workflow
+    pages: Sequence[Page]
+    user: str
+    process_id: ProcessId
+    run_id: str | None
+    status: ProcessStatus = ProcessStatus.CREATED
+    idempotency_key: str | None = None
+    asked: str | None = None
+    parent: ProcessId | None = None
+    first_line: Callable[[State], StepRecord] | None = None
+    empty_page_is_asked: bool = False
+    """Whether a form without fields is asked like any other, for a door whose people look at each page; else it is
+    taken to be filled in when no page was given."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A start that may be asked for again: the key that stands for it, and a hash of what is asked, and by whom."""
+
+    key: str
+    hash: str
+
+    @classmethod
+    def of(cls, key: str, workflow_name: str, pages: Sequence[Page], user: str) -> "Ask":
+        """Raises ProcessError for a key that cannot be kept."""
+        if not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+            raise ProcessError(f"An idempotency key has 1 to {LONGEST_KEY} printable characters.")
+        asked = json.dumps([workflow_name, to_json(list(pages), "The input"), user], sort_keys=True)
+        return cls(key, hashlib.sha256(asked.encode()).hexdigest())
+
+    def find(self) -> ProcessId | None:
+        """The process that was started so. Needs a transaction. Raises KeyUsed when the key stands for another
+        start.
+        """
+        found = process_rows.find_asked(self.key)
+        if found is None:
+            return None
+        process_id, asked = found
+        if asked != self.hash:
+            raise KeyUsed(
+                f"The idempotency key {self.key!r} was used for another start; give each start a key of its own."
+            )
+        return process_id
+
+
+def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
+    """Start a process: all of it or nothing. Returns its first state.
+
+    The form runs in a read-only transaction; then the process row, its link, the subscription's lock and the ledger's
+    first line are written in one transaction, in which the rules are asked again. Commits.
+
+    Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and FormTimedOut when the context has a time
+    limit and that has passed: then nothing was written.
+    """
+    ask_to_start(request.workflow, request.user)
+    with database.transaction(read_only=True):
+        pause.check_not_paused()
+        check_predicate(request)
+    with database.transaction(read_only=True):
+        state = first_state(request)
+    with database.transaction():
+        pause.check_not_paused()
+        if request.workflow.run_predicate is not None:
+            process_rows.start_alone(request.workflow.name)
+            check_predicate(request)
+        _write(request, state)
+        time_limit.decide()
+    return state
+
+
+def admit_all(
+    requests: Sequence[StartRequest], *, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> None:
+    """Start processes in the current transaction, which somebody else commits: all of them or none.
+
+    Who may start them is the caller's affair. Subscriptions are taken in the order of their ids, so that two who start
+    many never wait for each other. `refused` makes the error that is raised for one that may not start.
+    """
+    states = []
+    for request in requests:
+        with _refusing(request, refused):
+            check_predicate(request)
+            states.append((request, first_state(request)))
+    for request, state in sorted(states, key=lambda one: str(one[1].get("subscription_id", ""))):
+        with _refusing(request, refused):
+            _write(request, state)
+
+
+@contextmanager
+def _refusing(
+    request: StartRequest, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
+) -> Iterator[None]:
+    try:
+        yield
+    except OrchestratorError as error:
+        raise refused(request, error) from error
+
+
+def first_state(request: StartRequest) -> State:
+    """Fill the form. Needs a transaction; writes nothing."""
+    workflow = request.workflow
+    known: State = {
+        "process_id": str(request.process_id),
+        "reporter": request.user,
+        "workflow_name": workflow.name,
+        "workflow_target": workflow.target.value,
+    }
+    form = start_form(workflow, Scope(resources=request.resources))
+    left_out = () if request.empty_page_is_asked else _pages_left_out(workflow)
+    result = fill(form, known, request.pages or left_out, name=workflow.name)
+    state: State = to_json({**known, **result}, f"The form of {workflow.name}")
+    return state
+
+
+def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
+    """A form without fields need not be filled in."""
+    return ({},) if workflow.target is Target.SYSTEM and workflow.initial_input_form is None else ()
+
+
+def _write(request: StartRequest, state: State) -> None:
+    workflow = request.workflow
+    process_rows.create_process(
+        NewProcess(
+            process_id=request.process_id,
+            workflow_name=workflow.name,
+            is_task=workflow.is_task,
+            step_keys=workflow.step_keys,
+            state=state,
+            created_by=request.user,
+            run_id=request.run_id,
+            status=request.status,
+            idempotency_key=request.idempotency_key,
+            asked=request.asked,
+            parent=request.parent,
+        )
+    )
+    if workflow.has_subscription:
+        _take_subscription(request, UUID(state["subscription_id"]), state["version"])
+    if request.first_line is not None:
+        ledger.record_step(request.first_line(state))
+
+
+def _take_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
+    header = subscription_header(subscription_id, for_update=True)
+    check_usable(request.workflow, header)
+    if header.version != version:
+        raise _stale(header, version)
+    locks.link(request.process_id, subscription_id)
+    if request.workflow.is_writer:
+        locks.lock(request.process_id, subscription_id, unsync=True)
+    elif request.workflow.target is Target.VALIDATE:
+        validations.note_start(subscription_id)
+
+
+# --- the rules ---
+
+
+def check_predicate(request: StartRequest) -> None:
+    """Ask the workflow's run predicate."""
+    workflow = request.workflow
+    verdict = predicate_verdict(workflow, request.user)
+    if not isinstance(verdict, RunPredicatePass):
+        raise StartRefused(f"{workflow.name} may not start now: {verdict.message}", reason="workflow.predicate")
+
+
+def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPredicateFail:
+    """What a workflow's run predicate says. One of an organisation's own may say anything; only a pass is one."""
+    if workflow.run_predicate is None:
+        return RunPredicatePass()
+    verdict: Any = workflow.run_predicate(PredicateContext(workflow, user))
+    if isinstance(verdict, RunPredicatePass):
+        return verdict
+    return RunPredicateFail(str(getattr(verdict, "message", f"its predicate answered {verdict!r}")))
+
+
+def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
+    """Refuse a workflow that may not run on this subscription as it is now; three statements."""
+    if not workflow.may_run_on(header.product_type):
+        raise StartRefused(
+            f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
+            f"subscription {header.subscription_id} ({header.description}) is a {header.product_type}.",
+            reason="subscription.wrong_product",
+        )
+    rule = workflow.rule
+    found = why_not_usable(
+        header.subscription_id,
+        workflow.target,
+        usable_when=rule.usable_when,
+        usable_while_out_of_sync=rule.usable_while_out_of_sync,
+        blocked_by_in_use=rule.blocked_by_in_use,
+    )
+    if found:
+        raise StartRefused(found[0].message, reason=found[0].reason, details=found[0].details)
+
+
+def _stale(header: SubscriptionHeader, version: int) -> StaleSubscription:
+    return StaleSubscription(
+        f"Subscription {header.subscription_id} has changed: it is at version {header.version}, not {version}; "
+        f"read it again."
+    )
+
+
+# --- the form: the engine's page first, then the workflow's own ---
+
+
+def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenerator]:
+    """Put the engine's own page, which names the product or the subscription, before the workflow's."""
+
+    def form(state: State) -> FormGenerator:
+        known = dict(state)
+        if workflow.target is Target.CREATE:
+            page = yield product_page(workflow)
+            known |= _product_state(page.product)
+        elif workflow.has_subscription:
+            page = yield subscription_page(workflow)
+            header = subscription_header(page.subscription_id)
+            check_usable(workflow, header)
+            known |= _subscription_state(header)
+        own = workflow.initial_input_form
+        if own is not None:
+            result = yield from pages_of(own, known, scope)
+            _check_names(workflow, known, result)
+            known |= result
+        elif workflow.target is Target.SYSTEM:
+            yield EmptyPage
+        return known
+
+    return form
+
+
+def _check_names(workflow: Workflow, known: State, result: State) -> None:
+    """A form may hand on what the engine has put into the state, and not put something else in its place."""
+    for key in ENGINE_KEYS | {"product", "product_name", "subscription_id", "version"}:
+        if key in result and key in known and to_json(result[key], key) != known[key]:
+            raise FormError(f"The form of {workflow.name} sets {key!r}, which is the engine's; give it another name.")
+
+
+def product_page(workflow: Workflow) -> type[FormPage]:
+    """The first page of a create workflow: which product, by id or by name."""
+
+    def check(value: Any) -> UUID:
+        try:
+            product = find_product(str(value))
+        except UnknownProduct as error:
+            raise ValueError(str(error)) from None
+        if product.product_type not in workflow.product_types:
+            raise ValueError(
+                f"This workflow is not valid for this product: {workflow.name} makes "
+                f"{' or '.join(workflow.product_types)}, and {product.name} is a {product.product_type}"
+            )
+        return product.product_id
+
+    class ProductPage(FormPage):
+        model_config = ConfigDict(title="Product")
+        meta__: ClassVar[FormMeta | None] = {"hasNext": workflow.initial_input_form is not None}
+        product: Annotated[
+            UUID, BeforeValidator(check), Field(description="id or name", json_schema_extra={"format": "productId"})
+        ]
+
+    return ProductPage
+
+
+def subscription_page(workflow: Workflow) -> type[FormPage]:
+    """The first page of a workflow on a subscription: which one, and the version that the reader has seen."""
+
+    def found(value: Any) -> UUID:
+        return find_subscription(str(value)).subscription_id
+
+    class SubscriptionPage(FormPage):
+        model_config = ConfigDict(title="Subscription")
+        meta__: ClassVar[FormMeta | None] = {"hasNext": workflow.initial_input_form is not None}
+        subscription_id: Annotated[
+            UUID,
+            BeforeValidator(found),
+            Field(description="its id, or the beginning of it", json_schema_extra={"format": "subscriptionId"}),
+        ]
+        version: int | None = Field(None, description="refuse if the subscription has changed since this version")
+
+        @model_validator(mode="after")
+        def is_current(self) -> "SubscriptionPage":
+            if self.version is not None:
+                header = subscription_header(self.subscription_id)
+                if header.version != self.version:
+                    raise _stale(header, self.version)
+            return self
+
+    return SubscriptionPage
+
+
+def _product_state(product_id: UUID) -> State:
+    product = find_product(str(product_id))
+    return {"product": str(product.product_id), "product_name": product.name}
+
+
+def _subscription_state(header: SubscriptionHeader) -> State:
+    return {
+        "subscription_id": str(header.subscription_id),
+        "product": str(header.product_id),
+        "product_name": header.product_name,
+        "customer_id": header.customer_id,
+        "version": header.version,
+        "subscription": {"subscription_id": str(header.subscription_id), "description": header.description},
+    }

@@ -1,0 +1,73 @@
+"""Forms that stand by themselves, known by a name: what a page of an organisation's own, or of the engine, asks.
+
+    register_form("choose_site", choose_site)
+
+A form is written as that of a workflow: a page class, a function that returns one, or a generator of pages. Its
+parameters come out of a state that has `form_key` and `user`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from ops.steps.context import Scope, resource_key
+from ops.steps.forms import Form, FormGenerator, Page, fill, pages_of
+from ops.steps.state import arguments_of, masked, to_json
+from resources.errors import UnknownForm, WorkflowDeclarationError
+from resources.types import State
+
+_forms: dict[str, Form] = {}
+
+
+def register_form(key: str, form: Form) -> None:
+    """Make a form known by a name. May be done twice with the same form.
+
+    Raises WorkflowDeclarationError for a name that another form has, for what is no form, and for a form whose
+    parameters cannot be read.
+    """
+    if not callable(form):
+        raise WorkflowDeclarationError(
+            f"Form {key!r} is {type(form).__name__}; give a page class, or the function itself without calling it."
+        )
+    if _forms.get(key, form) is not form:
+        raise WorkflowDeclarationError(f"There is another form named {key!r}; names are unique.")
+    if not isinstance(form, type):
+        arguments_of(form)
+    _forms[key] = form
+
+
+def named_form(key: str) -> Form:
+    """The form of a name. Raises UnknownForm with the names that are near."""
+    if key in _forms:
+        return _forms[key]
+    near = get_close_matches(key, _forms, n=3) or sorted(_forms)
+    hint = f"there is {', '.join(near)}" if near else "`register_form` makes one known"
+    raise UnknownForm(f"There is no form {key!r}; {hint}.")
+
+
+def form_names() -> list[str]:
+    """The names of all forms."""
+    return sorted(_forms)
+
+
+def resource_keys(form: Form) -> Iterator[str]:
+    """The external resources that a form names in its parameters."""
+    if not isinstance(form, type):
+        yield from map(resource_key, arguments_of(form).resource_types)
+
+
+def fill_named_form(
+    key: str, form: Form, pages: Sequence[Page], *, user: str, resources: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the form of this name makes of these pages, as JSON with secrets masked. Needs a transaction; writes
+    nothing. The form sees all that is known of `user`.
+
+    Raises FormInvalid, FormIncomplete.
+    """
+
+    def generator(state: State) -> FormGenerator:
+        return (yield from pages_of(form, state, Scope(resources=resources or {})))
+
+    result = fill(generator, {"form_key": key, "user": user}, pages, name=key)
+    found: dict[str, Any] = masked(to_json(result, f"The form {key}"))
+    return found

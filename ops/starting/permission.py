@@ -1,0 +1,108 @@
+"""Who may start, answer or retry a workflow: its authorisation callbacks, asked.
+
+Conditions, lenses and groups around a step change nothing: a step keeps its callbacks, and a group's is its members'.
+"""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ops.steps.step import LedgerStep
+from ops.steps.workflow import AuthCallback, AuthContext, Workflow
+from resources.errors import NotAuthorised
+from resources.types import StepKey
+
+
+def ask_to_start(workflow: Workflow, user: Any) -> None:
+    """Ask the workflow's callback; without one everybody may. Raises NotAuthorised."""
+    _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
+
+
+def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
+    """Ask who may answer a step that waits: the last resume callback up to it, else the workflow's own of the start.
+
+    Raises NotAuthorised.
+    """
+    callback = workflow.authorize_callback
+    for step in _up_to(workflow, place):
+        callback = step.step.resume_auth_callback or callback
+    _ask(callback, AuthContext(user, "resume_workflow", workflow, place), "resume")
+
+
+def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
+    """Ask who may lay hands on a process: the last callback that the workflow and its steps so far name.
+
+    The steps so far are those committed and the one that comes next; of branches, each that has not ended is asked for.
+    A step names its retry callback, else that of its group, else its resume callback. `what` is the word for a refusal.
+    Raises NotAuthorised.
+    """
+    for place in workflow.heads(committed) or [workflow.ledger_steps[-1]]:
+        callback = workflow.retry_auth_callback or workflow.authorize_callback
+        for step in _up_to(workflow, place):
+            callback = _retry_callback(step) or callback
+        _ask(callback, AuthContext(user, "retry_workflow", workflow, place), what)
+
+
+@dataclass(frozen=True, slots=True)
+class UserPermissions:
+    """What a user may do with a process as it stands, whether there is something to retry or to answer or not."""
+
+    retry_allowed: bool
+    resume_allowed: bool
+
+
+def user_permissions(
+    workflow: Workflow, committed: Collection[StepKey], user: Any, *, waits_at: StepKey | None = None
+) -> UserPermissions:
+    """Ask the callbacks as a retry and an answer now would ask them. `waits_at` is the step that waits for input."""
+    places = [step for step in workflow.ledger_steps if step.key == waits_at]
+    place = (places or workflow.heads(committed) or [workflow.ledger_steps[-1]])[0]
+    return UserPermissions(
+        retry_allowed=_may(lambda: ask_to_retry(workflow, committed, user)),
+        resume_allowed=_may(lambda: ask_to_resume(workflow, place, user)),
+    )
+
+
+def _may(ask: Callable[[], None]) -> bool:
+    try:
+        ask()
+    except NotAuthorised:
+        return False
+    return True
+
+
+def _up_to(workflow: Workflow, place: LedgerStep) -> list[LedgerStep]:
+    return [step for step in workflow.ledger_steps if step == place or step.precedes(place)]
+
+
+def _retry_callback(place: LedgerStep) -> AuthCallback | None:
+    of_group = place.group.retry_auth_callback if place.group else None
+    return place.step.retry_auth_callback or of_group or place.step.resume_auth_callback
+
+
+def _ask(callback: AuthCallback | None, context: AuthContext, what: str) -> None:
+    if callback is None:
+        return
+    verdict = callback(context)
+    if inspect.isawaitable(verdict):
+        verdict = _awaited(verdict)
+    if not verdict:
+        raise NotAuthorised(f"{context.user} may not {what} {context.workflow.name}.")
+
+
+def _awaited(verdict: Any) -> bool:
+    """Wait for an answer that comes later, also where an event loop is at work in this thread already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_wait_for(verdict))
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(contextvars.copy_context().run, asyncio.run, _wait_for(verdict)).result()
+
+
+async def _wait_for(verdict: Any) -> bool:
+    return bool(await verdict)

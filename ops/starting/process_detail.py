@@ -1,0 +1,200 @@
+"""A process as people look at it: what it has done, what is left, what it waits for. Secrets are masked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ops.starting import submitted_answers
+from ops.steps.state import masked
+from ops.steps.workflow import Workflow
+from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
+from resources.errors import OrchestratorError
+from resources.processes import ledger, process_rows, waits
+from resources.processes.process_lists import ProcessLine
+from resources.processes.process_rows import Child
+from resources.processes.statements import OTHER_LINES
+from resources.processes.waits import WaitKind
+from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetail:
+    """A line of the ledger. `set` and `removed` are its change of state; `error` is why it failed, or was skipped."""
+
+    step_id: UUID
+    key: StepKey
+    name: str
+    status: StepStatus
+    attempts: int
+    started_at: datetime
+    finished_at: datetime
+    set: State
+    removed: list[str]
+    error: Any
+    created_by: str | None
+    run_id: str | None
+    commit_hash: str | None
+
+    @property
+    def seconds(self) -> float:
+        """How long its last attempt took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class PendingStep:
+    """A step that has not begun."""
+
+    key: StepKey
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The page that somebody has to fill: its JSON schema and what its client is told besides, or why there is none."""
+
+    form: dict[str, Any] | None = None
+    meta: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDetail:
+    """What a process waits for. `form` is the JSON schema of the page that somebody has to fill, `meta` what its client
+    is told beside it; `form_error` says why there is none though somebody is asked.
+    """
+
+    kind: WaitKind
+    step_key: StepKey
+    since: datetime
+    deadline: datetime | None
+    reason: str | None
+    progress: Any
+    form: dict[str, Any] | None = None
+    meta: Any = None
+    form_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDetail:
+    """All of it."""
+
+    line: ProcessLine
+    state: State
+    traceback: str | None
+    steps: list[StepDetail]
+    pending: list[PendingStep]
+    waits: list[WaitDetail]
+    subscriptions: list[SubscriptionId]
+    children: list[Child]
+
+    @property
+    def committed(self) -> list[StepKey]:
+        """The keys of the steps that are done, in order."""
+        done = (step.key for step in self.steps if step.status.is_committed)
+        return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
+
+    @property
+    def wait(self) -> WaitDetail | None:
+        """The one that stops the process; a token may be out besides."""
+        own = [wait for wait in self.waits if wait.kind.process_status is self.line.status]
+        return own[0] if own else None
+
+
+def process_detail(
+    line: ProcessLine,
+    workflow: Workflow | None,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    with_form: bool = True,
+) -> ProcessDetail:
+    """Read all of a process. `workflow` is None when the code has it no more; `resources` are those that its forms ask.
+
+    Needs a transaction; a form that waits is run in it, if that is wanted. Raises UnknownProcess.
+    """
+    process_id = line.process_id
+    row = process_rows.get_process(process_id)
+    lines = ledger.steps_of(process_id)
+    subscriptions, children = process_rows.subscriptions_of(process_id), process_rows.children_of(process_id)
+    return ProcessDetail(  # the form comes last: it may break the transaction
+        line=line,
+        state=masked(row.state),
+        traceback=row.traceback,
+        steps=[_step(one) for one in lines],
+        pending=_pending(row, lines, workflow),
+        waits=[
+            _wait(wait, asked(process_id, workflow, resources or {}) if with_form and _asks(wait) else Asked())
+            for wait in waits.find_open(process_id)
+        ],
+        subscriptions=subscriptions,
+        children=children,
+    )
+
+
+def _step(line: ProcessStepTable) -> StepDetail:
+    return StepDetail(
+        step_id=line.step_id,
+        key=line.step_key,
+        name=line.name,
+        status=StepStatus(line.status),
+        attempts=line.attempts,
+        started_at=line.started_at,
+        finished_at=line.finished_at,
+        set=masked(line.set),
+        removed=line.removed,
+        error=masked(line.error),
+        created_by=line.created_by,
+        run_id=line.run_id,
+        commit_hash=line.commit_hash,
+    )
+
+
+def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Workflow | None) -> list[PendingStep]:
+    """The steps that have not begun; of a workflow that the code has no more, those that it had at the start."""
+    if ProcessStatus(row.last_status).is_final:
+        return []
+    tried = {line.step_key for line in lines}
+    if workflow is None:
+        return [PendingStep(key, key) for key in row.step_keys if key not in tried]
+    done = [
+        line.step_key
+        for line in lines
+        if StepStatus(line.status).is_committed and not line.step_key.startswith(OTHER_LINES)
+    ]
+    return [PendingStep(step.key, step.label) for step in workflow.left(done) if step.key not in tried]
+
+
+def _asks(wait: ProcessWaitTable) -> bool:
+    return wait.kind == WaitKind.INPUT
+
+
+def _wait(wait: ProcessWaitTable, page: Asked) -> WaitDetail:
+    told = wait.progress or {}
+    return WaitDetail(
+        kind=WaitKind(wait.kind),
+        step_key=wait.step_key,
+        since=wait.created_at,
+        deadline=wait.deadline,
+        reason=told.get("reason"),
+        progress=masked(told.get("progress")),
+        form=page.form,
+        meta=page.meta,
+        form_error=page.error,
+    )
+
+
+def asked(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> Asked:
+    """The first page of the form that a process waits with; one that cannot be made says why, and hides nothing else of
+    the process. Needs a transaction, which a form may break.
+    """
+    if workflow is None:
+        return Asked(error="The code does not have this workflow any more.")
+    try:
+        page = submitted_answers.next_page(workflow, process_id, (), resources)
+    except OrchestratorError as error:
+        return Asked(error=str(error))
+    except Exception as error:  # noqa: BLE001  # an organisation's form may raise anything
+        return Asked(error=f"The form fails with {type(error).__name__}: {error}")
+    return Asked(page.schema, page.meta) if page else Asked()

@@ -1,0 +1,91 @@
+"""Which workflows may run on a subscription now, and if not why."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ops.starting.admission import predicate_verdict
+from ops.starting.permission import ask_to_start
+from ops.steps.workflow import RunPredicatePass, Workflow
+from resources.errors import EnginePaused, NotAuthorised
+from resources.processes import pause
+from resources.subscriptions.queries import workflow_descriptions
+from resources.subscriptions.usability import Obstacle, SubscriptionStanding, obstacles, subscription_standing
+from resources.types import SubscriptionId, Target
+
+GLOBAL_REASONS = (
+    "engine.paused",
+    "subscription.locked_by_process",
+    "subscription.not_in_sync",
+    "subscription.relations_not_in_sync",
+)
+"""What is said of the subscription as a whole, the weightiest first; and still some workflow may be free of it."""
+
+
+def startable(subscription_id: SubscriptionId, workflows: Iterable[Workflow], *, user: Any) -> dict[str, Any]:
+    """A list per target of the workflows of the subscription's product: name, description, and, for one that may not
+    start now, the key of the reason with its details, and `message`, a sentence. `reason` beside the lists is what
+    holds for the subscription as a whole.
+
+    Needs a transaction. Five statements, however many workflows there are, and those of the organisation's own
+    predicates and authorisation callbacks. Raises UnknownSubscription.
+    """
+    standing = subscription_standing(subscription_id)
+    is_paused = pause.is_paused()
+    found = [workflow for workflow in workflows if _fits(workflow, standing)]
+    descriptions = workflow_descriptions([workflow.name for workflow in found])
+    answer: dict[str, Any] = {target.value.lower(): [] for target in Target}
+    for workflow in found:
+        entry = {"name": workflow.name, "description": descriptions.get(workflow.name, workflow.description)}
+        if (why := next(_obstacles(workflow, standing, is_paused, user), None)) is not None:
+            entry |= _shown(why)
+        answer[workflow.target.value.lower()].append(entry)
+    return answer | _global_reason(standing, is_paused)
+
+
+def _fits(workflow: Workflow, standing: SubscriptionStanding) -> bool:
+    """One that names no product types and works on a subscription works on any."""
+    if not workflow.product_types:
+        return workflow.has_subscription
+    return standing.product_type in workflow.product_types
+
+
+def _obstacles(workflow: Workflow, standing: SubscriptionStanding, is_paused: bool, user: Any) -> Iterator[Obstacle]:
+    """Why a workflow may not start; what costs most is asked last."""
+    try:
+        ask_to_start(workflow, user)
+    except NotAuthorised as refusal:
+        yield Obstacle(refusal.reason, str(refusal))
+    if is_paused:
+        yield _paused()
+    rule = workflow.rule
+    yield from obstacles(
+        standing,
+        workflow.target,
+        usable_when=rule.usable_when,
+        usable_while_out_of_sync=rule.usable_while_out_of_sync,
+        blocked_by_in_use=rule.blocked_by_in_use,
+    )
+    verdict = predicate_verdict(workflow, user)
+    if not isinstance(verdict, RunPredicatePass):
+        yield Obstacle("workflow.predicate", verdict.message)
+
+
+def _global_reason(standing: SubscriptionStanding, is_paused: bool) -> dict[str, Any]:
+    found = obstacles(
+        standing,
+        Target.MODIFY,
+        usable_when=frozenset({standing.status}),
+        usable_while_out_of_sync=False,
+        blocked_by_in_use=False,
+    )
+    by_reason = {one.reason: one for one in ([_paused()] if is_paused else []) + found}
+    return next((_shown(by_reason[reason]) for reason in GLOBAL_REASONS if reason in by_reason), {})
+
+
+def _paused() -> Obstacle:
+    refusal = EnginePaused()
+    return Obstacle(refusal.reason, str(refusal))
+
+
+def _shown(why: Obstacle) -> dict[str, Any]:
+    return {"reason": why.reason, "message": why.message, **why.details}

@@ -1,0 +1,72 @@
+"""What a person says a step would have done, when they have done it themselves: the change of the whole state."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import SecretStr
+
+from ops.steps.context import Scope, StepContext
+from ops.steps.invocation import look, view
+from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, arguments_of, to_json
+from ops.steps.step import LedgerStep
+from resources.errors import OrchestratorError, ProcessError, StateError
+from resources.types import State
+
+
+def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed: Sequence[str]) -> Delta:
+    """Lay the edits over the state where the step's own result would go: in its lens, if it has one.
+
+    Text for what is a secret becomes one. Raises StateError for the engine's keys, for what has no JSON form, and when
+    the lens cannot be used.
+    """
+    if taken := ENGINE_KEYS.intersection((*changes, *removed)):
+        raise StateError(f"{', '.join(sorted(taken))}: what the engine knows of a process cannot be edited.")
+    if not changes and not removed:
+        return Delta({}, [])
+    to_json(dict(changes), "The edit")  # keys too are kept
+    seen = look(place.step, state)
+    secret = {key for key, value in seen.part.items() if isinstance(value, Mapping) and set(value) == {SECRET}}
+    result = {
+        key: SecretStr(value) if key in secret and isinstance(value, str) else value for key, value in changes.items()
+    }
+    return Delta.between(state, seen.state_after({**result, REMOVE_KEYS: list(removed)}))
+
+
+def check_sparable(place: LedgerStep) -> None:
+    """Refuse to spare a process what only the engine can do. Raises ProcessError."""
+    if place.position == 0 or place.step.effect is not None:
+        raise ProcessError(f"The step {place.label!r} is the engine's own work and cannot be skipped.")
+
+
+def check_next(left: Sequence[LedgerStep], state: State) -> None:
+    """Check that the step which comes next finds its arguments in the state. Needs a transaction.
+
+    External systems are not asked. Raises StateError naming the step, the key and what was expected.
+    """
+    for place in left:
+        try:
+            seen = view(place.step, state)
+            if seen is None:
+                continue
+            _check_arguments(place, seen.part)
+            return
+        except OrchestratorError as error:
+            raise StateError(f"The next step, {place.label!r}, could not begin after this skip. {error}") from error
+        except Exception as error:
+            raise StateError(
+                f"The next step, {place.label!r}, could not begin after this skip: its condition or lens fails with "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def _check_arguments(place: LedgerStep, part: State) -> None:
+    callback, form = place.step.callback, place.step.form
+    given = {callback.route_key} if callback else set()
+    function = form if form is not None and callback is None else place.step.function
+    if isinstance(function, type):  # a form of one page that is known without the state
+        return
+    arguments = arguments_of(function)
+    from_elsewhere = {StepContext, *arguments.resource_types}
+    for argument in arguments:
+        if argument.name not in given and argument.annotation not in from_elsewhere:
+            argument.value(part, Scope(), place.step.key)

@@ -1,0 +1,88 @@
+"""Branches of a process: what each sees of the state, and how their changes come together.
+
+The process's state has the changes of all, in the order in which they were done; the ledger tells whose they are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.steps.state import Delta, is_same, shown
+from ops.steps.step import Branch, LedgerStep
+from ops.steps.workflow import Workflow
+from resources.database.tables import ProcessStepTable
+from resources.errors import BranchesDisagree
+from resources.processes import ledger
+from resources.types import ProcessId, State
+
+REMOVED = object()
+"""What a branch has made of a key that it has removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a step of a branch has changed."""
+
+    branch: Branch
+    label: str
+    delta: Delta
+
+
+def state_of(workflow: Workflow, place: LedgerStep, process_id: ProcessId, state: State) -> State:
+    """What a step sees of a process's state: in a branch, the state at the fork and what this branch has changed.
+
+    Needs a transaction, for a step in a branch.
+    """
+    if place.branch is None:
+        return state
+    before = {step.key for step in workflow.ledger_steps if step.precedes(place)}
+    seen: State = {}
+    for line in ledger.committed_of(process_id):
+        if line.step_key in before:
+            seen = Delta(line.set, line.removed).applied_to(seen)
+    return seen
+
+
+def check_join(workflow: Workflow, place: LedgerStep, process_id: ProcessId) -> None:
+    """Check that the branches which come together at a step agree. Needs a transaction. Raises BranchesDisagree."""
+    places = {step.key: step for step in workflow.ledger_steps if step.branch and step.branch.join == place.key}
+    check_agree(_changes(places, ledger.committed_of(process_id)))
+
+
+def _changes(places: Mapping[str, LedgerStep], lines: Sequence[ProcessStepTable]) -> Iterator[Change]:
+    for line in lines:
+        place = places.get(line.step_key)
+        if place is not None and place.branch is not None:
+            yield Change(place.branch, place.label, Delta(line.set, line.removed))
+
+
+def check_agree(changes: Iterable[Change]) -> None:
+    """Check that no two branches have left a key with different values, in whatever order they were done.
+
+    Then the changes give the same state in any order of the branches. Raises BranchesDisagree naming the key, the
+    branches and the steps.
+    """
+    made: dict[str, dict[Branch, tuple[str, Any]]] = {}
+    for change in changes:
+        left: dict[str, Any] = {**change.delta.set, **dict.fromkeys(change.delta.removed, REMOVED)}
+        for key, value in left.items():
+            made.setdefault(key, {})[change.branch] = (change.label, value)
+    for key, by_branch in made.items():
+        (branch, (label, value)), *others = by_branch.items()
+        for other, (other_label, other_value) in others:
+            if not _agree(value, other_value):
+                raise BranchesDisagree(
+                    f"The branches disagree on {key!r} of the state: branch {branch.number} ({label!r}) "
+                    f"{_said(value)}, branch {other.number} ({other_label!r}) {_said(other_value)}. Let each use a key "
+                    f"of its own; to go on with this process, skip the join and say what {key!r} is to be."
+                )
+
+
+def _agree(one: Any, other: Any) -> bool:
+    if one is REMOVED or other is REMOVED:
+        return one is other
+    return is_same(one, other)
+
+
+def _said(value: Any) -> str:
+    return "has removed it" if value is REMOVED else f"has set it to {shown(value)}"

@@ -1,0 +1,234 @@
+"""Forms: pages that people or programs fill, checked before anything is written."""
+
+import inspect
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import is_dataclass
+from typing import Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr
+from pydantic_forms.core import FormPage as _FormPage
+from pydantic_forms.core.shared import Complete, NextPage, Rejected, get_form_meta, page_schema
+from pydantic_forms.core.sync import walk_form
+from pydantic_forms.exceptions import FormException, FormOverflowError
+from pydantic_forms.types import FormMeta
+from typing_extensions import TypeAliasType, is_typeddict
+
+from ops.steps.context import Scope
+from ops.steps.state import arguments_of, shown
+from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
+from resources.types import State
+
+Page: TypeAlias = Mapping[str, Any]
+"""What was filled in on one page: field to value."""
+
+FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
+"""What a form function returns: it yields page classes and is sent filled pages; its return value goes to the state."""
+
+SECRETS = (Secret, SecretStr, SecretBytes)
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+SHOWN_CHOICES = 12
+"""How many choices a message names; a list of ports can be long."""
+
+Form: TypeAlias = type[BaseModel] | Callable[..., Any]
+"""A page class (static: known without running code), a function that returns one, or a generator function."""
+
+
+class FormPage(_FormPage):
+    """A page after which another one follows."""
+
+    meta__: ClassVar[FormMeta | None] = {"hasNext": True}
+
+
+class SubmitFormPage(_FormPage):
+    """The last page of a form."""
+
+    meta__: ClassVar[FormMeta | None] = {"hasNext": False}
+
+
+class EmptyPage(SubmitFormPage):
+    """The page of a form without fields."""
+
+    model_config = ConfigDict(title="Start")
+
+
+def is_static(form: Form | None) -> bool:
+    """Whether the form is one page that is known without running code."""
+    return form is None or isinstance(form, type)
+
+
+def pages_of(form: Form, state: State, scope: Scope) -> FormGenerator:
+    """Run a form of any kind as a generator of pages, its parameters injected from the state."""
+    if isinstance(form, type):
+        page = yield form
+        return answers(page)
+    arguments = arguments_of(form).values(state, scope, f"Form {form.__name__}")
+    if inspect.isgeneratorfunction(form):
+        result = yield from form(**arguments)
+        if result is not None and not isinstance(result, Mapping):
+            raise FormError(
+                f"Form {form.__name__} returned {type(result).__name__}; a form that yields pages returns a mapping, "
+                "such as page.model_dump()."
+            )
+        return dict(result or {})
+    found = form(**arguments)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise FormError(
+            f"Form {form.__name__} returned {type(found).__name__}; it returns a page class or yields pages."
+        )
+    page = yield found
+    return answers(page)
+
+
+def answers(page: BaseModel) -> State:
+    """A filled page as a mapping; its values stay Python values, so secrets stay secret."""
+    return {name: getattr(page, name) for name in type(page).model_fields}
+
+
+def as_pages(inputs: Any) -> list[Page]:
+    """Take what a door was given: a list of pages, or one mapping for a one-page form. Raises FormInvalid."""
+    if inputs is None:
+        return []
+    if isinstance(inputs, Mapping):
+        return [inputs]
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+        for number, page in enumerate(inputs, 1):
+            if not isinstance(page, Mapping):
+                raise FormInvalid(
+                    f"Page {number} of the inputs is {shown(page)}; a page is a mapping of field to value.", page=number
+                )
+        return list(inputs)
+    raise FormInvalid(f"The inputs are {shown(inputs)}; they are a list of pages, each a mapping of field to value.")
+
+
+def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[Page], *, name: str) -> State:
+    """Feed pages to a form and return what it makes of them.
+
+    Needs a transaction if the form reads the database; writes nothing. `name` names the form in errors.
+    Raises FormInvalid (which page, field, what was given, what is allowed) and FormIncomplete (the next page). What was
+    given for a field that holds a secret is in no message, nor in `FormInvalid.errors`.
+    """
+    for number, given in enumerate(pages, 1):
+        _refuse_unkeepable(name, number, given)
+    try:
+        outcome = walk_form(form, state, [dict(page) for page in pages])
+    except FormOverflowError:
+        raise FormInvalid(f"{name} was given {len(pages)} pages of input, which is more than its form has.") from None
+    except FormException as error:
+        raise FormError(f"The form of {name} cannot be used: {error}") from error
+    except TransactionReadsOnly as error:
+        raise FormError(
+            f"The form of {name} writes to the database; a form only reads, since it runs for every look at it. "
+            "Write in a step."
+        ) from error
+    match outcome:
+        case Complete(state=result):
+            return dict(result)
+        case Rejected(model=page, index=index, error=verdict):
+            errors = [_without_secrets(dict(error), page) for error in verdict.errors]
+            raise FormInvalid(_rejection(name, index, page, errors), page=index + 1, errors=errors)
+        case NextPage(model=page, index=index):
+            raise FormIncomplete(_missing_page(name, index, page), schema=page_schema(page), meta=get_form_meta(page))
+    raise AssertionError("walk_form has no other outcome")
+
+
+def _rejection(name: str, index: int, page: type[BaseModel], errors: Sequence[Mapping[str, Any]]) -> str:
+    faults = "; ".join(_fault(error, page) for error in errors)
+    return f"Page {index + 1} of {name} is not valid: {faults}."
+
+
+def _fault(error: Mapping[str, Any], page: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "__root__") or "the page"
+    message = str(error["msg"]).rstrip(".")
+    match error["type"]:
+        case "missing":
+            return f"{where}: is required and was not given"
+        case "extra_forbidden":
+            return f"{where}: is not a field of this page, which has {', '.join(page.model_fields) or 'none'}"
+    if error["loc"][:1] == ("__root__",) or _may_hold_secret(page, error):
+        return f"{where}: {message}"
+    return f"{where}: {message}; given: {shown(error.get('input'))}"
+
+
+def _without_secrets(error: dict[str, Any], page: type[BaseModel]) -> dict[str, Any]:
+    return error | {"input": None, "ctx": {}} if _may_hold_secret(page, error) else error
+
+
+def _may_hold_secret(page: type[BaseModel], error: Mapping[str, Any]) -> bool:
+    """Whether a secret may be in the `input` of an error, which for some kinds of error is the whole page."""
+    fields = {
+        key: info for name, info in page.model_fields.items() for key in (name, info.alias, info.validation_alias)
+    }
+    field = fields.get(error["loc"][0]) if error["loc"] else None
+    if field is None or error["type"] == "missing":
+        return holds_secret(page)
+    return holds_secret(field.annotation)
+
+
+def holds_secret(annotation: Any, seen: frozenset[type] = frozenset()) -> bool:
+    """Whether a value of this type may hold a secret, however deep."""
+    if isinstance(annotation, TypeAliasType):
+        return holds_secret(annotation.__value__, seen)
+    cls = get_origin(annotation) or annotation
+    if any(holds_secret(part, seen) for part in get_args(annotation)):
+        return True
+    if not isinstance(cls, type) or cls in seen:
+        return False
+    if issubclass(cls, SECRETS):
+        return True
+    return any(holds_secret(part, seen | {cls}) for part in _field_types(cls))
+
+
+def _field_types(cls: type[Any]) -> Iterable[Any]:
+    if issubclass(cls, BaseModel):
+        return [info.annotation for info in cls.model_fields.values()]
+    if is_dataclass(cls) or is_typeddict(cls) or hasattr(cls, "_fields"):
+        return get_type_hints(cls, include_extras=True).values()
+    return ()
+
+
+def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
+    """Text that neither JSON nor the database can keep."""
+    for loc, text in _texts(page, ()):
+        if "\0" not in text and not SURROGATE.search(text):
+            continue
+        what = "a NUL character" if "\0" in text else "half of a surrogate pair"
+        message = f"Text cannot hold {what}"
+        error = {"loc": loc, "msg": message, "type": "string_unicode", "input": None}
+        where = ".".join(map(str, loc)).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+        raise FormInvalid(f"Page {number} of {name} is not valid: {where}: {message}.", page=number, errors=[error])
+
+
+def _texts(value: Any, loc: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if isinstance(value, str):
+        yield loc, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key, (*loc, key))
+            yield from _texts(item, (*loc, key))
+    elif isinstance(value, list | tuple | Set):
+        for position, item in enumerate(value):
+            yield from _texts(item, (*loc, position))
+
+
+def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:
+    schema = page_schema(page)
+    required: list[str] = []
+    optional: list[str] = []
+    for field, shape in schema.get("properties", {}).items():
+        (required if field in schema.get("required", ()) else optional).append(_described(field, shape, schema))
+    wanted = f", with {', '.join(required)}" if required else ""
+    free = f"; optional: {', '.join(optional)}" if optional else ""
+    return f"{name} needs page {index + 1} of its input{wanted}{free}."
+
+
+def _described(name: str, shape: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """A field with its choices by the labels that people see, or else its type."""
+    if "$ref" in shape:
+        shape = schema["$defs"][shape["$ref"].rpartition("/")[2]]
+    if values := shape.get("enum"):
+        labels = [str(shape.get("options", {}).get(value, value)) for value in values]
+        more = ", …" if len(labels) > SHOWN_CHOICES else ""
+        return f"{name} (one of {', '.join(labels[:SHOWN_CHOICES])}{more})"
+    return f"{name} ({shape['type']})" if "type" in shape else name

@@ -1,0 +1,42 @@
+"""The models in a result, saved: who saves them takes them, and is their one writer from then on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ops.steps.state import models_in
+from resources.domain.saving.changes import SubscriptionChange
+from resources.domain.subscription_model import saved_in_transaction
+from resources.processes import locks
+from resources.types import ProcessId, SubscriptionId
+
+
+def save_models(
+    result: Any, process_id: ProcessId, holds: list[SubscriptionId], *, hold: Callable[[], None]
+) -> tuple[SubscriptionChange, ...]:
+    """Save the models of a result, and take what was saved in this transaction, by others too, for the process.
+
+    `hold` takes the process's row, which comes first, and subscriptions follow in the order of their ids, so that two
+    never wait for each other. `holds` is what the process has already; what it takes is added.
+    """
+    found = sorted(models_in(result), key=lambda model: model.subscription_id)
+    saved = saved_in_transaction()
+    if not (found or saved):
+        return ()
+    hold()
+    for model in found:
+        if not model.is_new:
+            _take(process_id, model.subscription_id, holds)
+        model.save()
+    saved += saved_in_transaction()
+    for one in saved:
+        if one.change is not None and one.change.before is None:
+            locks.link(process_id, one.subscription_id)
+        _take(process_id, one.subscription_id, holds)
+    return tuple(one.change for one in saved if one.change is not None)
+
+
+def _take(process_id: ProcessId, subscription_id: SubscriptionId, holds: list[SubscriptionId]) -> None:
+    """Be the one writer of a subscription; another process's is refused. Its mark stays: it is in sync or not."""
+    if subscription_id not in holds:
+        locks.lock(process_id, subscription_id, unsync=False)
+        holds.append(subscription_id)

@@ -1,0 +1,409 @@
+"""Steps and lists of steps: the words in which a workflow is written."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from itertools import count
+from typing import Any, TypeAlias, overload
+
+from ops.steps.context import StepContext
+from resources.errors import WorkflowDeclarationError
+from resources.processes import ledger, locks
+from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
+
+LONGEST_NAME, LONGEST_LABEL = 100, 120
+"""In characters; a step in a group bears both names, and the ledger keeps 255."""
+
+StepFunction: TypeAlias = Callable[..., Any]
+Predicate: TypeAlias = Callable[[State], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Skip the step unless the predicate holds; it sees the state at this level."""
+
+    predicate: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """Run the step on a part of the state and put its result back there."""
+
+    get: Callable[[State], State]
+    put: Callable[[State, State], State]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How a step is tried again that failed: a few times at once inside its run, then in ever longer pauses outside.
+
+    `attempts`: how often it is tried with pauses between, before the process fails; None: for ever.
+    """
+
+    quick_tries: int = 2
+    quick_pause: timedelta = timedelta(seconds=0.5)
+    first_pause: timedelta = timedelta(minutes=1)
+    longest_pause: timedelta = timedelta(hours=1)
+    attempts: int | None = None
+
+    def pause(self, attempts: int) -> timedelta:
+        """How long to wait after so many attempts; each pause is twice the last."""
+        doublings: int = 2 ** min(max(attempts - 1, 0), 20)  # beyond that any pause is the longest
+        return min(self.first_pause * doublings, self.longest_pause)
+
+
+class OnTimeout(StrEnum):
+    """What becomes of a process whose callback has not come in time."""
+
+    FAIL = "fail"
+    RETRY = "retry"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What the steps of a callback have to know of one another; the same in each of them.
+
+    `action` and `waiting` are the keys of two of them in their group. The answer goes to the state as `result_key`; the
+    action finds where to send the external system under `route_key`.
+    """
+
+    action: StepKey
+    waiting: StepKey
+    result_key: str
+    route_key: str
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout = OnTimeout.FAIL
+    retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """What a step does that works on a list: its steps for each item, one after the other.
+
+    The list is `items` of the state; a step finds its item as `item`; what they gave goes to the state as `results`.
+    """
+
+    items: str
+    item: str
+    results: str
+    steps: "tuple[Step, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The workflow whose processes a step starts, and the function that finds their inputs in the state."""
+
+    workflow: Any
+    inputs: StepFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of work, one database transaction, one Dagster op.
+
+    `key` is its identity in the ledger: it comes from the function's name and never from `label`, which may change
+    freely. `wrappers` are the conditions and lenses around it, outermost first. `effect` is what the engine does to its
+    own rows in the step's transaction, once the process is held. `form` is what a person is asked when the step waits
+    for input. `retry` makes the process wait instead of fail. `judge` says what the function's result means, given the
+    step's context. `callback` is what the steps of a callback know of one another. `is_held`: the function runs with
+    the process's row taken, so that nobody changes what it looks at. `is_join`: branches come together here. `each`
+    makes the step one over a list. `starts` says which children it starts.
+    """
+
+    key: StepKey
+    label: str
+    function: StepFunction
+    wrappers: tuple[When | Lens, ...] = ()
+    effect: Callable[[ProcessId], None] | None = None
+    outcome: StepStatus = StepStatus.SUCCESS
+    form: Any = None
+    assignee: Assignee = Assignee.SYSTEM
+    retry: RetryRule | None = None
+    judge: Callable[[Any, StepContext], Any] | None = None
+    callback: Callback | None = None
+    is_held: bool = False
+    is_join: bool = False
+    each: Each | None = None
+    starts: Starts | None = None
+    resume_auth_callback: Callable[..., Any] | None = None
+    retry_auth_callback: Callable[..., Any] | None = None
+
+    def __rshift__(self, other: "AnySteps") -> "StepList":
+        return StepList([self]) >> other
+
+
+@dataclass(frozen=True, slots=True)
+class StepGroup:
+    """Steps that a reader sees as one; each is still committed on its own, so a failed group goes on inside.
+
+    `retry_auth_callback` is that of each of its steps that names none.
+    """
+
+    key: StepKey
+    label: str
+    steps: "StepList"
+    retry_auth_callback: Callable[..., Any] | None = None
+
+    def __rshift__(self, other: "AnySteps") -> "StepList":
+        return StepList([self]) >> other
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Branches that stand side by side, each a list of steps, and the step where they come together."""
+
+    branches: "tuple[StepList, ...]"
+    join: Step
+
+    @property
+    def key(self) -> StepKey:
+        """The key of the join, which stands for the whole."""
+        return self.join.key
+
+    def __rshift__(self, other: "AnySteps") -> "StepList":
+        return StepList([self]) >> other
+
+
+class StepList(tuple["Item", ...]):
+    """An ordered list of steps; `a >> b` puts one behind the other."""
+
+    __slots__ = ()
+
+    def __new__(cls, steps: "Iterable[Item]" = ()) -> "StepList":
+        return super().__new__(cls, steps)
+
+    def __rshift__(self, other: Any) -> "StepList":
+        if isinstance(other, Step | StepGroup | Fork):
+            return StepList((*self, other))
+        if isinstance(other, StepList):
+            return StepList((*self, *other))
+        raise WorkflowDeclarationError(
+            f"`>>` takes a step or a list of steps, not {type(other).__name__} {other!r}; "
+            "is it decorated with @step(…)?"
+        )
+
+    @overload  # type: ignore[override]
+    def __getitem__(self, index: int) -> "Item": ...
+    @overload
+    def __getitem__(self, index: slice) -> "StepList": ...
+    def __getitem__(self, index: int | slice) -> "Item | StepList":
+        found = super().__getitem__(index)
+        return StepList(found) if isinstance(index, slice) else found  # type: ignore[arg-type, return-value]
+
+    def wrap(self, wrapper: When | Lens) -> "StepList":
+        """Put a condition or lens around every step of the list, groups and branches included."""
+        return StepList(_wrapped(item, wrapper) for item in self)
+
+
+Item: TypeAlias = Step | StepGroup | Fork
+AnySteps: TypeAlias = Item | StepList
+"""What stands for a list of steps: the list, or one of its items."""
+
+
+def _wrapped(item: Item, wrapper: When | Lens) -> Item:
+    if isinstance(item, Fork):
+        if isinstance(wrapper, Lens):
+            raise WorkflowDeclarationError(
+                f"A lens around the branches of {item.key!r} would have them all change one key; put it inside each."
+            )
+        # The join stays as it is: it has to look even if the condition holds no longer.
+        return replace(item, branches=tuple(branch.wrap(wrapper) for branch in item.branches))
+    if isinstance(item, StepGroup):
+        return replace(item, steps=item.steps.wrap(wrapper))
+    return replace(item, wrappers=(wrapper, *item.wrappers))
+
+
+def as_steps(item: AnySteps) -> StepList:
+    """Take a step for the list that holds it. Raises WorkflowDeclarationError for what is no step."""
+    return StepList() >> item
+
+
+def key_of(function: Callable[..., Any]) -> StepKey:
+    """Derive a step's key from its function; a lambda has no name to derive it from."""
+    name = getattr(function, "__name__", "")
+    if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
+        raise WorkflowDeclarationError(
+            f"A step needs a function with a name, which is the step's identity: ASCII letters, digits and "
+            f"underscores, at most {LONGEST_NAME}; not {name or function!r}."
+        )
+    return name
+
+
+def step(
+    label: str,
+    *,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> Callable[[StepFunction], Step]:
+    """Make a function a step. Its parameters are taken from the state by name and annotation; the mapping it returns is
+    merged into the state, and every subscription model in it is saved, in one transaction with the step's record."""
+
+    if len(label) > LONGEST_LABEL:
+        raise WorkflowDeclarationError(f"The label {label[:40]!r}… has {len(label)} characters; {LONGEST_LABEL} fit.")
+
+    def decorate(function: StepFunction) -> Step:
+        return Step(key_of(function), label, function, retry_auth_callback=retry_auth_callback)
+
+    return decorate
+
+
+def step_group(
+    label: str,
+    steps: "Step | StepList",
+    *,
+    key: StepKey | None = None,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> StepGroup:
+    """Show steps as one. Its key is that of its first step with `_group` behind it, unless `key` names another."""
+    members = as_steps(steps)
+    if not members:
+        raise WorkflowDeclarationError(f"The step group {label!r} has no steps.")
+    return StepGroup(key or f"{members[0].key}_group", label, members, retry_auth_callback)
+
+
+def conditional(predicate: Predicate) -> Callable[[AnySteps], StepList]:
+    """Run steps only if `predicate(state)` holds, asked anew before each; otherwise they are recorded as skipped."""
+
+    def apply(item: AnySteps) -> StepList:
+        return as_steps(item).wrap(When(predicate))
+
+    return apply
+
+
+def steplens(get: Callable[[State], State], put: Callable[[State, State], State]) -> Callable[[AnySteps], StepList]:
+    """Run steps on the part of the state that `get` finds; `put(state, part)` returns the state with the part back."""
+
+    def apply(item: AnySteps) -> StepList:
+        return as_steps(item).wrap(Lens(get, put))
+
+    return apply
+
+
+def focussteps(key: str) -> Callable[[AnySteps], StepList]:
+    """Run steps on the mapping under one key of the state (an empty one if the key is missing)."""
+    return steplens(lambda state: state.get(key) or {}, lambda state, part: {**state, key: part})
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of several branches: the key of the step where they come together, and which of them it is, from 1."""
+
+    join: StepKey
+    number: int
+
+    def is_beside(self, other: "Branch | None") -> bool:
+        """Whether the two are different branches of one fork, so that neither comes before the other."""
+        return other is not None and self.join == other.join and self.number != other.number
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStep:
+    """A step in its place in a workflow. `key` is unique there; in a group it is `group.step`, as Dagster names it."""
+
+    key: StepKey
+    position: int
+    step: Step
+    path: tuple[str, ...]
+    group: StepGroup | None = None
+    branch: Branch | None = None
+
+    def beside(self, name: str) -> StepKey:
+        """The key of another step of the same group."""
+        return ".".join((*self.path[:-1], name))
+
+    def precedes(self, other: "LedgerStep") -> bool:
+        """Whether this step comes before the other; of steps in different branches neither does."""
+        is_beside = self.branch is not None and self.branch.is_beside(other.branch)
+        return self.position < other.position and not is_beside
+
+    def of_item(self, index: int) -> "list[LedgerStep]":
+        """What a step over a list does for one item, each with its own key: `step[3]`, or `step[3].inner`."""
+        assert self.step.each is not None, "only such a step has items"
+        names, steps = _Names(), self.step.each.steps
+        keys = (
+            [f"{self.key}[{index}]"]
+            if len(steps) == 1
+            else [f"{self.key}[{index}].{names.unique(inner.key)}" for inner in steps]
+        )
+        return [
+            replace(self, key=key, step=replace(inner, label=f"{inner.label} [{index}]"))
+            for key, inner in zip(keys, steps, strict=True)
+        ]
+
+    def places_of(self, key: StepKey) -> "list[LedgerStep]":
+        """What a step over a list does for the item that a key of the ledger is of; nothing for another key."""
+        index = ledger.index_of(key)
+        return [] if index is None or self.step.each is None else self.of_item(index)
+
+    @property
+    def label(self) -> str:
+        """What people read: the group's label and the step's."""
+        return f"{self.group.label}: {self.step.label}" if self.group else self.step.label
+
+
+@dataclass(slots=True)
+class _Names:
+    """Makes names unique in order: a, a_2, a_3."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def unique(self, name: str) -> str:
+        count = self.taken[name] = self.taken.get(name, 0) + 1
+        return name if count == 1 else self.unique(f"{name}_{count}")
+
+
+def enumerate_steps(steps: StepList) -> Iterator[LedgerStep]:
+    """Number the steps of a workflow and give each its key; a step used twice gets `_2` behind its key.
+
+    A step has the same key in a branch as outside: the branches of a fork follow each other, then comes the join.
+    """
+    names, positions = _Names(), count()
+    for item in steps:
+        if not isinstance(item, Fork):
+            yield from _places(item, names, positions)
+            continue
+        join = names.unique(item.key)
+        for number, branch in enumerate(item.branches, 1):
+            for member in branch:
+                yield from _places(member, names, positions, Branch(join, number))
+        yield LedgerStep(join, next(positions), item.join, (join,))
+
+
+def _places(item: Item, names: _Names, positions: Iterator[int], branch: Branch | None = None) -> Iterator[LedgerStep]:
+    if isinstance(item, Fork):
+        raise WorkflowDeclarationError(f"A branch holds the branches of {item.key!r}; branches do not nest.")
+    name = names.unique(item.key)
+    if isinstance(item, Step):
+        yield LedgerStep(name, next(positions), item, (name,), branch=branch)
+        return
+    inner = _Names()
+    for member in item.steps:
+        if not isinstance(member, Step):
+            what = "branches" if isinstance(member, Fork) else "another group"
+            raise WorkflowDeclarationError(f"The step group {item.label!r} holds {what}; groups do not nest.")
+        path = (name, inner.unique(member.key))
+        yield LedgerStep(".".join(path), next(positions), member, path, item, branch)
+
+
+begin = StepList()
+"""The empty list: where a chain of steps starts."""
+
+
+def start() -> None:
+    """Check, create the process and take the subscription: the engine does it."""
+
+
+def finish() -> None:
+    """Complete the process and let go of what it still holds: the engine does it."""
+
+
+def _let_go(process_id: ProcessId) -> None:
+    locks.release(process_id, in_sync=False)
+
+
+init = Step("start", "Start", start)
+"""The first step of every workflow."""
+
+done = Step("done", "Done", finish, effect=_let_go, outcome=StepStatus.COMPLETE)
+"""The last step of every workflow."""

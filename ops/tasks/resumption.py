@@ -1,0 +1,62 @@
+"""Set going what stands still and could go on: processes that wait for better times, callbacks that are late."""
+
+from collections.abc import Callable, Mapping
+
+from ops.starting.submitted_answers import wake
+from ops.steps.context import StepContext
+from ops.steps.step import Step, step
+from ops.steps.workflow import Workflow
+from resources.database.session import SubscriptionDatabase
+from resources.errors import OrchestratorError
+from resources.processes import interventions, process_rows, waits
+from resources.processes.waits import WaitKind
+from resources.types import ProcessStatus, State
+
+BATCH = 200
+SHOWN = 20
+
+
+@step("Resume waiting processes")
+def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> State:
+    """Have every process that waits for better times try again now; each in a commit of its own.
+
+    Who waits for a moment, for children or for the engine's release is left alone: to look again helps nothing.
+    The sweeper has them run, and looks after those that were created or resumed and never ran. Adds
+    `processes_resumed` (a count) and `not_resumed` (the first few, with the reason).
+    """
+    resumed, faults, after = 0, [], None
+    with database.detached():
+        while True:
+            with database.transaction(read_only=True):
+                found = waits.for_better_times(after=after, limit=BATCH)
+            for process_id in found:
+                try:
+                    with database.transaction():
+                        interventions.set_going(process_id, user=context.user, at={ProcessStatus.WAITING})
+                    resumed += 1
+                except OrchestratorError as error:  # it went on, or was aborted, since the batch was read
+                    faults.append(f"{process_id}: {error}")
+            if len(found) < BATCH:
+                return {"processes_resumed": resumed, "not_resumed": faults[:SHOWN]}
+            after = found[-1]
+
+
+def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step:
+    """Make a step that ends the waits for callbacks that have not come in time. Adds `callbacks_late`, a count.
+
+    The daemon's sensor does the same every few seconds.
+    """
+
+    @step("Look for late callbacks")
+    def wake_late(database: SubscriptionDatabase) -> State:
+        late = 0
+        with database.detached():
+            with database.transaction(read_only=True):
+                due = [one for one in waits.due(BATCH) if one.kind is WaitKind.CALLBACK]
+                names = process_rows.workflow_names([one.process_id for one in due])
+            for one in due:
+                workflow = workflows().get(names[one.process_id])
+                late += workflow is not None and wake(workflow, one, database=database) is not None
+        return {"callbacks_late": late}
+
+    return wake_late

@@ -1,0 +1,1 @@
+"""Steps that wait and hold nothing: for input, a callback, a moment, children."""

@@ -1,0 +1,190 @@
+"""Processes that a process starts and waits for, holding nothing meanwhile: its children."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Literal, Protocol
+from uuid import UUID, uuid5
+
+from ops.starting.admission import StartRequest, admit_all
+from ops.steps.context import Scope, StepContext
+from ops.steps.forms import as_pages
+from ops.steps.state import REMOVE_KEYS, arguments_of, shown
+from ops.steps.step import LONGEST_LABEL, LONGEST_NAME, Starts, Step
+from ops.steps.workflow import Workflow
+from resources.errors import (
+    ChildrenFailed,
+    NotWaiting,
+    OrchestratorError,
+    StartRefused,
+    StateError,
+    WorkflowDeclarationError,
+)
+from resources.processes import interventions, ledger, process_rows
+from resources.processes.process_rows import Child
+from resources.processes.waits import Wait, WaitKind
+from resources.types import ProcessStatus, State, StepStatus
+
+CHILDREN = "children"
+"""The key of the state with the ids of the children that are yet to be waited for."""
+NAMED = 5
+"""So many failed children a message names."""
+
+
+class HasWorkflow(Protocol):
+    """A job that was made from a workflow."""
+
+    workflow: Workflow
+
+
+# --- start ---
+
+
+def start_children(
+    workflow: HasWorkflow | Workflow,
+    inputs_from_state: Callable[..., Sequence[Any]],
+    *,
+    name: str = "",
+    label: str = "",
+    children: str = CHILDREN,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> Step:
+    """Make a step that starts a process of a workflow for each of the inputs that a function finds in the state.
+
+    The function takes its parameters as a step does and returns a list: what one would start each child with, a mapping
+    or a list of pages. All children are started or none, in the step's own transaction and by the rules of any start;
+    one that is refused fails the step and is named. Whoever may start the parent may start its children. They are
+    launched after that.
+
+    The ids join the list `children` of the state. They are made of the parent's and the step's, so that no child is
+    started twice. A process that is sent back starts others, and those of before go on beside them.
+    """
+    spec = workflow if isinstance(workflow, Workflow) else workflow.workflow
+    inputs = arguments_of(inputs_from_state)
+
+    def start(state: State, context: StepContext) -> State:
+        arguments = inputs.values(state, Scope(context.resources, context), context.step_key)
+        ids = _start(spec, inputs_from_state(**arguments), context)
+        return {children: [*state.get(children, []), *ids]}
+
+    return Step(
+        _checked(name or f"start_{spec.name}"),
+        (label or f"Start: {spec.description}")[:LONGEST_LABEL],
+        start,
+        is_held=True,
+        starts=Starts(spec, inputs_from_state),
+        retry_auth_callback=retry_auth_callback,
+    )
+
+
+def _checked(name: str) -> str:
+    if not name.isidentifier() or len(name) > LONGEST_NAME:
+        raise WorkflowDeclarationError(f"{name!r} is no name for a step; give `name` one of at most {LONGEST_NAME}.")
+    return name
+
+
+def _start(spec: Workflow, inputs: Any, context: StepContext) -> list[str]:
+    if not isinstance(inputs, Sequence) or isinstance(inputs, str):
+        raise StateError(f"The inputs of the children of {context.step_key!r} are a list, not {shown(inputs)}.")
+    parent = process_rows.get_process(context.process_id)
+    requests = []
+    for index, one in enumerate(inputs):
+        child_id = uuid5(context.process_id, f"{context.idempotency_key}:{index}")
+        request = StartRequest(
+            workflow=spec,
+            pages=as_pages(one),
+            user=parent.created_by or context.user,
+            process_id=child_id,
+            run_id=str(child_id),
+            parent=context.process_id,
+            resources=context.resources,
+        )
+        requests.append(request)
+    admit_all(requests, refused=_refused)
+    return [str(request.process_id) for request in requests]
+
+
+def _refused(request: StartRequest, error: OrchestratorError) -> StartRefused:
+    return StartRefused(
+        f"No child was started, for {request.workflow.name} may not start with {shown(list(request.pages))}: {error}",
+        reason=getattr(error, "reason", ""),
+        details=getattr(error, "details", None),
+    )
+
+
+# --- wait ---
+
+
+def wait_children(
+    *,
+    retry: Literal["failed", "none"] = "failed",
+    accept: int = 0,
+    children: str = CHILDREN,
+    results: str = "",
+    name: str = "",
+    label: str = "Wait for the children",
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> Step:
+    """Make a step that waits until all children are at rest: completed, failed or aborted. Meanwhile nothing is held.
+
+    The step fails when more than `accept` of them have failed or were aborted. Tried again, it has those that failed
+    tried again, and no other; with `retry="none"` it only looks. Then the list `children` gives way to `results` in the
+    state, `children_results` unless it is named: the id and the status of each, in the order of their start.
+
+    A child that waits for input, a callback or better times is waited for.
+    """
+    if accept < 0:
+        raise WorkflowDeclarationError(f"`wait_children` accepts 0 failed children or more, not {accept}.")
+
+    def wait(state: State, context: StepContext) -> State | Wait:
+        if children not in state:
+            raise StateError(f"There are no children to wait for: the state has no {children!r}.")
+        found = _found(context, state[children])
+        failed = [child for child in found if _has_failed(child)]
+        at_work = [child for child in found if not (child.status.is_final or child.status.is_failure)]
+        if not at_work and len(failed) > accept and retry == "failed":
+            at_work = _tried_again(failed, context)
+        if at_work:
+            return Wait(WaitKind.CHILDREN, reason=f"{len(at_work)} of {len(found)} children are not at rest.")
+        if len(failed) > accept:
+            raise _too_many(failed, len(found), accept)
+        outcome = [{"process_id": str(child.process_id), "status": child.status.value} for child in found]
+        return {results or f"{children}_results": outcome, REMOVE_KEYS: [children]}
+
+    key = _checked(name or f"wait_{children}")
+    return Step(key, label, wait, is_held=True, retry_auth_callback=retry_auth_callback)
+
+
+def _found(context: StepContext, ids: Sequence[str]) -> list[Child]:
+    """The children, each once, in the order of their start. A task that was cleaned up meanwhile had ended well."""
+    known = {child.process_id: child for child in process_rows.children_of(context.process_id)}
+    distinct = dict.fromkeys(UUID(one) for one in ids)
+    return [known.get(one) or Child(one, "", ProcessStatus.COMPLETED) for one in distinct]
+
+
+def _has_failed(child: Child) -> bool:
+    return child.status.is_failure or child.status is ProcessStatus.ABORTED
+
+
+def _tried_again(failed: Sequence[Child], context: StepContext) -> list[Child]:
+    """Have the failed children go on, if this step has failed with them before; those that go on."""
+    line = ledger.line_of(context.process_id, context.step_key)
+    if line is None or line.status != StepStatus.FAILED:
+        return []
+    going = sorted((child for child in failed if child.status.is_failure), key=lambda child: child.process_id)
+    for child in going:
+        with suppress(NotWaiting):  # somebody else has had it go on, or has aborted it
+            interventions.set_going(child.process_id, user=context.user, at=interventions.FAILURES)
+    return going
+
+
+def _too_many(failed: Sequence[Child], count: int, accept: int) -> ChildrenFailed:
+    named = ", ".join(f"{child.process_id} ({child.workflow_name}, {child.status})" for child in failed[:NAMED])
+    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    return ChildrenFailed(
+        f"{len(failed)} of {count} children failed, and {accept} may: {named}{more}. Try again to have the failed ones "
+        f"tried again; one that was aborted stays so.",
+        [
+            {"process": str(child.process_id), "workflow": child.workflow_name, "status": child.status.value}
+            for child in failed
+        ],
+    )

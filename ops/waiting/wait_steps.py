@@ -1,0 +1,240 @@
+"""Steps that wait: for a person, for an external system, for a time. While they do, nothing runs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ops.steps.context import StepContext
+from ops.steps.forms import Form, SubmitFormPage
+from ops.steps.state import arguments_of
+from ops.steps.step import (
+    Callback,
+    OnTimeout,
+    RetryRule,
+    Step,
+    StepFunction,
+    StepGroup,
+    StepList,
+    key_of,
+    step,
+    step_group,
+)
+from resources import clock
+from resources.errors import NobodyAsked, StateError, TimedOut, WorkflowDeclarationError
+from resources.processes import ledger, waits
+from resources.processes.waits import Wait, WaitKind
+from resources.types import Assignee, State, StepStatus
+
+# --- for a person ---
+
+
+def inputstep(
+    label: str,
+    assignee: Assignee,
+    *,
+    resume_auth_callback: Callable[..., Any] | None = None,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> Callable[[Form], Step]:
+    """Make a form a step: the process is suspended until somebody fills the form, and what they say joins the state.
+
+    The form may read the database and its parameters come out of the state, as a step's do; it must have no effects,
+    for it runs each time that somebody looks at it. What it returns is merged into the state, and models in it are
+    saved.
+    """
+
+    def decorate(form: Form) -> Step:
+        if not isinstance(form, type):
+            arguments_of(form)  # a form that cannot be read is refused now, not when somebody is to fill it
+
+        def suspend() -> Wait:
+            return Wait(WaitKind.INPUT, assignee=assignee)
+
+        return Step(
+            key_of(form),
+            label,
+            suspend,
+            form=form,
+            assignee=assignee,
+            resume_auth_callback=resume_auth_callback,
+            retry_auth_callback=retry_auth_callback,
+        )
+
+    return decorate
+
+
+# --- for better times ---
+
+
+def retrystep(
+    label: str,
+    *,
+    quick_tries: int = 2,
+    first_pause: timedelta = timedelta(minutes=1),
+    longest_pause: timedelta = timedelta(hours=1),
+    attempts: int | None = None,
+    retry_auth_callback: Callable[..., Any] | None = None,
+) -> Callable[[StepFunction], Step]:
+    """Make a function a step that is tried again when it fails: for an external system that may be away.
+
+    First `quick_tries` times within its run; then the process is `waiting`, and tries again after `first_pause`, each
+    pause twice the last, up to `longest_pause`. People see why it waits, and may have it try at once, or abort it.
+    After so many `attempts` the process fails; without that it never does by itself.
+    """
+    rule = RetryRule(quick_tries=quick_tries, first_pause=first_pause, longest_pause=longest_pause, attempts=attempts)
+    if quick_tries < 0 or first_pause <= timedelta() or longest_pause < first_pause or (attempts or 1) < 1:
+        raise WorkflowDeclarationError(
+            f"The retry step {label!r} needs quick_tries of 0 or more, attempts of 1 or more, and "
+            "0 < first_pause <= longest_pause."
+        )
+
+    def decorate(function: StepFunction) -> Step:
+        return replace(step(label, retry_auth_callback=retry_auth_callback)(function), retry=rule)
+
+    return decorate
+
+
+# --- for a time ---
+
+
+def wait_until(when: str | Callable[[State], datetime], label: str = "", *, name: str = "") -> Step:
+    """Make a step that waits until a moment: a key of the state (ISO 8601, with its zone), or a function of the state.
+
+    A moment that has passed is not waited for.
+    """
+    key = name or (f"wait_until_{when}" if isinstance(when, str) else f"wait_until_{when.__name__}")
+
+    def wait(state: State) -> Wait | None:
+        moment = _moment(when, state)
+        if clock.now() >= moment:
+            return None
+        return Wait(WaitKind.TIME, deadline=moment, reason=f"Goes on at {moment.isoformat(timespec='seconds')}.")
+
+    return Step(key, label or key.replace("_", " ").capitalize(), wait)
+
+
+def _moment(when: str | Callable[[State], datetime], state: State) -> datetime:
+    found = state.get(when) if isinstance(when, str) else when(state)
+    try:
+        moment = found if isinstance(found, datetime) else datetime.fromisoformat(str(found))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise StateError(f"{found!r} is no moment to wait until; expected a date and time with a zone, ISO 8601.")
+    return moment
+
+
+# --- for an external system that can be asked ---
+
+
+def poll_step(
+    label: str, *, every: timedelta, deadline: timedelta | None = None, retry_auth_callback: Any = None
+) -> Callable[[StepFunction], Step]:
+    """Make a check a step that looks until there is something to see.
+
+    The check returns a mapping (or True) when it is so: that joins the state and the process goes on. For None or False
+    the process waits, and looks again after `every`. After `deadline`, counted from the first look, it fails.
+    """
+    if every <= timedelta():
+        raise WorkflowDeclarationError(f"The poll step {label!r} needs a pause between its looks.")
+
+    def look(found: Any, context: StepContext) -> Any:
+        if found is True or (found is not None and found is not False):
+            return None if found is True else found
+        began = waits.first_of_step(context.process_id, context.step_key) or clock.now()
+        if deadline is not None and clock.now() >= began + deadline:
+            raise TimedOut(f"{label}: there was nothing to see within {deadline}.")
+        return Wait(WaitKind.POLL, deadline=clock.now() + every, reason=f"Looks again every {every}.")
+
+    def decorate(check: StepFunction) -> Step:
+        return replace(step(label, retry_auth_callback=retry_auth_callback)(check), judge=look)
+
+    return decorate
+
+
+# --- for an external system that calls back ---
+
+
+class LateCallbackForm(SubmitFormPage):
+    """What a person decides about a callback that has not come in time."""
+
+    model_config = ConfigDict(title="The callback has not come in time")
+    decision: Literal["wait", "retry", "fail"] = Field(
+        description="wait on for as long again, retry the action, or let the process fail"
+    )
+
+
+def callback_step(
+    name: str,
+    action_step: Step,
+    validate_step: Step,
+    *,
+    result_key: str = "callback_result",
+    callback_route_key: str = "callback_route",
+    timeout: timedelta | float | None = None,
+    on_timeout: OnTimeout | Literal["fail", "retry", "ask"] = OnTimeout.FAIL,
+    retries: int = 3,
+) -> StepGroup:
+    """Make a group of steps: tell an external system to do something, wait until it calls back, look at its answer.
+
+    The action finds the path to call back under `callback_route_key`, as a parameter; it is good for one answer and
+    kept nowhere. An answer that comes before the action has ended is not lost. The answer joins the state as
+    `result_key`, where the validation finds it.
+
+    `timeout` (a timedelta, or seconds) is counted from the end of the action. Then the process fails; or the action is
+    tried again, `retries` times at most; or a person is asked. Without a timeout the process waits for ever.
+    """
+    limit = timeout if isinstance(timeout, timedelta) or timeout is None else timedelta(seconds=timeout)
+    if limit is not None and limit <= timedelta():
+        raise WorkflowDeclarationError(f"The callback {name!r} needs a timeout of more than nothing.")
+    callback = Callback(
+        action=action_step.key,
+        waiting=f"await_{action_step.key}",
+        result_key=result_key,
+        route_key=callback_route_key,
+        timeout=limit,
+        on_timeout=OnTimeout(on_timeout),
+        retries=retries,
+    )
+    waiting = Step(
+        callback.waiting,
+        "Await the callback",
+        _awaiting(callback),
+        form=LateCallbackForm if callback.on_timeout is OnTimeout.ASK else None,
+        callback=callback,
+        is_held=True,
+    )
+    return step_group(name, StepList([replace(action_step, callback=callback), waiting, validate_step]))
+
+
+def _awaiting(callback: Callback) -> StepFunction:
+    def await_callback(context: StepContext) -> State | Wait:
+        process_id, key = context.process_id, context.step_key
+        if (found := waits.find_answer(process_id, key)) is not None:
+            waits.close(process_id, by=context.user, steps=[key])  # its other tokens are good no longer
+            return {callback.result_key: (found.answer or {})["result"]}
+        if ledger.status_of(process_id, key) is StepStatus.AWAITING_CALLBACK and waits.is_late(process_id, key):
+            return _late(callback)
+        if not waits.find_open(process_id, key):
+            raise NobodyAsked(_nobody_asked(callback, context))
+        return Wait(WaitKind.CALLBACK, deadline=clock.now() + callback.timeout if callback.timeout else None)
+
+    return await_callback
+
+
+def _nobody_asked(callback: Callback, context: StepContext) -> str:
+    """Without a token that is out nothing can come: to wait would be to wait for ever."""
+    action = ".".join((*context.step_key.split(".")[:-1], callback.action))
+    return (
+        f"Nobody was told where to call back, for {action!r} was spared or its answer was taken back. Send the process "
+        f"back to {action!r}, or skip this step and give {callback.result_key!r} yourself."
+    )
+
+
+def _late(callback: Callback) -> Wait:
+    message = f"No callback within {callback.timeout}."
+    if callback.on_timeout is OnTimeout.ASK:
+        return Wait(WaitKind.INPUT, assignee=Assignee.NOC, reason=message)
+    raise TimedOut(message)
