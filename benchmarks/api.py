@@ -18,7 +18,7 @@ import uvicorn
 from benchmarks.networks import Hand, Network, node_pages
 from benchmarks.report import Report, Row
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from resources.database.session import statement_counter
 
 START_SECONDS = 30

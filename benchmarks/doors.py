@@ -17,7 +17,7 @@ from benchmarks.instances import Side, both_sides, newest_run
 from benchmarks.location import defs, site
 from benchmarks.services import LOCATION, ask, code_server, webserver
 from benchmarks.workers import launcher_of, stop_workers
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.database import schema
 from resources.runs.code_location import CodeLocation

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ops.steps.step import StepList, step
-from orchestrator_defs.workflow import modify_workflow, task
+from orchestrator_defs.jobs.decorators import modify_workflow, task
 from resources.products.l2vpn import L2vpn
 from resources.types import State
 

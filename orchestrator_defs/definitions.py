@@ -6,14 +6,14 @@ from typing import Any
 
 from dagster import Definitions
 
+from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.process_jobs import process_jobs
+from orchestrator_defs.processes.process_jobs import process_jobs
 from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
-from orchestrator_defs.sensors import process_sensors
-from orchestrator_defs.workflow import WorkflowJob
+from orchestrator_defs.sensors.wake import process_sensors
 from resources.catalogue.catalogue import Product
 from resources.products import core_link, l2vpn, node, port
 from resources.systems.netbox import NetBox

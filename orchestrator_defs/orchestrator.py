@@ -9,10 +9,10 @@ import structlog
 from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDefinition
 
 from ops.steps.workflow import Workflow
-from orchestrator_defs.schedules import task_schedules
-from orchestrator_defs.tasks import built_in_workflows
-from orchestrator_defs.validation_sensor import validation_sensor
-from orchestrator_defs.workflow import WorkflowJob
+from orchestrator_defs.jobs.decorators import WorkflowJob
+from orchestrator_defs.jobs.task_schedules import task_schedules
+from orchestrator_defs.jobs.tasks import built_in_workflows
+from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import schema
 from resources.database.session import SubscriptionDatabase

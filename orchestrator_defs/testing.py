@@ -21,9 +21,9 @@ from uuid import UUID
 import pytest
 from dagster import DagsterInstance
 
+from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.processes import Processes
-from orchestrator_defs.workflow import WorkflowJob
+from orchestrator_defs.processes.processes import Processes
 from resources.catalogue.catalogue import Product
 from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessStepTable, ProcessTable

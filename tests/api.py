@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from tests.engine import Engine
 
 START_SECONDS = 20

@@ -38,12 +38,14 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),
     "fastapi": ("orchestrator_defs.api",),
     "strawberry": ("orchestrator_defs.api",),
-    "joserfc": ("orchestrator_defs.api.login",),
+    "joserfc": ("orchestrator_defs.api.security.login",),
     "httpx": ("orchestrator_defs.api",),
-    "dagster_webserver": ("orchestrator_defs.api.serve",),  # Dagster's page, its schema, and what that is made with
-    "dagster_graphql": ("orchestrator_defs.api.serve",),
-    "graphene": ("orchestrator_defs.api.serve",),
-    "graphql": ("orchestrator_defs.api.serve",),
+    "dagster_webserver": (
+        "orchestrator_defs.api.dagster_page",
+    ),  # Dagster's page, its schema, and what that is made with
+    "dagster_graphql": ("orchestrator_defs.api.dagster_page",),
+    "graphene": ("orchestrator_defs.api.dagster_page",),
+    "graphql": ("orchestrator_defs.api.dagster_page",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),
@@ -60,7 +62,7 @@ PRIVATE_DAGSTER_HOMES = (
     "resources.runs.workers.worker",  # signals and console, in the process that executes runs
     "resources.runs.workers.supervisor",  # opens the instance that a run was launched on
     "resources.runs.code_location",  # the code that a run came from
-    "orchestrator_defs.api.serve",  # Dagster's webserver beside our API
+    "orchestrator_defs.api.dagster_page",  # Dagster's webserver beside our API
 )
 
 

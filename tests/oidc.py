@@ -22,11 +22,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from orchestrator_defs.api import problems
 from orchestrator_defs.api.app import OrchestratorApp
-from orchestrator_defs.api.guard import Guard
-from orchestrator_defs.api.login import routes
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.security import problems
+from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.login import routes
+from orchestrator_defs.api.server_settings import ApiSettings
 from tests.api import serving
 
 CLIENT = "orchestrator"

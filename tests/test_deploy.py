@@ -22,7 +22,7 @@ from dagster._core.run_coordinator import DefaultRunCoordinator
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._daemon.cli import create_dagster_daemon_cli
 
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from resources.database.embedded import EmbeddedServer
 from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher

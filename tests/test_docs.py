@@ -9,7 +9,7 @@ import click
 import pytest
 import yaml
 
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.cli.main import main
 from orchestrator_defs.testing import Testbed
 from resources.runs.launching.launcher import WarmRunLauncher

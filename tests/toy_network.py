@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 
 from ops.steps.forms import FormGenerator, SubmitFormPage
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,

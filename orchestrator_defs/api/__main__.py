@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestrator_defs.api.command import main
+from orchestrator_defs.api.server.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

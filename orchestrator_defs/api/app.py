@@ -8,12 +8,7 @@ from dagster import DagsterInstance, Definitions
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator_defs.api import documentation, live, problems
-from orchestrator_defs.api.gate import Gate
-from orchestrator_defs.api.guard import Guard
-from orchestrator_defs.api.login import routes as login
-from orchestrator_defs.api.login.origins import path_of
-from orchestrator_defs.api.policy import Policy, Rule
+from orchestrator_defs.api.dagster_page import DagsterPage
 from orchestrator_defs.api.rest import (
     customer_descriptions,
     engine,
@@ -29,13 +24,20 @@ from orchestrator_defs.api.rest import (
     user_log,
     workflows,
 )
-from orchestrator_defs.api.safeguards import is_api
-from orchestrator_defs.api.serve import DagsterPage
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.security import problems
+from orchestrator_defs.api.security.access_rules import Policy, Rule
+from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.limits import is_api
+from orchestrator_defs.api.security.login import routes as login
+from orchestrator_defs.api.security.login.origins import path_of
+from orchestrator_defs.api.security.middleware import Gate
+from orchestrator_defs.api.server import documentation
+from orchestrator_defs.api.server_settings import ApiSettings
+from orchestrator_defs.api.updates import websocket
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
-from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.processes.processes import Processes
 
 PREFIX = "/api"
 DESCRIPTION = """
@@ -60,7 +62,7 @@ ROUTERS = (
     translations.router,
     schedules.router,
     user_log.router,
-    live.router,
+    websocket.router,
     login.router,
 )
 

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.output import without_events
-from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.processes.processes import Processes
 from resources.lab.control import LabControl
 from resources.processes import process_rows
 from resources.settings import settings

@@ -4,9 +4,9 @@ import click
 
 from orchestrator_defs.cli.application import ApplicationGroup, operator
 from orchestrator_defs.cli.output import show_json, without_events
-from orchestrator_defs.instance import dagster_instance
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.processes.processes import Processes
 from resources.processes.pause import EngineState, EngineStatus
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")

@@ -11,13 +11,13 @@ from orchestrator_defs.cli.db import db
 from orchestrator_defs.cli.demo import demo
 from orchestrator_defs.cli.doctor import check_inflight, doctor
 from orchestrator_defs.cli.engine import engine
-from orchestrator_defs.cli.hands import abort, resume
 from orchestrator_defs.cli.lab import lab
-from orchestrator_defs.cli.process import process, run
+from orchestrator_defs.cli.processes.commands import process, run
+from orchestrator_defs.cli.processes.interventions import abort, resume
 from orchestrator_defs.cli.serve import serve
-from orchestrator_defs.cli.subscription_sync import set_in_sync_command
-from orchestrator_defs.cli.subscription_workflows import workflows
-from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.cli.subscriptions.commands import subscriptions
+from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
+from orchestrator_defs.cli.subscriptions.workflows import workflows
 from orchestrator_defs.cli.up import up
 from orchestrator_defs.cli.workers import workers
 from orchestrator_defs.definitions import orchestrator

@@ -14,7 +14,7 @@ from typing import Self
 
 from dagster import DagsterInstance
 
-from orchestrator_defs.instance import dagster_instance
+from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.runs.child_process import Companion
 from resources.runs.launching.launcher import WarmRunLauncher

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import ApplicationGroup
-from orchestrator_defs.instance import dagster_instance
+from orchestrator_defs.processes.instance import dagster_instance
 from resources.errors import SettingsError
 from resources.runs.dispatch import Dispatch, LivingWorker
 from resources.runs.launching.launcher import WarmRunLauncher

@@ -22,14 +22,14 @@ from ops.products.port import why_port_unfit
 from ops.steps.form_fields import CustomerId
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.steps.step import StepList, begin
-from orchestrator_defs.products.fields import OneOf
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,
     terminate_workflow,
     validate_workflow,
 )
+from orchestrator_defs.products.fields import OneOf
 from resources.products.core_link import CoreLink, IsisMetric
 from resources.products.inventory import PortRecord, claims_on, find_port, nodes_in_service, ports_in_service
 from resources.products.port import PortMode

@@ -25,14 +25,14 @@ from ops.products.port import why_port_unfit
 from ops.steps.form_fields import CustomerId
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.steps.step import StepList, begin
-from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,
     terminate_workflow,
     validate_workflow,
 )
+from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
 from resources.domain.models.vlans import UNTAGGED, VlanRanges
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn

@@ -30,14 +30,14 @@ from ops.steps.form_fields import CustomerId
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import StepList, begin
 from ops.waiting.wait_steps import callback_step, inputstep
-from orchestrator_defs.products.fields import Description, OneOf
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,
     terminate_workflow,
     validate_workflow,
 )
+from orchestrator_defs.products.fields import Description, OneOf
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
 from resources.settings import settings

@@ -19,14 +19,14 @@ from ops.products.port import (
 from ops.steps.form_fields import CustomerId
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.steps.step import StepList, begin
-from orchestrator_defs.products.fields import Description, OneOf
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,
     terminate_workflow,
     validate_workflow,
 )
+from orchestrator_defs.products.fields import Description, OneOf
 from resources.products.inventory import nodes_in_service
 from resources.products.port import Port, PortMode, PortSpeed
 from resources.settings import settings

@@ -20,11 +20,11 @@ from sqlalchemy import text
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
-from orchestrator_defs import sensors
 from orchestrator_defs.definitions import complete_definitions
+from orchestrator_defs.jobs.decorators import create_workflow, task
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.processes import Processes
-from orchestrator_defs.workflow import create_workflow, task
+from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.sensors import wake
 from resources.catalogue.catalogue import Product
 from resources.domain.blocks import ProductBlockModel
 from resources.domain.subscription_model import SubscriptionModel
@@ -35,7 +35,7 @@ from resources.types import Assignee, ProcessStatus
 FOLDER = Path(__file__).parent
 KINDS = ("ask", "call_out", "try_hard", "break_often", "create_thing")
 HANDS = 4
-sensors.INTERVAL_SECONDS = 1
+wake.INTERVAL_SECONDS = 1
 
 
 def suffer():
@@ -163,7 +163,7 @@ def tend():
     instance = DagsterInstance.from_config(str(FOLDER))
     cursor = None
     while True:
-        for sensor in sensors.process_sensors(orchestrator):
+        for sensor in wake.process_sensors(orchestrator):
             with suppress(Exception):  # as the daemon, which tries again
                 own = cursor if sensor.name == "sweeper" else None
                 found = sensor.evaluate_tick(build_sensor_context(instance, cursor=own))

@@ -21,11 +21,11 @@ from ops.running import execution
 from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import LedgerStep, begin, step
-from orchestrator_defs import sensors
 from orchestrator_defs.definitions import complete_definitions
+from orchestrator_defs.jobs.decorators import create_workflow
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.processes import Processes
-from orchestrator_defs.workflow import create_workflow
+from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.sensors import wake
 from resources.catalogue.catalogue import Product
 from resources.domain.blocks import ProductBlockModel
 from resources.domain.subscription_model import SubscriptionModel
@@ -69,7 +69,7 @@ execution._check_due = handed(execution._check_due, before="claimed")  # in the 
 execution._perform = handed(execution._perform, before="before", after="committed")
 execution._commit = handed(execution._commit, before="after", after="written")
 execution._begin = handed(execution._begin, before="claimed", after="committed")
-sensors.INTERVAL_SECONDS = 1
+wake.INTERVAL_SECONDS = 1
 
 
 # --- the workflow ---
@@ -167,7 +167,7 @@ def tend():
     instance = DagsterInstance.from_config(str(FOLDER))
     cursor = None
     while True:
-        for sensor in sensors.process_sensors(orchestrator):
+        for sensor in wake.process_sensors(orchestrator):
             try:
                 found = sensor.evaluate_tick(
                     build_sensor_context(instance, cursor=cursor if sensor.name == "sweeper" else None)

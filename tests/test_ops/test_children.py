@@ -10,7 +10,7 @@ from ops.steps.step import begin, step
 from ops.waiting.children import start_children, wait_children
 from ops.waiting.parallel import foreach
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.session import current_session
 from resources.database.tables import AT_WORK

@@ -13,7 +13,7 @@ from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.state import MASK
 from ops.steps.step import StepList, begin, conditional, focussteps, step, step_group
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.session import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure

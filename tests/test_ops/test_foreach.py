@@ -13,7 +13,7 @@ from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.parallel import foreach, parallel
 from ops.waiting.wait_steps import inputstep, poll_step, retrystep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.database.session import current_session
 from resources.errors import WorkflowDeclarationError

@@ -14,9 +14,9 @@ from sqlalchemy import select, text
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep
+from orchestrator_defs.jobs.decorators import create_workflow, task
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Run, Testbed
-from orchestrator_defs.workflow import create_workflow, task
 from resources import clock
 from resources.database.session import current_session
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.database.session import statement_counter
 from resources.types import Assignee, ProcessStatus
 

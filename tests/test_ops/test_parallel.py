@@ -17,7 +17,7 @@ from ops.steps.step import Branch, begin, conditional, enumerate_steps, focusste
 from ops.steps.workflow import Workflow
 from ops.waiting.parallel import parallel
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import BranchesDisagree, NotAuthorised, StepsChanged, WorkflowDeclarationError
 from resources.processes import ledger

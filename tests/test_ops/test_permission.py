@@ -9,7 +9,7 @@ from ops.starting.permission import ask_to_resume, ask_to_retry, ask_to_start
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.errors import NotAuthorised
 from resources.types import Assignee
 

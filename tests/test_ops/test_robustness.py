@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import StepList, begin, conditional, step, step_group, steplens
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.database.session import current_session
 from resources.errors import (
     FormError,

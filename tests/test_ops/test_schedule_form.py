@@ -10,7 +10,7 @@ from ops.starting.schedule_form import KEY, schedule_form
 from ops.steps.context import Scope
 from ops.steps.forms import FormPage, SubmitFormPage, fill, pages_of
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import FormError, FormIncomplete, FormInvalid
 from resources.processes.triggers import check_trigger, next_run

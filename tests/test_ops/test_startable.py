@@ -12,7 +12,7 @@ from ops.steps.predicates import awaiting_callbacks_exist, no_uncompleted_instan
 from ops.steps.step import begin, step
 from ops.steps.workflow import RunPredicateFail
 from ops.waiting.wait_steps import callback_step
-from orchestrator_defs.workflow import modify_workflow, task, workflow
+from orchestrator_defs.jobs.decorators import modify_workflow, task, workflow
 from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowTable
 from resources.errors import OrchestratorError, StartRefused, UnknownSubscription
 from resources.types import Target

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step
 from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep, wait_until
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import FormInvalid, NotWaiting, RunMayNotAct, UnknownToken
 from resources.types import Assignee, ProcessStatus

@@ -16,10 +16,10 @@ from sqlalchemy import text
 from ops.steps.step import StepList, begin, step
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.cli import doctor as cli
-from orchestrator_defs.diagnosis import Verdict, diagnose
-from orchestrator_defs.inflight import Misfit, misfits
+from orchestrator_defs.health.diagnosis import Verdict, diagnose
+from orchestrator_defs.health.inflight import Misfit, misfits
+from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.workflow import task
 from resources.types import Assignee
 from tests.engine import Engine
 from tests.toy_network import DEVICE, World, device_workflows
@@ -220,7 +220,7 @@ def test_process_that_has_ended_is_not_compared(engine):
 
 def test_processes_are_compared_in_batches(engine, monkeypatch):
     """Each once."""
-    monkeypatch.setattr("orchestrator_defs.inflight.BATCH", 2)
+    monkeypatch.setattr("orchestrator_defs.health.inflight.BATCH", 2)
     ids = {engine.run("ask") for _ in range(5)}
     found = list(misfits(later_code(engine)))
     assert [one for one in found if isinstance(one, int)] == [2, 2, 1]

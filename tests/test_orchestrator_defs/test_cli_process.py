@@ -11,7 +11,7 @@ from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import inputstep, retrystep
 from orchestrator_defs.cli import main as cli
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.processes.pause import set_paused
 from resources.processes.process_lists import list_processes
 from resources.types import Assignee

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
 from orchestrator_defs.cli.application import operator
-from orchestrator_defs.cli.subscription_sync import set_in_sync_command
-from orchestrator_defs.cli.subscriptions import subscriptions
+from orchestrator_defs.cli.subscriptions.commands import subscriptions
+from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
 from resources.catalogue.apply import catalogue_id
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase

@@ -8,7 +8,7 @@ import pytest
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import EnginePaused, NotWaiting
 from resources.processes import pause as engine_settings

@@ -15,8 +15,8 @@ from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep, wait_until
 from orchestrator_defs.definitions import build_definitions
-from orchestrator_defs.process_jobs import process_jobs
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
+from orchestrator_defs.processes.process_jobs import process_jobs
 from resources import clock, tags
 from resources.database.tables import ProcessTable, SubscriptionTable
 from resources.errors import (

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from orchestrator_defs.cli.inputs import read_inputs
+from orchestrator_defs.cli.processes.inputs import read_inputs
 
 
 @pytest.fixture

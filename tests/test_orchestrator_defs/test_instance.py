@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_defs.instance import dagster_instance
+from orchestrator_defs.processes.instance import dagster_instance
 from resources.errors import SettingsError
 
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, SecretStr
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
-from orchestrator_defs.launchpad import config_type, inputs_field, only_page
-from orchestrator_defs.workflow import create_workflow, modify_workflow, task, validate_workflow
+from orchestrator_defs.jobs.decorators import create_workflow, modify_workflow, task, validate_workflow
+from orchestrator_defs.jobs.launchpad import config_type, inputs_field, only_page
 from resources.domain.models.vlans import VlanRanges
 
 

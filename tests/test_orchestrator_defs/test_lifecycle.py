@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.tables import SubscriptionTable
 from resources.domain.saving.headers import subscription_header

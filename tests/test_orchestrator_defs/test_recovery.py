@@ -15,10 +15,10 @@ from sqlalchemy import text
 
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import wait_until
-from orchestrator_defs.diagnosis import Verdict, diagnose
+from orchestrator_defs.health.diagnosis import Verdict, diagnose
+from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.sensors import process_sensors
-from orchestrator_defs.workflow import task
+from orchestrator_defs.sensors.wake import process_sensors
 from resources import clock
 from resources.database.session import statement_counter
 from resources.errors import RunMayNotAct
@@ -368,7 +368,7 @@ def test_processes_in_hand_are_found_by_an_index(ward):
 
 def test_large_number_is_looked_at_in_turns(ward, monkeypatch):
     """The cursor says where the next sweep begins, and after the last one it begins anew."""
-    monkeypatch.setattr("orchestrator_defs.sweeper.AT_ONCE", 2)
+    monkeypatch.setattr("orchestrator_defs.sensors.sweeper.AT_ONCE", 2)
     for _ in range(3):
         ward.start()
     ward.an_hour_later()

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from ops.steps.step import begin
 from ops.waiting.wait_steps import retrystep, wait_until
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import StartRefused
 from resources.processes import locks, process_rows

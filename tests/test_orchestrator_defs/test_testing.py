@@ -7,8 +7,8 @@ import pytest
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
+from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.products import node as node_workflows
-from orchestrator_defs.workflow import task
 from resources.products import node as nodes
 from resources.types import Assignee, ProcessStatus
 

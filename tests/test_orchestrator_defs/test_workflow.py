@@ -4,8 +4,7 @@ import pytest
 
 from ops.steps.step import StepList, begin, conditional, done, init, step, step_group
 from ops.steps.workflow import RunPredicateFail, RunPredicatePass
-from orchestrator_defs.orchestrator import Orchestrator
-from orchestrator_defs.workflow import (
+from orchestrator_defs.jobs.decorators import (
     create_workflow,
     modify_workflow,
     reconcile_workflow,
@@ -14,6 +13,7 @@ from orchestrator_defs.workflow import (
     validate_workflow,
     workflow,
 )
+from orchestrator_defs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from resources.errors import StartRefused, UnknownWorkflow, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target

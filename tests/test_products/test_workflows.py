@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from resources.domain.models.vlans import VlanRanges
 from resources.errors import FormInvalid, StartRefused
 from resources.products.core_link import DRAINED_METRIC

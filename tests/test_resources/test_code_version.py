@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.processes.code_version import commit_hash
 from resources.settings import settings
 from tests.engine import Engine

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Body
 
 from ops.starting.submitted_answers import Verdict
-from orchestrator_defs.api.dependencies import ProcessesDep
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.dependencies import ProcessesDep
 from orchestrator_defs.api.rest.process_models import JsonObject, Received
+from orchestrator_defs.api.security.problems import problems
 from resources.errors import NotWaiting
 
 router = APIRouter(tags=["callbacks"])

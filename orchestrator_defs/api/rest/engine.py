@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
-from orchestrator_defs.api.exposed_settings import exposed_settings
-from orchestrator_defs.api.problems import example, problems
-from orchestrator_defs.launching import launch_all
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
+from orchestrator_defs.api.rest.exposed_settings import exposed_settings
+from orchestrator_defs.api.security.problems import example, problems
+from orchestrator_defs.processes.launching import launch_all
+from orchestrator_defs.processes.processes import Processes
 from resources.processes.pause import EngineState, EngineStatus
 from resources.runs.launching.launcher import launches_to_workers
 from resources.runs.launching.worker_status import worker_status

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.security.problems import problems
 from resources.errors import InvalidQuery
 from resources.subscriptions.list_fields import ListFields
 

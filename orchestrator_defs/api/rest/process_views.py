@@ -13,14 +13,14 @@ from starlette.responses import Response
 
 from ops.starting.permission import UserPermissions, user_permissions
 from ops.starting.process_detail import Asked, ProcessDetail
-from orchestrator_defs.api.conditional import tagged
-from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
-from orchestrator_defs.api.form_threads import FormThreadsDep
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.conditional import tagged
+from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
-from orchestrator_defs.api.rest.rights import WorkflowCheck, WorkflowCheckDep
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.api.security.problems import problems
+from orchestrator_defs.api.security.rights import WorkflowCheck, WorkflowCheckDep
+from orchestrator_defs.api.server.form_threads import FormThreadsDep
+from orchestrator_defs.processes.processes import Processes
 from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import LinkedSubscription, find_processes, linked_subscriptions

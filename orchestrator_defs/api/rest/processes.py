@@ -8,10 +8,8 @@ from fastapi import APIRouter, BackgroundTasks, Body, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 
 from ops.starting.admission import LONGEST_KEY
-from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
-from orchestrator_defs.api.form_threads import FormThreadsDep
-from orchestrator_defs.api.problems import problems
 from orchestrator_defs.api.rest import callbacks, process_views
+from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.rest.process_models import (
     Back,
     Count,
@@ -24,7 +22,9 @@ from orchestrator_defs.api.rest.process_models import (
     StepReference,
     Text,
 )
-from orchestrator_defs.api.rest.rights import WorkflowCheckDep
+from orchestrator_defs.api.security.problems import problems
+from orchestrator_defs.api.security.rights import WorkflowCheckDep
+from orchestrator_defs.api.server.form_threads import FormThreadsDep
 from resources.processes.process_lists import linked_subscriptions, process_line
 from resources.types import ProcessStatus
 from resources.users import User

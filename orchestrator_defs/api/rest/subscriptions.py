@@ -10,10 +10,8 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator_defs.api.conditional import etag, is_known
-from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
-from orchestrator_defs.api.guard import GuardDep
-from orchestrator_defs.api.problems import problems
+from orchestrator_defs.api.rest.conditional import etag, is_known
+from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
@@ -24,6 +22,8 @@ from orchestrator_defs.api.rest.subscription_shapes import (
     VersionItem,
     VersionWhole,
 )
+from orchestrator_defs.api.security.authorisation import GuardDep
+from orchestrator_defs.api.security.problems import problems
 from resources.database.session import SubscriptionDatabase, see_one_moment
 from resources.domain.saving.authorship import Author, authored_by
 from resources.subscriptions.etag import view_mark

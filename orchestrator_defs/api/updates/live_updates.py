@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates.broadcaster import Broadcaster
 from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
 from orchestrator_defs.api.updates.pacing import CROWD

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from orchestrator_defs.api.prefork import mask_access
+from orchestrator_defs.api.server.prefork import mask_access
 
 
 @pytest.mark.parametrize(

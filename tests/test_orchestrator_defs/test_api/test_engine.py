@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from ops.steps.step import begin, step
-from orchestrator_defs.api import exposed_settings
-from orchestrator_defs.api.exposed_settings import MASK, expose_settings
 from orchestrator_defs.api.rest import engine as engine_routes
-from orchestrator_defs.processes import Processes
-from orchestrator_defs.workflow import task
+from orchestrator_defs.api.rest import exposed_settings
+from orchestrator_defs.api.rest.exposed_settings import MASK, expose_settings
+from orchestrator_defs.jobs.decorators import task
+from orchestrator_defs.processes.processes import Processes
 from resources.processes import pause
 from resources.runs.dispatch import LIVENESS, Dispatch, Loaded
 from resources.settings import settings

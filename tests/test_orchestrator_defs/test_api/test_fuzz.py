@@ -10,7 +10,7 @@ import pytest
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
 from tests.toy_network import DEVICE, World, device_workflows
 

@@ -11,11 +11,11 @@ from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from orchestrator_defs.api.exposure import check_exposure
-from orchestrator_defs.api.guard import Guard
-from orchestrator_defs.api.policy import Open, Rule, RuleBook, WorkflowRoles
-from orchestrator_defs.api.safeguards import RateLimit
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.security.access_rules import Open, Rule, RuleBook, WorkflowRoles
+from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.exposure import check_exposure
+from orchestrator_defs.api.security.limits import RateLimit
+from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import NotAuthorised, SettingsError
 from resources.users import Role, User
 from tests.api import serving

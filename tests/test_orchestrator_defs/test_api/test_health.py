@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.patience import Question
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.rest.shared_question import Question
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from tests.api import serving

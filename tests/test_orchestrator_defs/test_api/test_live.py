@@ -16,10 +16,9 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from orchestrator_defs.api import live
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
-from orchestrator_defs.api.updates import live_updates
+from orchestrator_defs.api.server_settings import ApiSettings
+from orchestrator_defs.api.updates import live_updates, websocket
 from resources import clock
 from resources.updates.change_feed import APPLICATION
 from resources.users import User
@@ -303,7 +302,7 @@ def deaf(url: str) -> socket.socket:
 def test_a_client_that_takes_nothing_holds_up_nobody_and_is_sent_away(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(websocket, "SEND_SECONDS", 0.5)
     app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
 
     @app.post("/flood")

@@ -15,7 +15,7 @@ import redis
 from websockets.sync.client import connect
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from resources.errors import SettingsError
 from resources.updates import change_feed

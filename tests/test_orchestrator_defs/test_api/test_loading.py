@@ -10,10 +10,10 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from orchestrator_defs.api.command import listening
-from orchestrator_defs.api.loading import find_workspace, named_definitions, own_application, served_orchestrator
-from orchestrator_defs.api.prefix import Prefixed
-from orchestrator_defs.api.serve import locations_of
+from orchestrator_defs.api.dagster_page import locations_of
+from orchestrator_defs.api.server.command import listening
+from orchestrator_defs.api.server.loading import find_workspace, named_definitions, own_application, served_orchestrator
+from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
@@ -76,7 +76,7 @@ def test_definitions_are_found_by_name() -> None:
 def test_an_application_of_ones_own_is_what_create_app_made(folder: Path) -> None:
     (folder / "own.py").write_text(
         "from orchestrator_defs.api.app import create_app\n"
-        "from orchestrator_defs.api.settings import ApiSettings\n"
+        "from orchestrator_defs.api.server_settings import ApiSettings\n"
         "from orchestrator_defs.definitions import defs\n"
         "def application(): return create_app(ApiSettings(oauth2_active=False), defs)\n"
         "def strange(): return 7\n"

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import pacing
 from tests.api import serving
 from tests.engine import Engine

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 
 PROVIDER = {"oidc_base_url": "https://login.example.org", "oauth2_resource_server_id": "orchestrator"}

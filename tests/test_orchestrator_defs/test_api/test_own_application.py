@@ -21,8 +21,8 @@ from tests.toy_network import DEVICE, World, device_workflows
 SCRIPT = """
 import contextlib, logging, sys
 from starlette.applications import Starlette
-from orchestrator_defs.api.command import listening
-from orchestrator_defs.api.prefork import Prefork
+from orchestrator_defs.api.server.command import listening
+from orchestrator_defs.api.server.prefork import Prefork
 from resources.errors import SettingsError
 
 @contextlib.asynccontextmanager

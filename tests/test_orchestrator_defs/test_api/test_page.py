@@ -30,9 +30,9 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.guard import Guard
-from orchestrator_defs.api.serve import NOT_BY_GET, NOT_ENGINEER, DagsterPage, Webserver
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.dagster_page import NOT_BY_GET, NOT_ENGINEER, DagsterPage, Webserver
+from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.server_settings import ApiSettings
 from resources import tags
 from resources.errors import SettingsError
 from resources.users import Role, User

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, SecretStr
 from ops.starting.schedule_form import KEY
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from tests.toy_network import DEVICE, World, device_workflows
 
 

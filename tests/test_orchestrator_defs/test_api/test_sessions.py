@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from orchestrator_defs.api.login.sessions import safe_target
-from orchestrator_defs.api.prefix import Prefixed
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.security.login.sessions import safe_target
+from orchestrator_defs.api.server.prefix import Prefixed
+from orchestrator_defs.api.server_settings import ApiSettings
 from tests.api import serving
 from tests.oidc import bearer, guarded_app, settings_for
 

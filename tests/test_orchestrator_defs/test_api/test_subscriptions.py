@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from ops.steps.step import begin, step
-from orchestrator_defs.api import gate
-from orchestrator_defs.workflow import modify_workflow
+from orchestrator_defs.api.security import middleware
+from orchestrator_defs.jobs.decorators import modify_workflow
 from resources.database.session import statement_counter
 from resources.database.tables import ProcessTable, SubscriptionTable
 from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
@@ -518,7 +518,7 @@ def test_what_the_user_may_not_start_says_so(api, device):
 
 
 def test_what_the_user_has_no_role_for_says_so(engine, api_of, device, monkeypatch):
-    monkeypatch.setattr(gate, "NOBODY", User("ada", roles=[Role.OPERATOR]))
+    monkeypatch.setattr(middleware, "NOBODY", User("ada", roles=[Role.OPERATOR]))
     (entry,) = startable(api_of(engine, workflow_roles={"terminate_*": "admin"}), device)["terminate"]
     assert entry["reason"] == "subscription.insufficient_workflow_permissions"
     assert "needs the role admin" in entry["message"]

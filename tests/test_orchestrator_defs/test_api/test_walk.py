@@ -29,7 +29,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.serve import NOT_ENGINEER, DagsterPage
+from orchestrator_defs.api.dagster_page import NOT_ENGINEER, DagsterPage
 from orchestrator_defs.orchestrator import Orchestrator
 from resources.users import Role
 from tests.oidc import OidcProvider, bearer, provided, settings_for

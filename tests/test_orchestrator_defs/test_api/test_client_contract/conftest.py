@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Testbed
 from resources.database.embedded import EmbeddedServer

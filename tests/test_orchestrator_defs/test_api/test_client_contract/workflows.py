@@ -21,7 +21,7 @@ from pydantic_forms.validators import (
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
 
 Colour = Choice.__call__("Colour", {"red": ("red", "Red"), "blue": ("blue", "Blue")})

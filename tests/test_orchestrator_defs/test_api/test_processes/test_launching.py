@@ -7,7 +7,7 @@ import time
 import pytest
 from dagster import DagsterInstance
 
-from orchestrator_defs.processes import Processes
+from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.runs.dispatch import Dispatch
 

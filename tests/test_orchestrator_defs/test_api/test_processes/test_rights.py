@@ -5,8 +5,8 @@ import pytest
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.rest.processes import _reporter
-from orchestrator_defs.api.rest.rights import _workflow_check
-from orchestrator_defs.api.settings import ApiSettings
+from orchestrator_defs.api.security.rights import _workflow_check
+from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import NotAuthorised
 from resources.users import Role, User
 from tests.api import serving

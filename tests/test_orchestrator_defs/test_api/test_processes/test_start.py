@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from ops.steps.step import begin, step
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.subscriptions.queries import find_product
 from resources.types import ProcessStatus
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
 
 LIST_KEYS = [

@@ -8,7 +8,7 @@ from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
 from ops.steps.predicates import no_uncompleted_instance
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
-from orchestrator_defs.workflow import task
+from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee, State
 
 

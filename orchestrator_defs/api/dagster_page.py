@@ -1,0 +1,333 @@
+"""Dagster's own page as a part of our server: behind the same gate, with the rights of who looks at it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from dagster import DagsterInstance, DagsterRun
+
+# Who creates runs for the page: every launch, re-execution and backfill goes through the instance of its request.
+from dagster._core.execution.backfill import PartitionBackfill
+
+# How Dagster reads workspace.yaml: code that it loads, and code servers that are there already.
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, ManagedGrpcPythonEnvCodeLocationOrigin
+
+# What the page knows of code locations, and what each request is given of it; there is no public way to embed the page.
+from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_graphql.schema import create_schema
+from dagster_webserver.version import __version__
+from dagster_webserver.webserver import DagsterWebserver
+from graphene import Schema  # type: ignore[import-untyped]
+from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from orchestrator_defs.api.security.problems import problem
+from resources import tags
+from resources.errors import SettingsError
+from resources.users import Role, User
+
+STATEMENT_TIMEOUT_MS = 15_000
+POOL_RECYCLE_SECONDS = 3600
+POOL_MAX_OVERFLOW = 20
+"""As Dagster's own webserver has them."""
+POLL_MS = 2000
+"""How often the page asks anew for what it shows of assets."""
+
+NOT_ENGINEER = "This takes the role engineer; you may look at everything here, and change nothing."
+NOT_BY_GET = "A mutation is sent by POST."
+
+
+@dataclass(frozen=True)
+class Location:
+    """A code location of a workspace: code to load, or, when `server` is given, a code server that has loaded it."""
+
+    name: str
+    module: str | None = None
+    file: str | None = None
+    attribute: str | None = None
+    folder: str | None = None
+    python: str | None = None
+    arguments: tuple[str, ...] = ()
+    server: Mapping[str, Any] | None = None
+
+
+def locations_of(workspace: str) -> list[Location]:
+    """The code locations that a workspace.yaml names. Raises SettingsError."""
+    try:
+        origins = WorkspaceFileTarget([workspace]).create_origins()
+    except Exception as error:
+        raise SettingsError(f"{workspace} cannot be understood: {' '.join(str(error).split())}") from error
+    return list(map(_location, origins))
+
+
+def _location(origin: Any) -> Location:
+    match origin:
+        case ManagedGrpcPythonEnvCodeLocationOrigin():
+            code = origin.loadable_target_origin
+            return Location(
+                origin.location_name,
+                module=code.module_name or code.package_name,
+                file=code.python_file,
+                attribute=code.attribute,
+                folder=code.working_directory,
+                python=code.executable_path,
+                arguments=tuple(code.get_cli_args()),
+            )
+        case GrpcServerCodeLocationOrigin():
+            named = {"host": origin.host, "port": origin.port, "socket": origin.socket, "ssl": origin.use_ssl}
+            server = {key: value for key, value in named.items() if value}
+            return Location(origin.location_name, server=server)
+    raise SettingsError(f"Code location {origin.location_name} is of a kind that is not served.")
+
+
+class DagsterPage:
+    """Dagster's webserver as an ASGI application that answers while it is `running`.
+
+    Whoever has no role `engineer` finds it read-only. `path_prefix` is what every path begins with, "" or "/…".
+    """
+
+    def __init__(self, workspace: str, *, path_prefix: str = "") -> None:
+        if path_prefix and (not path_prefix.startswith("/") or path_prefix.endswith("/")):
+            raise SettingsError(f"A path prefix begins with a slash and does not end with one: not {path_prefix!r}.")
+        self.workspace = workspace
+        self.path_prefix = path_prefix
+        self._served: tuple[ASGIApp, Sequence[BaseRoute]] | None = None
+
+    @asynccontextmanager
+    async def running(self, instance: DagsterInstance) -> AsyncIterator[None]:
+        """Load the workspace and serve it until the end of the block. What cannot be loaded, the page shows."""
+        context = await run_in_threadpool(self._open, instance)
+        try:
+            app = Webserver(context, self.path_prefix, POLL_MS).create_asgi_app()
+            self._served = (app, app.routes)
+            yield
+        finally:
+            self._served = None
+            await run_in_threadpool(_close, context)
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """All that is served, while it runs."""
+        return self._served[1] if self._served else ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request or a connection, as far as its user may."""
+        refusal = _refusal(scope)
+        if self._served is None:
+            refusal = 503, "Dagster's page is not running."
+        if refusal is None and self._served is not None:
+            # Its routes have the prefix themselves; what was cut off for ours is put before them again.
+            await self._served[0]({**scope, "root_path": "", "guard": scope["app"].state.guard}, receive, send)
+        elif refusal is not None and scope["type"] == "http":
+            await problem(*refusal)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _open(self, instance: DagsterInstance) -> WorkspaceProcessContext:
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, POOL_MAX_OVERFLOW)
+        # Made on first use, and not anew for each request's instance.
+        _ = instance.run_launcher, instance.run_coordinator, instance.compute_log_manager
+        return WorkspaceProcessContext(
+            instance,
+            version=__version__,
+            workspace_load_target=WorkspaceFileTarget([self.workspace]),
+            code_server_log_level="warning",
+        )
+
+
+def _close(context: WorkspaceProcessContext) -> None:
+    """Returns when the code servers have ended that it has started, if it was given code and no server."""
+    context.__exit__(None, None, None)
+    context._grpc_server_registry.wait_for_processes()
+
+
+def _refusal(scope: Scope) -> tuple[int, str] | None:
+    """Why the page is closed to this user: status and sentence. Mutations are looked at where they are resolved."""
+    user: User = scope["user"]
+    if not user.has_role(Role.VIEWER):
+        return 403, "Dagster's page takes the role viewer, operator, engineer or admin; you have none of them."
+    is_question = (
+        scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD") or scope["path"].endswith("/graphql")
+    )
+    if not is_question and not user.has_role(Role.ENGINEER):
+        return 403, NOT_ENGINEER
+    return None
+
+
+# --- who asks ---
+
+
+class RequestContext(WorkspaceRequestContext):
+    """What a request is given of the workspace: the rights of its user, and an instance that signs for them."""
+
+    def __init__(self, process_context: WorkspaceProcessContext, source: HTTPConnection) -> None:
+        self.user: User = source.scope["user"]
+        may_change = self.user.has_role(Role.ENGINEER)
+        instance = process_context.instance
+        super().__init__(
+            instance=acting_for(self.user, instance, source.scope["guard"].workflow_check(source))
+            if may_change
+            else instance,
+            current_workspace=process_context.get_current_workspace(),
+            process_context=process_context,
+            version=process_context.version,
+            source=source,
+            read_only=not may_change,
+        )
+        self.connection = source
+        self._context = process_context
+
+    @property
+    def show_instance_config(self) -> bool:
+        """Whether the page shows dagster.yaml, which may hold what is for few."""
+        return self.user.has_role(Role.ADMIN)
+
+    def get_viewer_tags(self) -> dict[str, str]:
+        """What Dagster writes on a backfill: who launched it."""
+        return {tags.USER: str(self.user)}
+
+    def get_reporting_user_tags(self) -> dict[str, str]:
+        """What Dagster writes on an event that a person reports."""
+        return self.get_viewer_tags()
+
+    def reload_code_location(self, name: str) -> "RequestContext":
+        """Load a code location anew; the context with it, of the same user."""
+        self._context.reload_code_location(name)
+        return RequestContext(self._context, self.connection)
+
+    def reload_workspace(self) -> "RequestContext":
+        """Load all code locations anew; the context with them, of the same user."""
+        self._context.reload_workspace()
+        return RequestContext(self._context, self.connection)
+
+
+class ActingInstance(DagsterInstance):
+    """An instance that writes its user on all that is launched with it, whatever a launchpad said.
+
+    Jobs and the engine believe this tag: it says who starts, answers and aborts.
+    """
+
+    acts_for: str
+    check: Callable[[str, str], None]
+
+    def create_run(self, *_: Any, **named: Any) -> DagsterRun:
+        """Launches come through here. Raises NotAuthorised for a workflow whose least role the user has not."""
+        self.check(named["job_name"], "launch")
+        return super().create_run(**{**named, "tags": self._signed(named["tags"])})
+
+    def create_reexecuted_run(self, *_: Any, **named: Any) -> DagsterRun:
+        """Re-executions come through here; the tags of the first run would go with them. Raises NotAuthorised."""
+        self.check(named["parent_run"].job_name, "launch")
+        return super().create_reexecuted_run(**{**named, "extra_tags": self._signed(named.get("extra_tags"))})
+
+    def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
+        """Backfills come through here, also those that repeat another; the daemon launches their runs.
+
+        Raises NotAuthorised.
+        """
+        if partition_backfill.job_name is not None:
+            self.check(partition_backfill.job_name, "launch")
+        signed = partition_backfill._replace(tags=self._signed(partition_backfill.tags))
+        super().add_backfill(signed)
+
+    def _signed(self, chosen: Any) -> dict[str, Any]:
+        return {**(chosen or {}), tags.USER: self.acts_for}
+
+
+def acting_for(user: str, instance: DagsterInstance, check: Callable[[str, str], None]) -> ActingInstance:
+    """The same instance, with all that it has open, for one user's request; `check` is asked of each launch."""
+    acting = ActingInstance.__new__(ActingInstance)
+    acting.__dict__.update(instance.__dict__)
+    acting.__dict__.pop("run_domain", None)  # it would go on with the instance that it was made for
+    acting.acts_for = str(user)
+    acting.check = check
+    return acting
+
+
+# --- what they may ---
+
+
+class Refused(GraphQLError):
+    """A mutation that this user may not have, or not so."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, extensions={"code": "FORBIDDEN"})
+
+
+class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]):
+    """Dagster's webserver whose mutations, each and every one, are for engineers."""
+
+    def build_graphql_schema(self) -> Schema:
+        """Dagster's own, with a guard before the resolver of each mutation, those included that are yet to come."""
+        schema = create_schema()
+        mutations = schema.graphql_schema.mutation_type
+        if mutations is None:
+            raise TypeError("Dagster's schema has no mutations: this is not the Dagster that was meant.")
+        for field in mutations.fields.values():
+            if field.resolve is None:
+                raise TypeError("A mutation of Dagster's has no resolver to put a guard before.")
+            field.resolve = _guarded(field.resolve)
+        return schema
+
+    def _make_request_context(self, conn: HTTPConnection) -> RequestContext:
+        return RequestContext(self._process_context, conn)
+
+    async def execute_graphql_subscription(
+        self,
+        websocket: WebSocket,
+        operation_id: str,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+    ) -> tuple[Any, GraphQLFormattedError | None]:
+        """Follow a subscription. A mutation sent this way is refused here; Dagster executes none, rights or not."""
+        if not websocket.scope["user"].has_role(Role.ENGINEER) and _has_mutation(query):
+            return None, Refused(NOT_ENGINEER).formatted
+        return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
+
+    def handle_graphql_errors(self, errors: Sequence[GraphQLError]) -> list[Any]:
+        """Errors as the page shows them; a refusal has no traceback."""
+        others = [error for error in errors if not _is_refusal(error)]
+        refusals = [error.formatted for error in errors if _is_refusal(error)]
+        return [*refusals, *super().handle_graphql_errors(others)]
+
+    def _determine_status_code(
+        self, resolver_errors: list[GraphQLError] | None, captured_errors: list[Exception]
+    ) -> int:
+        if any(map(_is_refusal, resolver_errors or [])):
+            return 403
+        return super()._determine_status_code(resolver_errors, captured_errors)
+
+
+def _guarded(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(resolve)
+    def resolved(root: Any, info: Any, **arguments: Any) -> Any:
+        context: RequestContext = info.context
+        if not context.user.has_role(Role.ENGINEER):
+            raise Refused(NOT_ENGINEER)
+        if context.connection.scope.get("method") == "GET":  # a link that somebody was led to must change nothing
+            raise Refused(NOT_BY_GET)
+        return resolve(root, info, **arguments)
+
+    return resolved
+
+
+def _is_refusal(error: GraphQLError) -> bool:
+    return isinstance(error.original_error, Refused)
+
+
+def _has_mutation(query: Any) -> bool:
+    try:
+        definitions = parse(query).definitions
+    except (GraphQLError, TypeError):
+        return False  # Dagster says what is wrong with it
+    return any(
+        isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION for one in definitions
+    )

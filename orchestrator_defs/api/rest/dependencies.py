@@ -1,0 +1,46 @@
+"""What routes ask for: the processes, the database, the settings, and who calls."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from orchestrator_defs.api.server_settings import ApiSettings
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes.processes import Processes
+from resources.database.session import SubscriptionDatabase
+from resources.users import User
+
+
+async def _processes(connection: HTTPConnection) -> Processes:
+    found: Processes = connection.app.state.processes
+    return found
+
+
+async def _orchestrator(connection: HTTPConnection) -> Orchestrator:
+    return (await _processes(connection)).orchestrator
+
+
+def _database(connection: HTTPConnection) -> SubscriptionDatabase:
+    """In a thread, since the first use of the database makes sure of its schema."""
+    found: Processes = connection.app.state.processes
+    return found.database
+
+
+async def _settings(connection: HTTPConnection) -> ApiSettings:
+    found: ApiSettings = connection.app.state.settings
+    return found
+
+
+async def _user(connection: HTTPConnection) -> User:
+    found: User = connection.scope["user"]
+    return found
+
+
+ProcessesDep = Annotated[Processes, Depends(_processes)]
+OrchestratorDep = Annotated[Orchestrator, Depends(_orchestrator)]
+DatabaseDep = Annotated[SubscriptionDatabase, Depends(_database)]
+"""The subscription database, ready for use: open a transaction of it."""
+SettingsDep = Annotated[ApiSettings, Depends(_settings)]
+UserDep = Annotated[User, Depends(_user)]
+"""Who calls, as the gate has authenticated them."""

@@ -1,0 +1,59 @@
+"""What the gate needs to decide about a call: the login, the policy, the rules, the counts."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from orchestrator_defs.api.security.access_rules import Policy, RolePolicy, Rule, RuleBook, WorkflowRoles
+from orchestrator_defs.api.security.limits import RateLimit
+from orchestrator_defs.api.security.login.identity import user_of
+from orchestrator_defs.api.security.login.provider import Provider, check_configured
+from orchestrator_defs.api.security.login.sessions import Sessions
+from orchestrator_defs.api.security.login.tokens import Tokens
+from orchestrator_defs.api.security.opa import OpaPolicy
+from orchestrator_defs.api.server_settings import ApiSettings
+from resources.users import User
+
+
+class Guard:
+    """One per application. Raises SettingsError when a login is asked for and no provider is named."""
+
+    def __init__(self, settings: ApiSettings, *, policy: Policy | None = None, rules: Sequence[Rule] = ()) -> None:
+        if settings.oauth2_active:
+            check_configured(settings)
+        self.settings = settings
+        self.provider = Provider(settings)
+        self.tokens = Tokens(settings, self.provider)
+        self.sessions = Sessions(settings, self.provider, self.tokens)
+        self.policy: Policy = policy or (OpaPolicy(settings) if settings.opa_url else RolePolicy())
+        self.rules = RuleBook(rules)
+        self.workflows = WorkflowRoles(settings.workflow_roles)
+        self.callbacks = RateLimit(settings.callbacks_per_minute)
+
+    async def close(self) -> None:
+        """Close the connections to provider and policy agent."""
+        await self.provider.close()
+        await self.policy.close()
+
+    async def user_with(self, token: str) -> User:
+        """The user of a bearer token. Raises LoginRefused and IdentityProviderUnavailable."""
+        return user_of(await self.tokens.claims(token), self.settings)
+
+    def workflow_check(self, connection: HTTPConnection) -> Callable[[str, str], None]:
+        """What asks, for the user of a request, whether they may do something (a verb) with a workflow (its name).
+
+        It raises NotAuthorised.
+        """
+        user: User = connection.scope["user"]
+        return lambda workflow_name, action: self.workflows.check(user, workflow_name, action)
+
+
+async def _guard(connection: HTTPConnection) -> Guard:
+    found: Guard = connection.app.state.guard
+    return found
+
+
+GuardDep = Annotated[Guard, Depends(_guard)]
+"""The guard of the application, for routes that ask it about more than the call itself."""

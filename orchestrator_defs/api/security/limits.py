@@ -1,0 +1,130 @@
+"""What keeps browsers and clients within bounds, whoever calls: headers, sizes, frequencies."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator_defs.api.security.login.cookies import is_secure
+from orchestrator_defs.api.security.login.origins import path_of
+from orchestrator_defs.api.security.problems import problem
+from orchestrator_defs.api.server_settings import ApiSettings
+
+log = logging.getLogger(__name__)
+
+API = "/api"
+API_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+HSTS = "max-age=31536000"
+KEYS_KEPT = 10_000
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is under the API, and not one of Dagster's page."""
+    return path == API or path.startswith(f"{API}/")
+
+
+class SecurityHeaders:
+    """An ASGI application around another that adds headers which browsers heed; what a route has set stays."""
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, and add to its answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        added = {
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "SAMEORIGIN",  # Dagster's page frames its notebooks
+            "Referrer-Policy": "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
+        if is_secure(HTTPConnection(scope), self.settings):
+            added["Strict-Transport-Security"] = HSTS
+        if is_api(path_of(scope)):
+            added |= {
+                "X-Frame-Options": "DENY",
+                "Content-Security-Policy": API_CSP,
+                "Cache-Control": "private, no-cache",
+            }
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in added.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class BodyLimit:
+    """An ASGI application around another that reads no body longer than allowed, announced or not."""
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, and answer 413 when its body is too long."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.settings.max_body_bytes if is_api(path_of(scope)) else self.settings.max_dagster_body_bytes
+        detail = f"The body of a request may have {limit} bytes."
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdecimal() or int(announced[:20]) > limit:
+            await problem(413, detail)(scope, receive, send)
+            return
+        seen, has_answered = 0, False
+
+        async def receive_within_limit() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                # routes and mounted applications answer this as they answer their own
+                raise HTTPException(413, detail)
+            return message
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_answered
+            has_answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive_within_limit, send_and_note)
+        except HTTPException as error:
+            if has_answered or error.status_code != 413:
+                raise
+            await problem(413, detail)(scope, receive, send)
+
+
+class RateLimit:
+    """So many a minute for each key, in bursts of as many; keys that were not seen for longest are forgotten first."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.interval = 60 / per_minute
+        self.clock = clock
+        self._free_at: OrderedDict[str, float] = OrderedDict()
+
+    def seconds_to_wait(self, *keys: str) -> float:
+        """0 when one more may come, and then it is counted for each key; else how long none may."""
+        now = self.clock()
+        free_at = {key: max(self._free_at.get(key, now), now) + self.interval for key in keys}
+        over = max(free_at.values()) - now - 60
+        if over > 1e-6:
+            return over
+        for key, moment in free_at.items():
+            self._free_at[key] = moment
+            self._free_at.move_to_end(key)
+        while len(self._free_at) > KEYS_KEPT:
+            self._free_at.popitem(last=False)
+        return 0

@@ -1,0 +1,155 @@
+"""Bearer tokens: whether one is good, and what it says of its bearer."""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import httpx
+from joserfc import jwt
+from joserfc.errors import JoseError
+
+from orchestrator_defs.api.security.login.provider import Provider
+from orchestrator_defs.api.server_settings import ApiSettings
+from resources.errors import LoginRefused
+
+ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+)
+"""Asymmetric ones only: never `none`, and never one whose secret is the public key."""
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""What a token may say that it is; a logout token, say, is signed with the same key and opens nothing."""
+OPAQUE_SECONDS = 60
+"""So long the provider's word about a token that is no JWT is kept."""
+OPAQUE_KEPT = 1000
+
+Claims = Mapping[str, Any]
+
+
+class Tokens:
+    """Verifies tokens. `now` is the time in seconds since 1970, for tests."""
+
+    def __init__(self, settings: ApiSettings, provider: Provider, now: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.provider = provider
+        self.now = now
+        self._opaque: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
+
+    async def claims(self, token: str) -> Claims:
+        """What a bearer token says. Raises LoginRefused with a sentence that says what is wrong with the token, and
+        IdentityProviderUnavailable when the provider is needed and does not answer.
+        """
+        if _header(token) is not None:
+            return await self.verified(token, self.settings.audiences)
+        return await self._asked(token)
+
+    async def verified(self, token: str, audiences: Collection[str] | None) -> Claims:
+        """What a signed token says; its audience is not looked at when none is given. Raises as `claims` does."""
+        header = _header(token)
+        if header is None:
+            raise LoginRefused("The token is no JWT.")
+        if header.get("alg") not in ALGORITHMS:
+            raise LoginRefused("The token is signed in a way that is not accepted here.")
+        if str(header.get("typ", "JWT")).lower() not in TYPES:
+            raise LoginRefused("The token is of a kind that opens nothing here.")
+        kid = header.get("kid")
+        key = await self.provider.key(kid if kid is None else str(kid))
+        try:
+            claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
+        except (JoseError, ValueError, TypeError):
+            raise LoginRefused("The token's signature is not that of the identity provider.") from None
+        await self._check(claims, audiences, is_signed=True)
+        return claims
+
+    async def _check(self, claims: Claims, audiences: Collection[str] | None, *, is_signed: bool) -> None:
+        """What a signed token must say, the provider need not say of a token that it vouches for."""
+        now, skew = self.now(), self.settings.oauth2_clock_skew_seconds
+        expiry = _moment(claims, "exp")
+        if expiry is None and is_signed:
+            raise LoginRefused("The token does not say when it expires.")
+        if expiry is not None and now >= expiry + skew:
+            raise LoginRefused("The token has expired.")
+        for name in ("nbf", "iat"):
+            if now + skew < (_moment(claims, name) or 0):
+                raise LoginRefused("The token is not valid yet.")
+        if (is_signed or "iss" in claims) and claims.get("iss") != (await self.provider.metadata())["issuer"]:
+            raise LoginRefused("The token was issued by somebody else than the identity provider.")
+        meant = claims.get("aud", [])
+        meant_for = {meant} if isinstance(meant, str) else {one for one in _listed(meant) if isinstance(one, str)}
+        if audiences is not None and (is_signed or "aud" in claims) and not meant_for & set(audiences):
+            raise LoginRefused("The token is for another audience.")
+
+    # --- tokens that only the provider can read ---
+
+    async def _asked(self, token: str) -> Claims:
+        fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        until, claims = self._opaque.get(fingerprint, (0.0, {}))
+        if self.now() < until:
+            return claims
+        claims = await self._introspected(token)
+        await self._check(claims, self.settings.audiences, is_signed=False)
+        until = min(self.now() + OPAQUE_SECONDS, _moment(claims, "exp") or math.inf)
+        self._opaque[fingerprint] = until, claims
+        while len(self._opaque) > OPAQUE_KEPT:
+            self._opaque.popitem(last=False)
+        return claims
+
+    async def _introspected(self, token: str) -> Claims:
+        client = self.provider.client
+        if client[1] and (url := await self.provider.endpoint("introspection_endpoint")):
+            answer = await self.provider.ask("POST", url, data={"token": token}, auth=client)
+            claims = _json(answer)
+            if claims.get("active") is not True:
+                raise LoginRefused("The identity provider says that the token is not valid.")
+            return claims
+        if self.settings.oauth2_userinfo and (url := await self.provider.endpoint("userinfo_endpoint")):
+            answer = await self.provider.ask("GET", url, headers={"Authorization": f"Bearer {_printable(token)}"})
+            return _json(answer)
+        raise LoginRefused("The token is no JWT, and the identity provider cannot be asked about others.")
+
+
+def _header(token: str) -> Mapping[str, Any] | None:
+    """The header of a JWT; None for what is none."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        header = json.loads(base64.b64decode(parts[0] + "=" * (-len(parts[0]) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _moment(claims: Claims, name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        raise LoginRefused(f"The token's {name} is no time.")
+    return float(value)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        claims = answer.json() if answer.is_success else None
+    except ValueError:
+        claims = None
+    if not isinstance(claims, dict):
+        raise LoginRefused("The identity provider does not accept the token.")
+    return claims
+
+
+def _printable(token: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        raise LoginRefused("The token has characters that no token has.")
+    return token

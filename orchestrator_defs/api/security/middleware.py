@@ -1,0 +1,307 @@
+"""The gate before everything that is served: nobody comes in unknown, and nobody does what they may not."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator_defs.api.security.access_rules import WEBSOCKET, Call, Open, Rule
+from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.limits import BodyLimit, SecurityHeaders, is_api
+from orchestrator_defs.api.security.login.identity import ANONYMOUS, NOBODY, user_of
+from orchestrator_defs.api.security.login.origins import SAFE_METHODS, is_foreign, is_loopback, is_own, path_of
+from orchestrator_defs.api.security.login.sessions import Headers
+from orchestrator_defs.api.security.problems import problem, status_of
+from resources.errors import IdentityProviderUnavailable, LoginRefused, PolicyUnavailable
+from resources.users import User
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = "base64.bearer.token"
+"""What a browser, which cannot send headers with a WebSocket, names before its token."""
+TOKEN_IN_QUERY = frozenset({"/api/processes/all", "/api/settings/ws-status"})
+"""WebSockets of old, which take the token where logs may keep it; others do not."""
+POLICY_VIOLATION = 1008
+PROTOCOL_ERROR = 1002
+
+
+class Denied(Exception):
+    """A call that the gate answers itself."""
+
+    def __init__(
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, close: int = POLICY_VIOLATION
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.close = close
+
+
+class Gate:
+    """An ASGI application around another: it puts the `user` into the scope, or answers itself.
+
+    `routes` gives those of the application, to tell them from the pages of Dagster that lie behind them.
+    """
+
+    def __init__(self, app: ASGIApp, guard: Guard, routes: Callable[[], Sequence[BaseRoute]]) -> None:
+        self.app = app
+        self.guard = guard
+        self.settings = settings = guard.settings
+        self.routes = routes
+        inner: ASGIApp = BodyLimit(self._let_in, settings)
+        if settings.cors_origins:
+            # never with credentials: other sites' pages call with a bearer token, and no cookie of ours goes with it
+            inner = CORSMiddleware(
+                inner,
+                allow_origins=settings.cors_origins,
+                allow_methods=settings.cors_allow_methods,
+                allow_headers=settings.cors_allow_headers,
+                expose_headers=settings.cors_expose_headers,
+                max_age=settings.cors_max_age_seconds,
+            )
+        self.outermost = SecurityHeaders(inner, settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request or a connection through with its user."""
+        if scope["type"] == "lifespan":
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await self.guard.close()
+        elif scope["type"] in ("http", "websocket"):
+            await self.outermost(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = HTTPConnection(scope)
+        body = _Body(scope, receive)
+        try:
+            rule, parts = self._rule(scope)
+            user, cookies = await self._who(connection, rule)
+            await self._check(user, rule, parts, connection, body)
+        except Denied as denied:
+            await self._answer(denied, scope, receive, send)
+        except (IdentityProviderUnavailable, PolicyUnavailable) as error:
+            await self._answer(Denied(status_of(error), str(error), {"Retry-After": "5"}), scope, receive, send)
+        else:
+            await self._serve({**scope, "user": user}, body.replayed, _with_headers(send, cookies))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket stays open no longer than a session may last; its client opens another, with a login of then."""
+        if scope["type"] == "http" or not self.settings.oauth2_active:
+            await self.app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self.settings.session_hours * 3600) as deadline:
+                await self.app(scope, receive, send)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "The login is too long ago."})
+
+    # --- which rule ---
+
+    def _rule(self, scope: Scope) -> tuple[Rule, dict[str, str]]:
+        path = path_of(scope)
+        return self.guard.rules.find(_method(scope), path, is_dagsters=not is_api(path) and self._is_dagsters(scope))
+
+    def _is_dagsters(self, scope: Scope) -> bool:
+        """Whether no route of the application has this path: then it is a page of Dagster, which has all others."""
+        return all(route.matches(dict(scope))[0] is Match.NONE for route in self.routes())
+
+    # --- who ---
+
+    async def _who(self, connection: HTTPConnection, rule: Rule) -> tuple[User, Headers]:
+        """Who calls, and what is to be kept by their browser. Raises Denied."""
+        token = _token(connection)
+        if not self.settings.oauth2_active:
+            self._check_neighbour(connection)
+            return NOBODY, []
+        if token is None and self.guard.sessions.has_cookie(connection):
+            self._check_own(connection)
+        if rule.least is Open.EVERYBODY:
+            return ANONYMOUS, []
+        try:
+            if token is not None:
+                return await self.guard.user_with(token), []
+            return await self._in_session(connection)
+        except LoginRefused as refusal:
+            raise self._asking_for_login(connection, str(refusal), is_refused=token is not None) from None
+
+    async def _in_session(self, connection: HTTPConnection) -> tuple[User, Headers]:
+        sessions = self.guard.sessions
+        session = sessions.of(connection)
+        if session is None:
+            raise LoginRefused("Log in first: send a bearer token, or open /api/login in a browser.")
+        if not sessions.is_due(session):
+            return user_of(session.claims, self.settings), []
+        renewed = await sessions.renewed(session)
+        if renewed is None:
+            raise LoginRefused("The session is over. Log in again at /api/login.")
+        return user_of(renewed.claims, self.settings), sessions.kept(connection, renewed)
+
+    def _check_own(self, connection: HTTPConnection) -> None:
+        """A browser sends its cookie along whoever has it call; only our own pages may have it change things."""
+        if _may_change(connection) and not is_own(connection, self.settings.base_url):
+            raise Denied(
+                403, "A session in a browser may do this from the server's own pages only; others send a bearer token."
+            )
+
+    def _check_neighbour(self, connection: HTTPConnection) -> None:
+        """Without login any page that a browser here shows could call us; it may only when that was said twice."""
+        if self.settings.serve_without_login:
+            return
+        host = connection.headers.get("host", "")
+        if host and not is_loopback(host):
+            raise Denied(
+                403,
+                f"Without login the server answers to names of this machine only, not to {host[:255]!r}. Use 127.0.0.1,"
+                " or set up a login, or set SERVE_WITHOUT_LOGIN=True.",
+            )
+        friends = set(self.settings.cors_origins) - {"*"}
+        may_harm = _may_change(connection) or "origin" in connection.headers
+        if may_harm and is_foreign(connection, self.settings.base_url, friends=friends):
+            raise Denied(
+                403,
+                "Without login the server answers to its own pages and those of CORS_ORIGINS (named, not *) only. Add"
+                " the page's origin there, or set up a login, or set SERVE_WITHOUT_LOGIN=True.",
+            )
+
+    def _asking_for_login(self, connection: HTTPConnection, detail: str, *, is_refused: bool) -> Denied:
+        if not is_refused and _is_navigation(connection):
+            prefix = connection.scope.get("root_path", "")
+            query = connection.scope["query_string"].decode("latin-1")
+            target = quote(connection.scope["path"]) + (f"?{query}" if query else "")
+            return Denied(303, detail, {"Location": f"{prefix}/api/login?next={quote(target, safe='')}"})
+        challenge = 'Bearer realm="orchestrator"'
+        if is_refused:
+            challenge += f', error="invalid_token", error_description="{detail}"'
+        return Denied(401, detail, {"WWW-Authenticate": challenge})
+
+    # --- whether they may ---
+
+    async def _check(
+        self, user: User, rule: Rule, parts: Mapping[str, str], connection: HTTPConnection, body: "_Body"
+    ) -> None:
+        if rule.counted:
+            self._count(connection, parts)
+        if isinstance(rule.least, Open) or not (
+            self.settings.oauth2_active and self.settings.oauth2_authorization_active
+        ):
+            return
+        scope = connection.scope
+        call = Call(_method(scope), path_of(scope), rule.least, parts, dict(connection.query_params), body.read_json)
+        if (why := await self.guard.policy.refusal(user, call)) is not None:
+            raise Denied(403, why)
+
+    def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
+        address = connection.client.host if connection.client else ""
+        # not by process: whoever guesses tokens would keep the right one out
+        seconds = self.guard.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
+        if seconds:
+            raise Denied(429, "Too many callbacks; come back later.", {"Retry-After": str(int(seconds) + 1)})
+
+    # --- answers ---
+
+    async def _answer(self, denied: Denied, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _closed(denied, scope, receive, send)
+            return
+        response: Response
+        if denied.status == 303:
+            response = RedirectResponse(denied.headers["Location"], 303)
+        else:
+            response = problem(denied.status, denied.detail, headers=denied.headers)
+        await response(scope, receive, send)
+
+
+async def _closed(denied: Denied, scope: Scope, receive: Receive, send: Send) -> None:
+    """Accepted and closed: a browser learns code and reason only of a connection that was open."""
+    await receive()
+    offered = scope.get("subprotocols") or [None]
+    await send({"type": "websocket.accept", "subprotocol": offered[0]})
+    reason = denied.detail.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
+    await send({"type": "websocket.close", "code": denied.close, "reason": reason})
+
+
+def _method(scope: Scope) -> str:
+    return WEBSOCKET if scope["type"] == "websocket" else str(scope["method"])
+
+
+def _may_change(connection: HTTPConnection) -> bool:
+    """Whether a call may do more than look. Dagster's page takes mutations by GET, too."""
+    scope = connection.scope
+    by_get = path_of(scope).rstrip("/") == "/graphql" and "query" in connection.query_params
+    return by_get or _method(scope) not in SAFE_METHODS
+
+
+def _token(connection: HTTPConnection) -> str | None:
+    """The bearer token of a call: in its header, and of a WebSocket also beside its sub-protocol. Raises Denied."""
+    kind, _, token = connection.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return token.strip()
+    if connection.scope["type"] != "websocket":
+        return None
+    offered: list[str] = connection.scope.get("subprotocols", [])
+    if SUBPROTOCOL in offered:
+        if len(offered) != 2 or offered[0] != SUBPROTOCOL:
+            raise Denied(400, f"The sub-protocols are not {SUBPROTOCOL} and a token.", close=PROTOCOL_ERROR)
+        return offered[1]
+    if path_of(connection.scope).rstrip("/") in TOKEN_IN_QUERY:
+        return connection.query_params.get("token") or None
+    return None
+
+
+def _is_navigation(connection: HTTPConnection) -> bool:
+    """Whether a browser is to show what it asks for: somebody sits before it who can log in."""
+    return (
+        connection.scope["type"] == "http"
+        and connection.scope["method"] == "GET"
+        and connection.headers.get("sec-fetch-mode", "navigate") == "navigate"
+        and "text/html" in connection.headers.get("accept", "")
+    )
+
+
+def _with_headers(send: Send, headers: Headers) -> Send:
+    if not headers:
+        return send
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
+        await send(message)
+
+    return send_with_headers
+
+
+class _Body:
+    """The body of a request, which a policy may read before the route does."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.has_body = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
+        self.receive = receive
+        self.messages: list[Message] = []
+
+    async def read_json(self) -> Any:
+        """Read as routes read it, whatever type it is said to be: a policy must not see less than they do."""
+        if not self.has_body:
+            return None
+        while not self.messages or self.messages[-1].get("more_body", False):
+            self.messages.append(await self.receive())
+        content = b"".join(message.get("body", b"") for message in self.messages)
+        try:
+            return json.loads(content, parse_constant=str)
+        except (ValueError, RecursionError):
+            return None
+
+    async def replayed(self) -> Message:
+        """What was read already, then what comes."""
+        return self.messages.pop(0) if self.messages else await self.receive()

@@ -1,0 +1,1 @@
+"""The server process: its command, its workers, and the code servers beside them."""

@@ -1,0 +1,155 @@
+"""The server as a command: all is looked at before the first request comes, and what is wrong is one sentence."""
+
+import atexit
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dagster import serialize_value
+from fastapi import FastAPI
+from pydantic import ValidationError
+from starlette.types import ASGIApp
+
+from orchestrator_defs.api.app import create_app
+from orchestrator_defs.api.dagster_page import DagsterPage, Location, locations_of
+from orchestrator_defs.api.security.exposure import check_exposure
+from orchestrator_defs.api.server.code_servers import CodeServers
+from orchestrator_defs.api.server.loading import find_workspace, own_application, served_orchestrator
+from orchestrator_defs.api.server.prefix import Prefixed
+from orchestrator_defs.api.server.prefork import STOPPING, Prefork
+from orchestrator_defs.api.server_settings import ApiSettings
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.serving import Serving
+from resources.database.session import limit_statements
+from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+
+
+def main(words: Sequence[str]) -> int:
+    """Serve as ordered until told to stop; the exit status."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for ours in ("orchestrator_defs", "ops", "resources"):
+        logging.getLogger(ours).setLevel(logging.INFO)
+    warnings.showwarning = _in_a_line
+    atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
+    for number in STOPPING:
+        signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
+    try:
+        return serve(Serving.from_order(words[0]))
+    except (OrchestratorError, ExternalSystemError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+
+
+def _in_a_line(message: Warning | str, *_: object, **__: object) -> None:
+    """Dagster warns with whole tracebacks, which its page shows as well."""
+    log.warning("%s", str(message).partition("\n")[0])
+
+
+def serve(serving: Serving) -> int:
+    """Serve until told to stop; the exit status. Raises an error of ours when that cannot begin."""
+    if serving.access_log:
+        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
+    if serving.app is None:  # one of their own may have other settings: it is asked when it is made
+        check_exposure(_settings(), serving.host)
+    with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
+        serving = replace(serving, port=listener.getsockname()[1])
+        locations = locations_of(find_workspace(serving.workspace))
+        servers = CodeServers(locations, folder, _environment_of_code())
+        servers.start()  # they load their code while we load ours
+        try:
+            app = _application(serving, locations, servers.workspace)
+            check_exposure(app.state.settings, serving.host)
+            limit_statements(app.state.settings.statement_timeout_seconds)
+            servers.wait()
+            return _prefork(app, listener, serving, servers).run()
+        finally:
+            servers.stop()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there, any port when 0. Raises SettingsError."""
+    with ExitStack() as failed:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an
+            # acknowledgement.
+            listener = failed.enter_context(socket.socket(family, kind, protocol or socket.IPPROTO_TCP))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            why = f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+            raise SettingsError(why) from error
+        failed.pop_all()
+        return listener
+
+
+def _prefork(app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers) -> Prefork:
+    def announce() -> None:
+        what = "1 process" if serving.workers == 1 else f"{serving.workers} processes"
+        log.info(
+            "Serving on %s in %s; the API's documentation is at %sapi/docs.", *(serving.address, what, serving.address)
+        )
+
+    return Prefork(
+        Prefixed(app, serving.path_prefix) if serving.path_prefix else app,
+        listener,
+        serving.workers,
+        forwarded_allow_ips=serving.forwarded_allow_ips,
+        access_log=serving.access_log,
+        on_ready=announce,
+        tick=servers.look,
+    )
+
+
+def _application(serving: Serving, locations: Sequence[Location], workspace: Path) -> FastAPI:
+    """Dagster's page is given to whichever application has none."""
+    if serving.app is not None:
+        app = own_application(serving.app)
+    else:
+        app = create_app(_settings(), served_orchestrator(serving.definitions, locations))
+    if app.state.page is None:
+        app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
+    return app
+
+
+def _settings() -> ApiSettings:
+    try:
+        return ApiSettings()
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"The environment cannot be used: {faults}.") from None
+
+
+def _environment_of_code() -> dict[str, str]:
+    """What a code server must know of the instance, which says at the same time whether its database answers."""
+    with dagster_instance() as instance:
+        return {"DAGSTER_INSTANCE_REF": serialize_value(instance.get_ref())}
+
+
+@contextmanager
+def _runtime(named: str | None) -> Iterator[Path]:
+    """A folder for sockets, closed to others: who can speak to a code server can have it run what they like."""
+    if named is not None:
+        folder = Path(named)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="orchestrator-") as made:
+            yield Path(made)

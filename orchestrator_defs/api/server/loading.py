@@ -1,0 +1,122 @@
+"""What a server loads: the project's workspace, the definitions that the API serves, an organisation's application."""
+
+import importlib
+import importlib.util
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dagster import Definitions
+from fastapi import FastAPI
+
+from orchestrator_defs.api.dagster_page import Location
+from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
+from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.settings import dagster_home, project_folder
+
+log = logging.getLogger(__name__)
+
+WORKSPACE = "workspace.yaml"
+ADVICE = "Say which definitions the API serves with --definitions MODULE:ATTRIBUTE."
+
+
+def find_workspace(named: str | None) -> str:
+    """The workspace file: the one named, else the project's, else that in DAGSTER_HOME. Raises SettingsError."""
+    folders = [folder for folder in (project_folder(), dagster_home()) if folder is not None]
+    candidates = [Path(named)] if named else [folder / WORKSPACE for folder in folders]
+    for path in candidates:
+        if path.is_file():
+            return str(path.resolve())
+    where = " or ".join(map(str, candidates)) or str(Path.cwd() / WORKSPACE)
+    raise SettingsError(f"There is no {where}; run this in the project's folder, or name the file with --workspace.")
+
+
+def served_orchestrator(named: str | None, locations: Sequence[Location]) -> Orchestrator:
+    """Whose processes and subscriptions the API serves: the definitions named, else the first location's that has some.
+
+    Raises SettingsError.
+    """
+    if named is not None:
+        return orchestrator_of(named_definitions(named))
+    refused = []
+    for location in locations:
+        try:
+            found = orchestrator_of(_definitions_of(location))
+        except SettingsError as error:
+            refused.append(f"{location.name}: {error}")
+            continue
+        if len(locations) > 1:
+            log.info("The API serves code location %s.", location.name)
+        return found
+    raise SettingsError(" ".join([*refused, ADVICE]))
+
+
+def named_definitions(name: str) -> Definitions:
+    """Definitions by `module` or `module:attribute`. Raises SettingsError."""
+    module, _, attribute = name.partition(":")
+    with _importing(f"The definitions {name}"):
+        return _definitions_in(importlib.import_module(module), attribute or None)
+
+
+def own_application(name: str) -> FastAPI:
+    """The application that an organisation's factory makes, by `module:function`. Raises SettingsError."""
+    module, _, attribute = name.partition(":")
+    with _importing(f"The application {name}"):
+        factory: Callable[[], Any] | None = getattr(importlib.import_module(module), attribute or "application", None)
+        if not callable(factory):
+            raise SettingsError(f"{module} has no function {attribute or 'application'} that makes an application.")
+        app = factory()
+    if isinstance(app, FastAPI) and hasattr(app.state, "settings"):
+        return app
+    raise SettingsError(f"{name} has to return what `create_app` made; it returned {type(app).__name__}.")
+
+
+def _definitions_of(location: Location) -> Definitions:
+    if location.python not in (None, sys.executable):
+        raise SettingsError(f"it has an interpreter of its own, {location.python}.")
+    if location.folder and location.folder not in sys.path:
+        sys.path.insert(0, location.folder)
+    with _importing("it"):
+        if location.module is not None:
+            return _definitions_in(importlib.import_module(location.module), location.attribute)
+        if location.file is not None:
+            return _definitions_in(_module_of_file(Path(location.file)), location.attribute)
+    raise SettingsError("it is a code server, whose code is somewhere else.")
+
+
+def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
+    found = vars(module).values() if attribute is None else [getattr(module, attribute, None)]
+    definitions = {id(one): one for one in found if isinstance(one, Definitions)}
+    if len(definitions) == 1:
+        return definitions.popitem()[1]
+    if attribute is not None:
+        raise SettingsError(f"{module.__name__} has no Definitions named {attribute}.")
+    raise SettingsError(f"{module.__name__} has {len(definitions)} Definitions and not one; name the attribute.")
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SettingsError(f"{path} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _importing(what: str) -> Iterator[None]:
+    """Whatever somebody's code raises, in a sentence with its place; our own errors as they are."""
+    try:
+        yield
+    except (OrchestratorError, ExternalSystemError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise SettingsError(f"{what} cannot be loaded: {said} ({place.filename}, line {place.lineno}).") from error

@@ -1,0 +1,159 @@
+"""Live updates over a WebSocket: what has changed, so that a client asks for it again."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Collection
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from orchestrator_defs.api.security.problems import problem
+from orchestrator_defs.api.updates.broadcaster import Client
+from orchestrator_defs.api.updates.live_updates import LiveUpdates
+from orchestrator_defs.api.updates.messages import Kind, Message
+from orchestrator_defs.processes.processes import Processes
+from resources import clock
+from resources.processes import pause
+
+router = APIRouter()
+
+PING, PONG = "__ping__", "__pong__"
+BEARER_PROTOCOL = "base64.bearer.token"
+"""The sub-protocol of a client that sends its token as the second one: a browser can send no header."""
+LONGEST_TEXT = 1000
+"""Characters that a client may send at once; it has nothing to say but a ping."""
+SEND_SECONDS = 30.0
+"""Who takes nothing for so long is gone."""
+CLOSE_SECONDS = 1.0
+
+PROTOCOL_ERROR, LOGIN_EXPIRED, TOO_LONG, TOO_SLOW = 1002, 1008, 1009, 1013
+
+Wording = Callable[[Message | str], Awaitable[str]]
+"""How a message is said on a channel."""
+
+
+@router.websocket("/ws/events")
+async def events(websocket: WebSocket) -> None:
+    """All of it, as the web client wants it."""
+    await _serve(websocket, None, _as_it_is)
+
+
+@router.websocket("/processes/all/")
+async def of_processes(websocket: WebSocket) -> None:
+    """Deprecated, and only what is about processes."""
+    await _serve(websocket, (Kind.PROCESSES,), _as_it_is)
+
+
+@router.websocket("/settings/ws-status/")
+async def of_engine(websocket: WebSocket) -> None:
+    """Deprecated: how the engine stands, at once and whenever that changes."""
+    processes: Processes = websocket.app.state.processes
+
+    async def engine_status(_message: Message | str) -> str:
+        return await asyncio.to_thread(_engine_status, processes)
+
+    await _serve(websocket, (Kind.ENGINE_STATUS,), engine_status, first=Message(Kind.ENGINE_STATUS))
+
+
+async def _serve(
+    websocket: WebSocket, kinds: Collection[Kind] | None, wording: Wording, *, first: Message | None = None
+) -> None:
+    live: LiveUpdates = websocket.app.state.live
+    if not live.is_enabled:
+        await websocket.send_denial_response(problem(404, "Live updates are switched off (ENABLE_WEBSOCKETS)."))
+        return
+    with live.broadcaster.client(kinds) as client:  # before it is accepted: from then on it may rely on being told
+        if not await _accept(websocket):
+            code: int | None = PROTOCOL_ERROR
+        else:
+            if first is not None:
+                client.put(first)
+            code = await _talk(websocket, client, wording)
+    if code is not None:
+        await _close(websocket, code)
+
+
+async def _accept(websocket: WebSocket) -> bool:
+    """Take the connection; False when it is to be closed at once, for the protocols that it offers."""
+    offered = websocket.scope["subprotocols"]
+    # A browser fails a connection that takes none of the protocols it offered, and then sees no code.
+    await websocket.accept(subprotocol=offered[0] if offered else None)
+    return not offered or (len(offered) == 2 and offered[0] == BEARER_PROTOCOL)
+
+
+async def _talk(websocket: WebSocket, client: Client, wording: Wording) -> int | None:
+    """Listen and tell until one of the two is over, or the login. The code to close with; None: the client has."""
+    hearing = asyncio.create_task(_hear(websocket))
+    telling = asyncio.create_task(_tell(websocket, client, wording))
+    try:
+        done, _ = await asyncio.wait(
+            (hearing, telling), timeout=_seconds_of_login(websocket), return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        hearing.cancel()
+        telling.cancel()
+        await asyncio.gather(hearing, telling, return_exceptions=True)
+    if not done:
+        return LOGIN_EXPIRED
+    return (hearing if hearing in done else telling).result()
+
+
+async def _hear(websocket: WebSocket) -> int | None:
+    while True:
+        said = await websocket.receive()
+        if said["type"] == "websocket.disconnect":
+            return None
+        text = said.get("text")
+        if len(text if text is not None else said.get("bytes") or b"") > LONGEST_TEXT:
+            return TOO_LONG
+        if text == PING and not await _say(websocket, PONG):
+            return TOO_SLOW
+
+
+async def _tell(websocket: WebSocket, client: Client, wording: Wording) -> int | None:
+    while True:
+        for message in await client.take():
+            if not await _say(websocket, await wording(message)):
+                return TOO_SLOW
+        if client.is_lost:
+            return TOO_SLOW
+
+
+async def _say(websocket: WebSocket, text: str) -> bool:
+    """Send it; False when the client does not take it, or is gone."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await websocket.send_text(text)
+    except (TimeoutError, WebSocketDisconnect):
+        return False
+    return True
+
+
+async def _close(websocket: WebSocket, code: int) -> None:
+    """Say goodbye to a client that may not be listening."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await websocket.close(code)
+    except (TimeoutError, WebSocketDisconnect):
+        pass
+
+
+def _seconds_of_login(websocket: WebSocket) -> float | None:
+    expiry = websocket.scope["user"].claims.get("exp")
+    if not isinstance(expiry, int | float):
+        return None
+    return max(0.0, expiry - clock.now().timestamp())
+
+
+async def _as_it_is(message: Message | str) -> str:
+    return message if isinstance(message, str) else message.text
+
+
+def _engine_status(processes: Processes) -> str:
+    with processes.database.transaction(read_only=True):
+        state = pause.state()
+    status = {
+        "global_lock": state.is_paused,
+        "global_status": state.status.value,
+        "running_processes": state.running,
+    }
+    return json.dumps({"engine-status": status})

@@ -1,0 +1,186 @@
+"""Commands that lay hands on a process: answer, resume, skip, send back, abort, note, delete."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from orchestrator_defs.cli.application import operator, reading
+from orchestrator_defs.cli.output import show_json, without_events
+from orchestrator_defs.cli.processes.endings import ExitCode, asked, go_on
+from orchestrator_defs.cli.processes.inputs import read_fields, read_inputs
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.processes.processes import Processes
+from resources.processes import process_rows
+from resources.types import ProcessId, ProcessStatus
+
+detach_option = click.option("--detach", is_flag=True, help="Leave it to the workers, and do not wait.")
+reason_option = click.option("--reason", required=True, help="Why; the ledger keeps it.")
+id_argument = click.argument("process_id", metavar="ID")
+
+
+@contextmanager
+def _in_hand(orchestrator: Orchestrator, name: str) -> Iterator[tuple[Processes, ProcessId]]:
+    with reading(orchestrator):
+        found = process_rows.find_process_id(name)
+    with dagster_instance() as instance:
+        yield Processes(orchestrator, instance), found
+
+
+@click.command()
+@id_argument
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with a page or a list of pages.")
+@detach_option
+@click.pass_obj
+def answer(
+    orchestrator: Orchestrator, process_id: str, fields: tuple[str, ...], config: Path | None, detach: bool
+) -> None:
+    """Fill the form that a process waits with; it goes on then. Without input: print what the next page asks."""
+    inputs = read_inputs(config, fields)
+    with _in_hand(orchestrator, process_id) as (service, found):
+        page = service.next_page(found, inputs)
+        if page is not None:
+            click.echo(str(page))
+            for line in asked(found, page.schema):
+                click.echo(line)
+            raise SystemExit(ExitCode.WAITS)
+        service.answer(found, inputs, user=operator())
+        go_on(service, found, detach=detach)
+
+
+@click.command()
+@id_argument
+@detach_option
+@click.pass_obj
+def resume(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
+    """Go on with a process from its last committed step, and wait until it stops.
+
+    One that failed or waits for better times tries again now; one that was set going and not launched is taken up.
+    """
+    with _in_hand(orchestrator, process_id) as (service, found):
+        if service.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
+            service.retry(found, user=operator())
+        go_on(service, found, detach=detach)
+
+
+@click.command()
+@id_argument
+@detach_option
+@click.pass_obj
+def retry(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
+    """Try again the step at which a process failed, or waits for better times."""
+    with _in_hand(orchestrator, process_id) as (service, found):
+        service.retry(found, user=operator())
+        go_on(service, found, detach=detach)
+
+
+@click.command("resume-all")
+@detach_option
+@click.option("--json", "as_json", is_flag=True, help="Print only how many, for programs.")
+@click.pass_obj
+def resume_all(orchestrator: Orchestrator, detach: bool, as_json: bool) -> None:
+    """Try again all tasks that failed or wait for better times, one after the other or by the workers."""
+    with dagster_instance() as instance:
+        service = Processes(orchestrator, instance)
+        if detach and not service.can_launch:
+            raise click.ClickException("The run launcher of this instance takes no runs from here; leave out --detach.")
+        going = service.resume_all(user=operator())
+        for process_id in going:
+            if detach:
+                service.launch(process_id, user=operator())
+                continue
+            with without_events():
+                status = service.execute(process_id, user=operator())
+            if not as_json:
+                click.echo(f"Process {process_id} is {status}.")
+    if as_json:
+        show_json({"count": len(going)})
+    else:
+        click.echo(f"Tasks resumed: {len(going)}.")
+
+
+@click.command()
+@id_argument
+@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
+@click.option("--remove", "removed", multiple=True, metavar="FIELD", help="Take this key out of the state.")
+@reason_option
+@detach_option
+@click.pass_obj
+def skip(
+    orchestrator: Orchestrator,
+    process_id: str,
+    fields: tuple[str, ...],
+    removed: tuple[str, ...],
+    reason: str,
+    detach: bool,
+) -> None:
+    """Spare a process the step that it stands at, because you have done it; FIELD=VALUE is what it would have given."""
+    with _in_hand(orchestrator, process_id) as (service, found):
+        key = service.skip(found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed)
+        click.echo(f"Process {found} is spared its step {key}.")
+        go_on(service, found, detach=detach)
+
+
+@click.command()
+@id_argument
+@click.argument("step")
+@reason_option
+@detach_option
+@click.pass_obj
+def back(orchestrator: Orchestrator, process_id: str, step: str, reason: str, detach: bool) -> None:
+    """Send a process back to STEP, which it has done, with the state that it had then.
+
+    What the steps from there on did, to subscriptions or outside, is not undone: it is done again.
+    """
+    with _in_hand(orchestrator, process_id) as (service, found):
+        key = service.go_back(found, step, user=operator(), reason=reason)
+        click.echo(f"Process {found} is sent back to {key}.")
+        go_on(service, found, detach=detach)
+
+
+@click.command()
+@id_argument
+@click.option("--reason", default="", help="Why; the ledger keeps it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -> None:
+    """End a process for good; what it changed stays, and its subscription is free but out of sync."""
+    with _in_hand(orchestrator, process_id) as (service, found):
+        with reading(orchestrator):
+            row = process_rows.get_process(found)
+            what = f"{process_rows.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
+        if not yes:
+            click.confirm(f"Abort process {found} ({what})? It cannot be continued then.", abort=True)
+        aborted = service.abort(found, user=operator(), reason=reason)
+    click.echo(f"Process {found} is aborted. {aborted.message}")
+    if aborted.subscriptions:
+        click.echo("Reconcile what it held, or set it right.")
+
+
+@click.command()
+@id_argument
+@click.argument("text", default="")
+@click.pass_obj
+def note(orchestrator: Orchestrator, process_id: str, text: str) -> None:
+    """Write a note on a process, at most 5000 characters; without TEXT take it away."""
+    with _in_hand(orchestrator, process_id) as (service, found):
+        service.note(found, text or None, user=operator())
+
+
+@click.command()
+@id_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(orchestrator: Orchestrator, process_id: str, yes: bool) -> None:
+    """Remove a task that has ended, with its ledger."""
+    with _in_hand(orchestrator, process_id) as (service, found):
+        if not yes:
+            click.confirm(f"Delete process {found} and its ledger?", abort=True)
+        service.delete(found, user=operator())
+    click.echo(f"Process {found} is deleted.")
+
+
+COMMANDS = (answer, resume, retry, resume_all, skip, back, abort, note, delete)

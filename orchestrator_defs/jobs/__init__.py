@@ -1,0 +1,1 @@
+"""Workflows as Dagster jobs, and the schedules of the built-in ones."""

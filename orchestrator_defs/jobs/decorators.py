@@ -1,0 +1,450 @@
+"""Workflows into jobs: what an organisation writes as a list of steps becomes a Dagster job, an op per step."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from dagster import (
+    Backoff,
+    DependencyDefinition,
+    GraphDefinition,
+    In,
+    InputMapping,
+    JobDefinition,
+    MultiDependencyDefinition,
+    NodeInvocation,
+    Nothing,
+    OpDefinition,
+    OpExecutionContext,
+    Out,
+    Output,
+    OutputMapping,
+    RetryPolicy,
+    in_process_executor,
+)
+
+from ops.running.execution import run_start, run_step
+from ops.steps.context import resource_key
+from ops.steps.forms import Form
+from ops.steps.lifecycle_steps import resync, set_status
+from ops.steps.state import arguments_of
+from ops.steps.step import Branch, LedgerStep, Step, StepList, done, init
+from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
+from orchestrator_defs.jobs.launchpad import how_to_fill, launchpad, only_page, start_schema
+from resources import tags
+from resources.errors import WorkflowDeclarationError
+from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
+from resources.types import SubscriptionLifecycle, Target
+
+StepsFunction: TypeAlias = Callable[[], StepList]
+
+AFTER, THEN = "after", "result"
+"""Ops are chained by these: an input and an output of type Nothing, since the state lives in the database."""
+
+
+class WorkflowJob(JobDefinition):
+    """A Dagster job that knows the workflow it was made from."""
+
+    workflow: Workflow
+
+
+# --- the decorators ---
+
+
+def create_workflow(
+    description: str = "",
+    initial_input_form: Form | None = None,
+    status: SubscriptionLifecycle = SubscriptionLifecycle.ACTIVE,
+    additional_steps: StepList | None = None,
+    *,
+    product_type: str | Sequence[str],
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that creates a subscription.
+
+    Around the steps: start (the form's first page chooses the product), then `additional_steps`, the new `status`, the
+    unlocking and the end. A subscription that a step saves is linked to the process and locked by it.
+    """
+    return _decorator(
+        Target.CREATE,
+        description,
+        lambda steps: steps >> (additional_steps or StepList()) >> set_status(status) >> resync,
+        initial_input_form=initial_input_form,
+        product_types=_types(product_type),
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+    )
+
+
+def modify_workflow(
+    description: str = "",
+    initial_input_form: Form | None = None,
+    additional_steps: StepList | None = None,
+    *,
+    product_type: str | Sequence[str] = (),
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+    usable_when: Iterable[SubscriptionLifecycle] | None = None,
+    usable_while_out_of_sync: bool | None = None,
+    blocked_by_in_use: bool | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that changes a subscription.
+
+    The start takes the subscription for the process: linked, locked and out of sync, in one transaction. Behind the
+    steps: `additional_steps`, the unlocking and the end.
+    """
+    return _decorator(
+        Target.MODIFY,
+        description,
+        lambda steps: steps >> (additional_steps or StepList()) >> resync,
+        initial_input_form=initial_input_form,
+        product_types=_types(product_type),
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+        rule=_rule(Target.MODIFY, usable_when, usable_while_out_of_sync, blocked_by_in_use),
+    )
+
+
+def terminate_workflow(
+    description: str = "",
+    initial_input_form: Form | None = None,
+    additional_steps: StepList | None = None,
+    *,
+    product_type: str | Sequence[str] = (),
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+    usable_when: Iterable[SubscriptionLifecycle] | None = None,
+    usable_while_out_of_sync: bool | None = None,
+    blocked_by_in_use: bool | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that ends a subscription: as a modify workflow, with the status terminated before the unlocking.
+
+    A subscription that others use cannot be terminated, unless `blocked_by_in_use` is False.
+    """
+    return _decorator(
+        Target.TERMINATE,
+        description,
+        lambda steps: (
+            steps >> (additional_steps or StepList()) >> set_status(SubscriptionLifecycle.TERMINATED) >> resync
+        ),
+        initial_input_form=initial_input_form,
+        product_types=_types(product_type),
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+        rule=_rule(Target.TERMINATE, usable_when, usable_while_out_of_sync, blocked_by_in_use),
+    )
+
+
+def validate_workflow(
+    description: str = "",
+    *,
+    product_type: str | Sequence[str] = (),
+    run_predicate: RunPredicate | None = None,
+    usable_when: Iterable[SubscriptionLifecycle] | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that compares a subscription with reality.
+
+    It takes nothing and lets go of nothing: only a step that raises DriftFound puts the subscription out of sync, and
+    only if nobody has taken or changed it meanwhile.
+    """
+    return _decorator(
+        Target.VALIDATE,
+        description,
+        lambda steps: steps,
+        product_types=_types(product_type),
+        run_predicate=run_predicate,
+        rule=_rule(Target.VALIDATE, usable_when),
+    )
+
+
+def reconcile_workflow(
+    description: str = "",
+    additional_steps: StepList | None = None,
+    *,
+    product_type: str | Sequence[str] = (),
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+    usable_when: Iterable[SubscriptionLifecycle] | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that pushes what the subscription says to reality again; it may start out of sync."""
+    return _decorator(
+        Target.RECONCILE,
+        description,
+        lambda steps: steps >> (additional_steps or StepList()) >> resync,
+        product_types=_types(product_type),
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+        rule=_rule(Target.RECONCILE, usable_when),
+    )
+
+
+def task(
+    description: str = "",
+    initial_input_form: Form | None = None,
+    additional_steps: StepList | None = None,
+    *,
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow that has no subscription: what the system does for itself."""
+    return _decorator(
+        Target.SYSTEM,
+        description,
+        lambda steps: steps >> (additional_steps or StepList()),
+        initial_input_form=initial_input_form,
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+    )
+
+
+def workflow(
+    description: str = "",
+    initial_input_form: Form | None = None,
+    target: Target = Target.SYSTEM,
+    *,
+    product_type: str | Sequence[str] = (),
+    authorize_callback: AuthCallback | None = None,
+    retry_auth_callback: AuthCallback | None = None,
+    run_predicate: RunPredicate | None = None,
+    usable_when: Iterable[SubscriptionLifecycle] | None = None,
+    usable_while_out_of_sync: bool | None = None,
+    blocked_by_in_use: bool | None = None,
+    takes_subscription: bool = True,
+) -> Callable[[StepsFunction], WorkflowJob]:
+    """Make a workflow of any target, with only the start and the end added; unlocking is then the steps' own affair.
+
+    Without `takes_subscription` it starts without taking its subscription, which stays in sync.
+    """
+    return _decorator(
+        target,
+        description,
+        lambda steps: steps,
+        initial_input_form=initial_input_form,
+        product_types=_types(product_type),
+        authorize_callback=authorize_callback,
+        retry_auth_callback=retry_auth_callback,
+        run_predicate=run_predicate,
+        rule=_rule(target, usable_when, usable_while_out_of_sync, blocked_by_in_use),
+        takes_subscription=takes_subscription,
+    )
+
+
+def _types(product_type: str | Sequence[str]) -> tuple[str, ...]:
+    return (product_type,) if isinstance(product_type, str) else tuple(product_type)
+
+
+def _rule(
+    target: Target,
+    usable_when: Iterable[SubscriptionLifecycle] | None,
+    usable_while_out_of_sync: bool | None = None,
+    blocked_by_in_use: bool | None = None,
+) -> UsabilityRule:
+    """The target's own rule, with what the workflow says otherwise."""
+    rule = DEFAULT_RULES[target]
+    return UsabilityRule(
+        usable_when=rule.usable_when if usable_when is None else frozenset(usable_when),
+        usable_while_out_of_sync=_either(usable_while_out_of_sync, rule.usable_while_out_of_sync),
+        blocked_by_in_use=_either(blocked_by_in_use, rule.blocked_by_in_use),
+    )
+
+
+def _either(said: bool | None, default: bool) -> bool:
+    return default if said is None else said
+
+
+def _decorator(
+    target: Target, description: str, around: Callable[[StepList], StepList], **rules: Any
+) -> Callable[[StepsFunction], WorkflowJob]:
+    def decorate(function: StepsFunction) -> WorkflowJob:
+        steps = function()
+        if not isinstance(steps, StepList):
+            raise WorkflowDeclarationError(
+                f"{function.__name__} returns {type(steps).__name__}; a workflow returns its steps: begin >> a >> b."
+            )
+        spec = Workflow(
+            name=function.__name__,
+            description=description or _first_line(function) or function.__name__.replace("_", " ").capitalize(),
+            target=target,
+            steps=StepList([init]) >> around(steps) >> done,
+            **{"rule": DEFAULT_RULES[target], **rules},
+        )
+        return job_of(spec, doc=function.__doc__)
+
+    return decorate
+
+
+def _first_line(function: StepsFunction) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+# --- the job ---
+
+
+def job_of(spec: Workflow, doc: str | None = None) -> WorkflowJob:
+    """Build the Dagster job of a workflow: its steps in a chain, executed in process."""
+    job = WorkflowJob(
+        graph_def=_graph(spec.name, _nodes(spec), is_inner=False),
+        executor_def=in_process_executor,
+        config=launchpad(spec),
+        description=_description(spec, doc),
+        tags={tags.WORKFLOW: spec.name, tags.TARGET: spec.target.value},
+    )
+    job.workflow = spec
+    return job
+
+
+def _description(spec: Workflow, doc: str | None) -> str:
+    lines = [spec.description, ""]
+    if doc and (rest := doc.strip().partition("\n")[2].strip()):
+        lines += [rest, ""]
+    if only_page(spec) is None:
+        lines += [_form_description(spec), ""]
+    lines += [f"{number}. {step.label}" for number, step in enumerate(spec.ledger_steps, 1)]
+    return "\n".join(lines)
+
+
+def _form_description(spec: Workflow) -> str:
+    """What a form asks that is made while it is filled in: all that can be said before."""
+    form = spec.initial_input_form
+    asks = ((form.__doc__ or "") if form else "").strip().partition("\n")[0]
+    return (
+        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once and says what the next page "
+        "asks; nothing is written then."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A node of a workflow's graph, and the nodes that it comes behind."""
+
+    name: str
+    definition: OpDefinition | GraphDefinition
+    behind: tuple[str, ...]
+
+
+def _nodes(spec: Workflow) -> Iterator[_Node]:
+    """The nodes of a workflow's graph in order: an op per step, a graph of ops per group.
+
+    Each comes behind the one before it; the first of a branch behind the one before the fork, and the join behind the
+    last of each branch.
+    """
+    trunk: tuple[str, ...] = ()
+    ends: dict[Branch, tuple[str, ...]] = {}
+    for name, found in groupby(spec.ledger_steps, lambda place: place.path[0]):
+        places = list(found)
+        first = places[0]
+        if first.branch is not None:
+            behind = ends.get(first.branch, trunk)
+            ends[first.branch] = (name,)
+        else:
+            behind = tuple(end for (end,) in ends.values()) if first.step.is_join else trunk
+            trunk, ends = (name,), {}
+        yield _Node(name, _definition(spec, name, places), behind)
+
+
+def _definition(spec: Workflow, name: str, places: Sequence[LedgerStep]) -> OpDefinition | GraphDefinition:
+    group = places[0].group
+    if group is None:
+        return _op(spec, places[0])
+    names = [place.path[1] for place in places]
+    links = [(before,) for before in names[:-1]]
+    inside = [
+        _Node(inner, _op(spec, place), behind) for inner, place, behind in zip(names, places, [(), *links], strict=True)
+    ]
+    return _graph(f"{spec.name}__{name}", inside, is_inner=True, label=group.label)
+
+
+def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
+    """The op of a step. Its definition is named after the workflow too: names are unique in a code location."""
+    is_first = place.position == 0
+    run = run_start if is_first else run_step
+
+    def compute(context: OpExecutionContext, inputs: Any) -> Iterator[Output[None]]:
+        yield from run(context, spec, place)
+
+    function = place.step.function
+    return OpDefinition(
+        compute_fn=compute,
+        name=f"{spec.name}__{'__'.join(place.path)}",
+        ins={} if is_first else {AFTER: In(Nothing)},
+        outs={THEN: Out(Nothing, is_required=False)},
+        config_schema=start_schema() if is_first else None,
+        description="\n\n".join(part for part in (place.label, function.__doc__) if part),
+        required_resource_keys={"database", *_resource_keys(spec, place)},
+        retry_policy=_retry_policy(place),
+    )
+
+
+def _retry_policy(place: LedgerStep) -> RetryPolicy | None:
+    """The quick tries of a retry step, inside its run; its long pauses are waits. The items of a list share them."""
+    rules = [step.retry for step in _steps_of(place) if step.retry is not None and step.retry.quick_tries]
+    if not rules:
+        return None
+    rule = max(rules, key=lambda one: one.quick_tries)
+    return RetryPolicy(
+        max_retries=rule.quick_tries, delay=rule.quick_pause.total_seconds(), backoff=Backoff.EXPONENTIAL
+    )
+
+
+def _steps_of(place: LedgerStep) -> tuple[Step, ...]:
+    """A step, or those that it does for each item."""
+    return place.step.each.steps if place.step.each else (place.step,)
+
+
+def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
+    """The external resources that a step names in its parameters; the first op needs those of the form."""
+    if place.position == 0:
+        yield from form_resource_keys(spec)
+        return
+    for step in _steps_of(place):
+        yield from map(resource_key, arguments_of(step.function).resource_types)
+    if place.step.starts is not None:
+        yield from map(resource_key, arguments_of(place.step.starts.inputs).resource_types)
+        yield from form_resource_keys(place.step.starts.workflow)
+
+
+def form_resource_keys(spec: Workflow) -> Iterator[str]:
+    """The external resources that a workflow's forms name in their parameters: that of the start, and of its steps."""
+    for form in (spec.initial_input_form, *(place.step.form for place in spec.ledger_steps)):
+        if form is not None and not isinstance(form, type):
+            yield from map(resource_key, arguments_of(form).resource_types)
+
+
+def _graph(name: str, nodes: Iterable[_Node], *, is_inner: bool, label: str | None = None) -> GraphDefinition:
+    """Nodes behind each other. An inner graph is a link of a chain itself, so it hands the chain through."""
+    nodes = list(nodes)
+    return GraphDefinition(
+        name=name,
+        description=label,
+        node_defs=[node.definition for node in nodes],
+        dependencies={NodeInvocation(node.definition.name, alias=node.name): _links(node) for node in nodes},
+        input_mappings=[_link_in(nodes[0].name)] if is_inner else None,
+        output_mappings=[_link_out(nodes[-1].name)] if is_inner else None,
+    )
+
+
+def _links(node: _Node) -> dict[str, Any]:
+    links = [DependencyDefinition(before, THEN) for before in node.behind]
+    if not links:
+        return {}
+    return {AFTER: links[0] if len(links) == 1 else MultiDependencyDefinition([*links])}
+
+
+def _link_in(first: str) -> InputMapping:
+    return InputMapping(graph_input_name=AFTER, mapped_node_name=first, mapped_node_input_name=AFTER)
+
+
+def _link_out(last: str) -> OutputMapping:
+    return OutputMapping(graph_output_name=THEN, mapped_node_name=last, mapped_node_output_name=THEN)

@@ -1,0 +1,1 @@
+"""What people and programs do with processes, the same behind every door."""

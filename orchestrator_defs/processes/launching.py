@@ -1,0 +1,77 @@
+"""Launching without anybody there: what the daemon sets going, it hands to workers or asks Dagster to run.
+
+With our run launcher, and runs that start as they are launched, a process's next run is made here: it has the id that
+the process's row names, and only the steps that are left. Any other launcher, or a queue, wants to be asked by a
+RunRequest for the whole job. Dagster then gives the run another id; committed steps return at once, and the run takes
+the process over by its claim.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from dagster import RunRequest
+
+from orchestrator_defs.processes.processes import Processes
+from resources import tags
+from resources.errors import OrchestratorError, RunMayNotAct
+from resources.processes import process_rows, recovery
+from resources.runs.launching.launcher import launches_to_workers
+from resources.types import ProcessId
+
+SYSTEM = "SYSTEM"
+RUN_KEY = "dagster/run_key"
+"""Dagster's tag of a run that a sensor has asked for."""
+
+
+@dataclass
+class Launched:
+    """What came of launching: runs that Dagster is asked for, and lines for people about what could not be."""
+
+    requests: list[RunRequest] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:
+    """Have the runs executed that the rows of these processes name. May be done twice: a run is executed once.
+
+    One that the code can go on with no more fails, with the reason; what the launcher cannot do now is tried again.
+    """
+    launched = Launched()
+    if not process_ids:
+        return launched
+    if not launches_to_workers(service.instance):
+        launched.requests = _requests(service, process_ids)
+        return launched
+    for process_id in process_ids:
+        try:
+            service.launch(process_id, user=SYSTEM)
+        except RunMayNotAct:  # somebody else has just launched it, or ended it
+            continue
+        except OrchestratorError as error:
+            _give_up(service, process_id, str(error))
+            launched.troubles.append(f"{process_id} cannot go on: {error}")
+        except Exception as error:  # noqa: BLE001  whatever a launcher raises, the other processes must be launched
+            launched.troubles.append(f"{process_id} is not launched yet: {error}")
+    return launched
+
+
+def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[RunRequest]:
+    with service.database.transaction(read_only=True):
+        found = recovery.standing(process_ids)
+    return [
+        RunRequest(
+            run_key=one.run_id,
+            job_name=one.workflow_name,
+            tags={tags.PROCESS: str(one.process_id), tags.USER: SYSTEM},
+        )
+        for one in found
+        if one.status in recovery.IN_HAND and one.workflow_name in service.orchestrator.workflows
+    ]
+
+
+def _give_up(service: Processes, process_id: ProcessId, reason: str) -> None:
+    with service.database.transaction():
+        process_rows.hold_from_outside(process_id)
+        for found in recovery.standing([process_id]):
+            if found.status in recovery.IN_HAND:
+                recovery.give_up(found, reason)

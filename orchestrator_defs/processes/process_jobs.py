@@ -1,0 +1,99 @@
+"""Dagster jobs that lay hands on processes: what people can do from the launchpad."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from dagster import (
+    Any,
+    ConfigMapping,
+    Failure,
+    Field,
+    JobDefinition,
+    OpExecutionContext,
+    String,
+    in_process_executor,
+    job,
+    op,
+)
+
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes.processes import Processes
+from resources import tags
+from resources.errors import OrchestratorError
+from resources.processes import process_rows
+from resources.types import ProcessId
+
+PROCESS = Field(String, description="id of the process, or the beginning of it")
+INPUTS = Field(Any, is_required=False, description="the page of the form, or a list of its pages")
+REASON = Field(String, is_required=False, default_value="", description="why; the ledger keeps it")
+
+
+def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
+    """`answer_process` and `abort_process` for the processes of one orchestrator."""
+
+    @op(config_schema={"process": PROCESS, "inputs": INPUTS})
+    def answer(context: OpExecutionContext) -> None:
+        """Fill the form that a process waits with; it goes on then. A wrong answer changes nothing."""
+
+        def act(service: Processes, process_id: ProcessId, user: str) -> None:
+            service.answer(process_id, context.op_config.get("inputs"), user=user)
+            status = service.proceed(process_id, user=user)
+            context.log.info(f"Process {process_id} goes on: it is {status}.")
+
+        _act(context, orchestrator, act)
+
+    @op(config_schema={"process": PROCESS, "reason": REASON})
+    def abort(context: OpExecutionContext) -> None:
+        """End a process for good. What it has done stays; what it holds is free, and out of sync."""
+
+        def act(service: Processes, process_id: ProcessId, user: str) -> None:
+            found = service.abort(process_id, user=user, reason=context.op_config["reason"])
+            context.log.info(f"Process {process_id} is aborted. {found.message}")
+
+        _act(context, orchestrator, act)
+
+    @job(
+        executor_def=in_process_executor,
+        config=_launchpad("answer", {"process": PROCESS, "inputs": INPUTS}),
+        description="Answer the form that a suspended process waits with.",
+    )
+    def answer_process() -> None:
+        answer()
+
+    @job(
+        executor_def=in_process_executor,
+        config=_launchpad("abort", {"process": PROCESS, "reason": REASON}),
+        description="End a process for good; what it has done stays.",
+    )
+    def abort_process() -> None:
+        abort()
+
+    return [answer_process, abort_process]
+
+
+def _launchpad(name: str, fields: dict[str, Field]) -> ConfigMapping:
+    """The run config is the op's config, without the way to it."""
+    return ConfigMapping(
+        config_fn=lambda config: {"ops": {name: {"config": dict(config)}}},
+        config_schema=fields,
+        receive_processed_config_values=False,
+    )
+
+
+def _act(
+    context: OpExecutionContext, orchestrator: Orchestrator, act: Callable[[Processes, ProcessId, str], None]
+) -> None:
+    """Do it as the user of this run; a refusal is shown in its own words and not tried again."""
+    service = Processes(orchestrator, context.instance)
+    user = context.run.tags.get(tags.USER, "SYSTEM")
+    try:
+        process_id = _find(service, context.op_config["process"])
+        context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
+        act(service, process_id, user)
+    except OrchestratorError as error:
+        raise Failure(str(error), allow_retries=False) from error
+
+
+def _find(service: Processes, name: str) -> UUID:
+    with service.database.transaction(read_only=True):
+        return process_rows.find_process_id(name)

@@ -1,0 +1,170 @@
+"""The sweeper: sets right what a death has left half done, so that no process is stuck and no status lies.
+
+A sweep compares the processes that are in the hands of a run with Dagster's runs. What it may do is decided in one
+transaction with the process's row taken, so that a sweep, a person and a second daemon cannot act twice.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes.launching import RUN_KEY
+from resources import tags
+from resources.processes import recovery
+from resources.processes.recovery import Place, Standing
+from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
+from resources.runs.workers.worker import report_end
+from resources.types import ProcessId, ProcessStatus
+
+AT_ONCE = 200
+"""How many processes, and how many runs, one sweep looks at; the next one goes on from there."""
+LAUNCH_SECONDS = 10.0
+"""So long whoever has started a process, or set it going, may take to create and launch its run."""
+STRAY_SECONDS = 30.0
+"""So long a run may still be there after it has brought its process to an end, or to a wait."""
+PAUSE_SECONDS = 5.0
+"""How long a process is left in peace that was lost twice; twice as long after each further time."""
+
+FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+
+
+@dataclass
+class Sweep:
+    """What a sweep has found: what is to be launched, what it did, in lines for people, and where the next begins."""
+
+    launch: list[ProcessId] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    seen: int = 0
+    place: Place | None = None
+
+
+class Sweeper:
+    """Looks after the processes of one orchestrator on one Dagster instance."""
+
+    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
+        self.orchestrator = orchestrator
+        self.instance = instance
+        self.database = orchestrator.prepare()
+
+    def sweep(self, after: Place | None = None) -> Sweep:
+        """Look at the processes in hand, from a place on, and at the runs at work; commits, one process at a time.
+
+        A constant number of statements, and some for each thing that has to be set right.
+        """
+        sweep = Sweep()
+        with self.database.transaction(read_only=True):
+            found = recovery.in_hand(AT_ONCE, after)
+        sweep.seen = len(found)
+        if len(found) == AT_ONCE:
+            sweep.place = (found[-1].last_modified_at, found[-1].process_id)
+        runs = self._runs_of(found)
+        self._end_lost(runs.values(), sweep)
+        for one in found:
+            self._look_at(one, runs.get(one.run_id or ""), sweep)
+        self._stop_strays(sweep)
+        return sweep
+
+    # --- processes in hand ---
+
+    def _runs_of(self, found: Collection[Standing]) -> dict[str, DagsterRun]:
+        """The runs that rows name, by that name: the run of this id, or the one that Dagster was asked for by it."""
+        ids = [one.run_id for one in found if one.run_id]
+        if not ids:
+            return {}
+        runs = {run.run_id: run for run in self.instance.get_runs(RunsFilter(run_ids=ids))}
+        if not launches_to_workers(self.instance) and (asked := [each for each in ids if each not in runs]):
+            for run in self.instance.get_runs(RunsFilter(tags={RUN_KEY: asked})):
+                runs.setdefault(run.tags[RUN_KEY], run)
+        return runs
+
+    def _end_lost(self, runs: Iterable[DagsterRun], sweep: Sweep) -> None:
+        """Give the runs their end whose process is dead, whoever should have noticed."""
+        at_work = [run.run_id for run in runs if not run.is_finished]
+        for run_id, reason in end_lost_runs(self.instance, at_work):
+            sweep.told.append(f"run {run_id} has failed: {reason}")
+
+    def _look_at(self, one: Standing, run: DagsterRun | None, sweep: Sweep) -> None:
+        if run is None:
+            self._without_run(one, sweep)
+        elif run.status is DagsterRunStatus.NOT_STARTED:
+            self._never_launched(one, run, sweep)
+        elif run.status is DagsterRunStatus.CANCELED:
+            how = "before it began" if one.status is not ProcessStatus.RUNNING else "between two steps"
+            self._give_up(one, f"Its run {run.run_id} was canceled {how}. Resume the process, or abort it.", sweep)
+        elif run.status in FINISHED:
+            self._go_on(one, f"Run {run.run_id} ended as {run.status.value} without an end of its process.", sweep)
+
+    def _without_run(self, one: Standing, sweep: Sweep) -> None:
+        if one.status is ProcessStatus.RUNNING:
+            self._go_on(one, f"Dagster does not have its run {one.run_id} any more.", sweep)
+        elif one.quiet_seconds > LAUNCH_SECONDS:
+            sweep.launch.append(one.process_id)
+            sweep.told.append(f"{one.process_id} was {one.status} without a run: launched")
+
+    def _never_launched(self, one: Standing, run: DagsterRun, sweep: Sweep) -> None:
+        if one.quiet_seconds <= LAUNCH_SECONDS:
+            return
+        if not launches_to_workers(self.instance):  # made in a process of its own, which Dagster cannot launch
+            report_end(self.instance, run.run_id, "Nobody has begun to execute the run.")
+            self._go_on(one, f"Run {run.run_id} was created, and nobody began to execute it.", sweep)
+            return
+        try:
+            self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
+        except Exception as error:  # noqa: BLE001  whatever the launcher raises, the other processes must be looked at
+            sweep.told.append(f"{one.process_id}: its run {run.run_id} cannot be launched: {error}")
+        else:
+            sweep.told.append(f"{one.process_id}: its run {run.run_id} was created and not launched: launched")
+
+    def _go_on(self, one: Standing, reason: str, sweep: Sweep) -> None:
+        """Continue from the last committed step, unless that was done too often without one more being committed."""
+        if not recovery.may_go_on(one):
+            times = "once" if one.recoveries == 1 else f"{one.recoveries} times"
+            tried = f" It went on by itself {times}, and no step was committed since." if one.recoveries else ""
+            self._give_up(one, f"{reason}{tried} Look into its runs, then resume the process.", sweep)
+            return
+        if one.recoveries and one.quiet_seconds < PAUSE_SECONDS * 2 ** (one.recoveries - 1):
+            return
+        with self.database.transaction():
+            run_id = recovery.go_on(one, reason)
+        if run_id is not None:
+            sweep.launch.append(one.process_id)
+            sweep.told.append(f"{one.process_id} goes on as run {run_id}: {reason}")
+
+    def _give_up(self, one: Standing, reason: str, sweep: Sweep) -> None:
+        with self.database.transaction():
+            if recovery.give_up(one, reason):
+                sweep.told.append(f"{one.process_id} has failed: {reason}")
+
+    # --- runs at work ---
+
+    def _stop_strays(self, sweep: Sweep) -> None:
+        """Terminate the runs that are still there although their process has ended, or waits."""
+        at_work = self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]), limit=AT_ONCE)
+        runs = {process_id: run for run in at_work if (process_id := _process_of(run)) is not None}
+        with self.database.transaction(read_only=True):
+            found = recovery.standing(list(runs))
+        for one in found:
+            run = runs[one.process_id]
+            is_over = one.status not in recovery.IN_HAND and one.quiet_seconds > STRAY_SECONDS
+            if is_over and run.run_id == one.run_id:
+                sweep.told.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
+
+    def _stop(self, run: DagsterRun) -> str:
+        return "terminated" if _try(lambda: self.instance.run_launcher.terminate(run.run_id)) else "cannot be stopped"
+
+
+def _try(terminate: Callable[[], bool]) -> bool:
+    try:
+        return terminate()
+    except Exception:  # noqa: BLE001  a launcher that cannot terminate must not keep the sweep from the rest
+        return False
+
+
+def _process_of(run: DagsterRun) -> ProcessId | None:
+    try:
+        return UUID(run.tags[tags.PROCESS])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,111 @@
+"""A sensor that keeps the fleet validated: each tick, those whose last validation is oldest, within a budget."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+from uuid import uuid4
+
+from dagster import (
+    DefaultSensorStatus,
+    JobDefinition,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+)
+
+from ops.steps.workflow import Workflow
+from ops.tasks.validation import start_one, usable_statuses, validations_of
+from orchestrator_defs.sensors.jobs_sensor import JobsSensor
+from resources import clock, tags
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import SubscriptionDatabase
+from resources.errors import OrchestratorError
+from resources.processes import pause, validations
+from resources.processes.validations import Candidate
+from resources.runs.launching.launcher import PRIORITY
+from resources.settings import settings
+
+INTERVAL_SECONDS = 30
+BULK_PRIORITY = "-1"
+"""What people wait for goes first."""
+
+
+class Fleet(Protocol):
+    """What the sensor asks of its orchestrator."""
+
+    @property
+    def workflows(self) -> Mapping[str, Workflow]:
+        """Its workflows by name."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its catalogue."""
+
+    def prepare(self) -> SubscriptionDatabase:
+        """Its database, ready for use."""
+
+
+def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefinition:
+    """Make the sensor; off until somebody switches it on in Dagster's page.
+
+    A tick starts a validation for each subscription whose turn it is, unless VALIDATIONS_AT_ONCE are unfinished. The
+    start is what notes the turn, in its own transaction, so no subscription is started twice.
+    """
+
+    def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        requests, story = _tick(fleet)
+        context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": story}))
+        yield from requests
+        if not requests:
+            yield SkipReason(story)
+
+    return JobsSensor(
+        name="validation_sensor",
+        evaluation_fn=tick,
+        jobs=jobs,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Validates those subscriptions next whose last validation is oldest.",
+    )
+
+
+def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
+    database = fleet.prepare()
+    budget = settings().validations_at_once
+    types = {product.product_type for product in fleet.catalogue.products}
+    with database.transaction(read_only=True):
+        if pause.is_paused():
+            return [], "The engine is paused."
+        unfinished = validations.under_way()
+        if unfinished >= budget:
+            return [], f"{unfinished} validations are not finished yet; {budget} may be at once."
+        found = validations.oldest(usable_statuses(fleet.workflows, types), limit=budget - unfinished)
+    outcomes = [
+        _start(workflow, candidate, database)
+        for candidate in found
+        for workflow in validations_of(fleet.workflows, candidate.product_type)
+        if candidate.status in workflow.rule.usable_when
+    ]
+    requests = [one for one in outcomes if isinstance(one, RunRequest)]
+    refusals = [one for one in outcomes if isinstance(one, str)]
+    if not found:
+        return [], "No subscription can be validated: none is in sync, free and of a product with a validation."
+    oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
+    story = f"Started {len(requests)} validations; the oldest was last begun {oldest}."
+    return requests, " ".join([story, *refusals[:3]])
+
+
+def _start(workflow: Workflow, candidate: Candidate, database: SubscriptionDatabase) -> RunRequest | str:
+    try:
+        process_id = start_one(workflow, candidate, uuid4(), database)
+    except OrchestratorError as error:
+        with database.transaction():
+            validations.note_start(candidate.subscription_id)  # or it would be the oldest in every tick
+        return f"{candidate.subscription_id}: {error}"
+    known = {tags.PROCESS: process_id, tags.SUBSCRIPTION: candidate.subscription_id, tags.USER: "SYSTEM"}
+    return RunRequest(
+        run_key=str(process_id),
+        job_name=workflow.name,
+        tags={**{key: str(value) for key, value in known.items()}, PRIORITY: BULK_PRIORITY},
+    )

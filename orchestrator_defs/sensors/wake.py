@@ -1,0 +1,112 @@
+"""The sensors that keep processes going: one ends waits whose time has come, one sets right what a death left."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from dagster import (
+    DefaultSensorStatus,
+    JobDefinition,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+)
+
+from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.processes.launching import Launched, launch_all
+from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.sensors.jobs_sensor import JobsSensor
+from orchestrator_defs.sensors.sweeper import Sweeper
+from resources import clock
+from resources.processes.recovery import Place
+
+INTERVAL_SECONDS = 5
+WAKE_AT_ONCE = 100
+"""How many processes one tick of the sensor sets going; the next goes on."""
+MOST_LINES = 20
+"""A tick's message tells so much, and how much more there was."""
+
+Tick = Callable[[SensorEvaluationContext], Iterator[RunRequest | SkipReason]]
+
+
+def process_sensors(orchestrator: Orchestrator) -> list[SensorDefinition]:
+    """Make the sensors of an orchestrator; they run as soon as Dagster's daemon does."""
+    jobs = list(orchestrator.jobs)
+    if not jobs:
+        return []
+    return [
+        _sensor("wake", jobs, wake_tick(orchestrator), "Sets processes going whose time has come."),
+        _sensor("sweeper", jobs, sweeper_tick(orchestrator), "Sets right what a death has left half done."),
+    ]
+
+
+def _sensor(name: str, jobs: Sequence[JobDefinition], tick: Tick, description: str) -> SensorDefinition:
+    return JobsSensor(
+        name=name,
+        evaluation_fn=tick,
+        jobs=jobs,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+
+
+def wake_tick(orchestrator: Orchestrator) -> Tick:
+    """What the sensor `wake` does: end waits, then launch. If it dies in between, the sweeper launches."""
+
+    def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        service = Processes(orchestrator, context.instance)
+        woken = service.wake(WAKE_AT_ONCE)
+        launched = launch_all(service, woken)
+        told = [f"{process_id} goes on: what it waited for is there" for process_id in woken]
+        yield from _tell(context, told, launched, "Nothing waits for a time that has come.")
+
+    return tick
+
+
+def sweeper_tick(orchestrator: Orchestrator) -> Tick:
+    """What the sensor `sweeper` does; its cursor tells where the next sweep begins when one could not see everything.
+
+    The first sweep after a start of the daemon finds what happened while it was away: it compares all that is in hand.
+    """
+
+    def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        sweep = Sweeper(orchestrator, context.instance).sweep(_read_cursor(context.cursor))
+        launched = launch_all(Processes(orchestrator, context.instance), sweep.launch)
+        context.update_cursor(_write_cursor(sweep.place, sweep.told))
+        nothing = f"{sweep.seen} processes are in the hands of a run, and nothing is amiss."
+        yield from _tell(context, sweep.told, launched, nothing)
+
+    return tick
+
+
+def _tell(
+    context: SensorEvaluationContext, told: Sequence[str], launched: Launched, nothing: str
+) -> Iterator[RunRequest | SkipReason]:
+    """Ask for runs, and say what was done and why: in the tick's message, or in its log when it asks for runs."""
+    lines = [*told, *launched.troubles]
+    for line in lines:
+        context.log.info(line)
+    yield from launched.requests
+    if not launched.requests:
+        more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        yield SkipReason("; ".join([*lines[:MOST_LINES], *more]) or nothing)
+
+
+def _write_cursor(place: Place | None, told: Sequence[str]) -> str:
+    cursor: dict[str, Any] = {"at": clock.now().isoformat(timespec="seconds"), "set right": len(told)}
+    if place is not None:
+        cursor["after"] = [place[0].isoformat(), str(place[1])]
+    return json.dumps(cursor)
+
+
+def _read_cursor(cursor: str | None) -> Place | None:
+    """Where the last sweep stopped; a cursor that somebody has edited begins anew."""
+    try:
+        moment, process_id = json.loads(cursor or "{}")["after"]
+        return datetime.fromisoformat(moment), UUID(process_id)
+    except (KeyError, ValueError, TypeError):
+        return None
