@@ -16,7 +16,7 @@ from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessStepTable, ProcessTable
 from resources.processes import process_rows
 from resources.types import ProcessStatus
-from tests.test_resources.samples import registry_kept
+from tests.test_resources.test_domain.samples import registry_kept
 
 
 class Engine:

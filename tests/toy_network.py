@@ -17,7 +17,7 @@ from orchestrator_defs.jobs.decorators import (
 from resources.catalogue.catalogue import Product
 from resources.errors import DriftFound
 from resources.types import State
-from tests.test_resources.domain import Device, DeviceInactive
+from tests.test_resources.test_domain.domain import Device, DeviceInactive
 
 DEVICE = Product("Test Device", "DEV", DeviceInactive, "Device", "a device")
 OTHER = Product("Other Thing", "OTHER", DeviceInactive, "Other", "no device")

@@ -16,7 +16,7 @@ from resources.domain.saving.headers import subscription_header
 from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
 from resources.processes import locks, process_rows
 from resources.types import ProcessStatus
-from tests.test_resources.domain import Device
+from tests.test_resources.test_domain.domain import Device
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
 
 

@@ -19,8 +19,8 @@ from tests.api import serving
 from tests.engine import Engine
 from tests.oidc import OidcProvider, login_at, provided
 from tests.test_orchestrator_defs.test_api.test_client_contract.workflows import contract_tasks
-from tests.test_orchestrator_defs.test_api.test_processes.workflows import Outside, toy_tasks
-from tests.test_resources.samples import registry_kept
+from tests.test_orchestrator_defs.test_api.test_rest.test_processes.workflows import Outside, toy_tasks
+from tests.test_resources.test_domain.samples import registry_kept
 from tests.toy_network import DEVICE, World, device_workflows
 from tests.web_client import UI, WebClient
 

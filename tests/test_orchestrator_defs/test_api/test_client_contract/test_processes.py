@@ -8,7 +8,7 @@ import pytest
 
 from resources.types import ProcessStatus
 from tests.engine import Engine
-from tests.test_orchestrator_defs.test_api.test_processes.workflows import Outside
+from tests.test_orchestrator_defs.test_api.test_rest.test_processes.workflows import Outside
 from tests.web_client import WebClient
 
 KEYS = [

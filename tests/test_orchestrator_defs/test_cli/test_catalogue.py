@@ -1,0 +1,100 @@
+"""`orchestrator catalogue`."""
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator_defs.cli.catalogue import catalogue
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Catalogue, WorkflowEntry
+from resources.database.session import SubscriptionDatabase
+from resources.database.tables import ProductTable
+from resources.types import Target
+from tests.test_resources.test_domain.samples import block, model, product, registry_kept, subscribe
+
+Invoke = Callable[..., Result]
+CREATE_NODE = WorkflowEntry("create_node", Target.CREATE, "Create a node", False, ("Node",))
+with registry_kept():
+    NODE = Catalogue(
+        [product(model("CliModel", {"node": block("Node", {"node_name": str, "site": str | None})}))], [CREATE_NODE]
+    )
+    SMALLER = Catalogue([product(model("CliModel", {"node": block("Node", {"node_name": str})}))], [CREATE_NODE])
+
+
+@pytest.fixture
+def invoke(database: SubscriptionDatabase) -> Invoke:
+    """Runs a command of the group."""
+
+    def run(*arguments: str, code: Catalogue = NODE, answer: str | None = None) -> Result:
+        application = SimpleNamespace(database=database, catalogue=code)
+        return CliRunner().invoke(catalogue, arguments, obj=application, input=answer)
+
+    return run
+
+
+@pytest.fixture
+def with_a_site(database: SubscriptionDatabase, invoke: Invoke) -> None:
+    """A database with one node that has a site."""
+    invoke("apply")
+    with database.transaction():
+        subscribe(catalogue_id("product", "Node"), Node={"node_name": "ams1", "site": "AMS"})
+
+
+def test_a_plan_lists_the_differences_and_the_command(invoke: Invoke) -> None:
+    result = invoke("plan")
+    assert result.exit_code == 0
+    assert "+ product Node: type Node, tag NODE" in result.output
+    assert "`orchestrator catalogue apply` makes it so." in result.output
+
+
+def test_a_plan_changes_nothing(invoke: Invoke, database: SubscriptionDatabase) -> None:
+    invoke("plan")
+    with database.transaction() as session:
+        assert session.query(ProductTable).count() == 0
+
+
+def test_applying_makes_it_so(invoke: Invoke) -> None:
+    assert invoke("apply").output.endswith("Applied.\n")
+    assert invoke("plan").output == "The catalogue in the database is the one of the code.\n"
+
+
+def test_a_check_fails_when_there_is_a_difference(invoke: Invoke) -> None:
+    assert invoke("plan", "--check").exit_code == 1
+    invoke("apply")
+    assert invoke("plan", "--check").exit_code == 0
+
+
+def test_a_plan_as_json_has_a_record_per_change(invoke: Invoke) -> None:
+    kinds = {change["kind"] for change in json.loads(invoke("plan", "--json").output)}
+    assert kinds == {"product", "product block", "resource type", "workflow"}
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_a_plan_marks_what_deserves_thought(invoke: Invoke) -> None:
+    line = next(line for line in invoke("plan", code=SMALLER).output.splitlines() if "'site' removed" in line)
+    assert line.endswith("(1 subscription) !")
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_values_are_dropped_only_after_a_yes(invoke: Invoke) -> None:
+    refused = invoke("apply", "--drop-values", code=SMALLER, answer="n\n")
+    assert refused.exit_code == 1
+    done = invoke("apply", "--drop-values", code=SMALLER, answer="y\n")
+    assert "value 'site' dropped from 1 instance" in done.output
+
+
+def test_show_lists_the_products(invoke: Invoke) -> None:
+    assert "create_node" in invoke("show").output
+
+
+def test_show_opens_one_product(invoke: Invoke) -> None:
+    output = invoke("show", "Node").output
+    assert all(word in output for word in ("node_name", "site", "CREATE: Create a node"))
+
+
+def test_an_unknown_product_is_a_sentence_and_no_traceback(invoke: Invoke) -> None:
+    result = invoke("show", "Router")
+    assert (result.exit_code, result.output) == (1, "Error: The code has no product 'Router'; it has: 'Node'.\n")

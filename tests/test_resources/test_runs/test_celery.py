@@ -1,0 +1,324 @@
+"""Runs on many machines: whatever happens to a worker, every run ends truly and no step takes effect twice."""
+
+import importlib
+import inspect
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster_celery.launcher import CeleryRunLauncher
+
+from resources.database.embedded import EmbeddedServer
+from resources.errors import SettingsError
+from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
+from resources.runs.launching.run_claim import RunClaim, _connect, is_held
+from resources.settings import settings
+from resources.testing import fresh_database
+from tests.test_resources.test_runs.celery_machines import REDIS, Machines, configure, redis_server
+from tests.test_resources.test_runs.warm import eventually
+
+pytestmark = [
+    pytest.mark.skipif(REDIS is None, reason="there is no redis-server; on Debian: apt-get install redis-server"),
+    pytest.mark.xdist_group("celery"),
+]
+LOGGER = logging.getLogger("monitoring")
+ATTEMPTS = 2
+RUNS = int(os.environ.get("CELERY_RUNS", "24"))
+"""In the middle of which a machine is lost; 200 take some minutes on two cores."""
+FIVE = [f"effect_{number}" for number in range(5)]
+
+
+@pytest.fixture(scope="module")
+def installation(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """What the machines share, made once: it takes longer than most tests here."""
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch, redis_server(folder) as broker, fresh_database(server) as database:
+        module = configure(folder, broker, server.uri(f"{database.engine.url.database}_dagster"))
+        url = server.uri(database.engine.url.database)
+        environment = {"DATABASE_URI": url, "DAGSTER_HOME": str(folder), "TRACE": str(folder / "trace")}
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        patch.syspath_prepend(str(folder))
+        toys = importlib.import_module(module)
+        with database.transaction() as session:
+            toys.orchestrator.catalogue.apply()
+            session.connection().exec_driver_sql("CREATE TABLE effects (process text, key text, host text)")
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield Machines(instance, folder, {**os.environ, **environment}, module)
+            instance.run_launcher.celery.close()  # type: ignore[attr-defined]
+        toys.orchestrator.database.dispose()
+        del sys.modules[module]
+    settings.cache_clear()
+
+
+@pytest.fixture
+def machines(installation: Machines) -> Iterator[Machines]:
+    """All switched off, with nothing in Redis."""
+    yield installation
+    installation.stop()
+    with installation.launcher.celery.connection_for_read() as connection:
+        connection.default_channel.client.flushall()
+
+
+def monitored(machines: Machines, is_done: Callable[[], bool], seconds: float = 120) -> None:
+    """As the daemon looks after runs, until something is so."""
+    give_up = time.monotonic() + seconds
+    with WorkspaceProcessContext(machines.instance, EmptyWorkspaceTarget()) as workspace:
+        while not is_done():
+            assert time.monotonic() < give_up, machines.begun()
+            errors = [error for error in execute_run_monitoring_iteration(workspace, LOGGER) if error]
+            assert not errors
+            time.sleep(0.5)
+
+
+def all_finished(machines: Machines, runs: list[str]) -> bool:
+    unfinished = dg.RunsFilter(run_ids=runs, statuses=[s for s in dg.DagsterRunStatus if s.value not in ENDS])
+    return machines.instance.get_runs_count(unfinished) == 0
+
+
+ENDS = ("SUCCESS", "FAILURE", "CANCELED")
+
+
+def test_trouble_on_a_living_machine_ends_truly(machines: Machines) -> None:
+    """An op that sleeps is interrupted, one that does not react dies with its process, one that kills has an end."""
+    machines.start("ams1", concurrency=2)
+    sleeping, deaf = map(machines.launch, ("long", "deaf"))
+    places = eventually(lambda: (known := places_of(machines)) and {sleeping, deaf} <= set(known) and known)
+    assert is_held(machines.instance, sleeping)
+    assert machines.launcher.terminate(sleeping)
+    assert machines.launcher.terminate(deaf)
+    monitored(machines, lambda: all_finished(machines, [sleeping, deaf]))
+    assert machines.status(sleeping) == "CANCELED"
+    assert Path(f"/proc/{places[sleeping]}").exists()
+    assert machines.status(deaf) == "CANCELED"
+    eventually(lambda: not Path(f"/proc/{places[deaf]}").exists(), 10)
+
+    poison = machines.launch("poison")
+    monitored(machines, lambda: all_finished(machines, [poison]))
+    assert machines.status(poison) == "FAILURE"
+    assert len([process for process, _, _ in machines.begun() if process == poison]) == 1 + ATTEMPTS
+    assert "which had the run in hand, is gone" in machines.messages(poison)
+
+
+def places_of(machines: Machines) -> dict[str, int]:
+    """Process to the pid that began its long step last."""
+    return {process: pid for process, _, pid in machines.begun()}
+
+
+def test_a_machine_lost_in_the_middle_loses_no_run_and_repeats_no_step(machines: Machines) -> None:
+    machines.start("ams1", concurrency=2)
+    machines.start("utr1", concurrency=2)
+    launched = [machines.launch("five") for _ in range(RUNS)]
+    eventually(lambda: len(machines.effects(launched)) > RUNS // 4 and "ams1" in machines.hosts(launched), 120)
+    machines.kill("ams1")
+    monitored(machines, lambda: all_finished(machines, launched), 300)
+    assert {machines.status(run) for run in launched} == {"SUCCESS"}
+    effects = machines.effects(launched)
+    assert len(effects) == RUNS
+    assert all(keys == FIVE for keys in effects.values())
+    assert machines.hosts(launched) == {"ams1", "utr1"}
+
+
+# --- without a worker beside: what launcher, message and claim do ---
+
+
+@pytest.fixture
+def execute_job(machines: Machines) -> Callable[[str, int], str]:
+    """The task as a worker's process would do it, in this one."""
+    worker = importlib.import_module("resources.runs.launching.celery_worker")
+    function: Callable[[str, int], str] = worker.execute_job
+    return function
+
+
+def queued(machines: Machines) -> list[str]:
+    """The messages in Redis, first those that are served first."""
+    with machines.launcher.celery.connection_for_read() as connection:
+        client = connection.default_channel.client
+        steps = ["dagster", *(f"dagster\x06\x16{level}" for level in range(1, 10))]
+        return [message.decode() for step in steps for message in reversed(client.lrange(step, 0, -1))]
+
+
+def test_a_message_says_which_run_and_nothing_of_the_instance(machines: Machines) -> None:
+    run_id = machines.launch("five")
+    (message,) = queued(machines)
+    assert run_id in message
+    assert "postgres" not in message
+
+
+def test_a_higher_priority_is_served_first(machines: Machines) -> None:
+    runs = [machines.launch("five", tags={"dagster/priority": priority}) for priority in ("-1", "0", "3", "999")]
+    assert [run for message in queued(machines) for run in runs if run in message] == runs[::-1]
+
+
+def test_a_run_canceled_while_it_waits_is_never_executed(
+    machines: Machines, execute_job: Callable[[str, int], str]
+) -> None:
+    run_id = machines.launch("five")
+    assert machines.launcher.terminate(run_id)
+    assert machines.status(run_id) == "CANCELED"
+    assert execute_job(run_id, 0) == "nothing to do"
+    assert not machines.launcher.terminate(run_id)
+    assert machines.effects([run_id]) == {}
+
+
+def test_a_message_delivered_again_executes_nothing(machines: Machines, execute_job: Callable[[str, int], str]) -> None:
+    run_id = machines.launch("five")
+    with held(machines, run_id):
+        assert execute_job(run_id, 0) == "another worker has it"
+    assert execute_job(run_id, 0) == "executed"
+    assert execute_job(run_id, 0) == "nothing to do"
+    assert machines.effects([run_id]) == {run_id: FIVE}
+
+
+def test_a_message_left_by_a_dead_worker_is_the_daemons_to_judge(
+    machines: Machines, execute_job: Callable[[str, int], str]
+) -> None:
+    run_id = taken_by_a_worker_that_died(machines)
+    assert execute_job(run_id, 0) == "left to the run monitoring"
+    machines.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]
+    assert execute_job(run_id, 0) == "nothing to do"
+    assert execute_job(run_id, 1) == "executed"
+    assert machines.status(run_id) == "SUCCESS"
+
+
+def test_a_run_that_kills_its_workers_before_it_starts_is_given_up(
+    machines: Machines, execute_job: Callable[[str, int], str]
+) -> None:
+    run_id = machines.launch("five")
+    for _ in range(3):
+        machines.instance.add_run_tags(run_id, taken(machines, run_id))
+    assert execute_job(run_id, 0) == "given up"
+    assert machines.status(run_id) == "FAILURE"
+    assert "3 workers died while they loaded the run" in machines.messages(run_id)
+
+
+def test_code_that_cannot_be_loaded_fails_its_run_with_the_reason(
+    machines: Machines, execute_job: Callable[[str, int], str]
+) -> None:
+    machines.module, module = "no_such_module", sys.modules[machines.module]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "no_such_module", module)
+        run_id = machines.launch("five")
+    assert execute_job(run_id, 0) == "its code cannot be loaded"
+    assert "no_such_module" in machines.messages(run_id)
+    assert machines.status(run_id) == "FAILURE"
+    machines.module = module.__name__
+
+
+def test_a_worker_is_given_up_only_when_its_absence_lasts(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = taken_by_a_worker_that_died(machines)
+    now = time.monotonic()
+    states = []
+    for seconds in (0, 5, 7):
+        monkeypatch.setattr("resources.runs.launching.celery_launcher.time.monotonic", lambda at=now + seconds: at)
+        states.append(machines.launcher.check_run_worker_health(machines.run(run_id)).status.value)
+    assert states == ["RUNNING", "RUNNING", "FAILED"]
+
+
+def test_a_run_that_waits_for_its_next_worker_is_healthy(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = taken_by_a_worker_that_died(machines)
+    machines.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]
+    now = time.monotonic()
+    states = []
+    for seconds in (0, 100, machines.instance.run_monitoring_start_timeout_seconds + 1):
+        monkeypatch.setattr("resources.runs.launching.celery_launcher.time.monotonic", lambda at=now + seconds: at)
+        states.append(machines.launcher.check_run_worker_health(machines.run(run_id)).status.value)
+    assert states == ["RUNNING", "RUNNING", "FAILED"]
+
+
+def test_a_run_in_somebodys_own_process_is_not_the_launchers_to_judge(machines: Machines) -> None:
+    job = sys.modules[machines.module].orchestrator.job("five")
+    run = machines.instance.create_run_for_job(job_def=job)
+    assert machines.launcher.check_run_worker_health(run).status.value == "RUNNING"
+    assert not machines.launcher.terminate(run.run_id)
+
+
+def test_a_broker_other_than_redis_is_refused(machines: Machines) -> None:
+    with pytest.raises(SettingsError, match="must be Redis"):
+        OrchestratorCeleryLauncher(broker="pyamqp://guest@localhost//", default_queue="dagster")
+
+
+def test_a_claim_outlives_a_lost_session(machines: Machines, server: EmbeddedServer) -> None:
+    run_id = machines.launch("five")
+    with held(machines, run_id) as claim:
+        with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (claim._session.info.backend_pid,))
+        eventually(lambda: not is_held(machines.instance, run_id), 10)
+        eventually(lambda: is_held(machines.instance, run_id), 10)
+    assert not is_held(machines.instance, run_id)
+
+
+def test_a_worker_whose_claim_went_to_another_is_interrupted(
+    machines: Machines, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.runs.launching.run_claim.BEAT_SECONDS", 2)
+    run_id = machines.launch("five")
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        with held(machines, run_id) as claim:
+            with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+                connection.execute("SELECT pg_terminate_backend(%s, 1000)", (claim._session.info.backend_pid,))
+            with held(machines, run_id):
+                eventually(lambda: interrupts, 20)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def held(machines: Machines, run_id: str) -> RunClaim:
+    """A run in hand of another worker, which is this process."""
+    claim = RunClaim.take(machines.instance, run_id)
+    assert claim is not None
+    return claim
+
+
+def taken(machines: Machines, run_id: str) -> dict[str, str]:
+    """What a worker writes down that takes a run."""
+    attempt = Attempt.of(machines.run(run_id))
+    assert attempt is not None
+    return attempt.take("ams1:1")
+
+
+def taken_by_a_worker_that_died(machines: Machines) -> str:
+    """A run that has begun, and nobody has it in hand."""
+    run_id = machines.launch("five")
+    machines.instance.add_run_tags(run_id, taken(machines, run_id))
+    event = dg.DagsterEvent("PIPELINE_START", "five", message="begun")
+    machines.instance.report_dagster_event(event, run_id)
+    assert machines.status(run_id) == "STARTED"
+    return run_id
+
+
+# --- what is taken for granted of dagster-celery and of Dagster ---
+
+
+def test_the_stock_launcher_still_has_what_ours_overrides() -> None:
+    ours = {name for name in vars(OrchestratorCeleryLauncher) if not name.startswith("_")} - {"inst_data"}
+    assert ours <= set(dir(CeleryRunLauncher))
+    assert {"backend", "broker", "config_source", "default_queue", "include"} <= set(CeleryRunLauncher.config_type())
+
+
+def test_the_stock_launcher_still_falls_short() -> None:
+    """When one of these fails, look whether the wrapper is still needed."""
+    terminate = inspect.getsource(CeleryRunLauncher.terminate)
+    assert "report_run_canceling" not in terminate
+    assert "pg_locks" not in inspect.getsource(CeleryRunLauncher.check_run_worker_health)
+    assert "instance_ref=self._instance.get_ref()" in inspect.getsource(CeleryRunLauncher.launch_run)
+
+
+def test_runs_keep_their_status_where_the_claim_looks_for_it(machines: Machines) -> None:
+    run_id = machines.launch("five")
+    with _connect(machines.instance) as connection:
+        row = connection.execute("SELECT status FROM runs WHERE run_id = %s", (run_id,)).fetchone()
+    assert row == ("STARTING",)

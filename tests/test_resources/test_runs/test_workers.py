@@ -1,0 +1,247 @@
+"""Warm workers, as processes: what they execute, what ends them, and what becomes of the run in their hands."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+
+from resources.database.embedded import EmbeddedServer
+from tests.test_resources.test_runs.warm import PATIENCE, Warm, eventually, gone, refuse_connections, warm_instances
+
+pytestmark = pytest.mark.xdist_group("workers")  # they measure time; beside each other they would slow each other
+TRIALS = 3
+LOGGER = logging.getLogger("monitoring")
+
+
+@pytest.fixture
+def warm_of(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[Callable[..., Warm]]:
+    """Makes an instance whose launcher starts workers by itself."""
+    with warm_instances(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def warm(warm_of: Callable[..., Warm]) -> Warm:
+    """One worker, started by the first launch."""
+    return warm_of()
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What is done inside takes no longer."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def test_the_first_launch_starts_a_worker_and_the_next_finds_it_warm(warm: Warm) -> None:
+    first = warm.launch("ten")
+    assert warm.end(first) == "SUCCESS"
+    assert len(warm.trace("step", first)) == 10
+    workers = warm.workers()
+    with within(2):
+        assert warm.end(warm.launch("ten")) == "SUCCESS"
+    assert warm.workers() == workers
+    assert warm.state(first) == "done"
+
+
+def test_many_first_launches_start_one_supervisor(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(workers=2)
+    runs = [warm.launch("ten") for _ in range(6)]
+    assert [warm.end(run) for run in runs] == ["SUCCESS"] * 6
+    assert len(warm.supervisors()) == 1
+    assert all(len(warm.trace("step", run)) == 10 for run in runs)
+
+
+def test_a_failed_step_fails_its_run_and_leaves_the_worker_alone(warm: Warm) -> None:
+    assert warm.end(warm.launch("fail_job")) == "FAILURE"
+    workers = warm.workers()
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+    assert warm.workers() == workers
+
+
+def test_an_exit_in_a_step_is_reported_with_its_status_and_the_worker_replaced(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.launch("exit_seven_job")
+        warm.begun(run_id)
+        assert warm.end(run_id, 5) == "FAILURE"
+        assert "ended with exit status 7" in warm.messages(run_id)
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_killed_worker_is_noticed_at_once_and_replaced(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.nap(60)
+        os.kill(warm.begun(run_id), signal.SIGKILL)
+        assert warm.end(run_id, 3) == "FAILURE"
+        assert "was killed by SIGKILL" in warm.messages(run_id)
+        assert warm.state(run_id) == "done"
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_termination_interrupts_a_sleep(warm: Warm) -> None:
+    workers = None
+    for _ in range(TRIALS):
+        run_id = warm.nap(60)
+        worker = warm.begun(run_id)
+        assert warm.launcher.terminate(run_id)
+        assert warm.end(run_id, 3) == "CANCELED"
+        assert workers in (None, worker)
+        workers = worker
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_termination_interrupts_a_wait_on_a_socket(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.launch("listen_job")
+        warm.begun(run_id)
+        assert warm.launcher.terminate(run_id)
+        assert warm.end(run_id, 3) == "CANCELED"
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(grace_seconds=1)
+    for _ in range(TRIALS):
+        run_id = warm.launch("play_deaf_job")
+        worker = warm.begun(run_id)
+        assert warm.launcher.terminate(run_id)
+        assert warm.end(run_id, 8) == "CANCELED"
+        assert gone([worker])
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_sigterm_to_the_supervisor_lets_the_run_in_hand_end(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.nap(2)
+        worker = warm.begun(run_id)
+        (supervisor,) = warm.supervisors()
+        os.kill(supervisor, signal.SIGTERM)
+        assert warm.end(run_id) == "SUCCESS"
+        eventually(lambda: gone([worker, supervisor]), 10)  # noqa: B023
+
+
+def test_sigterm_to_a_worker_lets_the_run_in_hand_end(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.nap(2)
+        worker = warm.begun(run_id)
+        os.kill(worker, signal.SIGTERM)
+        assert warm.end(run_id) == "SUCCESS"
+        eventually(lambda: gone([worker]), 10)  # noqa: B023
+
+
+def test_a_worker_without_a_supervisor_ends_its_run_and_leaves(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.nap(3)
+        worker = warm.begun(run_id)
+        (supervisor,) = warm.supervisors()
+        os.kill(supervisor, signal.SIGKILL)
+        next_run = warm.launch("ten")
+        assert warm.end(run_id) == "SUCCESS"
+        assert warm.end(next_run) == "SUCCESS"
+        eventually(lambda: gone([worker]), 10)  # noqa: B023
+
+
+def test_a_worn_worker_is_replaced(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(runs_per_worker=2)
+    runs = [warm.launch("ten") for _ in range(5)]
+    assert [warm.end(run) for run in runs] == ["SUCCESS"] * 5
+    assert len({warm.trace("step", run)[0][2] for run in runs}) == 3
+
+
+def test_a_worker_that_has_grown_is_replaced(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(megabytes_per_worker=300)
+    first = warm.launch("grow_job")
+    assert warm.end(first) == "SUCCESS"
+    second = warm.nap(0)
+    assert warm.end(second) == "SUCCESS"
+    assert warm.trace("begin", first)[0][2] != warm.trace("begin", second)[0][2]
+
+
+def test_idle_workers_leave(warm_of: Callable[..., Warm]) -> None:
+    warm = warm_of(idle_seconds=2)
+    run_id = warm.nap(4)  # longer: work is not idleness
+    assert warm.end(run_id) == "SUCCESS"
+    here = [*warm.workers(), *warm.supervisors()]
+    eventually(lambda: gone(here), 10)
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_database_away_for_five_seconds_does_not_disturb_a_run(
+    warm: Warm, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)  # of this process: it has no part in the hiccup
+    database = warm.database
+    for _ in range(2):
+        run_id = warm.nap(8)
+        worker = warm.begun(run_id)
+        refuse_connections(server, database, refuse=True)
+        time.sleep(5)
+        refuse_connections(server, database, refuse=False)
+        assert warm.launcher.check_run_worker_health(warm.run(run_id)).status.value == "RUNNING"
+        assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
+        assert warm.workers() == [worker]
+
+
+def test_code_that_cannot_be_loaded_fails_its_runs_with_the_reason(warm: Warm) -> None:
+    run_id = warm.create("ten")
+    module = next(warm.folder.glob("toys_*.py"))
+    module.write_text("raise RuntimeError('half written')")
+    warm.instance.launch_run(run_id, workspace=None)  # type: ignore[arg-type]
+    assert warm.end(run_id) == "FAILURE"
+    assert "half written" in warm.messages(run_id)
+
+
+def test_new_code_takes_over_and_the_old_finishes_what_it_has(warm: Warm) -> None:
+    module = next(warm.folder.glob("toys_*.py"))
+    for version in range(2, 2 + TRIALS):
+        old = warm.nap(5)
+        warm.begun(old)
+        module.write_text(module.read_text().replace(f'VERSION = "{version - 1}"', f'VERSION = "{version}"'))
+        new = warm.launch("ten")
+        assert warm.end(new) == "SUCCESS"
+        assert {line[3] for line in warm.trace("step", new)} == {str(version)}
+        assert warm.end(old) == "SUCCESS"
+        assert warm.trace("end", old)[0][3] == str(version - 1)
+
+
+def test_changed_files_are_noticed_without_a_launch(warm: Warm) -> None:
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+    before = warm.supervisors()
+    module = next(warm.folder.glob("toys_*.py"))
+    module.write_text(module.read_text().replace('VERSION = "1"', 'VERSION = "2"'))
+    eventually(lambda: (now := warm.supervisors()) and not now & before, PATIENCE)
+
+
+def test_the_loss_of_the_machine_ends_in_a_failure_that_says_so(warm: Warm) -> None:
+    with WorkspaceProcessContext(warm.instance, EmptyWorkspaceTarget()) as workspace:
+        for _ in range(2):
+            run_id = warm.nap(60)
+            warm.begun(run_id)
+            warm.stop()
+            with within(15):
+                while not warm.run(run_id).is_finished:
+                    errors = [error for error in execute_run_monitoring_iteration(workspace, LOGGER) if error]
+                    assert not errors
+                    time.sleep(3)
+            assert warm.status(run_id) == "FAILURE"
+            assert "is gone, and its supervisor with it" in warm.messages(run_id)
+
+
+def test_a_lost_run_can_be_resumed_by_another_worker(warm: Warm) -> None:
+    run_id = warm.nap(6)
+    warm.begun(run_id)
+    warm.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]  # its worker lives: nothing happens
+    warm.stop()
+    warm.instance.resume_run(run_id, None, 1)  # type: ignore[arg-type]
+    assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
+    assert len(warm.trace("end", run_id)) == 1
