@@ -3,7 +3,7 @@
 from dagster import Definitions
 
 from benchmarks.toys import OPS, STEPS
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 
 site = Orchestrator([], STEPS)
 defs = Definitions.merge(site.definitions, Definitions(jobs=OPS))

@@ -17,7 +17,7 @@ from benchmarks.instances import instance_on, our_storage
 from benchmarks.toys import CHANGES, STEPS
 from benchmarks.wire import Traffic, Wire, wire
 from orchestrator_defs.definitions import orchestrator
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.products import core_link, l2vpn, node, port
 from resources.database import schema

@@ -22,7 +22,7 @@ import pytest
 from dagster import DagsterInstance
 
 from orchestrator_defs.jobs.decorators import WorkflowJob
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources.catalogue.catalogue import Product
 from resources.database.session import SubscriptionDatabase

@@ -8,7 +8,7 @@ import pytest
 from dagster import DagsterInstance
 
 from orchestrator_defs.jobs.decorators import WorkflowJob
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.testing import Run, Testbed
 from resources.catalogue.catalogue import Product

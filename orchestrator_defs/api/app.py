@@ -35,7 +35,7 @@ from orchestrator_defs.api.server import documentation
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import websocket
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
-from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
+from orchestrator_defs.jobs.orchestrator import Orchestrator, orchestrator_of
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 

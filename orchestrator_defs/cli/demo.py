@@ -16,7 +16,7 @@ from rich.table import Table
 
 from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.output import without_events
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 from resources.lab.control import LabControl

@@ -10,7 +10,7 @@ from rich.table import Table
 from orchestrator_defs.cli import output
 from orchestrator_defs.health.diagnosis import Finding, Verdict, diagnose
 from orchestrator_defs.health.inflight import Misfit, misfits
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 
 SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WRONG: "[red]wrong[/]"}

@@ -4,7 +4,7 @@ import click
 
 from orchestrator_defs.cli.application import ApplicationGroup, operator
 from orchestrator_defs.cli.output import show_json, without_events
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 from resources.processes.pause import EngineState, EngineStatus

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from orchestrator_defs.cli.stack import PartFailed, Stack
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.serving import HOST, PORT, Serving
 from resources.database import lease, schema
 from resources.database.embedded import embedded_home, embedded_server

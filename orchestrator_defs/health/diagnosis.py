@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from dagster import DagsterInstance, RunsFilter
 
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError

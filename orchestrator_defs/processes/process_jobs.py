@@ -16,7 +16,7 @@ from dagster import (
     op,
 )
 
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.errors import OrchestratorError

@@ -27,7 +27,7 @@ from ops.steps.branches import state_of
 from ops.steps.forms import Page, as_pages
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import form_resource_keys
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources import tags
 from resources.database.session import SubscriptionDatabase
 from resources.errors import (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.launching import RUN_KEY
 from resources import tags
 from resources.processes import recovery

@@ -15,7 +15,7 @@ from dagster import (
     SkipReason,
 )
 
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.launching import Launched, launch_all
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.sensors.jobs_sensor import JobsSensor

@@ -20,9 +20,9 @@ from sqlalchemy import text
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
-from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.jobs.decorators import create_workflow, task
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.sensors import wake
 from resources.catalogue.catalogue import Product

@@ -21,9 +21,9 @@ from ops.running import execution
 from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import LedgerStep, begin, step
-from orchestrator_defs.definitions import complete_definitions
 from orchestrator_defs.jobs.decorators import create_workflow
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.sensors import wake
 from resources.catalogue.catalogue import Product

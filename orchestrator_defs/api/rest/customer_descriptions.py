@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from orchestrator_defs.api.rest.dependencies import DatabaseDep
+from orchestrator_defs.api.dependencies import DatabaseDep
 from orchestrator_defs.api.rest.fields import Description, Text
 from orchestrator_defs.api.rest.subscription_shapes import CustomerDescription
 from orchestrator_defs.api.security.problems import problems

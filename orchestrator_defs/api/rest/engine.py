@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.rest.exposed_settings import exposed_settings
 from orchestrator_defs.api.security.problems import example, problems
 from orchestrator_defs.processes.launching import launch_all

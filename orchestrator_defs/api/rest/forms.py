@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from orchestrator_defs.api.rest.dependencies import ProcessesDep, UserDep
+from orchestrator_defs.api.dependencies import ProcessesDep, UserDep
 from orchestrator_defs.api.rest.process_models import Pages
 from orchestrator_defs.api.security.problems import example, problems
 from orchestrator_defs.api.server.form_threads import FormThreadsDep

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from orchestrator_defs.api.rest.shared_question import Question
 from orchestrator_defs.api.security.problems import example, problem, problems
 from orchestrator_defs.health.readiness import Readiness, readiness
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.ping import feel_pulse
 
 router = APIRouter(prefix="/health", tags=["health"])

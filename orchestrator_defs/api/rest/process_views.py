@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from ops.starting.permission import UserPermissions, user_permissions
 from ops.starting.process_detail import Asked, ProcessDetail
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.conditional import tagged
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
 from orchestrator_defs.api.security.problems import problems

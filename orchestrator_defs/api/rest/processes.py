@@ -8,8 +8,8 @@ from fastapi import APIRouter, BackgroundTasks, Body, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 
 from ops.starting.admission import LONGEST_KEY
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.rest import callbacks, process_views
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.rest.process_models import (
     Back,
     Count,

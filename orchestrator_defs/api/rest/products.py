@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.rest.catalogue_shapes import Product, ProductEdit
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.rest.fields import Text
 from orchestrator_defs.api.security.problems import problems
 from resources.catalogue import entries

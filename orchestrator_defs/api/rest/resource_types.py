@@ -5,8 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.rest.catalogue_shapes import DescriptionEdit, ResourceType
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.security.problems import problems
 from resources.catalogue import entries
 

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.conditional import etag, is_known
-from orchestrator_defs.api.rest.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from orchestrator_defs.api.rest.dependencies import OrchestratorDep, SettingsDep
+from orchestrator_defs.api.dependencies import OrchestratorDep, SettingsDep
 from orchestrator_defs.api.security.problems import problems
 from resources.translations import LOCALES, translations
 

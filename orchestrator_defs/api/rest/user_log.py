@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 
-from orchestrator_defs.api.rest.dependencies import UserDep
+from orchestrator_defs.api.dependencies import UserDep
 from orchestrator_defs.api.security.problems import example, problems
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from dagster import Definitions
 from fastapi import FastAPI
 
 from orchestrator_defs.api.dagster_page import Location
-from orchestrator_defs.orchestrator import Orchestrator, orchestrator_of
+from orchestrator_defs.jobs.orchestrator import Orchestrator, orchestrator_of
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 from resources.settings import dagster_home, project_folder
 

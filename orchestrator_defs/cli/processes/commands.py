@@ -14,7 +14,7 @@ from orchestrator_defs.cli.processes.endings import go_on, waiting
 from orchestrator_defs.cli.processes.inputs import read_inputs
 from orchestrator_defs.cli.processes.ledger import as_json as all_of
 from orchestrator_defs.cli.processes.ledger import explanations, facts, ledger_table, line_as_json, list_table
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 from resources.processes import process_rows

@@ -10,7 +10,7 @@ from orchestrator_defs.cli.application import operator, reading
 from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.cli.processes.endings import ExitCode, asked, go_on
 from orchestrator_defs.cli.processes.inputs import read_fields, read_inputs
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 from resources.processes import process_rows

@@ -7,7 +7,7 @@ from rich.table import Table
 from ops.starting.startable import startable
 from orchestrator_defs.cli.application import operator, reading
 from orchestrator_defs.cli.output import show, show_json
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.subscriptions.queries import find_subscription_named
 from resources.types import Target
 

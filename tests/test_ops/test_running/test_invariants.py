@@ -15,7 +15,7 @@ from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep
 from orchestrator_defs.jobs.decorators import create_workflow, task
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Run, Testbed
 from resources import clock
 from resources.database.session import current_session

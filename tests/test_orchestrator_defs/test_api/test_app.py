@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator_defs.orchestrator import orchestrator_of
+from orchestrator_defs.jobs.orchestrator import orchestrator_of
 from tests.toy_network import DEVICE, World, device_workflows
 
 

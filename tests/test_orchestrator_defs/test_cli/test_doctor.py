@@ -19,7 +19,7 @@ from orchestrator_defs.cli import doctor as cli
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Misfit, misfits
 from orchestrator_defs.jobs.decorators import task
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.types import Assignee
 from tests.engine import Engine
 from tests.toy_network import DEVICE, World, device_workflows

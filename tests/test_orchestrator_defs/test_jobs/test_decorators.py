@@ -13,7 +13,7 @@ from orchestrator_defs.jobs.decorators import (
     validate_workflow,
     workflow,
 )
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from resources.errors import StartRefused, UnknownWorkflow, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target

@@ -14,8 +14,8 @@ from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep, wait_until
-from orchestrator_defs.definitions import build_definitions
 from orchestrator_defs.jobs.decorators import task
+from orchestrator_defs.location import build_definitions
 from orchestrator_defs.processes.process_jobs import process_jobs
 from resources import clock, tags
 from resources.database.tables import ProcessTable, SubscriptionTable

@@ -17,7 +17,7 @@ from ops.steps.step import begin, step
 from ops.waiting.wait_steps import wait_until
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.jobs.decorators import task
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.sensors.wake import process_sensors
 from resources import clock
 from resources.database.session import statement_counter

@@ -34,7 +34,7 @@ import sqlalchemy as sa
 
 from ops.steps.context import StepContext
 from ops.steps.step import begin, step
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.decorators import task
 from resources.database.session import current_session
 

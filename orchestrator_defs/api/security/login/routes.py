@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
-from orchestrator_defs.api.rest.dependencies import SettingsDep, UserDep
+from orchestrator_defs.api.dependencies import SettingsDep, UserDep
 from orchestrator_defs.api.security.authorisation import GuardDep
 from orchestrator_defs.api.security.login.cookies import is_secure
 from orchestrator_defs.api.security.login.identity import user_of

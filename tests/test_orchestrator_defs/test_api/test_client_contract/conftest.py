@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Testbed
 from resources.database.embedded import EmbeddedServer
 from resources.testing import fresh_database

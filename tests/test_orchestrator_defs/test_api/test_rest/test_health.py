@@ -12,7 +12,7 @@ import pytest
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.rest.shared_question import Question
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from tests.api import serving
 from tests.toy_network import DEVICE, World, device_workflows

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 
 PROVIDER = {"oidc_base_url": "https://login.example.org", "oauth2_resource_server_id": "orchestrator"}
 KNOWN_BY_ITSELF = ("example", "examples", "enum", "const", "default")

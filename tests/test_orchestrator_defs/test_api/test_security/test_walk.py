@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.dagster_page import NOT_ENGINEER, DagsterPage
-from orchestrator_defs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.users import Role
 from tests.oidc import OidcProvider, bearer, provided, settings_for
 from tests.test_orchestrator_defs.test_api.test_server.test_dagster_page import CODE, OVERRIDES, call_of

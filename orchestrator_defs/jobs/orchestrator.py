@@ -1,4 +1,4 @@
-"""An orchestrator: products, workflows and resources put together, whoever asks for them."""
+"""An orchestrator: what one code location serves, and how it is found again in its definitions."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +12,12 @@ from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.task_schedules import task_schedules
 from orchestrator_defs.jobs.tasks import built_in_workflows
-from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import schema
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.runs.shared_resources import as_shared
 from resources.runs.workers import liveness
-from resources.types import Target
 
 
 class Orchestrator:
@@ -44,13 +42,11 @@ class Orchestrator:
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
         products = tuple(products)
-        validations = [job for job in jobs if job.workflow.target is Target.VALIDATE]
         types = sorted({product.product_type for product in products})
         self.catalogue = Catalogue(products, [_entry(job.workflow, types) for job in jobs])
         self.definitions = Definitions(
             jobs=jobs,
             schedules=task_schedules(jobs),
-            sensors=[validation_sensor(self, validations)] if validations else [],
             resources={**self.bound_resources, "database": _DatabaseOf(self)},
         )
         if not structlog.is_configured():
