@@ -90,7 +90,7 @@ KEPT = [
     ("orchestrator_defs.definitions", "from orchestrator_defs.products.node import create_node"),
     ("orchestrator_defs", "from orchestrator_defs.definitions import defs\n__all__ = ['defs']"),
     ("resources.database.session", "import sqlalchemy as sa\nfrom psycopg import OperationalError"),
-    ("resources.lab.endpoints", "from starlette.applications import Starlette\nimport uvicorn"),
+    ("resources.lab.asgi", "from starlette.applications import Starlette\nimport uvicorn"),
     ("resources.systems.netbox", "import pynetbox"),
     ("resources.runs.launching.launcher", "# argued\nfrom dagster._core.launcher import RunLauncher"),
     ("resources.runs.launching.launcher", "from dagster._core.launcher import RunLauncher  # argued"),
