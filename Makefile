@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFTESTS = $(shell find tests -name conftest.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up dev test lint types bench demo db wheel clean ci
+.PHONY: help install run up dev test slow lint types bench demo db wheel clean ci
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,11 @@ up: install  ## everything on this machine, with example data, until ^C
 dev: install  ## Dagster's page on http://localhost:3000, with its daemon
 	$(BIN)/dagster dev
 
-test: install  ## all tests, one worker per core
+test: install  ## the fast tests, one worker per core
 	$(BIN)/pytest -n auto
+
+slow: install  ## the slow tests, which wait, and those of scale at a hundredth of their size
+	$(BIN)/pytest -n 6 -m "slow or scale"
 
 lint: install  ## ruff: rules and format
 	$(BIN)/ruff check .

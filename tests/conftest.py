@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.scale import Scaled
+
 pytest_plugins = [
     "resources.testing",
     "orchestrator_defs.testing",
@@ -14,11 +16,19 @@ pytest_plugins = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--soak`: the tests of failure and endurance at their full length."""
-    parser.addoption("--soak", action="store_true", help="the tests of failure and endurance at full length: an hour")
+    """`--scale`: how much of their full size the tests of the kind `scale` have."""
+    parser.addoption("--scale", type=float, default=0.01, help="size of the tests of scale: 1 is full, and takes hours")
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are taken out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for its size is of the kind `scale`."""
+    for item in items:
+        if "scaled" in getattr(item, "fixturenames", ()):
+            item.add_marker("scale")
 
 
 @pytest.fixture(scope="session")
-def soak(request: pytest.FixtureRequest) -> bool:
-    """Whether the tests of failure and endurance are to be long."""
-    return bool(request.config.getoption("--soak"))
+def scaled(request: pytest.FixtureRequest) -> Scaled:
+    """Gives the number to use in place of a full one, `scaled(5000, least=10)`, which `--scale` makes smaller."""
+    return Scaled(request.config.getoption("--scale"))

@@ -1,6 +1,6 @@
 """Whatever is killed, and wherever: every process comes to its end by itself, and nothing was done twice.
 
-What recovers is the sensors' own code and the launcher; nobody helps. `--soak` makes it longer.
+What recovers is the sensors' own code and the launcher; nobody helps. `--scale` makes it longer.
 """
 
 import json
@@ -11,6 +11,7 @@ from itertools import product
 
 import pytest
 
+from tests.scale import Scaled
 from tests.test_kills.scene import BIN, OWN_STEPS, Scene, kill, scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills"), pytest.mark.timeout(3600)]
@@ -82,24 +83,24 @@ def kill_database(place: Scene) -> str:
     return f"3 kills of PostgreSQL, {len(ids)} processes completed"
 
 
-def repeated(kill: Callable[[Scene], str], place: Scene, *, soak: bool) -> None:
-    for _ in range(10 if soak else 1):
-        print(kill(place), flush=True)  # noqa: T201  what a soak is made for
+def repeated(kill: Callable[[Scene], str], place: Scene, scaled: Scaled) -> None:
+    for _ in range(scaled(10)):
+        print(kill(place), flush=True)  # noqa: T201  what was killed, for those who read along
 
 
-def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, soak: bool) -> None:
+def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, scaled: Scaled) -> None:
     """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
-    repeated(kill_at_every_point, place, soak=soak)
+    repeated(kill_at_every_point, place, scaled)
 
 
-def test_everything_killed_together(place: Scene, soak: bool) -> None:
+def test_everything_killed_together(place: Scene, scaled: Scaled) -> None:
     """Daemon, code server, supervisor and workers at once, in the middle; a new daemon is all it takes."""
-    repeated(kill_all_together, place, soak=soak)
+    repeated(kill_all_together, place, scaled)
 
 
-def test_database_killed_and_started_again(place: Scene, soak: bool) -> None:
+def test_database_killed_and_started_again(place: Scene, scaled: Scaled) -> None:
     """In the middle of steps, of calls and of events; whoever misses it first starts the embedded one again."""
-    repeated(kill_database, place, soak=soak)
+    repeated(kill_database, place, scaled)
 
 
 def in_a_shell(place: Scene, pause: float, until: str) -> "tuple[subprocess.Popen[str], str]":

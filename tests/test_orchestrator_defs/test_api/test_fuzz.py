@@ -12,9 +12,10 @@ from ops.steps.step import begin
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
+from tests.scale import Scaled
 from tests.toy_network import DEVICE, World, device_workflows
 
-SECONDS, SOAK_SECONDS = 60, 1800
+FULL_SECONDS = 1800
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 CONFIG = """
 [checks]
@@ -51,23 +52,18 @@ def engine(engine_of):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SOAK_SECONDS + 300)
-def test_the_api_does_what_its_description_says(engine, api_of, soak: bool, tmp_path: Path) -> None:
+@pytest.mark.timeout(FULL_SECONDS + 300)
+def test_the_api_does_what_its_description_says(engine, api_of, scaled: Scaled, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     address = str(api_of(engine).base_url).rstrip("/")
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml"), "run"]
-    options = [
-        "--checks",
-        CHECKS,
-        "--continue-on-failure",
-        "--seed",
-        "1",
-        "--max-time",
-        str(SOAK_SECONDS if soak else SECONDS),
-    ]
-    examples = [] if soak else ["--max-examples", "15", "--phases", "examples,coverage,fuzzing"]
+    seconds, examples = scaled(FULL_SECONDS, least=60), scaled(100, least=15)
+    options = ["--checks", CHECKS, "--continue-on-failure", "--seed", "1"]
+    options += ["--max-time", str(seconds), "--max-examples", str(examples)]
+    if seconds < FULL_SECONDS:
+        options += ["--phases", "examples,coverage,fuzzing"]
     found = subprocess.run(
-        [*command, *options, *examples, f"{address}/openapi.json"],
+        [*command, *options, f"{address}/openapi.json"],
         cwd=tmp_path,
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from resources.runs.storage.event_groups import PATIENCE_SECONDS
+from tests.scale import Scaled
 from tests.test_resources.test_database.own_server import OwnServer, server_of_its_own
 from tests.test_resources.test_runs.dagster_instances import QUIET, custom
 from tests.test_resources.test_runs.warm import Warm, eventually, gone, warm_instances
@@ -106,7 +107,7 @@ def log_of(warm: Warm, run_id: str) -> list[tuple[str, str | None, str]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_runs_that_talk_through_an_outage_have_their_whole_log(
-    warm_of: Callable[..., Warm], daemons: Daemons, own: OwnServer, how: signal.Signals, soak: bool
+    warm_of: Callable[..., Warm], daemons: Daemons, own: OwnServer, how: signal.Signals, scaled: Scaled
 ) -> None:
     warm = warm_of(workers=2)
     daemons.start(warm)
@@ -114,7 +115,7 @@ def test_runs_that_talk_through_an_outage_have_their_whole_log(
     assert warm.end(undisturbed) == "SUCCESS"
     whole = log_of(warm, undisturbed)
     chance = random.Random(4)
-    for _ in range(10 if soak else 2):
+    for _ in range(scaled(10)):
         workers = eventually(lambda: len(pids := warm.workers()) == 2 and pids)
         runs = [warm.launch("conversation") for _ in range(2)]
         eventually(lambda: all(warm.status(run) == "STARTED" for run in runs))  # noqa: B023
@@ -130,12 +131,12 @@ def test_runs_that_talk_through_an_outage_have_their_whole_log(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_of_many_short_runs_an_outage_disturbs_none(
-    warm_of: Callable[..., Warm], own: OwnServer, how: signal.Signals, soak: bool
+    warm_of: Callable[..., Warm], own: OwnServer, how: signal.Signals, scaled: Scaled
 ) -> None:
     """Whatever the two workers do when the database goes: claim, begin, speak, end."""
     warm = warm_of(workers=2)
     assert warm.end(warm.launch("ten")) == "SUCCESS"
-    for _ in range(15 if soak else 2):
+    for _ in range(scaled(15)):
         runs = [warm.launch("ten") for _ in range(40)]
         eventually(lambda: warm.launcher.dispatch.waiting().get("toys", 0) < 20)
         cut(own, how)
@@ -147,11 +148,11 @@ def test_of_many_short_runs_an_outage_disturbs_none(
 
 @pytest.mark.timeout(900)
 def test_a_run_whose_supervisor_was_killed_outlives_an_outage_too(
-    warm_of: Callable[..., Warm], daemons: Daemons, own: OwnServer, soak: bool
+    warm_of: Callable[..., Warm], daemons: Daemons, own: OwnServer, scaled: Scaled
 ) -> None:
     warm = warm_of()
     daemons.start(warm)
-    for _ in range(5 if soak else 2):
+    for _ in range(scaled(5)):
         run_id = warm.nap(20)
         worker = warm.begun(run_id)
         for supervisor in warm.supervisors():
@@ -167,11 +168,11 @@ def test_a_run_whose_supervisor_was_killed_outlives_an_outage_too(
 
 @pytest.mark.timeout(900)
 def test_a_fresh_daemon_fails_what_a_lost_machine_had_in_hand(
-    warm_of: Callable[..., Warm], daemons: Daemons, soak: bool
+    warm_of: Callable[..., Warm], daemons: Daemons, scaled: Scaled
 ) -> None:
     warm = warm_of(workers=2)
     daemons.start(warm)
-    for _ in range(10 if soak else 3):
+    for _ in range(scaled(10)):
         runs = [warm.nap(120) for _ in range(2)]
         for run in runs:
             warm.begun(run)
@@ -186,9 +187,11 @@ def test_a_fresh_daemon_fails_what_a_lost_machine_had_in_hand(
         print(f"{time.monotonic() - began:.1f} s after its start, {time.monotonic() - up:.1f} s when up")  # noqa: T201
 
 
-def test_after_the_loss_of_the_machine_the_next_launch_sees_to_all(warm_of: Callable[..., Warm], soak: bool) -> None:
+def test_after_the_loss_of_the_machine_the_next_launch_sees_to_all(
+    warm_of: Callable[..., Warm], scaled: Scaled
+) -> None:
     warm = warm_of(workers=2)
-    for _ in range(10 if soak else 3):
+    for _ in range(scaled(10)):
         in_hand = [warm.nap(120) for _ in range(2)]
         for run in in_hand:
             warm.begun(run)

@@ -20,6 +20,7 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from resources.runs.workers.worker import ENDS
+from tests.scale import Scaled
 from tests.test_resources.test_runs.warm import Warm, eventually, gone, warm_instances
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workers")]
@@ -62,14 +63,14 @@ def ends(warm: Warm, run_id: str) -> list[str]:
 
 
 def test_a_termination_at_any_moment_has_one_true_end_and_spares_the_next_run(
-    warm_of: Callable[..., Warm], soak: bool
+    warm_of: Callable[..., Warm], scaled: Scaled
 ) -> None:
     warm = warm_of()
     assert warm.end(warm.launch("ten")) == "SUCCESS"
     workers = warm.workers()
     chance = random.Random(6)
     seen: Counter[str] = Counter()
-    for _ in range(400 if soak else 60):
+    for _ in range(scaled(400, least=40)):
         run_id = warm.launch("ten")
         time.sleep(chance.uniform(0, 0.15))
         warm.launcher.terminate(run_id)
@@ -84,16 +85,15 @@ def test_a_termination_at_any_moment_has_one_true_end_and_spares_the_next_run(
 
 
 @pytest.mark.parametrize("whom", ["workers", "supervisors"])
-def test_of_many_runs_sigterm_disturbs_none(warm_of: Callable[..., Warm], whom: str, soak: bool) -> None:
+def test_of_many_runs_sigterm_disturbs_none(warm_of: Callable[..., Warm], whom: str, scaled: Scaled) -> None:
     warm = warm_of(workers=2)
     with signalling(signal.SIGTERM, 0.3 if whom == "workers" else 2, lambda: list(getattr(warm, whom)())) as sent:
         runs = []
-        for _ in range(1000 if soak else 200):
+        while len(runs) < scaled(1000, least=60) or len(sent) < 2:
             runs.append(warm.launch("ten"))
             time.sleep(0.05)
     runs.append(warm.launch("ten"))
     assert Counter(warm.end(run) for run in runs) == {"SUCCESS": len(runs)}
-    assert len(sent) > 1
     assert all(len(warm.trace("step", run)) == 10 for run in runs)
 
 
@@ -105,11 +105,11 @@ def test_of_many_runs_recycling_disturbs_none(warm_of: Callable[..., Warm]) -> N
     assert max(done_by.values()) == 3
 
 
-def test_a_launch_beside_a_leaving_supervisor_is_not_stranded(warm_of: Callable[..., Warm], soak: bool) -> None:
+def test_a_launch_beside_a_leaving_supervisor_is_not_stranded(warm_of: Callable[..., Warm], scaled: Scaled) -> None:
     warm = warm_of()
     chance = random.Random(7)
     assert warm.end(warm.launch("ten")) == "SUCCESS"
-    for _ in range(40 if soak else 8):
+    for _ in range(scaled(40, least=4)):
         (supervisor,) = eventually(warm.supervisors)
         os.kill(supervisor, signal.SIGTERM)
         time.sleep(chance.uniform(0, 0.2))
@@ -117,18 +117,18 @@ def test_a_launch_beside_a_leaving_supervisor_is_not_stranded(warm_of: Callable[
 
 
 def test_a_launch_at_the_moment_of_leaving_for_idleness_is_not_stranded(
-    warm_of: Callable[..., Warm], soak: bool
+    warm_of: Callable[..., Warm], scaled: Scaled
 ) -> None:
     warm = warm_of(idle_seconds=1)
     chance = random.Random(8)
-    for _ in range(40 if soak else 8):
+    for _ in range(scaled(40, least=3)):
         assert warm.end(warm.launch("ten")) == "SUCCESS"
         time.sleep(chance.uniform(1, 3))
 
 
-def test_of_many_first_launches_at_once_one_starts_a_supervisor(warm_of: Callable[..., Warm], soak: bool) -> None:
+def test_of_many_first_launches_at_once_one_starts_a_supervisor(warm_of: Callable[..., Warm], scaled: Scaled) -> None:
     warm = warm_of()
-    for _ in range(10 if soak else 3):
+    for _ in range(scaled(10, least=2)):
         runs = [warm.create("ten") for _ in range(8)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda run: warm.launcher.launch_run(LaunchRunContext(warm.run(run), None)), runs))
@@ -138,9 +138,9 @@ def test_of_many_first_launches_at_once_one_starts_a_supervisor(warm_of: Callabl
         eventually(lambda: not warm.workers())
 
 
-def test_a_run_launched_by_many_at_once_is_executed_once(warm_of: Callable[..., Warm], soak: bool) -> None:
+def test_a_run_launched_by_many_at_once_is_executed_once(warm_of: Callable[..., Warm], scaled: Scaled) -> None:
     warm = warm_of(workers=2)
-    runs = [warm.create("ten") for _ in range(100 if soak else 20)]
+    runs = [warm.create("ten") for _ in range(scaled(100, least=20))]
     with ThreadPoolExecutor(4) as pool:
         again = [pool.submit(warm.launcher.launch_run, LaunchRunContext(warm.run(run), None)) for run in runs * 4]
         for launch in again:
@@ -154,10 +154,10 @@ def test_a_run_launched_by_many_at_once_is_executed_once(warm_of: Callable[..., 
 
 @pytest.mark.parametrize("supervised", [True, False])
 def test_a_worker_that_was_given_up_and_comes_back_leaves_its_run_alone(
-    warm_of: Callable[..., Warm], supervised: bool, soak: bool
+    warm_of: Callable[..., Warm], supervised: bool, scaled: Scaled
 ) -> None:
     warm = warm_of()
-    for _ in range(5 if soak else 2):
+    for _ in range(scaled(5)):
         run_id = warm.nap(12)
         worker = warm.begun(run_id)
         stop_and_cut_off(warm, worker)
