@@ -87,7 +87,7 @@ class Api:
         """Of a workflow the process is written first, as every door of ours does it."""
         run_id, own_tags = None, {}
         if job in site.workflows:
-            run_id = str(self.processes.start(job, {}, user=USER))
+            run_id = str(self.processes.starts.start(job, {}, user=USER))
             own_tags = {tags.PROCESS: run_id, tags.USER: USER}
         run = self._create(job, run_id, own_tags)
         self.instance.launch_run(run.run_id, self.workspace.create_request_context())
@@ -123,8 +123,8 @@ def _in_process(side: Side) -> Submit:
             run = create_run(side.instance, definition, run_id=None, tags={})
             execute_run(side.instance, definition, run)
             return run.run_id
-        process_id = processes.start(job, {}, user=USER)
-        processes.execute(process_id, user=USER)
+        process_id = processes.starts.start(job, {}, user=USER)
+        processes.runs.execute(process_id, user=USER)
         return str(process_id)
 
     return submit

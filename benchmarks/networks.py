@@ -46,8 +46,8 @@ class Hand:
 
     def run(self, workflow: str, *pages: Mapping[str, Any]) -> UUID | None:
         """Run a workflow from its submission to its end, which must be a success; the id of its subscription."""
-        process_id = self.processes.start(workflow, list(pages), user=USER)
-        status = self.processes.execute(process_id, user=USER)
+        process_id = self.processes.starts.start(workflow, list(pages), user=USER)
+        status = self.processes.runs.execute(process_id, user=USER)
         with self.database.transaction(read_only=True):
             process = processes.get_process(process_id)
         assert status is ProcessStatus.COMPLETED, f"{workflow}: {process.failed_reason}"

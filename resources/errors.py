@@ -65,7 +65,6 @@ OrchestratorError
     ├── TimedOut
     └── ChildrenFailed
 ExternalSystemError
-├── ExternalSystemNotConfigured
 ├── ExternalSystemUnavailable
 │   ├── IdentityProviderUnavailable
 │   └── PolicyUnavailable
@@ -367,10 +366,6 @@ class ChildrenFailed(ProcessFailure):
 
 class ExternalSystemError(Exception):
     """An external system answered with an error."""
-
-
-class ExternalSystemNotConfigured(ExternalSystemError):
-    """Nothing says where the external system is."""
 
 
 class ExternalSystemUnavailable(ExternalSystemError):

@@ -1,8 +1,9 @@
-"""The five rules of the house as functions: a module in, what it does against the rule out."""
+"""The rules of the house as functions: a module in, what it does against the rule out."""
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,134 @@ ROOT = Path(__file__).parents[1]
 FLOORS = ("resources", "ops", "orchestrator_defs")
 """From the ground up. A floor may import itself and what lies under it."""
 
+GROUND = frozenset(
+    f"resources.{name}" for name in ("clock", "errors", "settings", "tags", "translations", "types", "users")
+)
+"""The words that everybody uses; they import nothing of ours but each other."""
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "resources.database": (),
+    "resources.domain.models": (),
+    "resources.domain.saving": ("resources.database", "resources.domain.models"),
+    "resources.domain": ("resources.database", "resources.domain.models", "resources.domain.saving"),
+    "resources.catalogue": ("resources.database", "resources.domain", "resources.domain.models"),
+    "resources.subscriptions": (
+        "resources.database",
+        "resources.domain",
+        "resources.domain.models",
+        "resources.domain.saving",
+    ),
+    "resources.processes": ("resources.database", "resources.subscriptions"),
+    "resources.runs": ("resources.database",),
+    "resources.runs.storage": ("resources.database",),
+    "resources.runs.workers": ("resources.database", "resources.runs"),
+    "resources.runs.launching": ("resources.database", "resources.runs", "resources.runs.workers"),
+    "resources.systems": (),
+    "resources.updates": ("resources.database",),
+    "resources.lab": ("resources.database", "resources.systems"),
+    "resources.migrations": ("resources.database.tables",),
+    "resources.products": ("resources.catalogue", "resources.database", "resources.domain", "resources.domain.models"),
+    "resources.testing": ("resources.database", "resources.lab"),
+    "ops.steps": (),
+    "ops.starting": ("ops.steps",),
+    "ops.running": ("ops.starting", "ops.steps"),
+    "ops.waiting": ("ops.starting", "ops.steps"),
+    "ops.tasks": ("ops.starting", "ops.steps"),
+    "ops.products": ("ops.steps",),
+    "orchestrator_defs.jobs": (),
+    "orchestrator_defs.processes": ("orchestrator_defs.jobs",),
+    "orchestrator_defs.sensors": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
+    "orchestrator_defs.health": ("orchestrator_defs.jobs",),
+    "orchestrator_defs.products": ("orchestrator_defs.jobs",),
+    "orchestrator_defs.location": (
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+        "orchestrator_defs.sensors",
+    ),
+    "orchestrator_defs.definitions": (
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.location",
+        "orchestrator_defs.products",
+    ),
+    "orchestrator_defs.testing": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
+    "orchestrator_defs.serving": (),
+    "orchestrator_defs.api.server_settings": (),
+    "orchestrator_defs.api.form_threads": (),
+    "orchestrator_defs.api.dependencies": (
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+    ),
+    "orchestrator_defs.api.security": (
+        "orchestrator_defs.api.dependencies",
+        "orchestrator_defs.api.server_settings",
+    ),
+    "orchestrator_defs.api.documentation": ("orchestrator_defs.api.security",),
+    "orchestrator_defs.api.dagster_page": ("orchestrator_defs.api.security",),
+    "orchestrator_defs.api.updates": (
+        "orchestrator_defs.api.security",
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.processes",
+    ),
+    "orchestrator_defs.api.rest": (
+        "orchestrator_defs.api.dependencies",
+        "orchestrator_defs.api.form_threads",
+        "orchestrator_defs.api.security",
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.health",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+        "orchestrator_defs.sensors",
+    ),
+    "orchestrator_defs.api.app": (
+        "orchestrator_defs.api.dagster_page",
+        "orchestrator_defs.api.documentation",
+        "orchestrator_defs.api.rest",
+        "orchestrator_defs.api.security",
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.api.updates",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+    ),
+    "orchestrator_defs.api.server": (
+        "orchestrator_defs.api.app",
+        "orchestrator_defs.api.dagster_page",
+        "orchestrator_defs.api.security",
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+        "orchestrator_defs.serving",
+    ),
+    "orchestrator_defs.api.__main__": ("orchestrator_defs.api.server",),
+    "orchestrator_defs.cli": (
+        "orchestrator_defs.definitions",
+        "orchestrator_defs.health",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+        "orchestrator_defs.serving",
+    ),
+}
+"""Room -> the rooms of its own floor that it may import, besides the ground. A room is a package or one module; the
+longest name that fits counts. From the floors below a room may import all but CLOSED."""
+
+CLOSED: dict[str, tuple[str, ...]] = {
+    "resources.lab": ("orchestrator_defs.definitions", "orchestrator_defs.testing", "orchestrator_defs.cli"),
+    "resources.migrations": (),
+    "resources.testing": (),
+}
+"""Room -> who of the upper floors may import it; nobody else does."""
+
+TO_MEND = ("resources.systems", "resources.migrations.versions.0006_search")
+
 DOORS = ("orchestrator_defs.api", "orchestrator_defs.cli")
 COMPOSITION_ROOT = "orchestrator_defs.definitions"
 LONGEST_MODULE = 600
+MOST_MODULES = 23
+"""In one package, `__init__` and sub-packages not counted."""
+MAY_GROW = "resources.migrations"
+"""Migrations are never split, and never joined."""
+SHARED_NAMES = ("products", "rest", "cli", "testing", "__main__")
+"""A module that lies in, or is, one of these may be called like a module of another floor."""
 
 HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("resources",),
@@ -155,6 +281,90 @@ def imports_upwards(module: Module) -> list[str]:
         f"line {one.first_line}: {FLOORS[own]} imports {one.name}, which lies on a higher floor"
         for one in module.imports
         if _lies_in(one.name, *FLOORS[own + 1 :])
+    ]
+
+
+# --- rule 1 in full: each room imports the rooms that the table allows ---
+
+
+def room_of(name: str, rooms: Iterable[str] = tuple(ALLOWED)) -> str | None:
+    """The room that a module, or a name in it, lies in."""
+    return max((room for room in rooms if _lies_in(name, room)), key=len, default=None)
+
+
+def closed_rooms(module: Module) -> list[str]:
+    """A module imports its own room, the ground, the rooms of its floor that ALLOWED names, and the floors below."""
+    if module.is_package:
+        return []
+    if _lies_in(module.name, *TO_MEND):
+        return []
+    own = room_of(module.name)
+    if own is None and module.name not in GROUND:
+        return [f"line 1: {module.name} lies in no room; put it into one, or add the room to ALLOWED"]
+    return [
+        f"line {one.first_line}: {own or 'the ground'} imports {one.name}, which ALLOWED does not have"
+        for one in module.imports
+        if not _may_import(own, one.name)
+    ]
+
+
+def _may_import(own: str | None, name: str) -> bool:
+    target = room_of(name)
+    if target is None or target == own:
+        return True
+    if own is None:
+        return False
+    if own.partition(".")[0] != target.partition(".")[0]:
+        return target not in CLOSED or _lies_in(own, *CLOSED[target])
+    return _lies_in(name, *ALLOWED[own]) and (target in ALLOWED[own] or name in ALLOWED[own] or own == MAY_GROW)
+
+
+def unused_permissions(modules: Iterable[Module]) -> list[str]:
+    """What ALLOWED permits and no module needs; the table is to show the house as it is."""
+    used = {(room_of(module.name), room_of(one.name)) for module in modules for one in module.imports}
+    return [
+        f"{room} -> {target}"
+        for room, targets in ALLOWED.items()
+        for target in targets
+        if (room, room_of(target)) not in used
+    ]
+
+
+# --- size and names ---
+
+
+def module_length(module: Module) -> list[str]:
+    length = len(module.lines)
+    if _lies_in(module.name, MAY_GROW) or length <= LONGEST_MODULE:
+        return []
+    return [f"{length} lines; split by noun at {LONGEST_MODULE}"]
+
+
+def full_packages(modules: Iterable[Module]) -> list[str]:
+    """Packages with more modules than a reader takes in at once."""
+    sizes = Counter(
+        module.name.rpartition(".")[0]
+        for module in modules
+        if not module.is_package and not _lies_in(module.name, MAY_GROW)
+    )
+    return [
+        f"{package} has {size} modules; {MOST_MODULES} at most"
+        for package, size in sizes.items()
+        if size > MOST_MODULES
+    ]
+
+
+def shared_names(modules: Iterable[Module]) -> list[str]:
+    """Names of modules that stand on two floors: a reader who searches for one must find one."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for module in modules:
+        parts = module.name.split(".")
+        if not module.is_package and not set(SHARED_NAMES).intersection(parts):
+            places[parts[-1]].add(module.name)
+    return [
+        " and ".join(sorted(names)) + " have one name"
+        for names in places.values()
+        if len({name.partition(".")[0] for name in names}) > 1
     ]
 
 
@@ -309,13 +519,12 @@ def module_docstring(module: Module) -> list[str]:
     return [] if re.fullmatch(r"[A-Z`\"].*[.?!]", first) else [f"line 1: {first!r} is not a sentence"]
 
 
-def module_length(module: Module) -> list[str]:
-    length = len(module.lines)
-    return [f"{length} lines; split by noun at {LONGEST_MODULE}"] if length > LONGEST_MODULE else []
+Rule = Callable[[Module], list[str]]
+RuleOfAll = Callable[[Iterable[Module]], list[str]]
 
-
-RULES = (
+RULES: tuple[Rule, ...] = (
     imports_upwards,
+    closed_rooms,
     hidden_imports,
     relative_imports,
     package_contents,
@@ -326,4 +535,7 @@ RULES = (
     module_docstring,
     module_length,
 )
-"""What can be said of one module alone; `import_cycle` needs them all."""
+"""What can be said of one module alone."""
+
+RULES_OF_ALL: tuple[RuleOfAll, ...] = (unused_permissions, full_packages, shared_names)
+"""What can be said of all modules together, besides that no imports form a cycle."""

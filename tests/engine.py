@@ -43,7 +43,7 @@ class Engine:
 
     def resume(self, process_id: UUID) -> ProcessStatus:
         """Go on with a process."""
-        return self.service.execute(process_id, user="resumer")
+        return self.service.runs.execute(process_id, user="resumer")
 
     def answer(self, process_id: UUID, inputs: Any, user: str = "answerer") -> ProcessStatus:
         """Answer the form that a process waits with, and run it until it stops."""

@@ -8,6 +8,7 @@ from dagster import DagsterInstance, Definitions
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from orchestrator_defs.api import documentation
 from orchestrator_defs.api.dagster_page import DagsterPage
 from orchestrator_defs.api.rest import (
     customer_descriptions,
@@ -31,7 +32,6 @@ from orchestrator_defs.api.security.limits import is_api
 from orchestrator_defs.api.security.login import routes as login
 from orchestrator_defs.api.security.login.origins import path_of
 from orchestrator_defs.api.security.middleware import Gate
-from orchestrator_defs.api.server import documentation
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import websocket
 from orchestrator_defs.api.updates.live_updates import LiveUpdates

@@ -19,7 +19,6 @@ from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
-from resources.lab.clients import lab_answers
 from resources.lab.control import LabControl
 from resources.processes import process_rows
 from resources.settings import settings
@@ -48,11 +47,8 @@ def demo(orchestrator: Orchestrator, only_create: bool) -> None:
 
     It may be repeated: each time it makes new nodes beside those that are there.
     """
-    if not lab_answers(settings().netbox_url, settings().playbook_url):
-        raise click.ClickException(
-            "The demo changes a network as it likes, so it runs in the lab on the embedded database only: "
-            "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first."
-        )
+    if settings().netbox_url or settings().playbook_url:
+        raise click.ClickException("The demo changes a network as it likes: unset NETBOX_URL and PLAYBOOK_URL first.")
     with dagster_instance() as instance:
         play = Demo(orchestrator, instance)
         if only_create:
@@ -165,9 +161,9 @@ class Demo:
     ) -> UUID:
         """Run a workflow to its end and tell how it ended; the id of the subscription it was about."""
         user = operator()
-        process_id = self.processes.start(workflow, list(pages), user=user)
+        process_id = self.processes.starts.start(workflow, list(pages), user=user)
         with without_events():
-            status = self.processes.execute(process_id, user=user)
+            status = self.processes.runs.execute(process_id, user=user)
         with self.database.transaction(read_only=True):
             process = process_rows.get_process(process_id)
             about = process.state.get("subscription_id")

@@ -23,7 +23,7 @@ def engine() -> None:
 def status(orchestrator: Orchestrator, as_json: bool) -> None:
     """Say whether the engine is RUNNING, PAUSING (steps in progress are not at their end yet) or PAUSED."""
     with dagster_instance() as instance:
-        _say(Processes(orchestrator, instance).engine_status(), as_json=as_json)
+        _say(Processes(orchestrator, instance).engine.status(), as_json=as_json)
 
 
 @engine.command()
@@ -32,7 +32,7 @@ def status(orchestrator: Orchestrator, as_json: bool) -> None:
 def pause(orchestrator: Orchestrator, as_json: bool) -> None:
     """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
     with dagster_instance() as instance:
-        _say(Processes(orchestrator, instance).pause(user=operator()), as_json=as_json)
+        _say(Processes(orchestrator, instance).engine.pause(user=operator()), as_json=as_json)
 
 
 @engine.command()
@@ -42,12 +42,12 @@ def release(orchestrator: Orchestrator, as_json: bool) -> None:
     """End the pause: what it stopped goes on, by the workers if there are any, else here, one after the other."""
     with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
-        for process_id in service.release(user=operator()):
+        for process_id in service.engine.release(user=operator()):
             with without_events():
-                now = service.proceed(process_id, user=operator())
+                now = service.runs.launch_or_execute(process_id, user=operator())
             if not as_json:
                 click.echo(f"Process {process_id} goes on: it is {now}.")
-        _say(service.engine_status(), as_json=as_json)
+        _say(service.engine.status(), as_json=as_json)
 
 
 def _say(state: EngineState, *, as_json: bool) -> None:

@@ -44,7 +44,7 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
         return launched
     for process_id in process_ids:
         try:
-            service.launch(process_id, user=SYSTEM)
+            service.runs.launch(process_id, user=SYSTEM)
         except RunMayNotAct:  # somebody else has just launched it, or ended it
             continue
         except OrchestratorError as error:

@@ -36,8 +36,8 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
         """Fill the form that a process waits with; it goes on then. A wrong answer changes nothing."""
 
         def act(service: Processes, process_id: ProcessId, user: str) -> None:
-            service.answer(process_id, context.op_config.get("inputs"), user=user)
-            status = service.proceed(process_id, user=user)
+            service.answers.answer(process_id, context.op_config.get("inputs"), user=user)
+            status = service.runs.launch_or_execute(process_id, user=user)
             context.log.info(f"Process {process_id} goes on: it is {status}.")
 
         _act(context, orchestrator, act)
@@ -47,7 +47,7 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
         """End a process for good. What it has done stays; what it holds is free, and out of sync."""
 
         def act(service: Processes, process_id: ProcessId, user: str) -> None:
-            found = service.abort(process_id, user=user, reason=context.op_config["reason"])
+            found = service.interventions.abort(process_id, user=user, reason=context.op_config["reason"])
             context.log.info(f"Process {process_id} is aborted. {found.message}")
 
         _act(context, orchestrator, act)

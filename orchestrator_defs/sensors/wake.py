@@ -59,7 +59,7 @@ def wake_tick(orchestrator: Orchestrator) -> Tick:
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         service = Processes(orchestrator, context.instance)
-        woken = service.wake(WAKE_AT_ONCE)
+        woken = service.answers.wake(WAKE_AT_ONCE)
         launched = launch_all(service, woken)
         told = [f"{process_id} goes on: what it waited for is there" for process_id in woken]
         yield from _tell(context, told, launched, "Nothing waits for a time that has come.")

@@ -7,7 +7,7 @@ from resources.domain.models.block_model import BlockModel, named_block
 from resources.domain.models.new_blocks import new_block
 from resources.domain.saving.headers import SubscriptionHeader, subscription_header
 from resources.domain.saving.models_from_rows import Assembler
-from resources.domain.saving.persistence import RelatedBlock, blocks_used_by, blocks_using, read_block
+from resources.domain.saving.reading import RelatedBlock, blocks_used_by, blocks_using, read_block
 from resources.types import SubscriptionLifecycle
 
 

@@ -18,22 +18,19 @@ from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.saving.changes import SubscriptionChange
 from resources.domain.saving.documents import Document, make_document, past_record
 from resources.domain.saving.models_from_rows import Assembler, plain_values
-from resources.domain.saving.persistence import (
-    BlockChanges,
-    Saved,
-    Writing,
-    blocks_using,
-    insert_subscription,
-    lock_subscription,
-    read_past,
-    read_product,
-    read_subscription,
-    update_insync,
-    update_subscription,
-)
+from resources.domain.saving.reading import blocks_using, read_past, read_product, read_subscription
 from resources.domain.saving.records import Blocks, HeaderRecord, Snapshot, SubscriptionRecord
 from resources.domain.saving.rows_from_models import flatten
 from resources.domain.saving.search_text import search_vector
+from resources.domain.saving.writing import (
+    BlockChanges,
+    Saved,
+    Writing,
+    insert_subscription,
+    lock_subscription,
+    update_insync,
+    update_subscription,
+)
 from resources.errors import OrchestratorError, PastIsReadOnly, UnknownProduct, UnknownSubscription, WrongProduct
 from resources.types import SubscriptionLifecycle
 

@@ -21,189 +21,28 @@ from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources.database.session import lock_key, postgres_url
 from resources.errors import SettingsError
+from resources.runs.dispatch_statements import (
+    ATTEND,
+    CANCEL,
+    CLAIM,
+    ENQUEUE,
+    ENTRY,
+    FINISH,
+    FITS,
+    LIVES,
+    LOAD,
+    NOTE_LOST,
+    REFUSE,
+    REQUEUE,
+    TABLES,
+    WORKERS,
+)
 
-LIVENESS = 0x0DA6
-"""The first half of the workers' advisory locks; the second is the worker's number."""
 LOST_SECONDS = 6.0
 """How long a worker's lock has to be missing before its run is given up: longer than a hiccup of the database."""
-LAUNCHED, CANCELED = "orchestrator_launched", "orchestrator_canceled"
-"""The channels of NOTIFY; a message is a code location, and a run's id."""
 CONNECT_SECONDS = 5
 LEAST, ORDINARY = -(2**31), 0
 """The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
-
-TABLES = (
-    """
-    CREATE TABLE IF NOT EXISTS orchestrator_workers (
-        worker integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        location text NOT NULL,
-        code text NOT NULL,
-        host text NOT NULL,
-        supervisor integer NOT NULL,
-        pid integer NOT NULL,
-        is_reserved boolean NOT NULL DEFAULT false,
-        started_at timestamptz NOT NULL DEFAULT clock_timestamp()
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS orchestrator_code_servers (
-        location text,
-        version text,
-        loaded_at timestamptz NOT NULL,
-        PRIMARY KEY (location, version)
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS orchestrator_dispatch (
-        run_id text PRIMARY KEY,
-        location text NOT NULL,
-        code text NOT NULL,
-        priority integer NOT NULL,
-        not_before timestamptz,
-        seq bigint GENERATED ALWAYS AS IDENTITY,
-        state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'claimed', 'done')),
-        is_resumed boolean NOT NULL DEFAULT false,
-        worker integer,
-        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        claimed_at timestamptz,
-        done_at timestamptz,
-        canceled_at timestamptz,
-        lost_at timestamptz
-    )
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS orchestrator_dispatch_queued
-        ON orchestrator_dispatch (location, priority DESC, seq) WHERE state = 'queued'
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS orchestrator_dispatch_claimed ON orchestrator_dispatch (worker) WHERE state = 'claimed'
-    """,
-)
-
-LIVES = f"""EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND classid = {LIVENESS} AND objsubid = 2 AND granted
-        AND objid = CAST({{worker}} AS oid)
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-)"""
-"""Whether a worker's lock is held. The database belongs to it: advisory locks of other databases are listed too."""
-
-FITS = "((code IN (:code, '') AND coalesce(not_before <= :loaded_at, true)) OR created_at < :loaded_at)"
-"""Whether code loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.
-
-The same files may have been loaded again, because something else has changed: then only the later load will do.
-"""
-
-SERVED = """
-server AS (
-    SELECT clock_timestamp() - make_interval(secs => :age) AS loaded_at WHERE :version <> '' AND NOT EXISTS (
-        SELECT FROM orchestrator_code_servers WHERE location = :location AND version = :version
-    )
-),
-noted AS (
-    INSERT INTO orchestrator_code_servers (location, version, loaded_at) SELECT :location, :version, loaded_at
-    FROM server ON CONFLICT DO NOTHING
-),
-bound AS (
-    SELECT max(loaded_at) AS not_before FROM (
-        SELECT loaded_at FROM server UNION ALL
-        SELECT loaded_at FROM orchestrator_code_servers WHERE location = :location AND version = :version
-    ) AS either
-)"""
-"""When the code server of a launch had loaded its code. Whoever saw it first tells: others look at it again later."""
-
-ENQUEUE = f"""
-WITH {SERVED}, made AS (
-    INSERT INTO orchestrator_dispatch (run_id, location, code, priority, not_before)
-    SELECT :run_id, :location, :code, :priority, not_before FROM bound
-    ON CONFLICT (run_id) DO NOTHING RETURNING location, not_before
-)
-SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
-"""
-
-REQUEUE = f"""
-WITH {SERVED}, made AS (
-    INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, not_before, is_resumed)
-    SELECT :run_id, :location, :code, :priority, not_before, true FROM bound
-    ON CONFLICT (run_id) DO UPDATE SET
-        state = 'queued', is_resumed = true, location = :location, code = :code, not_before = EXCLUDED.not_before,
-        worker = NULL, created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL,
-        lost_at = NULL
-    WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
-    RETURNING location, not_before
-)
-SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
-"""
-
-CLAIM = f"""
-UPDATE orchestrator_dispatch SET state = 'claimed', worker = :worker, claimed_at = clock_timestamp()
-WHERE run_id = (
-    SELECT run_id FROM orchestrator_dispatch
-    WHERE state = 'queued' AND location = :location AND priority >= :least AND {FITS}
-    ORDER BY priority DESC, seq LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-RETURNING run_id, is_resumed
-"""
-
-ATTEND = f"""
-INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
-VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
-ON CONFLICT (run_id) DO UPDATE SET
-    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
-WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
-RETURNING run_id
-"""
-"""A run that nobody launched to workers: the process that executes it says so. No code location has such runs."""
-
-FINISH = """
-UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
-WHERE run_id = :run_id AND worker = :worker AND state = 'claimed' RETURNING canceled_at IS NOT NULL AS is_canceled
-"""
-
-CANCEL = f"""
-WITH told AS (
-    UPDATE orchestrator_dispatch SET
-        canceled_at = coalesce(canceled_at, clock_timestamp()),
-        done_at = CASE state WHEN 'queued' THEN clock_timestamp() ELSE done_at END,
-        state = CASE state WHEN 'queued' THEN 'done' ELSE state END
-    WHERE run_id = :run_id RETURNING run_id, state
-)
-SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END FROM told
-"""
-
-REFUSE = """
-UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
-WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
-"""
-
-NOTE_LOST = f"""
-UPDATE orchestrator_dispatch SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
-WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {LIVES.format(worker="worker")}
-"""
-"""Write down since when a lock is missing, and forget it when it is back."""
-
-ENTRY = """
-SELECT run_id, state, worker, canceled_at IS NOT NULL AS is_canceled,
-    extract(epoch FROM clock_timestamp() - lost_at)::float AS lost_seconds
-FROM orchestrator_dispatch
-"""
-
-WORKERS = f"""
-SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved, w.started_at, d.run_id
-FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
-WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")} ORDER BY w.worker
-"""
-"""The resident ones; a process that attends to a run of its own has no supervisor."""
-
-LOAD = f"""
-SELECT
-    (
-        SELECT count(*) FROM orchestrator_workers w WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")}
-    ) AS online,
-    count(*) FILTER (WHERE state = 'queued') AS queued,
-    count(*) FILTER (WHERE state = 'claimed') AS in_hand
-FROM orchestrator_dispatch WHERE state <> 'done'
-"""
 
 _prepared: set[str] = set()
 _guard = threading.Lock()

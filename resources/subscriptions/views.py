@@ -12,7 +12,7 @@ from resources.database.session import current_session
 from resources.domain.models.block_model import BlockModel
 from resources.domain.models.declaration import DomainModel
 from resources.domain.saving.documents import ID, OWNER, Document, is_block, is_block_list
-from resources.domain.saving.persistence import RelatedBlock, blocks_using
+from resources.domain.saving.reading import RelatedBlock, blocks_using
 from resources.domain.saving.rows_from_models import held_blocks, shown_values
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import OrchestratorError, UnknownSubscription

@@ -149,7 +149,7 @@ def test_of_two_modifies_at_once_exactly_one_starts(engine, device, round_):
             pages = [{"subscription_id": str(device)}, {"hostname": hostname}]
             barrier.wait()
             try:
-                return engine.service.start("modify_device", pages, user="racer")
+                return engine.service.starts.start("modify_device", pages, user="racer")
             except OrchestratorError as error:
                 return error
 
@@ -158,7 +158,7 @@ def test_of_two_modifies_at_once_exactly_one_starts(engine, device, round_):
         (winner,) = [outcome for outcome in outcomes if isinstance(outcome, UUID)]
         (refusal,) = [outcome for outcome in outcomes if isinstance(outcome, OrchestratorError)]
         assert str(winner) in str(refusal)
-        assert engine.service.execute(winner, user="racer") is ProcessStatus.COMPLETED
+        assert engine.service.runs.execute(winner, user="racer") is ProcessStatus.COMPLETED
 
 
 def test_subscription_may_be_named_by_the_beginning_of_its_id(engine, device):
@@ -292,7 +292,7 @@ def test_step_does_not_save_what_another_process_holds(engine_of, world, save):
 def test_aborted_modify_frees_its_subscription_out_of_sync(engine, device, world):
     """And reconcile puts it right."""
     world.broken = {"rename"}
-    engine.service.abort(rename(engine, device), user="ada")
+    engine.service.interventions.abort(rename(engine, device), user="ada")
     assert (row(engine, device).locked_by, row(engine, device).insync) == (None, False)
     world.broken = set()
     engine.run("reconcile_device", {"subscription_id": str(device)})

@@ -59,12 +59,12 @@ class Network:
 
     def try_run(self, workflow: str, *pages: Mapping[str, Any]) -> ProcessTable:
         """Run a workflow; its process as it stands then. Raises when it may not start."""
-        process_id = self.processes.start(workflow, list(pages), user=OPERATOR)
+        process_id = self.processes.starts.start(workflow, list(pages), user=OPERATOR)
         return self.go_on(process_id)
 
     def go_on(self, process_id: UUID) -> ProcessTable:
         """Run a process until it stops."""
-        self.processes.execute(process_id, user=OPERATOR)
+        self.processes.runs.execute(process_id, user=OPERATOR)
         with self.database.transaction(read_only=True) as session:
             process = process_rows.get_process(process_id)
             session.expunge(process)

@@ -53,7 +53,7 @@ def test_a_node_half_made_stays_with_the_process_that_makes_it(network: Network)
     subscription_id = UUID(failed.state["subscription_id"])
     assert network.subscription(subscription_id).status == SubscriptionLifecycle.PROVISIONING
     with pytest.raises((StartRefused, SubscriptionLocked)):
-        network.processes.start("terminate_node", [{"subscription_id": str(subscription_id)}], user=OPERATOR)
+        network.processes.starts.start("terminate_node", [{"subscription_id": str(subscription_id)}], user=OPERATOR)
 
 
 def test_a_device_that_somebody_else_made_is_not_taken_over(network: Network) -> None:
@@ -105,7 +105,7 @@ def test_of_two_who_want_vlans_at_once_one_gets_them(network: Network, port: UUI
 
 def test_vlans_taken_since_the_form_was_filled_in_are_refused(network: Network, port: UUID, other_port: UUID) -> None:
     pages = [{"product": "L2VPN"}, {"speed": 1000}, access_points((port, "400"), (other_port, "400"))]
-    slow = network.processes.start("create_l2vpn", pages, user=OPERATOR)
+    slow = network.processes.starts.start("create_l2vpn", pages, user=OPERATOR)
     network.l2vpn((port, "400"), (other_port, "401"))
     process = network.go_on(slow)
     assert process.last_status in (ProcessStatus.FAILED, ProcessStatus.INCONSISTENT_DATA)
@@ -116,6 +116,6 @@ def test_vlans_taken_since_the_form_was_filled_in_are_refused(network: Network, 
 def test_a_create_that_was_given_up_can_be_taken_away(network: Network) -> None:
     network.lab.control.fail("job provision_node", times=1)
     failed = network.try_run("create_node", {"product": "Node Nokia"}, LON1)
-    network.processes.abort(failed.process_id, user=OPERATOR)
+    network.processes.interventions.abort(failed.process_id, user=OPERATOR)
     network.run("terminate_node", {"subscription_id": failed.state["subscription_id"]})
     network.run("create_node", {"product": "Node Nokia"}, LON1)

@@ -14,7 +14,7 @@ from tests.test_products.conftest import OPERATOR, Network, access_points
 def next_page(network: Network, workflow: str, *pages: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of the page that the form wants next."""
     with pytest.raises(FormIncomplete) as wanted:
-        network.processes.start(workflow, list(pages), user=OPERATOR)
+        network.processes.starts.start(workflow, list(pages), user=OPERATOR)
     return wanted.value.schema
 
 
@@ -27,7 +27,7 @@ def choices(schema: dict[str, Any], name: str) -> list[str]:
 def refusal(network: Network, workflow: str, *pages: dict[str, Any]) -> str:
     """What the form says of input that it refuses; nothing is written then."""
     with pytest.raises(FormInvalid) as refused:
-        network.processes.start(workflow, list(pages), user=OPERATOR)
+        network.processes.starts.start(workflow, list(pages), user=OPERATOR)
     return str(refused.value)
 
 
@@ -61,7 +61,7 @@ def test_a_device_type_of_another_vendor_is_no_choice(network: Network) -> None:
 
 def test_there_is_no_port_without_a_node(empty_network: Network) -> None:
     with pytest.raises(FormError, match="create a node first"):
-        empty_network.processes.start("create_port", [{"product": "Port 10G"}], user=OPERATOR)
+        empty_network.processes.starts.start("create_port", [{"product": "Port 10G"}], user=OPERATOR)
 
 
 def test_a_port_is_chosen_from_free_interfaces_of_the_node_at_the_products_speed(network: Network) -> None:

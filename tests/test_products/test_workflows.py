@@ -77,7 +77,7 @@ def test_a_terminated_node_gives_everything_back(network: Network, lon1: UUID) -
 def test_a_node_with_ports_cannot_be_terminated(network: Network) -> None:
     ams1 = network.find("Node ams1 Nokia")
     with pytest.raises(StartRefused) as refused:
-        network.processes.start("terminate_node", [on(ams1)], user=OPERATOR)
+        network.processes.starts.start("terminate_node", [on(ams1)], user=OPERATOR)
     assert refused.value.reason == "subscription.no_modify_subscription_in_use_by_others"
 
 
@@ -90,7 +90,7 @@ def redeploying(network: Network, node: UUID) -> UUID:
 
 
 def test_a_redeployment_shows_what_would_change(network: Network, lon1: UUID) -> None:
-    page = network.processes.next_page(redeploying(network, lon1))
+    page = network.processes.answers.next_page(redeploying(network, lon1))
     assert page is not None
     table = page.schema["properties"]["changes"]["uniforms"]["data"]
     assert [table["headers"], table["columns"]] == [["lon1.system.location"], [["Nowhere"], ["Amsterdam"]]]
@@ -99,7 +99,7 @@ def test_a_redeployment_shows_what_would_change(network: Network, lon1: UUID) ->
 def test_a_redeployment_that_nobody_agrees_to_changes_nothing(network: Network, lon1: UUID) -> None:
     process_id = redeploying(network, lon1)
     with pytest.raises(FormInvalid, match="agree to go on, or abort"):
-        network.processes.answer(process_id, [{"go_ahead": False}], user=OPERATOR)
+        network.processes.answers.answer(process_id, [{"go_ahead": False}], user=OPERATOR)
     assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Nowhere"
 
 
@@ -118,14 +118,18 @@ def called_back(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 @pytest.mark.usefixtures("called_back")
 def test_a_redeployment_ends_when_the_runner_calls_back(network: Network, lon1: UUID) -> None:
     process_id = redeploying(network, lon1)
-    network.processes.answer(process_id, [{"go_ahead": True}], user=OPERATOR)
+    network.processes.answers.answer(process_id, [{"go_ahead": True}], user=OPERATOR)
     network.go_on(process_id)
     give_up = time.monotonic() + 20
-    while network.processes.status(process_id) is ProcessStatus.AWAITING_CALLBACK and time.monotonic() < give_up:
+    while (
+        network.processes.queries.status(process_id) is ProcessStatus.AWAITING_CALLBACK and time.monotonic() < give_up
+    ):
         time.sleep(0.02)
-    if network.processes.status(process_id) is ProcessStatus.RESUMED:  # not when it called before it was waited for
+    if (
+        network.processes.queries.status(process_id) is ProcessStatus.RESUMED
+    ):  # not when it called before it was waited for
         network.go_on(process_id)
-    assert network.processes.status(process_id) is ProcessStatus.COMPLETED
+    assert network.processes.queries.status(process_id) is ProcessStatus.COMPLETED
     assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Amsterdam"
 
 
@@ -149,7 +153,7 @@ def test_a_changed_port_is_changed_everywhere(network: Network, port: UUID) -> N
 
 def test_a_port_in_use_cannot_be_terminated(network: Network, service: UUID, port: UUID) -> None:
     with pytest.raises(StartRefused) as refused:
-        network.processes.start("terminate_port", [on(port)], user=OPERATOR)
+        network.processes.starts.start("terminate_port", [on(port)], user=OPERATOR)
     assert refused.value.reason == "subscription.no_modify_subscription_in_use_by_others"
     assert str(service) in str(refused.value.details)
 

@@ -37,11 +37,11 @@ def callback(
     the process ended or the step was done otherwise, is a 409. A token that is not good for this process is a 404,
     whether there is such a process or not.
     """
-    verdict = processes.callback(process_id, token, result)
+    verdict = processes.answers.callback(process_id, token, result)
     if verdict is Verdict.TOO_LATE:
         raise NotWaiting(LATE)
     if verdict is Verdict.RESUMED:
-        background.add_task(processes.launch_what_can_be, [process_id], user=CALLER)
+        background.add_task(processes.runs.try_to_launch, [process_id], user=CALLER)
     return Received(verdict=verdict)
 
 
@@ -63,6 +63,6 @@ def progress(
     ],
 ) -> Received:
     """For people to read while they wait; the answer is awaited as before, and no longer. The last one is shown."""
-    if not processes.progress(process_id, token, progress):
+    if not processes.answers.progress(process_id, token, progress):
         raise NotWaiting(LATE)
     return Received(verdict="noted")

@@ -74,16 +74,16 @@ class Group(BaseModel):
 @router.get("/status", summary="Read whether the engine is paused", responses=problems(503))
 def get_status(processes: ProcessesDep) -> Status:
     """RUNNING, PAUSING or PAUSED, and how many processes have a step in progress."""
-    return _status(processes.engine_status())
+    return _status(processes.engine.status())
 
 
 @router.put("/status", summary="Pause or release the engine", responses=problems(400, 422, 503))
 def set_status(lock: Lock, processes: ProcessesDep, user: UserDep, background: BackgroundTasks) -> Status:
     """Have nothing new begin, or let what the pause has stopped go on. May be done twice."""
     if lock.global_lock:
-        return _status(processes.pause(user=user))
-    background.add_task(_go_on, processes, processes.release(user=user))
-    return _status(processes.engine_status())
+        return _status(processes.engine.pause(user=user))
+    background.add_task(_go_on, processes, processes.engine.release(user=user))
+    return _status(processes.engine.status())
 
 
 def _status(state: EngineState) -> Status:

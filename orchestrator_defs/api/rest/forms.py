@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from orchestrator_defs.api.dependencies import ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.process_models import Pages
 from orchestrator_defs.api.security.problems import example, problems
-from orchestrator_defs.api.server.form_threads import FormThreadsDep
 
 router = APIRouter(prefix="/forms", tags=["forms"])
 
@@ -35,4 +35,4 @@ async def fill_form(
     """What the form makes of its pages. By the protocol of a start: 510 for the next page, 400 for one that is not
     valid. Nothing is written.
     """
-    return await forms.run(partial(processes.fill_form, form_key, pages, user=user))
+    return await forms.run(partial(processes.queries.fill_form, form_key, pages, user=user))

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from ops.starting.permission import UserPermissions, user_permissions
 from ops.starting.process_detail import Asked, ProcessDetail
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.conditional import tagged
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheck, WorkflowCheckDep
-from orchestrator_defs.api.server.form_threads import FormThreadsDep
 from orchestrator_defs.processes.processes import Processes
 from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
 from resources.processes.process_fields import PROCESS_FIELDS
@@ -102,7 +102,7 @@ async def get_process(
     asked = Asked()
     if view.asks:
         try:
-            asked = await forms.run(lambda: processes.asked(process_id))
+            asked = await forms.run(lambda: processes.answers.asked(process_id))
         except (FormTimedOut, FormsBusy) as error:
             asked = Asked(error=str(error))
     return ProcessWithSteps.of_detail(
@@ -117,7 +117,7 @@ async def get_process(
 
 def _read(processes: Processes, process_id: ProcessId, user: User) -> _View:
     with processes.database.transaction(read_only=True):
-        detail = processes.detail(process_id, with_form=False)
+        detail = processes.queries.detail(process_id, with_form=False)
         linked = linked_subscriptions([process_id])[process_id]
         subject = _subject(detail.state, linked)
         comparison = compare_around(process_id, subject) if subject else None

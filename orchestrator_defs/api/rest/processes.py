@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ops.starting.admission import LONGEST_KEY
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest import callbacks, process_views
 from orchestrator_defs.api.rest.process_models import (
     Back,
@@ -24,7 +25,6 @@ from orchestrator_defs.api.rest.process_models import (
 )
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheckDep
-from orchestrator_defs.api.server.form_threads import FormThreadsDep
 from resources.processes.process_lists import linked_subscriptions, process_line
 from resources.types import ProcessStatus
 from resources.users import User
@@ -96,7 +96,7 @@ async def start_process(
     workflow = processes.orchestrator.workflow(workflow_key)
     check(workflow.name, "start")
     start = partial(
-        processes.start,
+        processes.starts.start,
         workflow.name,
         pages,
         user=user,
@@ -104,7 +104,7 @@ async def start_process(
         empty_page_is_asked=True,
     )
     process_id = await forms.run(start)
-    background.add_task(processes.launch_what_can_be, [process_id], user=user)
+    background.add_task(processes.runs.try_to_launch, [process_id], user=user)
     return ProcessReference(id=process_id)
 
 
@@ -115,8 +115,8 @@ async def start_process(
 )
 def resume_all(processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep, background: BackgroundTasks) -> Count:
     """How many are set going; those of which the user may not retry the workflow are passed by."""
-    going = processes.resume_all(user=user, check=lambda name: check(name, "retry"))
-    background.add_task(processes.launch_what_can_be, going, user=user)
+    going = processes.interventions.resume_all(user=user, check=lambda name: check(name, "retry"))
+    background.add_task(processes.runs.try_to_launch, going, user=user)
     return Count(count=len(going))
 
 
@@ -146,14 +146,14 @@ async def resume_process(
 
     One that waits for a callback is not resumed by hand: its callback is what it waits for.
     """
-    line = await run_in_threadpool(processes.line, process_id)
+    line = await run_in_threadpool(processes.queries.line, process_id)
     if line.status is ProcessStatus.SUSPENDED:
         check(line.workflow, "resume")
-        await forms.run(partial(processes.answer, process_id, pages or None, user=user))
+        await forms.run(partial(processes.answers.answer, process_id, pages or None, user=user))
     else:
         check(line.workflow, "retry")
-        await run_in_threadpool(processes.retry, process_id, user=user)
-    background.add_task(processes.launch_what_can_be, [process_id], user=user)
+        await run_in_threadpool(processes.interventions.retry, process_id, user=user)
+    background.add_task(processes.runs.try_to_launch, [process_id], user=user)
 
 
 @router.put("/{process_id}/abort", status_code=204, summary="End a process for good", responses=problems(*HANDS))
@@ -161,8 +161,8 @@ def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, chec
     """What it has done stays; what it holds is let go of, out of sync. A run that is at work for it is stopped. Also
     while the engine is paused. One that has ended cannot be aborted: 409.
     """
-    check(processes.line(process_id).workflow, "abort")
-    processes.abort(process_id, user=user)
+    check(processes.queries.line(process_id).workflow, "abort")
+    processes.interventions.abort(process_id, user=user)
 
 
 @router.put("/{process_id}/skip", summary="Spare a process the step it stands at", responses=problems(400, *HANDS))
@@ -177,9 +177,11 @@ def skip_step(
     """Because a person has done it; the ledger keeps who and why. What the step would have added to the state is given
     in its place. The process goes on with the next step.
     """
-    check(processes.line(process_id).workflow, "skip")
-    step = processes.skip(process_id, user=user, reason=skip.reason, changes=skip.changes, removed=skip.removed)
-    background.add_task(processes.launch_what_can_be, [process_id], user=user)
+    check(processes.queries.line(process_id).workflow, "skip")
+    step = processes.interventions.skip(
+        process_id, user=user, reason=skip.reason, changes=skip.changes, removed=skip.removed
+    )
+    background.add_task(processes.runs.try_to_launch, [process_id], user=user)
     return StepReference(step=step)
 
 
@@ -197,9 +199,9 @@ def go_back(
     background: BackgroundTasks,
 ) -> StepReference:
     """With the state that it had then. What the steps from there on did is not undone: it is done again."""
-    check(processes.line(process_id).workflow, "send back")
-    step = processes.go_back(process_id, back.step, user=user, reason=back.reason)
-    background.add_task(processes.launch_what_can_be, [process_id], user=user)
+    check(processes.queries.line(process_id).workflow, "send back")
+    step = processes.interventions.go_back(process_id, back.step, user=user, reason=back.reason)
+    background.add_task(processes.runs.try_to_launch, [process_id], user=user)
     return StepReference(step=step)
 
 
@@ -213,8 +215,8 @@ def write_note(
     check: WorkflowCheckDep,
 ) -> Process:
     """In the place of the one it had; the process as it is then."""
-    check(processes.line(process_id).workflow, "note")
-    processes.note(process_id, note.note, user=user)
+    check(processes.queries.line(process_id).workflow, "note")
+    processes.interventions.note(process_id, note.note, user=user)
     with database.transaction(read_only=True):
         return Process.of(process_line(process_id), linked_subscriptions([process_id])[process_id])
 
@@ -227,5 +229,5 @@ def write_note(
 )
 def delete_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
     """With its ledger; its Dagster runs stay. What is no task, or has not ended, is kept: 400."""
-    check(processes.line(process_id).workflow, "delete")
-    processes.delete(process_id, user=user)
+    check(processes.queries.line(process_id).workflow, "delete")
+    processes.interventions.delete(process_id, user=user)

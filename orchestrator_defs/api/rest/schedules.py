@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
+from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.fields import Text, UnixTime
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheckDep
-from orchestrator_defs.api.server.form_threads import FormThreadsDep
 from orchestrator_defs.sensors.scheduling import Scheduling
 from resources.processes import schedules
 from resources.processes.schedules import Schedule as KeptSchedule

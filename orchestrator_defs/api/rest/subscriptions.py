@@ -132,7 +132,7 @@ def read_startable_workflows(
     subscription_id: UUID, processes: ProcessesDep, user: UserDep, guard: GuardDep
 ) -> dict[str, Any]:
     """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
-    return guard.workflows.mark(user, processes.startable(subscription_id, user=user))
+    return guard.workflows.mark(user, processes.starts.startable(subscription_id, user=user))
 
 
 @router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))

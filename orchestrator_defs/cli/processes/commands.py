@@ -38,7 +38,7 @@ def run(orchestrator: Orchestrator, workflow: str, fields: tuple[str, ...], conf
     inputs = read_inputs(config, fields)
     with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
-        process_id = service.start(workflow, inputs, user=operator())
+        process_id = service.starts.start(workflow, inputs, user=operator())
         click.echo(f"Process {process_id} of {workflow} is created.")
         go_on(service, process_id, detach=detach)
 
@@ -90,7 +90,7 @@ def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
     with reading(orchestrator):
         found = process_rows.find_process_id(process_id)
     with dagster_instance() as instance:
-        detail = Processes(orchestrator, instance).detail(found)
+        detail = Processes(orchestrator, instance).queries.detail(found)
     if as_json:
         show_json(all_of(detail))
         return

@@ -40,17 +40,17 @@ CODES: Mapping[ProcessStatus, ExitCode] = {
 def go_on(service: Processes, process_id: ProcessId, *, detach: bool) -> None:
     """Run a process in the foreground until it stops and end as it then stands, or hand it to the workers."""
     if detach:
-        if not service.can_launch:
+        if not service.runs.can_launch:
             raise click.ClickException(
                 f"The run launcher of this instance takes no runs from here, so process {process_id} is set going and "
                 f"not launched. Without --detach: orchestrator resume {process_id}"
             )
-        run_id = service.launch(process_id, user=operator())
+        run_id = service.runs.launch(process_id, user=operator())
         click.echo(f"Process {process_id} is launched as run {run_id}.")
         return
     with without_events():
-        service.execute(process_id, user=operator())
-    detail = service.detail(process_id)
+        service.runs.execute(process_id, user=operator())
+    detail = service.queries.detail(process_id)
     show(ledger_table(detail))
     end(detail)
 

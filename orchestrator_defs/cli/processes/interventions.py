@@ -41,13 +41,13 @@ def answer(
     """Fill the form that a process waits with; it goes on then. Without input: print what the next page asks."""
     inputs = read_inputs(config, fields)
     with _in_hand(orchestrator, process_id) as (service, found):
-        page = service.next_page(found, inputs)
+        page = service.answers.next_page(found, inputs)
         if page is not None:
             click.echo(str(page))
             for line in asked(found, page.schema):
                 click.echo(line)
             raise SystemExit(ExitCode.WAITS)
-        service.answer(found, inputs, user=operator())
+        service.answers.answer(found, inputs, user=operator())
         go_on(service, found, detach=detach)
 
 
@@ -61,8 +61,8 @@ def resume(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
     One that failed or waits for better times tries again now; one that was set going and not launched is taken up.
     """
     with _in_hand(orchestrator, process_id) as (service, found):
-        if service.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
-            service.retry(found, user=operator())
+        if service.queries.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
+            service.interventions.retry(found, user=operator())
         go_on(service, found, detach=detach)
 
 
@@ -73,7 +73,7 @@ def resume(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
 def retry(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
     """Try again the step at which a process failed, or waits for better times."""
     with _in_hand(orchestrator, process_id) as (service, found):
-        service.retry(found, user=operator())
+        service.interventions.retry(found, user=operator())
         go_on(service, found, detach=detach)
 
 
@@ -85,15 +85,15 @@ def resume_all(orchestrator: Orchestrator, detach: bool, as_json: bool) -> None:
     """Try again all tasks that failed or wait for better times, one after the other or by the workers."""
     with dagster_instance() as instance:
         service = Processes(orchestrator, instance)
-        if detach and not service.can_launch:
+        if detach and not service.runs.can_launch:
             raise click.ClickException("The run launcher of this instance takes no runs from here; leave out --detach.")
-        going = service.resume_all(user=operator())
+        going = service.interventions.resume_all(user=operator())
         for process_id in going:
             if detach:
-                service.launch(process_id, user=operator())
+                service.runs.launch(process_id, user=operator())
                 continue
             with without_events():
-                status = service.execute(process_id, user=operator())
+                status = service.runs.execute(process_id, user=operator())
             if not as_json:
                 click.echo(f"Process {process_id} is {status}.")
     if as_json:
@@ -119,7 +119,9 @@ def skip(
 ) -> None:
     """Spare a process the step that it stands at, because you have done it; FIELD=VALUE is what it would have given."""
     with _in_hand(orchestrator, process_id) as (service, found):
-        key = service.skip(found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed)
+        key = service.interventions.skip(
+            found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed
+        )
         click.echo(f"Process {found} is spared its step {key}.")
         go_on(service, found, detach=detach)
 
@@ -136,7 +138,7 @@ def back(orchestrator: Orchestrator, process_id: str, step: str, reason: str, de
     What the steps from there on did, to subscriptions or outside, is not undone: it is done again.
     """
     with _in_hand(orchestrator, process_id) as (service, found):
-        key = service.go_back(found, step, user=operator(), reason=reason)
+        key = service.interventions.go_back(found, step, user=operator(), reason=reason)
         click.echo(f"Process {found} is sent back to {key}.")
         go_on(service, found, detach=detach)
 
@@ -154,7 +156,7 @@ def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -
             what = f"{process_rows.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
         if not yes:
             click.confirm(f"Abort process {found} ({what})? It cannot be continued then.", abort=True)
-        aborted = service.abort(found, user=operator(), reason=reason)
+        aborted = service.interventions.abort(found, user=operator(), reason=reason)
     click.echo(f"Process {found} is aborted. {aborted.message}")
     if aborted.subscriptions:
         click.echo("Reconcile what it held, or set it right.")
@@ -167,7 +169,7 @@ def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -
 def note(orchestrator: Orchestrator, process_id: str, text: str) -> None:
     """Write a note on a process, at most 5000 characters; without TEXT take it away."""
     with _in_hand(orchestrator, process_id) as (service, found):
-        service.note(found, text or None, user=operator())
+        service.interventions.note(found, text or None, user=operator())
 
 
 @click.command()
@@ -179,7 +181,7 @@ def delete(orchestrator: Orchestrator, process_id: str, yes: bool) -> None:
     with _in_hand(orchestrator, process_id) as (service, found):
         if not yes:
             click.confirm(f"Delete process {found} and its ledger?", abort=True)
-        service.delete(found, user=operator())
+        service.interventions.delete(found, user=operator())
     click.echo(f"Process {found} is deleted.")
 
 

@@ -33,7 +33,8 @@ from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
 from resources.errors import DatabaseUnreachable, EventsNotWritten
-from resources.runs.dispatch import CANCELED, LAUNCHED, LEAST, LIVENESS, ORDINARY, Claimed, Dispatch, Loaded
+from resources.runs.dispatch import LEAST, ORDINARY, Claimed, Dispatch, Loaded
+from resources.runs.dispatch_statements import CANCELED, LAUNCHED, LIVENESS
 from resources.runs.run_execution import execute
 
 IDLE_SECONDS = 5.0

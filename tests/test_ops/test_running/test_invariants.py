@@ -156,7 +156,10 @@ class Hands(RuleBasedStateMachine):
         routes = [route for route in self.weather.routes if str(run) in route]
         if routes:
             token = routes[number % len(routes)].rpartition("/")[2]
-            self.do(run, lambda one: self.bed.processes.callback(one.process_id, token, {"n": result}) and one.go_on())
+            self.do(
+                run,
+                lambda one: self.bed.processes.answers.callback(one.process_id, token, {"n": result}) and one.go_on(),
+            )
 
     @rule(run=runs)
     def retry(self, run):

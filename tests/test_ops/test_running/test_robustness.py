@@ -371,7 +371,7 @@ def test_aborted_process_is_final_and_says_who(engine_of, three_steps, calls):
     engine = engine_of(three_steps)
     calls.broken = {"second"}
     process_id = engine.run("count_to_three")
-    engine.service.abort(process_id, user="ada")
+    engine.service.interventions.abort(process_id, user="ada")
     assert engine.process(process_id).last_status == "aborted"
     assert list(engine.ledger(process_id).values())[-1].created_by == "ada"
     with pytest.raises(RunMayNotAct, match="aborted"):
@@ -383,7 +383,7 @@ def test_finished_process_cannot_be_aborted(engine_of, three_steps):
     engine = engine_of(three_steps)
     process_id = engine.run("count_to_three")
     with pytest.raises(ProcessError, match="completed; it cannot be aborted"):
-        engine.service.abort(process_id, user="ada")
+        engine.service.interventions.abort(process_id, user="ada")
 
 
 def test_run_of_an_aborted_process_commits_nothing_and_calls_nothing_more(engine_of, calls):
@@ -394,7 +394,7 @@ def test_run_of_an_aborted_process_commits_nothing_and_calls_nothing_more(engine
     def abort_it(process_id: str):
         # Elsewhere, as a person does: not in the transaction of this step.
         with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(engine.service.abort, UUID(process_id), user="ada").result()
+            elsewhere.submit(engine.service.interventions.abort, UUID(process_id), user="ada").result()
         return {"came": True}
 
     @step("After")

@@ -80,7 +80,7 @@ def device(engine):
 
 
 def ask(engine, subscription_id, user="ada"):
-    return engine.service.startable(subscription_id, user=user)
+    return engine.service.starts.startable(subscription_id, user=user)
 
 
 def entry(found, name):
@@ -201,7 +201,7 @@ def test_reason_of_a_predicate(engine, device):
 
 
 def test_reason_of_a_paused_engine_is_everybodys(engine, device):
-    engine.service.pause(user="ada")
+    engine.service.engine.pause(user="ada")
     found = ask(engine, device)
     assert found["reason"] == "engine.paused"
     assert {one["reason"] for target in Target for one in found[target.value.lower()]} == {"engine.paused"}
@@ -227,7 +227,7 @@ def refusal(engine, name, subscription_id, pages):
     """The reason with which a start is refused; a start that is not is taken back."""
     try:
         with engine.database.transaction() as session:
-            engine.service.start(name, [{"subscription_id": str(subscription_id)}, *pages], user="bob")
+            engine.service.starts.start(name, [{"subscription_id": str(subscription_id)}, *pages], user="bob")
             session.rollback()
     except StartRefused as refused:
         return refused.reason
@@ -266,7 +266,7 @@ def watch():
 
 
 def start(engine, name):
-    return engine.service.start(name, None, user="ada")
+    return engine.service.starts.start(name, None, user="ada")
 
 
 @pytest.mark.parametrize(("status", "is_free"), [("completed", True), ("aborted", True), ("failed", False)])
@@ -339,6 +339,6 @@ def test_callbacks_are_looked_after_when_one_may_come_too_late(engine_of):
         start(engine, "watch")
     process_id = engine.run("in_time")
     engine.run("watch")
-    engine.service.abort(process_id, user="ada")
+    engine.service.interventions.abort(process_id, user="ada")
     with pytest.raises(StartRefused):
         start(engine, "watch")

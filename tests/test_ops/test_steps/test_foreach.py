@@ -182,10 +182,10 @@ def test_crash_between_items_repeats_none(engine_of, calls, monkeypatch):
             raise DagsterExecutionInterruptedError
 
     engine = engine_of(over(foreach("ports", configure, as_="port")))
-    process_id = engine.service.start("configure_all", None, user="tester")
+    process_id = engine.service.starts.start("configure_all", None, user="tester")
     with monkeypatch.context() as gone, suppress(DagsterExecutionInterruptedError):
         gone.setattr(ledger, "record_failure", lambda *arguments, **options: None)
-        engine.service.execute(process_id, user="tester")
+        engine.service.runs.execute(process_id, user="tester")
     assert engine.process(process_id).last_status == "running"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert calls == {"a": 1, "b": 1, "c": 2, "d": 1}
@@ -214,7 +214,10 @@ def test_skipped_item_gives_what_the_person_says(engine_of, configure, calls):
     engine = engine_of(over(foreach("ports", configure, as_="port")))
     calls.broken = {"b"}
     process_id = engine.run("configure_all")
-    assert engine.service.skip(process_id, user="noc", reason="by hand", changes={"done": "hand"}) == "configure[1]"
+    assert (
+        engine.service.interventions.skip(process_id, user="noc", reason="by hand", changes={"done": "hand"})
+        == "configure[1]"
+    )
     assert "done" not in engine.process(process_id).state
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert [one["done"] for one in results_of(engine, process_id)] == ["A", "hand", "C", "D"]
@@ -231,7 +234,7 @@ def test_going_back_to_the_step_does_all_items_again(engine_of, configure, calls
     engine = engine_of(over(foreach("ports", configure, as_="port"), behind=begin >> behind))
     calls.broken = {"behind"}
     process_id = engine.run("configure_all")
-    engine.service.go_back(process_id, "configure", user="noc", reason="again")
+    engine.service.interventions.go_back(process_id, "configure", user="noc", reason="again")
     calls.broken = set()
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert {calls[port] for port in PORTS} == {2}
@@ -243,7 +246,7 @@ def test_going_back_before_a_half_done_list_forgets_its_items(engine_of, configu
     engine = engine_of(over(foreach("ports", configure, as_="port")))
     calls.broken = {"c"}
     process_id = engine.run("configure_all")
-    engine.service.go_back(process_id, "find_ports", user="noc", reason="again")
+    engine.service.interventions.go_back(process_id, "find_ports", user="noc", reason="again")
     calls.broken = set()
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert calls == {"a": 2, "b": 2, "c": 2, "d": 1}
@@ -274,7 +277,7 @@ def test_abort_stops_before_the_next_item(engine_of, calls):
         calls.note(port)
         if port == "b":
             with ThreadPoolExecutor(1) as somebody:  # in a transaction of their own
-                somebody.submit(engine.service.abort, context.process_id, user="noc").result()
+                somebody.submit(engine.service.interventions.abort, context.process_id, user="noc").result()
 
     engine = engine_of(over(foreach("ports", configure, as_="port")))
     process_id = engine.run("configure_all")
@@ -378,9 +381,9 @@ def test_each_item_costs_the_same_number_of_statements(engine_of, configure, sta
     counts = []
     for count in (2, 6, 10):
         engine = engine_of(over(foreach("ports", configure, as_="port"), ports=["x"] * count))
-        process_id = engine.service.start("configure_all", None, user="tester")
+        process_id = engine.service.starts.start("configure_all", None, user="tester")
         statements.clear()
-        engine.service.execute(process_id, user="tester")
+        engine.service.runs.execute(process_id, user="tester")
         counts.append(statements.count)
     assert counts[2] - counts[1] == counts[1] - counts[0]
     assert (counts[1] - counts[0]) / 4 <= 4

@@ -147,7 +147,7 @@ def test_process_that_is_sent_back_starts_other_children(bed_of, calls):
     parent.run_children()
     parent.bed.wake()
     calls.broken = set()
-    parent.bed.processes.go_back(parent.process_id, "start_configure_port", user="noc", reason="again")
+    parent.bed.processes.interventions.go_back(parent.process_id, "start_configure_port", user="noc", reason="again")
     parent.go_on()
     parent.run_children()
     parent.bed.wake()
@@ -170,9 +170,9 @@ def test_each_child_costs_the_same_number_of_statements(bed_of, statements):
     counts = []
     for count in (2, 6, 10):
         bed = bed_of(ports=["x"] * count)
-        process_id = bed.processes.start("configure_ports", None, user="tester")
+        process_id = bed.processes.starts.start("configure_ports", None, user="tester")
         statements.clear()
-        bed.processes.execute(process_id, user="tester")
+        bed.processes.runs.execute(process_id, user="tester")
         counts.append(statements.count)
     assert counts[2] - counts[1] == counts[1] - counts[0]
     assert (counts[1] - counts[0]) / 4 <= 4
@@ -310,7 +310,7 @@ def test_two_looks_at_once_wake_the_parent_once(bed_of):
     parent = bed_of().run("configure_ports")
     parent.run_children()
     with ThreadPoolExecutor(2) as pool:
-        woken = [one.result() for one in [pool.submit(parent.bed.processes.wake) for _ in range(2)]]
+        woken = [one.result() for one in [pool.submit(parent.bed.processes.answers.wake) for _ in range(2)]]
     assert sum(map(len, woken)) == 1
 
 
@@ -364,6 +364,6 @@ def test_children_are_handed_to_the_launcher_once(bed_of, monkeypatch):
     parent = bed.run("configure_ports")
     launched = []
     monkeypatch.setattr(bed.instance, "launch_run", lambda run_id, workspace: launched.append(run_id))
-    assert sorted(bed.processes.launch_children(user="x")) == sorted(one.process_id for one in parent.children)
-    assert bed.processes.launch_children(parent.process_id, user="x") == []
+    assert sorted(bed.processes.runs.launch_children(user="x")) == sorted(one.process_id for one in parent.children)
+    assert bed.processes.runs.launch_children(parent.process_id, user="x") == []
     assert sorted(launched) == sorted(str(one.process_id) for one in parent.children)

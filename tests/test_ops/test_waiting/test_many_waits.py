@@ -85,5 +85,5 @@ def test_one_of_ten_thousand_goes_on_as_if_it_were_alone(testbed_of):
     assert waiting == 10_001
     assert {count for count, _ in many} == {count for count, _ in few}
     assert (threading.active_count(), engine.pool.checkedout()) == (threads, connections)
-    assert bed.processes.wake() == []
+    assert bed.processes.answers.wake() == []
     assert origin.answer({"name": "x"}).status is ProcessStatus.COMPLETED

@@ -208,7 +208,7 @@ def test_two_values_for_one_key_fail_at_the_join(engine_of, calls):
 def test_skipped_join_says_which_value_it_is(engine_of, calls):
     engine = engine_of(two_by_two(calls, a1={"name": "x"}, b2={"name": "y"}))
     process_id = engine.run("fork")
-    assert engine.service.skip(process_id, user="noc", reason="y", changes={"name": "y"}) == "join_a1"
+    assert engine.service.interventions.skip(process_id, user="noc", reason="y", changes={"name": "y"}) == "join_a1"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["name"] == "y"
 
@@ -247,10 +247,10 @@ def test_crash_in_a_branch_repeats_that_step_only(engine_of, calls, monkeypatch)
         return {"b2": 1}
 
     engine = engine_of(two_by_two(calls, b2=crash_once))
-    process_id = engine.service.start("fork", None, user="tester")
+    process_id = engine.service.starts.start("fork", None, user="tester")
     with monkeypatch.context() as gone, suppress(DagsterExecutionInterruptedError):
         gone.setattr(ledger, "record_failure", lambda *arguments, **options: None)
-        engine.service.execute(process_id, user="tester")
+        engine.service.runs.execute(process_id, user="tester")
     assert engine.process(process_id).last_status == "running"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert calls == {"first": 1, "a1": 1, "a2": 1, "b1": 1, "b2": 2, "last": 1}
@@ -262,7 +262,7 @@ def test_skip_spares_the_step_that_failed(engine_of, calls):
     engine = engine_of(two_by_two(calls))
     calls.broken = {"b1"}
     process_id = engine.run("fork")
-    assert engine.service.skip(process_id, user="noc", reason="by hand") == "b1"
+    assert engine.service.interventions.skip(process_id, user="noc", reason="by hand") == "b1"
     calls.broken = set()
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert calls["b1"] == 1
@@ -272,7 +272,7 @@ def test_going_back_into_a_branch_leaves_the_other_as_it_is(engine_of, calls):
     engine = engine_of(two_by_two(calls))
     calls.broken = {"last"}
     process_id = engine.run("fork")
-    engine.service.go_back(process_id, "a1", user="noc", reason="again")
+    engine.service.interventions.go_back(process_id, "a1", user="noc", reason="again")
     calls.broken = set()
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert calls == {"first": 1, "a1": 2, "a2": 2, "b1": 1, "b2": 1, "last": 2}
@@ -319,8 +319,8 @@ def test_retry_asks_the_callback_of_each_branch_that_has_not_ended(engine_of, ca
     calls.broken = {"a1", "b1"}
     process_id = engine.run("fork")
     with pytest.raises(NotAuthorised):
-        engine.service.resume(process_id, user="somebody")
-    engine.service.resume(process_id, user="boss")
+        engine.service.interventions.resume(process_id, user="somebody")
+    engine.service.interventions.resume(process_id, user="boss")
 
 
 # --- waits ---
@@ -421,9 +421,9 @@ def test_two_callbacks_may_come_in_any_order(engine_of, calls):
     engine = engine_of(fork_of(calls, calling("left"), calling("right")))
     process_id = engine.run("fork")
     first, second = sorted(routes), [name for name in ("left", "right") if name not in routes]
-    assert engine.service.callback(process_id, routes[first[0]], 1) == "resumed"
+    assert engine.service.answers.callback(process_id, routes[first[0]], 1) == "resumed"
     assert engine.resume(process_id) is ProcessStatus.AWAITING_CALLBACK
-    assert engine.service.callback(process_id, routes[(second or first[1:])[0]], 2) == "resumed"
+    assert engine.service.answers.callback(process_id, routes[(second or first[1:])[0]], 2) == "resumed"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 

@@ -67,7 +67,7 @@ def test_wrong_answer_leaves_the_wait_as_it_was(engine_of):
     engine = engine_of(ask_somebody)
     process_id = engine.run("ask_somebody")
     with pytest.raises(FormInvalid):
-        engine.service.answer(process_id, {"nome": "x"}, user="answerer")
+        engine.service.answers.answer(process_id, {"nome": "x"}, user="answerer")
     assert engine.process(process_id).last_status == "suspended"
     assert engine.answer(process_id, {"name": "x"}) is ProcessStatus.COMPLETED
 
@@ -75,9 +75,9 @@ def test_wrong_answer_leaves_the_wait_as_it_was(engine_of):
 def test_second_answer_is_refused(engine_of):
     engine = engine_of(ask_somebody)
     process_id = engine.run("ask_somebody")
-    engine.service.answer(process_id, {"name": "x"}, user="first")
+    engine.service.answers.answer(process_id, {"name": "x"}, user="first")
     with pytest.raises(NotWaiting):
-        engine.service.answer(process_id, {"name": "y"}, user="second")
+        engine.service.answers.answer(process_id, {"name": "y"}, user="second")
 
 
 def test_resumed_segment_runs_what_is_left_only(engine_of):
@@ -275,7 +275,7 @@ def test_callback_step_waits_for_the_answer(engine_of, outside):
     assert engine.process(process_id).last_status == "awaiting_callback"
     assert str(process_id) in outside.routes[0]
     assert outside.token() not in str(engine.process(process_id).state)
-    assert engine.service.callback(process_id, outside.token(), {"ok": 7}) == "resumed"
+    assert engine.service.answers.callback(process_id, outside.token(), {"ok": 7}) == "resumed"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["looked"] == 7
 
@@ -283,8 +283,8 @@ def test_callback_step_waits_for_the_answer(engine_of, outside):
 def test_second_answer_with_a_token_changes_nothing(engine_of, outside):
     engine = engine_of(outside.workflow())
     process_id = engine.run("call_out")
-    engine.service.callback(process_id, outside.token(), {"ok": 7})
-    assert engine.service.callback(process_id, outside.token(), {"ok": 8}) == "answered before"
+    engine.service.answers.callback(process_id, outside.token(), {"ok": 7})
+    assert engine.service.answers.callback(process_id, outside.token(), {"ok": 8}) == "answered before"
     engine.resume(process_id)
     assert engine.process(process_id).state["looked"] == 7
 
@@ -294,7 +294,7 @@ def test_answer_that_comes_during_the_action_is_kept(engine_of, outside):
 
     def during(route):
         process_id = engine.instance.get_runs()[0].run_id
-        made.append(engine.service.callback(UUID(process_id), route.rpartition("/")[2], {"ok": 1}))
+        made.append(engine.service.answers.callback(UUID(process_id), route.rpartition("/")[2], {"ok": 1}))
 
     engine = engine_of(outside.workflow(during))
     process_id = engine.run("call_out")
@@ -306,7 +306,7 @@ def test_unknown_token_is_refused(engine_of, outside):
     engine = engine_of(outside.workflow())
     process_id = engine.run("call_out")
     with pytest.raises(UnknownToken):
-        engine.service.callback(process_id, "guess", {})
+        engine.service.answers.callback(process_id, "guess", {})
 
 
 def test_callback_that_does_not_come_fails_the_process(engine_of, outside):
@@ -316,7 +316,7 @@ def test_callback_that_does_not_come_fails_the_process(engine_of, outside):
         assert engine.wake() == [ProcessStatus.FAILED]
         assert engine.wake() == []
         assert engine.resume(process_id) is ProcessStatus.AWAITING_CALLBACK
-    engine.service.callback(process_id, outside.token(), {"ok": 7})
+    engine.service.answers.callback(process_id, outside.token(), {"ok": 7})
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 
@@ -326,7 +326,7 @@ def test_action_is_tried_again_when_the_callback_does_not_come(engine_of, outsid
     with clock.moved(timedelta(seconds=61)):
         assert engine.wake() == [ProcessStatus.AWAITING_CALLBACK]
         assert len(outside.routes) == 2
-        assert engine.service.callback(process_id, outside.token(0), {"ok": 1}) == "too late"
+        assert engine.service.answers.callback(process_id, outside.token(0), {"ok": 1}) == "too late"
         with clock.moved(timedelta(seconds=61)):
             assert engine.wake() == [ProcessStatus.FAILED]
 
@@ -339,7 +339,7 @@ def test_person_decides_about_a_late_callback(engine_of, outside, decision, stat
     process_id = engine.run("call_out")
     with clock.moved(timedelta(seconds=61)):
         assert engine.wake() == [ProcessStatus.SUSPENDED]
-        engine.service.answer(process_id, {"decision": decision}, user="noc")
+        engine.service.answers.answer(process_id, {"decision": decision}, user="noc")
         if decision != "fail":
             engine.resume(process_id)
     assert engine.process(process_id).last_status == status
@@ -350,7 +350,7 @@ def test_late_callback_spares_the_person_the_decision(engine_of, outside):
     process_id = engine.run("call_out")
     with clock.moved(timedelta(seconds=61)):
         engine.wake()
-    assert engine.service.callback(process_id, outside.token(), {"ok": 7}) == "resumed"
+    assert engine.service.answers.callback(process_id, outside.token(), {"ok": 7}) == "resumed"
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 
@@ -414,6 +414,6 @@ def test_callback_does_not_put_back_what_a_person_had_said(engine_of, outside):
     engine = engine_of(ask_and_call)
     process_id = engine.run("ask_and_call")
     engine.answer(process_id, {"name": "said"})
-    engine.service.callback(process_id, outside.token(), {"ok": 1})
+    engine.service.answers.callback(process_id, outside.token(), {"ok": 1})
     engine.resume(process_id)
     assert engine.process(process_id).state["confirmed"] == "changed"

@@ -107,7 +107,7 @@ def find(bed, subscription):
 
 
 def test_task_of_which_one_is_unfinished_is_refused(bed):
-    bed.processes.start("task_clean_up_tasks", {}, user="SYSTEM")
+    bed.processes.starts.start("task_clean_up_tasks", {}, user="SYSTEM")
     with pytest.raises(StartRefused, match="processes that are not finished yet: 1"):
         bed.run("task_clean_up_tasks")
 
@@ -244,7 +244,7 @@ def test_sensor_comes_to_those_it_has_not_seen_first(bed, device, monkeypatch):
             (request,), _ = tick(bed)
             found.append(request.tags["orchestrator/subscription"])
             for _, process_id in created(bed):
-                bed.processes.execute(process_id, user="SYSTEM")
+                bed.processes.runs.execute(process_id, user="SYSTEM")
     finally:
         monkeypatch.undo()
         settings.cache_clear()

@@ -64,24 +64,27 @@ def calling_out(told):
 
 
 def pause(engine):
-    return engine.service.pause(user="ada").status
+    return engine.service.engine.pause(user="ada").status
 
 
 def release(engine):
     """Release, and run what that sets going."""
-    return [engine.service.execute(process_id, user="SYSTEM") for process_id in engine.service.release(user="ada")]
+    return [
+        engine.service.runs.execute(process_id, user="SYSTEM")
+        for process_id in engine.service.engine.release(user="ada")
+    ]
 
 
 def test_engine_that_nobody_paused_is_running(engine_of):
-    assert engine_of(asking).service.engine_status().status is EngineStatus.RUNNING
+    assert engine_of(asking).service.engine.status().status is EngineStatus.RUNNING
 
 
 def test_paused_engine_says_who_paused_it(engine_of):
     """Who did it first, when it is done twice."""
     engine = engine_of(asking)
     assert pause(engine) is EngineStatus.PAUSED
-    engine.service.pause(user="bob")
-    assert engine.service.engine_status().changed_by == "ada"
+    engine.service.engine.pause(user="bob")
+    assert engine.service.engine.status().changed_by == "ada"
 
 
 def test_pausing_lasts_until_the_step_in_progress_ends(engine_of):
@@ -103,18 +106,18 @@ def test_pausing_lasts_until_the_step_in_progress_ends(engine_of):
         return begin >> long >> following
 
     engine = engine_of(taking_long)
-    process_id = engine.service.start("taking_long", None, user="ada")
-    thread = threading.Thread(target=engine.service.execute, args=(process_id,), kwargs={"user": "ada"})
+    process_id = engine.service.starts.start("taking_long", None, user="ada")
+    thread = threading.Thread(target=engine.service.runs.execute, args=(process_id,), kwargs={"user": "ada"})
     thread.start()
     assert begun.wait(60)
     assert pause(engine) is EngineStatus.PAUSING
     go.set()
     thread.join(60)
-    state = engine.service.engine_status()
+    state = engine.service.engine.status()
     assert (state.status, state.stopped) == (EngineStatus.PAUSED, 1)
     assert calls == ["long"]
     assert release(engine) == [ProcessStatus.COMPLETED]
-    assert engine.service.wake() == []
+    assert engine.service.answers.wake() == []
     assert calls == ["long", "next"]
 
 
@@ -125,8 +128,8 @@ def test_release_in_the_middle_of_a_step_runs_nothing_twice(engine_of):
     @step("Long")
     def long():
         calls.append("long")
-        made[0].service.pause(user="ada")
-        assert made[0].service.release(user="ada") == []
+        made[0].service.engine.pause(user="ada")
+        assert made[0].service.engine.release(user="ada") == []
 
     @task("Taking long")
     def taking_long():
@@ -141,7 +144,7 @@ def test_start_is_refused(engine_of):
     engine = engine_of(asking)
     pause(engine)
     with pytest.raises(EnginePaused) as refused:
-        engine.service.start("asking", None, user="ada")
+        engine.service.starts.start("asking", None, user="ada")
     assert refused.value.reason == "engine.paused"
     assert engine.count_processes() == 0
 
@@ -154,11 +157,11 @@ def test_start_from_dagster_is_refused(engine_of):
 
 
 HANDS = {
-    "retry": lambda service, process_id: service.retry(process_id, user="ada"),
-    "execute": lambda service, process_id: service.execute(process_id, user="ada"),
-    "skip": lambda service, process_id: service.skip(process_id, user="ada", reason="why"),
-    "back": lambda service, process_id: service.go_back(process_id, "start", user="ada", reason="why"),
-    "resume all": lambda service, _: service.resume_all(user="ada"),
+    "retry": lambda service, process_id: service.interventions.retry(process_id, user="ada"),
+    "execute": lambda service, process_id: service.runs.execute(process_id, user="ada"),
+    "skip": lambda service, process_id: service.interventions.skip(process_id, user="ada", reason="why"),
+    "back": lambda service, process_id: service.interventions.go_back(process_id, "start", user="ada", reason="why"),
+    "resume all": lambda service, _: service.interventions.resume_all(user="ada"),
 }
 
 
@@ -177,7 +180,7 @@ def test_answer_is_refused_and_the_question_stays(engine_of):
     process_id = engine.run("asking")
     pause(engine)
     with pytest.raises(EnginePaused):
-        engine.service.answer(process_id, {"name": "x"}, user="ada")
+        engine.service.answers.answer(process_id, {"name": "x"}, user="ada")
     assert release(engine) == []
     assert engine.answer(process_id, {"name": "x"}) is ProcessStatus.COMPLETED
 
@@ -187,7 +190,7 @@ def test_abort_is_possible(engine_of):
     engine = engine_of(breaking)
     process_id = engine.run("breaking")
     pause(engine)
-    engine.service.abort(process_id, user="ada")
+    engine.service.interventions.abort(process_id, user="ada")
     assert engine.process(process_id).last_status == "aborted"
 
 
@@ -195,9 +198,9 @@ def test_callback_is_kept_and_acted_on_after_the_release(engine_of, calling_out,
     engine = engine_of(calling_out)
     process_id = engine.run("calling_out")
     pause(engine)
-    assert engine.service.callback(process_id, told[0], {"n": 3}) == "stored"
-    assert engine.service.callback(process_id, told[0], {"n": 4}) == "answered before"
-    assert engine.service.wake() == []
+    assert engine.service.answers.callback(process_id, told[0], {"n": 3}) == "stored"
+    assert engine.service.answers.callback(process_id, told[0], {"n": 4}) == "answered before"
+    assert engine.service.answers.wake() == []
     assert release(engine) == [ProcessStatus.COMPLETED]
     assert engine.process(process_id).state["looked"] == 3
 
@@ -209,7 +212,7 @@ def test_pause_between_action_and_wait_loses_no_token(engine_of):
     @step("Tell")
     def tell(callback_route: str):
         told.append(callback_route.rpartition("/")[2])
-        made[0].service.pause(user="ada")
+        made[0].service.engine.pause(user="ada")
 
     @step("Look")
     def look(callback_result: dict): ...
@@ -222,7 +225,7 @@ def test_pause_between_action_and_wait_loses_no_token(engine_of):
     engine = made[0]
     process_id = engine.run("calling_out")
     assert release(engine) == [ProcessStatus.AWAITING_CALLBACK]
-    assert engine.service.callback(process_id, told[0], {}) == "resumed"
+    assert engine.service.answers.callback(process_id, told[0], {}) == "resumed"
 
 
 def test_time_passes_over_a_paused_engine(engine_of):
@@ -243,7 +246,7 @@ def test_time_passes_over_a_paused_engine(engine_of):
     engine.run("calling")
     pause(engine)
     with clock.moved(timedelta(hours=1)):
-        assert engine.service.wake() == []
+        assert engine.service.answers.wake() == []
         assert release(engine) == [ProcessStatus.COMPLETED]
 
 
@@ -252,8 +255,8 @@ def test_what_waits_for_the_release_is_not_skipped(engine_of, calling_out, told)
     engine = engine_of(calling_out)
     process_id = engine.run("calling_out")
     pause(engine)
-    engine.service.callback(process_id, told[0], {"n": 3})
+    engine.service.answers.callback(process_id, told[0], {"n": 3})
     with engine.database.transaction():
         engine_settings.set_paused(False, user="ada")
     with pytest.raises(NotWaiting, match="only waits for the engine's release"):
-        engine.service.skip(process_id, user="ada", reason="why")
+        engine.service.interventions.skip(process_id, user="ada", reason="why")

@@ -90,7 +90,7 @@ def failed(engine_of, three, broken):
 
 
 def proceed(engine, process_id):
-    return engine.service.execute(process_id, user="goer")
+    return engine.service.runs.execute(process_id, user="goer")
 
 
 # --- retry, resume ---
@@ -98,7 +98,7 @@ def proceed(engine, process_id):
 
 def test_retry_tries_the_failed_step_again(failed, broken):
     engine, process_id = failed
-    engine.service.retry(process_id, user="ada")
+    engine.service.interventions.retry(process_id, user="ada")
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert broken.calls == ["first", "second", "second", "third"]
 
@@ -118,7 +118,7 @@ def test_retry_of_what_waits_for_better_times_does_not_wait(engine_of):
 
     engine = engine_of(calling)
     process_id = engine.run("calling")
-    engine.service.retry(process_id, user="ada")
+    engine.service.interventions.retry(process_id, user="ada")
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
 
 
@@ -126,14 +126,14 @@ def test_retry_of_what_has_ended_is_refused(failed):
     engine, process_id = failed
     engine.resume(process_id)
     with pytest.raises(NotWaiting, match="is completed and cannot be set going"):
-        engine.service.retry(process_id, user="ada")
+        engine.service.interventions.retry(process_id, user="ada")
 
 
 def test_retry_twice_sets_going_once(failed):
     engine, process_id = failed
-    engine.service.retry(process_id, user="ada")
+    engine.service.interventions.retry(process_id, user="ada")
     with pytest.raises(NotWaiting, match="is resumed"):
-        engine.service.retry(process_id, user="bob")
+        engine.service.interventions.retry(process_id, user="bob")
 
 
 class Name(SubmitFormPage):
@@ -154,7 +154,7 @@ def asking():
 def test_resume_answers_what_waits_for_input(engine_of):
     engine = engine_of(asking)
     process_id = engine.run("asking")
-    engine.service.resume(process_id, {"name": "x"}, user="ada")
+    engine.service.interventions.resume(process_id, {"name": "x"}, user="ada")
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["name"] == "x"
 
@@ -172,7 +172,7 @@ def test_resume_all_sets_every_stopped_task_going_and_nothing_else(engine_of, th
     for status, process_id in stopped.items():
         set_row(engine, process_id, last_status=status)
     set_row(engine, no_task, is_task=False)
-    assert set(engine.service.resume_all(user="ada")) == set(stopped.values())
+    assert set(engine.service.interventions.resume_all(user="ada")) == set(stopped.values())
     assert {engine.process(process_id).last_status for process_id in stopped.values()} == {"resumed"}
     kept = [engine.process(process_id).last_status for process_id in (suspended, done, no_task)]
     assert kept == ["suspended", "completed", "failed"]
@@ -187,7 +187,7 @@ def test_two_that_resume_all_at_once_share_the_tasks(engine_of, three, broken):
 
         def resume_all(user):
             barrier.wait()
-            return engine.service.resume_all(user=user)
+            return engine.service.interventions.resume_all(user=user)
 
         one, other = threads.map(resume_all, ("ada", "bob"))
     assert sorted(one + other) == stopped
@@ -200,7 +200,7 @@ def test_resume_all_leaves_what_waits_for_a_moment(engine_of):
 
     engine = engine_of(later)
     engine.run("later")
-    assert engine.service.resume_all(user="ada") == []
+    assert engine.service.interventions.resume_all(user="ada") == []
 
 
 def set_row(engine, process_id, **values):
@@ -213,7 +213,7 @@ def set_row(engine, process_id, **values):
 
 def test_skipped_step_leaves_its_edits_and_the_process_goes_on(failed, broken):
     engine, process_id = failed
-    assert engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": 7}) == "second"
+    assert engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": 7}) == "second"
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["third"] == 8
     assert broken.calls == ["first", "second", "third"]
@@ -221,7 +221,7 @@ def test_skipped_step_leaves_its_edits_and_the_process_goes_on(failed, broken):
 
 def test_ledger_keeps_who_skipped_why_and_what_was_before(failed):
     engine, process_id = failed
-    engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": 7, "first": 9})
+    engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": 7, "first": 9})
     line = engine.ledger(process_id)["second"]
     assert (line.status, line.created_by, line.set) == ("skipped", "ada", {"second": 7, "first": 9})
     assert line.error == {
@@ -236,42 +236,44 @@ def test_ledger_keeps_who_skipped_why_and_what_was_before(failed):
 def test_skip_without_a_reason_is_refused(failed):
     engine, process_id = failed
     with pytest.raises(ProcessError, match="Say why"):
-        engine.service.skip(process_id, user="ada", reason="  ", changes={"second": 7})
+        engine.service.interventions.skip(process_id, user="ada", reason="  ", changes={"second": 7})
 
 
 def test_skip_that_leaves_the_next_step_without_its_argument_is_refused(failed):
     """And changes nothing."""
     engine, process_id = failed
     with pytest.raises(StateError, match=r"'Third', could not begin after this skip.* needs 'second'"):
-        engine.service.skip(process_id, user="ada", reason=WHY)
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY)
     assert engine.process(process_id).last_status == "failed"
 
 
 def test_skip_with_a_value_that_the_next_step_cannot_take_is_refused(failed):
     engine, process_id = failed
     with pytest.raises(StateError, match="takes 'second' as int"):
-        engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": "many"})
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": "many"})
 
 
 def test_skip_may_not_remove_what_the_next_step_takes(failed):
     engine, process_id = failed
     with pytest.raises(StateError, match="needs 'password'"):
-        engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": 1}, removed=["password"])
+        engine.service.interventions.skip(
+            process_id, user="ada", reason=WHY, changes={"second": 1}, removed=["password"]
+        )
 
 
 @pytest.mark.parametrize("edit", [{"changes": {"process_id": "x"}}, {"removed": ["reporter"]}])
 def test_engine_keys_cannot_be_edited(failed, edit):
     engine, process_id = failed
     with pytest.raises(StateError, match="cannot be edited"):
-        engine.service.skip(process_id, user="ada", reason=WHY, **edit)
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY, **edit)
 
 
 def test_edited_secret_stays_a_secret(failed):
     """Text that takes a secret's place is one, and people do not see it."""
     engine, process_id = failed
-    engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": 7, "password": "new"})
+    engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": 7, "password": "new"})
     assert engine.process(process_id).state["password"] == {"__secret__": "new"}
-    shown = str(engine.service.detail(process_id))
+    shown = str(engine.service.queries.detail(process_id))
     assert "'new'" not in shown
     assert "'old'" not in shown
     proceed(engine, process_id)
@@ -281,7 +283,7 @@ def test_edited_secret_stays_a_secret(failed):
 def test_edit_that_has_no_json_form_is_refused(failed):
     engine, process_id = failed
     with pytest.raises(StateError, match="no JSON form"):
-        engine.service.skip(process_id, user="ada", reason=WHY, changes={"second": object()})
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": object()})
 
 
 def test_edits_of_a_step_in_a_lens_go_there(engine_of, broken):
@@ -306,7 +308,7 @@ def test_edits_of_a_step_in_a_lens_go_there(engine_of, broken):
     engine = engine_of(focused)
     broken.steps = {"two"}
     process_id = engine.run("focused")
-    assert engine.service.skip(process_id, user="ada", reason=WHY, changes={"two": 2}) == "one_group.two"
+    assert engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"two": 2}) == "one_group.two"
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["part"] == {"one": 1, "two": 2, "three": 3}
 
@@ -328,7 +330,7 @@ def test_step_after_a_condition_that_does_not_hold_is_the_next(engine_of, broken
     engine = engine_of(choosing)
     broken.steps = {"breaking"}
     process_id = engine.run("choosing")
-    engine.service.skip(process_id, user="ada", reason=WHY)
+    engine.service.interventions.skip(process_id, user="ada", reason=WHY)
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
 
 
@@ -345,14 +347,14 @@ def test_engines_own_steps_cannot_be_skipped(engine_of, key):
         session.execute(positions, {"id": process_id, "key": key})
     set_row(engine, process_id, last_status="failed")
     with pytest.raises(ProcessError, match="cannot be skipped"):
-        engine.service.skip(process_id, user="ada", reason=WHY)
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY)
 
 
 def test_suspended_process_is_answered_not_skipped(engine_of):
     engine = engine_of(asking)
     process_id = engine.run("asking")
     with pytest.raises(NotWaiting, match="waits for input: answer it"):
-        engine.service.skip(process_id, user="ada", reason=WHY)
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY)
 
 
 # --- callbacks and hands ---
@@ -387,8 +389,8 @@ def test_skipped_callback_takes_the_result_that_a_person_gives(engine_of, callin
     engine = engine_of(calling_out)
     process_id = engine.run("calling_out")
     assert engine.process(process_id).last_status == "awaiting_callback"
-    engine.service.skip(process_id, user="ada", reason=WHY, changes={"callback_result": {"n": 3}})
-    assert engine.service.callback(process_id, told[0].rpartition("/")[2], {"n": 4}) == "too late"
+    engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"callback_result": {"n": 3}})
+    assert engine.service.answers.callback(process_id, told[0].rpartition("/")[2], {"n": 4}) == "too late"
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["looked"] == 3
 
@@ -398,9 +400,9 @@ def test_skipped_action_leaves_its_token_good(engine_of, calling_out, told, brok
     engine = engine_of(calling_out)
     broken.steps = {"tell"}
     process_id = engine.run("calling_out")
-    engine.service.skip(process_id, user="ada", reason=WHY)
+    engine.service.interventions.skip(process_id, user="ada", reason=WHY)
     assert proceed(engine, process_id) is ProcessStatus.AWAITING_CALLBACK
-    engine.service.callback(process_id, told[0].rpartition("/")[2], {"n": 5})
+    engine.service.answers.callback(process_id, told[0].rpartition("/")[2], {"n": 5})
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
 
 
@@ -408,10 +410,10 @@ def test_callback_that_nobody_was_asked_for_is_not_waited_for(engine_of, calling
     """Sent back to the wait itself, a process says what to do instead of waiting for ever."""
     engine = engine_of(calling_out)
     process_id = engine.run("calling_out")
-    engine.service.callback(process_id, told[0].rpartition("/")[2], {"n": "x"})
+    engine.service.answers.callback(process_id, told[0].rpartition("/")[2], {"n": "x"})
     proceed(engine, process_id)
     set_row(engine, process_id, last_status="failed")
-    engine.service.go_back(process_id, "tell_group.await_tell", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "tell_group.await_tell", user="ada", reason=WHY)
     assert proceed(engine, process_id) is ProcessStatus.FAILED
     assert "Send the process back to 'tell_group.tell'" in engine.process(process_id).failed_reason
 
@@ -424,7 +426,7 @@ def test_process_sent_back_does_its_steps_again_with_the_state_of_then(engine_of
     broken.steps = {"third"}
     process_id = engine.run("three")
     broken.steps = set()
-    assert engine.service.go_back(process_id, "second", user="ada", reason=WHY) == "second"
+    assert engine.service.interventions.go_back(process_id, "second", user="ada", reason=WHY) == "second"
     assert "second" not in engine.process(process_id).state
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert broken.calls == ["first", "second", "third", "second", "third"]
@@ -434,7 +436,7 @@ def test_ledger_keeps_who_sent_back_why_and_what_was_taken_back(engine_of, three
     engine = engine_of(three)
     broken.steps = {"third"}
     process_id = engine.run("three")
-    engine.service.go_back(process_id, "second", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "second", user="ada", reason=WHY)
     line = engine.ledger(process_id)["__back_1__"]
     assert (line.created_by, line.name) == ("ada", "Back to second")
     told = line.error
@@ -464,7 +466,7 @@ def test_what_is_done_again_has_another_idempotency_key(engine_of):
 
     engine = engine_of(noting)
     process_id = engine.run("noting")
-    engine.service.go_back(process_id, "note_key", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "note_key", user="ada", reason=WHY)
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert keys == [f"{process_id}:note_key", f"{process_id}:note_key:1"]
 
@@ -485,19 +487,19 @@ def test_group_name_stands_for_its_first_step(engine_of, broken):
     engine = engine_of(grouped)
     broken.steps = {"two"}
     process_id = engine.run("grouped")
-    assert engine.service.go_back(process_id, "one_group", user="ada", reason=WHY) == "one_group.one"
+    assert engine.service.interventions.go_back(process_id, "one_group", user="ada", reason=WHY) == "one_group.one"
 
 
 def test_step_that_was_not_done_cannot_be_gone_back_to(failed):
     engine, process_id = failed
     with pytest.raises(ProcessError, match="has not done 'third'"):
-        engine.service.go_back(process_id, "third", user="ada", reason=WHY)
+        engine.service.interventions.go_back(process_id, "third", user="ada", reason=WHY)
 
 
 def test_start_cannot_be_gone_back_to(failed):
     engine, process_id = failed
     with pytest.raises(ProcessError, match="cannot be sent back to its start"):
-        engine.service.go_back(process_id, "start", user="ada", reason=WHY)
+        engine.service.interventions.go_back(process_id, "start", user="ada", reason=WHY)
 
 
 def test_suspended_process_can_be_sent_back_before_its_question(engine_of, broken):
@@ -513,9 +515,9 @@ def test_suspended_process_can_be_sent_back_before_its_question(engine_of, broke
 
     engine = engine_of(asking_later)
     process_id = engine.run("asking_later")
-    engine.service.go_back(process_id, "before", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "before", user="ada", reason=WHY)
     with pytest.raises(NotWaiting):
-        engine.service.answer(process_id, {"name": "x"}, user="bob")
+        engine.service.answers.answer(process_id, {"name": "x"}, user="bob")
     assert proceed(engine, process_id) is ProcessStatus.SUSPENDED
     assert engine.answer(process_id, {"name": "x"}) is ProcessStatus.COMPLETED
     assert broken.calls == ["before", "before"]
@@ -526,12 +528,12 @@ def test_answer_of_an_earlier_go_counts_no_longer(engine_of, calling_out, told, 
     engine = engine_of(calling_out)
     broken.steps = {"look"}
     process_id = engine.run("calling_out")
-    engine.service.callback(process_id, told[0].rpartition("/")[2], {"n": 1})
+    engine.service.answers.callback(process_id, told[0].rpartition("/")[2], {"n": 1})
     assert proceed(engine, process_id) is ProcessStatus.FAILED
     broken.steps = set()
-    engine.service.go_back(process_id, "tell_group", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "tell_group", user="ada", reason=WHY)
     assert proceed(engine, process_id) is ProcessStatus.AWAITING_CALLBACK
-    engine.service.callback(process_id, told[1].rpartition("/")[2], {"n": 2})
+    engine.service.answers.callback(process_id, told[1].rpartition("/")[2], {"n": 2})
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert engine.process(process_id).state["looked"] == 2
 
@@ -556,13 +558,13 @@ def test_step_that_made_a_subscription_is_not_done_again(network):
     world.broken = {"configure"}
     process_id = create_device(engine)
     with pytest.raises(ProcessError, match=r"'construct'.* has made subscription .* would make another"):
-        engine.service.go_back(process_id, "construct", user="ada", reason=WHY)
+        engine.service.interventions.go_back(process_id, "construct", user="ada", reason=WHY)
 
 
 def test_process_sent_back_takes_again_what_it_has_let_go_of(network):
     engine, _ = network
     process_id, subscription_id = let_go(engine)
-    engine.service.go_back(process_id, "configure", user="ada", reason=WHY)
+    engine.service.interventions.go_back(process_id, "configure", user="ada", reason=WHY)
     assert lock_of(engine, subscription_id) == (process_id, False)
     assert proceed(engine, process_id) is ProcessStatus.COMPLETED
     assert lock_of(engine, subscription_id) == (None, True)
@@ -575,7 +577,7 @@ def test_process_is_not_sent_back_over_another_ones_lock(network):
     world.broken = {"rename"}
     holder = engine.run("modify_device", [{"subscription_id": str(subscription_id)}, {"hostname": "utr1"}])
     with pytest.raises(SubscriptionLocked):
-        engine.service.go_back(process_id, "configure", user="ada", reason=WHY)
+        engine.service.interventions.go_back(process_id, "configure", user="ada", reason=WHY)
     assert engine.process(process_id).last_status == "failed"
     assert lock_of(engine, subscription_id)[0] == holder
 
@@ -604,7 +606,7 @@ def test_abort_says_what_was_done_and_what_stays(network):
     engine, world = network
     world.broken = {"configure"}
     process_id = create_device(engine)
-    found = engine.service.abort(process_id, user="ada", reason=WHY)
+    found = engine.service.interventions.abort(process_id, user="ada", reason=WHY)
     subscription_id = UUID(engine.process(process_id).state["subscription_id"])
     assert (found.was, found.done, found.in_progress) == ("failed", ["Start", "Construct subscription"], None)
     assert found.subscriptions == [subscription_id]
@@ -620,7 +622,7 @@ def test_abort_names_the_children_that_go_on(failed):
     child, ended = engine.run("three"), engine.run("three")
     set_row(engine, child, parent_process_id=process_id, last_status="failed")
     set_row(engine, ended, parent_process_id=process_id)
-    assert engine.service.abort(process_id, user="ada").children == [child]
+    assert engine.service.interventions.abort(process_id, user="ada").children == [child]
 
 
 def test_aborted_run_commits_nothing_more(engine_of):
@@ -638,11 +640,11 @@ def test_aborted_run_commits_nothing_more(engine_of):
         return begin >> long
 
     engine = engine_of(taking_long)
-    process_id = engine.service.start("taking_long", None, user="ada")
-    thread = threading.Thread(target=engine.service.execute, args=(process_id,), kwargs={"user": "ada"})
+    process_id = engine.service.starts.start("taking_long", None, user="ada")
+    thread = threading.Thread(target=engine.service.runs.execute, args=(process_id,), kwargs={"user": "ada"})
     thread.start()
     assert begun.wait(60)
-    found = engine.service.abort(process_id, user="bob")
+    found = engine.service.interventions.abort(process_id, user="bob")
     go.set()
     thread.join(60)
     assert (found.was, found.in_progress) == ("running", "long")
@@ -656,7 +658,7 @@ def test_abort_of_what_the_code_has_no_more_is_possible(engine_of, three, broken
     broken.steps = {"second"}
     process_id = engine.run("three")
     other = engine_of(asking)
-    other.service.abort(process_id, user="ada")
+    other.service.interventions.abort(process_id, user="ada")
     assert other.process(process_id).last_status == "aborted"
 
 
@@ -666,7 +668,7 @@ def test_abort_of_what_the_code_has_no_more_is_possible(engine_of, three, broken
 def test_deleted_task_is_gone_with_its_ledger(failed):
     engine, process_id = failed
     engine.resume(process_id)
-    engine.service.delete(process_id, user="ada")
+    engine.service.interventions.delete(process_id, user="ada")
     assert engine.ledger(process_id) == {}
     with pytest.raises(UnknownProcess):
         engine.process(process_id)
@@ -688,17 +690,17 @@ def test_what_may_not_be_deleted_is_kept(engine_of, three, values, why):
     else:
         set_row(engine, process_id, **values)
     with pytest.raises(ProcessError, match=why):
-        engine.service.delete(process_id, user="ada")
+        engine.service.interventions.delete(process_id, user="ada")
     assert engine.ledger(process_id)
 
 
 def test_note_is_written_and_taken_away(failed):
     engine, process_id = failed
-    engine.service.note(process_id, "n" * 5000, user="ada")
+    engine.service.interventions.note(process_id, "n" * 5000, user="ada")
     assert engine.process(process_id).note == "n" * 5000
     with pytest.raises(ProcessError, match="5001 characters; 5000 fit"):
-        engine.service.note(process_id, "n" * 5001, user="ada")
-    engine.service.note(process_id, None, user="ada")
+        engine.service.interventions.note(process_id, "n" * 5001, user="ada")
+    engine.service.interventions.note(process_id, None, user="ada")
     assert engine.process(process_id).note is None
 
 
@@ -707,7 +709,7 @@ def test_note_is_written_and_taken_away(failed):
 
 def test_same_key_gives_the_same_process_back(engine_of, three):
     engine = engine_of(three)
-    one, other = (engine.service.start("three", None, user="ada", idempotency_key="k") for _ in range(2))
+    one, other = (engine.service.starts.start("three", None, user="ada", idempotency_key="k") for _ in range(2))
     assert one == other
     assert engine.count_processes() == 1
 
@@ -716,9 +718,9 @@ def test_same_key_gives_the_same_process_back(engine_of, three):
 def test_same_key_for_another_start_is_refused(engine_of, three, other):
     engine = engine_of(three, asking)
     same = {"workflow_name": "three", "inputs": None, "user": "ada", "idempotency_key": "k"}
-    engine.service.start(**same)
+    engine.service.starts.start(**same)
     with pytest.raises(KeyUsed, match="'k' was used for another start"):
-        engine.service.start(**(same | other))
+        engine.service.starts.start(**(same | other))
     assert engine.count_processes() == 1
 
 
@@ -731,7 +733,7 @@ def test_two_starts_with_one_key_at_once_make_one_process(network):
     def start(_):
         barrier.wait()
         pages = [{"subscription_id": subscription_id}, {"hostname": "utr1"}]
-        return engine.service.start("modify_device", pages, user="ada", idempotency_key="k")
+        return engine.service.starts.start("modify_device", pages, user="ada", idempotency_key="k")
 
     with ThreadPoolExecutor(4) as threads:
         assert len(set(threads.map(start, range(4)))) == 1
@@ -791,7 +793,7 @@ def test_detail_shows_steps_what_is_left_and_what_is_asked(engine_of):
         return begin >> ask >> last
 
     engine = engine_of(long_asking)
-    detail = engine.service.detail(engine.run("long_asking"))
+    detail = engine.service.queries.detail(engine.run("long_asking"))
     assert [(one.key, one.status) for one in detail.steps] == [("start", "success"), ("ask", "suspend")]
     assert [one.key for one in detail.pending] == ["last", "done"]
     assert detail.line.status is ProcessStatus.SUSPENDED
@@ -809,7 +811,7 @@ def test_detail_of_a_form_that_fails_shows_why_and_the_rest(engine_of):
         return begin >> broken_form
 
     engine = engine_of(asking_badly)
-    detail = engine.service.detail(engine.run("asking_badly"))
+    detail = engine.service.queries.detail(engine.run("asking_badly"))
     assert detail.wait.form_error == "The form fails with RuntimeError: no form"
     assert [one.key for one in detail.steps] == ["start", "broken_form"]
 
@@ -818,14 +820,14 @@ def test_detail_names_the_children(failed):
     engine, process_id = failed
     child = engine.run("three")
     set_row(engine, child, parent_process_id=process_id)
-    assert [(one.process_id, one.workflow_name) for one in engine.service.detail(process_id).children] == [
+    assert [(one.process_id, one.workflow_name) for one in engine.service.queries.detail(process_id).children] == [
         (child, "three")
     ]
 
 
 def test_detail_of_what_the_code_has_no_more_is_shown(failed, engine_of):
     _, process_id = failed
-    detail = engine_of(asking).service.detail(process_id)
+    detail = engine_of(asking).service.queries.detail(process_id)
     assert [one.key for one in detail.pending] == ["third", "done"]
 
 

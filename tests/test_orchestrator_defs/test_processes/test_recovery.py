@@ -71,12 +71,12 @@ class Ward(Engine):
 
     def start(self, workflow: str = "two_steps") -> UUID:
         """A process that is created, and no more."""
-        return self.service.start(workflow, None, user="starter")
+        return self.service.starts.start(workflow, None, user="starter")
 
     def half_done(self) -> tuple[UUID, str]:
         """A process that has committed a step and is running, in the hands of a run that Dagster does not know."""
         process_id = self.start("sleep_a_night")
-        self.service.execute(process_id, user="starter")
+        self.service.runs.execute(process_id, user="starter")
         run_id = str(uuid4())
         with self.database.transaction() as session:
             session.execute(text("DELETE FROM process_waits"))
@@ -255,7 +255,7 @@ def test_person_who_acts_between_look_and_repair_wins(ward):
     process_id, _ = ward.half_done()
     with ward.database.transaction(read_only=True):
         (found,) = recovery.in_hand(1)
-    ward.service.abort(process_id, user="somebody")
+    ward.service.interventions.abort(process_id, user="somebody")
     with ward.database.transaction():
         assert recovery.go_on(found, "lost") is None
     assert ward.process(process_id).last_status == "aborted"
@@ -325,7 +325,7 @@ def test_run_that_was_asked_for_is_not_asked_for_again(stock):
 
 def test_process_whose_time_has_come_is_launched(ward, later):
     process_id = ward.start("sleep_a_night")
-    ward.service.execute(process_id, user="starter")
+    ward.service.runs.execute(process_id, user="starter")
     assert ward.tick("wake")[0] == "Nothing waits for a time that has come."
     with later(timedelta(days=2)):
         assert "what it waited for is there" in ward.tick("wake")[0]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from resources.database.session import StatementCount
 from resources.domain.saving.changes import SubscriptionChange, difference
-from resources.domain.saving.persistence import read_versions
+from resources.domain.saving.reading import read_versions
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import PastIsReadOnly, UnknownSubscription
 from resources.types import SubscriptionLifecycle

@@ -21,7 +21,8 @@ from dagster._daemon.monitoring import run_monitoring
 
 from resources.errors import SettingsError
 from resources.runs.code_location import CodeLocation
-from resources.runs.dispatch import LIVENESS, Dispatch, Loaded, Served
+from resources.runs.dispatch import Dispatch, Loaded, Served
+from resources.runs.dispatch_statements import LIVENESS
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.run_execution import execute
 from resources.runs.workers.supervisor_lock import anybody_launches

@@ -18,7 +18,8 @@ from orchestrator_defs.api.rest.exposed_settings import MASK, expose_settings
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.processes.processes import Processes
 from resources.processes import pause
-from resources.runs.dispatch import LIVENESS, Dispatch, Loaded
+from resources.runs.dispatch import Dispatch, Loaded
+from resources.runs.dispatch_statements import LIVENESS
 from resources.settings import settings
 from resources.subscriptions.customer_descriptions import create_customer_description
 from resources.subscriptions.metadata import write_metadata
@@ -54,7 +55,9 @@ def test_the_engine_is_paused_and_released(api):
 
 
 def test_an_engine_with_a_step_in_progress_is_pausing(engine, api):
-    process_id = engine.service.start("create_device", [{"product": DEVICE.name}, {"hostname": "ams1"}], user="ada")
+    process_id = engine.service.starts.start(
+        "create_device", [{"product": DEVICE.name}, {"hostname": "ams1"}], user="ada"
+    )
     with engine.database.transaction() as session:
         session.connection().exec_driver_sql(
             "UPDATE processes SET last_status = 'running' WHERE process_id = %s", (process_id,)

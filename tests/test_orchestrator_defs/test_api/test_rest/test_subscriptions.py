@@ -579,7 +579,7 @@ def test_an_unfinished_process_stands_in_the_way_and_is_named_last(api, device, 
 
 
 def test_an_aborted_process_does_not_stand_in_the_way(engine, api, device, failed):
-    engine.service.abort(UUID(failed), user="tester")
+    engine.service.interventions.abort(UUID(failed), user="tester")
     assert put_in_sync(api, device).status_code == 200
 
 

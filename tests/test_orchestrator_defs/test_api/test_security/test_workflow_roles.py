@@ -63,7 +63,7 @@ def test_what_may_start_on_a_subscription_says_who_may_not(api, as_, subscriptio
 
 
 def test_a_process_is_aborted_by_whoever_has_the_role_of_its_workflow(api, as_, engine, subscription_id):
-    process_id = engine.service.start("terminate_device", [{"subscription_id": subscription_id}], user="tester")
+    process_id = engine.service.starts.start("terminate_device", [{"subscription_id": subscription_id}], user="tester")
     path = f"/processes/{process_id}/abort"
     assert api.put(path, headers=as_("operator")).status_code == 403
     assert api.put(path, headers=as_("engineer")).status_code == 204

@@ -78,7 +78,7 @@ def test_a_change_of_another_program_is_told(engine: Engine, client: Browser) ->
 
 
 def test_pausing_the_engine_is_told(engine: Engine, client: Browser) -> None:
-    engine.service.pause(user="noc")
+    engine.service.engine.pause(user="noc")
     assert client.hear_at_least({("engineStatus", None)}) == {("engineStatus", None)}
 
 
@@ -369,7 +369,7 @@ def test_the_channel_of_the_engine_says_how_it_stands_and_when_that_changes(engi
     with connect(websocket_url(api, "/api/settings/ws-status/?token=x"), proxy=None) as connection:
         status = {"global_lock": False, "global_status": "RUNNING", "running_processes": 0}
         assert json.loads(connection.recv(timeout=5)) == {"engine-status": status}
-        engine.service.pause(user="noc")
+        engine.service.engine.pause(user="noc")
         while (said := json.loads(connection.recv(timeout=5))["engine-status"]) == status:
             pass
         assert said == {"global_lock": True, "global_status": "PAUSED", "running_processes": 0}

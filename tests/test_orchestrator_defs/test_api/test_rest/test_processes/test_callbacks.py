@@ -44,10 +44,10 @@ def test_one_that_nobody_waits_for_any_more_is_a_conflict(api, ordered):
 
 def test_while_the_engine_is_paused_it_is_kept(api, engine, ordered):
     process_id, route = ordered
-    engine.service.pause(user="tester")
+    engine.service.engine.pause(user="tester")
     answer = api.post(route, json={"status": "laid"})
     assert (answer.status_code, answer.json()) == (200, {"verdict": "stored"})
-    engine.service.release(user="tester")
+    engine.service.engine.release(user="tester")
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 

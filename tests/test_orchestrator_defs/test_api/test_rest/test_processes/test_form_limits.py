@@ -12,7 +12,7 @@ from ops.starting.named_forms import register_form
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.wait_steps import inputstep
-from orchestrator_defs.api.server.form_threads import AT_ONCE
+from orchestrator_defs.api.form_threads import AT_ONCE
 from orchestrator_defs.jobs.decorators import task
 from resources.database import time_limit
 from resources.database.session import current_session

@@ -97,7 +97,7 @@ def test_an_id_that_is_none_is_not_understood(api):
 
 def test_while_the_engine_is_paused_nothing_goes_on(api, engine):
     failed, asking = engine.run("fail"), engine.run("ask")
-    engine.service.pause(user="tester")
+    engine.service.engine.pause(user="tester")
     answers = [
         api.put(f"/processes/{failed}/resume", json={}),
         api.put(f"/processes/{asking}/resume", json=[{"approved": True}]),
@@ -122,7 +122,7 @@ def test_all_tasks_that_stand_still_are_tried_again(api, engine):
 
 def test_an_abort_ends_a_process_also_while_the_engine_is_paused(api, engine):
     process_id = engine.run("fail")
-    engine.service.pause(user="tester")
+    engine.service.engine.pause(user="tester")
     answer = api.put(f"/processes/{process_id}/abort")
     assert (answer.status_code, answer.content) == (204, b"")
     assert engine.process(process_id).last_status == ProcessStatus.ABORTED
@@ -272,7 +272,7 @@ def test_the_callbacks_are_told_what_is_wanted(engine_of, api_of):
 
 def test_what_one_hand_has_set_going_runs(api, engine, outside):
     process_id = UUID(api.post("/processes/ask", json=[{}]).json()["id"])
-    engine.service.execute(process_id, user="worker")
+    engine.service.runs.execute(process_id, user="worker")
     outside.is_broken = False
     api.put(f"/processes/{process_id}/resume", json=[{"approved": True}])
-    assert engine.service.execute(process_id, user="worker") is ProcessStatus.COMPLETED
+    assert engine.service.runs.execute(process_id, user="worker") is ProcessStatus.COMPLETED

@@ -78,7 +78,7 @@ def test_when_all_pages_are_there_the_process_is(api, engine):
 
 def test_what_was_started_runs(api, engine):
     process_id = api.post("/processes/build_rack", json=[{"site": "ams"}, {"rack": 7}]).json()["id"]
-    assert engine.service.execute(UUID(process_id), user="tester") is ProcessStatus.COMPLETED
+    assert engine.service.runs.execute(UUID(process_id), user="tester") is ProcessStatus.COMPLETED
 
 
 @pytest.mark.parametrize("body", [[], None])
@@ -143,7 +143,7 @@ def test_a_subscription_that_another_process_has_is_a_failed_precondition(api, e
 
 
 def test_a_paused_engine_is_unavailable(api, engine):
-    engine.service.pause(user="tester")
+    engine.service.engine.pause(user="tester")
     answer = api.post("/processes/look_around", json=[{}])
     assert answer.status_code == 503
     assert engine.count_processes() == 0

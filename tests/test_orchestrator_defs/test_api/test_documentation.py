@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from orchestrator_defs.api.app import create_app
+from orchestrator_defs.api.documentation import describe_gate
 from orchestrator_defs.api.security.access_rules import RuleBook
-from orchestrator_defs.api.server.documentation import describe_gate
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from tests.api import serving
 from tests.oidc import bearer, settings_for

@@ -1,0 +1,85 @@
+"""Answers to what a process waits for: a person's input, an external system's callback, a time that has come."""
+
+from typing import Any
+
+from ops.starting import submitted_answers
+from ops.starting.process_detail import Asked, asked
+from ops.starting.submitted_answers import Verdict
+from ops.steps.forms import as_pages
+from orchestrator_defs.jobs.decorators import form_resource_keys
+from orchestrator_defs.processes.process_access import ProcessAccess
+from orchestrator_defs.processes.process_queries import ProcessQueries
+from resources.errors import FormIncomplete
+from resources.processes import process_rows, waits
+from resources.types import ProcessId
+
+WAKE_AT_ONCE = 500
+"""How many waits one look at the clock ends."""
+
+
+class ProcessAnswers:
+    """Answers to what processes wait for. They are committed; `ProcessRuns` then continues the process."""
+
+    def __init__(self, access: ProcessAccess, queries: ProcessQueries) -> None:
+        self._access = access
+        self._queries = queries
+
+    def asked(self, process_id: ProcessId) -> Asked:
+        """The first page of the form that a process waits with, or why there is none. Raises UnknownProcess."""
+        workflow = self._access.orchestrator.workflows.get(self._queries.line(process_id).workflow)
+        keys = form_resource_keys(workflow) if workflow else iter(())
+        with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
+            return asked(process_id, workflow, resources)
+
+    def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
+        """The next page of the form that a process waits with, after these pages; None when there is no other.
+
+        Raises UnknownProcess, NotWaiting, StepsChanged, FormInvalid.
+        """
+        workflow = self._access.workflow_of(process_id)
+        with (
+            self._access.resources_of(form_resource_keys(workflow)) as resources,
+            self._access.database.transaction(read_only=True),
+        ):
+            return submitted_answers.next_page(workflow, process_id, as_pages(inputs), resources)
+
+    # --- the engine as a whole ---
+
+    def answer(self, process_id: ProcessId, inputs: Any, *, user: str) -> None:
+        """Fill the form that a suspended process waits with. Commits.
+
+        Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, FormInvalid, FormIncomplete; then nothing was
+        changed.
+        """
+        workflow = self._access.workflow_of(process_id)
+        with self._access.resources_of(form_resource_keys(workflow)) as resources:
+            submitted_answers.answer(
+                workflow, process_id, as_pages(inputs), user=user, database=self._access.database, resources=resources
+            )
+
+    def callback(self, process_id: ProcessId, token: str, result: Any) -> Verdict:
+        """Take an external system's answer, early or late. Commits. Raises UnknownToken, StateError."""
+        verdict, _ = submitted_answers.receive(process_id, token, result, database=self._access.database)
+        return verdict
+
+    def progress(self, process_id: ProcessId, token: str, progress: Any) -> bool:
+        """Keep what an external system reports of its work; False when nobody waits for it. Commits.
+
+        Raises UnknownToken, StateError.
+        """
+        return submitted_answers.note_progress(process_id, token, progress, database=self._access.database)
+
+    def wake(self, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+        """End the waits whose time has come; the processes to launch. Commits each wait by itself."""
+        with self._access.database.transaction(read_only=True):
+            found = waits.due(limit)
+            names = process_rows.workflow_names([due.process_id for due in found])
+        known = self._access.orchestrator.workflows
+        return [
+            due.process_id
+            for due in found
+            if (workflow := known.get(names[due.process_id]))
+            and submitted_answers.wake(workflow, due, database=self._access.database)
+        ]
+
+    # --- hands on a process ---

@@ -1,0 +1,176 @@
+"""Interventions: what a person does to a process that does not continue by itself."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ops.starting.permission import ask_to_retry
+from ops.starting.state_edits import check_next, check_sparable, edited
+from ops.steps.branches import state_of
+from orchestrator_defs.processes.process_access import ProcessAccess
+from orchestrator_defs.processes.process_answers import ProcessAnswers
+from orchestrator_defs.processes.process_queries import ProcessQueries
+from resources.errors import NotAuthorised, NotWaiting, ProcessError, StepsChanged, UnknownWorkflow
+from resources.processes import interventions, ledger, pause
+from resources.processes.interventions import Aborted
+from resources.types import ProcessId, ProcessStatus, StepKey
+
+log = logging.getLogger(__name__)
+
+RESUME_AT_ONCE = 100
+"""How many tasks are resumed in one transaction."""
+
+
+class ProcessInterventions:
+    """What people do to processes. `user` is who, as the door has authenticated them; the ledger keeps who and why."""
+
+    def __init__(self, access: ProcessAccess, queries: ProcessQueries, answers: ProcessAnswers) -> None:
+        self._access = access
+        self._queries = queries
+        self._answers = answers
+
+    def resume(self, process_id: ProcessId, inputs: Any = None, *, user: str) -> None:
+        """Continue a stopped process: `answer` when it waits for input, else `retry`. Commits."""
+        if self._queries.status(process_id) is ProcessStatus.SUSPENDED:
+            self._answers.answer(process_id, inputs, user=user)
+        else:
+            self.retry(process_id, user=user)
+
+    def retry(self, process_id: ProcessId, *, user: str) -> None:
+        """Retry now the step at which a process failed or backs off. Commits.
+
+        Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged.
+        """
+        with self._access.held(process_id) as (claim, workflow):
+            workflow.check_fits(claim.committed)
+            ask_to_retry(workflow, claim.committed, user)
+            interventions.set_going(process_id, user=user)
+
+    def resume_all(self, *, user: str, check: Callable[[str], None] = lambda _: None) -> list[ProcessId]:
+        """Retry all tasks that failed or back off; the processes to launch. Commits a batch at a time.
+
+        A task whose steps have changed, or that this user may not retry, is left out; `check` gets the workflow's name
+        and raises NotAuthorised to leave it out too. Two callers at once share the tasks: each is resumed once. Raises
+        EnginePaused.
+        """
+        going: list[ProcessId] = []
+        last: ProcessId | None = None
+        while True:
+            with self._access.database.transaction():
+                pause.check_not_paused()
+                found = interventions.hold_tasks_to_resume(RESUME_AT_ONCE, after=last)
+                going += [process_id for process_id in found if self._is_set_going(process_id, user, check)]
+            if not found:
+                return going
+            last = found[-1]
+
+    def _is_set_going(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> bool:
+        try:
+            claim, workflow = self._access.claim(process_id)
+            check(workflow.name)
+            workflow.check_fits(claim.committed)
+            ask_to_retry(workflow, claim.committed, user)
+        except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
+            log.info("Process %s is not resumed: %s", process_id, refusal)
+            return False
+        interventions.set_going(process_id, user=user)
+        return True
+
+    def skip(
+        self,
+        process_id: ProcessId,
+        *,
+        user: str,
+        reason: str,
+        changes: Mapping[str, Any] | None = None,
+        removed: Sequence[str] = (),
+    ) -> StepKey:
+        """Skip the step at which a process failed or waits, because a person has done it; the step's key. Commits.
+
+        `changes` and `removed` are what the step would have returned; the next step must find its parameters in the
+        state. Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, StateError, and
+        ProcessError for a step that is the engine's own, or without a reason.
+        """
+        with self._access.held(process_id) as (claim, workflow):
+            workflow.check_fits(claim.committed)
+            place = workflow.standing(claim.committed, ledger.tried_last(process_id))
+            if place is None:
+                raise NotWaiting(f"Process {process_id} has no step left to skip.")
+            ask_to_retry(workflow, claim.committed, user, what="skip a step of")
+            check_sparable(place)
+            seen = state_of(workflow, place, process_id, claim.state)
+            delta = edited(place, seen, changes or {}, removed)
+            interventions.skip(
+                process_id,
+                key=place.key,
+                name=place.label,
+                user=user,
+                reason=reason,
+                changes=delta.set,
+                removed=delta.removed,
+            )
+            behind = [step for step in workflow.left(claim.committed) if place.precedes(step)]
+            check_next([step for step in behind if step.branch == place.branch], delta.applied_to(seen))
+        return place.key
+
+    def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> StepKey:
+        """Send a stopped process back to a step that it has committed; the step's key. Commits.
+
+        A group's name stands for its first step. Subscriptions that it has unlocked since, it locks again. Raises
+        UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, SubscriptionLocked, ProcessError.
+        """
+        with self._access.held(process_id) as (claim, workflow):
+            ask_to_retry(workflow, claim.committed, user, what="send back")
+            place = workflow.entrance(to)
+            if place.position == 0:
+                raise ProcessError("A process cannot be sent back to its start: abort it, and start another.")
+            behind = workflow.onwards(place)
+            undo = [*(step.key for step in behind), *workflow.lost(claim.committed, place)]
+            interventions.go_back(process_id, to=place.key, undo=undo, user=user, reason=reason)
+            if any(step.step.effect is not None and step.key in claim.committed for step in behind):
+                interventions.take_again(process_id)
+            workflow.check_fits(self._access.claim(process_id)[0].committed)
+        return place.key
+
+    def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
+        """End a process for good: what it did stays; its subscriptions are unlocked, and out of sync. Commits.
+
+        Its running segment is terminated and commits nothing more. Works while the engine is paused, and for a workflow
+        that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded.
+        """
+        with self._access.database.transaction():
+            self._access.hold_to_end(process_id, user, "abort")
+            found = interventions.abort(process_id, user=user, reason=reason)
+        self._terminate(found.run_id)
+        return found
+
+    def _terminate(self, run_id: str | None) -> None:
+        """Terminate a run; if that fails, its step is refused at the commit."""
+        run = self._access.instance.get_run_by_id(run_id) if run_id else None
+        if run is None or run.is_finished or self._access.instance.run_launcher is None:
+            return
+        try:
+            self._access.instance.run_launcher.terminate(run.run_id)
+        except Exception as error:  # noqa: BLE001  whatever a launcher raises, the abort is committed
+            log.warning("Run %s could not be terminated: %s", run_id, error)
+
+    def delete(self, process_id: ProcessId, *, user: str) -> None:
+        """Delete a task that has ended, with its ledger; its Dagster runs stay. Commits.
+
+        Raises UnknownProcess, NotAuthorised, and ProcessError for what is no task, has not ended, or has children.
+        """
+        with self._access.database.transaction():
+            self._access.hold_to_end(process_id, user, "delete")
+            interventions.delete_task(process_id)
+        log.info("Process %s was deleted by %s.", process_id, user)
+
+    def note(self, process_id: ProcessId, note: str | None, *, user: str) -> None:
+        """Replace the note on a process; None removes it. Commits.
+
+        Raises UnknownProcess, and ProcessError when it is too long.
+        """
+        with self._access.database.transaction():
+            interventions.write_note(process_id, note)
+        log.info("The note of process %s was written by %s.", process_id, user)
+
+    # --- looking ---

@@ -1,0 +1,139 @@
+"""The runs of a process: the next one is created here, then launched to a worker or executed in this process."""
+
+import logging
+from collections.abc import Iterable
+
+from dagster import DagsterRun
+
+from ops.running.segment import check_may_act
+from ops.starting.permission import ask_to_retry
+from orchestrator_defs.processes.process_access import ProcessAccess
+from orchestrator_defs.processes.process_queries import ProcessQueries
+from resources import tags
+from resources.errors import RunMayNotAct
+from resources.processes import interventions, pause, process_rows
+from resources.processes.process_rows import Claim
+from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run
+from resources.types import ProcessId, ProcessStatus
+
+log = logging.getLogger(__name__)
+
+CHILDREN_AT_ONCE = 500
+"""How many children are launched at once."""
+
+
+class ProcessRuns:
+    """The next run of a process, which has the id that the process's row names: so it is created once at most."""
+
+    def __init__(self, access: ProcessAccess, queries: ProcessQueries) -> None:
+        self._access = access
+        self._queries = queries
+
+    def execute(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
+        """Run a process here until it stops; its status then. It was just started, was resumed, or has failed.
+
+        Raises UnknownProcess, RunMayNotAct when it has ended, waits or is claimed by another run, StepsChanged, and
+        NotAuthorised when this user may not continue it.
+        """
+        claim = self._next(process_id, user)
+        execute_run(
+            self._access.instance, self._access.orchestrator.job(claim.workflow_name), self._create(claim, user)
+        )
+        workflow = self._access.orchestrator.workflow(claim.workflow_name)
+        if any(place.step.starts for place in workflow.ledger_steps) and isinstance(
+            self._access.instance.run_launcher, WarmRunLauncher
+        ):
+            self.launch_children(process_id, user=user)
+        return self._queries.status(process_id)
+
+    @property
+    def can_launch(self) -> bool:
+        """Whether the instance's launcher takes runs from here; others want a workspace, which only Dagster's own
+        processes have.
+        """
+        return isinstance(self._access.instance.run_launcher, WarmRunLauncher)
+
+    def launch_or_execute(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
+        """Launch a process, or execute it here if this launcher takes no runs; its status then. Raises as `execute`."""
+        if not self.can_launch:
+            return self.execute(process_id, user=user)
+        self.launch(process_id, user=user)
+        return self._queries.status(process_id)
+
+    def launch(self, process_id: ProcessId, *, user: str) -> str:
+        """Give a process's next run to the instance's run launcher; the run's id. Raises as `execute`."""
+        claim = self._next(process_id, user)
+        run = self._create(claim, user)
+        self._access.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
+        return run.run_id
+
+    def try_to_launch(self, process_ids: Iterable[ProcessId], *, user: str) -> None:
+        """Launch processes that were just started or resumed. Raises nothing: what this instance's launcher does not
+        take now, the sweeper launches.
+        """
+        for process_id in process_ids if self.can_launch else ():
+            try:
+                self.launch(process_id, user=user)
+            except RunMayNotAct:
+                log.debug("Somebody else has launched process %s.", process_id)
+            except Exception:
+                log.exception("Process %s could not be launched; the sweeper tries again.", process_id)
+
+    def launch_children(
+        self, of: ProcessId | None = None, *, user: str, limit: int = CHILDREN_AT_ONCE
+    ) -> list[ProcessId]:
+        """Launch the children, of one process or of all, that no run has claimed; their ids."""
+        return [child for child in self.children_to_launch(of, limit) if self._is_launched(child, user)]
+
+    def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
+        """The children, of one process or of all, that are new or resumed; a run may exist for them by now."""
+        with self._access.database.transaction(read_only=True):
+            return process_rows.children_to_launch(limit, of=of)
+
+    def _is_launched(self, process_id: ProcessId, user: str) -> bool:
+        try:
+            self.launch(process_id, user=user)
+        except RunMayNotAct:
+            log.debug("Somebody else has launched process %s.", process_id)
+            return False
+        return True
+
+    def _next(self, process_id: ProcessId, user: str) -> Claim:
+        """Check that a process may continue, and let it be claimed by a run that is yet to be created."""
+        with self._access.database.transaction():
+            process_rows.hold_from_outside(process_id)
+            claim, workflow = self._access.claim(process_id)
+            has_run = claim.run_id is not None and self._access.instance.get_run_by_id(claim.run_id) is not None
+            check_may_act(claim, workflow, self._access.instance, None if has_run else claim.run_id)
+            if has_run:
+                pause.check_not_paused()
+                ask_to_retry(workflow, claim.committed, user)
+                interventions.set_going(process_id, user=user, at=interventions.UNFINISHED)
+                claim, _ = self._access.claim(process_id)
+        return claim
+
+    def _create(self, claim: Claim, user: str) -> DagsterRun:
+        """Create the run that claims the process, with the steps that are left."""
+        process_id = str(claim.process_id)
+        workflow = self._access.orchestrator.workflow(claim.workflow_name)
+        is_first = claim.run_id == process_id
+        state = claim.state
+        known = {
+            tags.PROCESS: process_id,
+            tags.USER: user,
+            tags.PARENT: claim.parent,
+            tags.PRODUCT: state.get("product_name"),
+            tags.SUBSCRIPTION: state.get("subscription_id"),
+            tags.CUSTOMER: state.get("customer_id"),
+        }
+        with self._access.database.transaction(read_only=True):
+            parent = None if is_first else process_rows.last_run(claim.process_id) or process_id
+        return create_run(
+            self._access.instance,
+            self._access.orchestrator.job(claim.workflow_name),
+            run_id=claim.run_id,
+            tags={key: str(value) for key, value in known.items() if value},
+            root_run_id=None if is_first else process_id,
+            parent_run_id=parent,
+            step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
+        )

@@ -1,0 +1,89 @@
+"""Start a process: check everything that was asked for, and write it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from ops.starting.admission import Ask, StartRequest, admit
+from ops.starting.startable import startable
+from ops.steps.forms import Page, as_pages
+from ops.steps.workflow import Workflow
+from orchestrator_defs.jobs.decorators import form_resource_keys
+from orchestrator_defs.processes.process_access import ProcessAccess
+from resources.errors import OrchestratorError
+from resources.types import ProcessId, SubscriptionId
+
+
+class ProcessStart:
+    """Which processes may be started, and the start."""
+
+    def __init__(self, access: ProcessAccess) -> None:
+        self._access = access
+
+    def start(
+        self,
+        workflow_name: str,
+        inputs: Any,
+        *,
+        user: str,
+        idempotency_key: str | None = None,
+        empty_page_is_asked: bool = False,
+    ) -> ProcessId:
+        """Check everything and write the process; `ProcessRuns` then executes or launches it. Commits.
+
+        `inputs`: a list of pages, or one mapping for a one-page form. With an `idempotency_key` the same start may be
+        asked for again: it gives the process that it gave before, whatever its status. With `empty_page_is_asked` a
+        workflow without fields starts only when its one page, `{}`, is given.
+
+        Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when
+        the key stands for another start; then nothing was written.
+        """
+        workflow = self._access.orchestrator.workflow(workflow_name)
+        pages = as_pages(inputs)
+        if idempotency_key is None:
+            return self._admit(workflow, pages, user, empty_page_is_asked=empty_page_is_asked)
+        ask = Ask.of(idempotency_key, workflow.name, pages, user)
+        if (found := self._started_with(ask)) is not None:
+            return found
+        try:
+            return self._admit(workflow, pages, user, ask, empty_page_is_asked=empty_page_is_asked)
+        except OrchestratorError:
+            if (found := self._started_with(ask)) is not None:  # the same request, at the same moment
+                return found
+            raise
+
+    def _admit(
+        self,
+        workflow: Workflow,
+        pages: Sequence[Page],
+        user: str,
+        ask: Ask | None = None,
+        *,
+        empty_page_is_asked: bool,
+    ) -> ProcessId:
+        process_id = uuid4()
+        with self._access.resources_of(form_resource_keys(workflow)) as resources:
+            request = StartRequest(
+                workflow=workflow,
+                pages=pages,
+                user=user,
+                process_id=process_id,
+                run_id=str(process_id),
+                idempotency_key=ask.key if ask else None,
+                asked=ask.hash if ask else None,
+                empty_page_is_asked=empty_page_is_asked,
+                resources=resources,
+            )
+            admit(request, self._access.database)
+        return process_id
+
+    def _started_with(self, ask: Ask) -> ProcessId | None:
+        with self._access.database.transaction(read_only=True):
+            return ask.find()
+
+    def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
+        """Which workflows may run on a subscription now, and if not why; see `ops.starting.startable`."""
+        with self._access.database.transaction(read_only=True):
+            return startable(subscription_id, self._access.orchestrator.workflows.values(), user=user)
+
+    # --- go on ---

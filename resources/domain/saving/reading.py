@@ -1,0 +1,213 @@
+"""Subscriptions, blocks and their history out of rows: one statement reads any of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import Timestamp
+from resources.database.typed_sql import UUIDS, sql
+from resources.domain.saving.records import BlockRecord, Blocks, HeaderRecord, Place, ProductRecord, SubscriptionRecord
+from resources.errors import (
+    InvalidBlocks,
+    UnknownProduct,
+    UnknownSubscription,
+)
+
+# UNION, not UNION ALL: each block once, so subscriptions that use each other's blocks come to an end.
+_TREE = """
+WITH RECURSIVE tree(id) AS (
+    SELECT subscription_instance_id FROM subscription_instances WHERE {root}
+    UNION
+    SELECT r.depends_on_id FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id
+)
+"""
+_BLOCKS = """
+    (SELECT coalesce(json_agg(json_build_array(
+        i.subscription_instance_id, i.subscription_id, i.product_block, i.label, i.values, i.attribute, i.position
+     )), '[]')
+     FROM tree JOIN subscription_instances i ON i.subscription_instance_id = tree.id),
+    (SELECT coalesce(json_agg(json_build_array(r.in_use_by_id, r.attribute, r.position, r.depends_on_id)), '[]')
+     FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id)
+"""
+_PRODUCT = """
+    p.product_id, p.name, p.description, p.product_type, p.tag, p.status, p.created_at, p.end_date, p.fixed_inputs
+"""
+_READ_SUBSCRIPTION = sql(
+    _TREE.format(root="subscription_id = :subscription_id")
+    + "SELECT s.subscription_id, s.product_id, s.customer_id, s.description, s.status, s.start_date, s.end_date,"
+    + " s.note,"
+    + f"{_PRODUCT}, s.insync, s.version, {_BLOCKS}"
+    + "FROM subscriptions s JOIN products p USING (product_id) WHERE s.subscription_id = :subscription_id",
+    subscription_id=sa.Uuid,
+)
+_READ_BLOCK = sql(
+    _TREE.format(root="subscription_instance_id = :block")
+    + f"SELECT s.status, {_BLOCKS} FROM subscription_instances b JOIN subscriptions s USING (subscription_id)"
+    + " WHERE b.subscription_instance_id = :block",
+    block=sa.Uuid,
+)
+_READ_PRODUCT = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = :product_id", product_id=sa.Uuid)
+_HEADER_LENGTH, _PRODUCT_LENGTH = 8, 9
+
+
+def read_subscription(subscription_id: UUID) -> SubscriptionRecord:
+    """Read all rows of a subscription, and of the blocks of others that it reaches. Raises UnknownSubscription."""
+    found = current_session().execute(_READ_SUBSCRIPTION, {"subscription_id": subscription_id}).first()
+    if found is None:
+        raise UnknownSubscription(f"There is no subscription {subscription_id}.")
+    row = tuple(found)
+    header, product = row[:_HEADER_LENGTH], row[_HEADER_LENGTH : _HEADER_LENGTH + _PRODUCT_LENGTH]
+    insync, version, blocks, places = row[_HEADER_LENGTH + _PRODUCT_LENGTH :]
+    return SubscriptionRecord(
+        HeaderRecord(*header), ProductRecord(*product), insync, version, _blocks(blocks, places, subscription_id)
+    )
+
+
+def read_block(block_id: UUID) -> tuple[str, Blocks]:
+    """Read one block and what it holds, with the status of its owner. Raises InvalidBlocks when there is none."""
+    found = current_session().execute(_READ_BLOCK, {"block": block_id}).first()
+    if found is None:
+        raise InvalidBlocks(f"There is no block {block_id}.")
+    status, blocks, places = found
+    return status, _blocks(blocks, places, None)
+
+
+def read_product(product_id: UUID) -> ProductRecord:
+    """Read a product. Raises UnknownProduct."""
+    found = current_session().execute(_READ_PRODUCT, {"product_id": product_id}).first()
+    if found is None:
+        raise UnknownProduct(f"There is no product {product_id}; `orchestrator catalogue plan` shows what is missing.")
+    return ProductRecord(*found)
+
+
+def _blocks(rows: list[Any], relations: list[Any], subscription_id: UUID | None) -> Blocks:
+    records: dict[UUID, BlockRecord] = {}
+    places: dict[Place, UUID] = {}
+    for key, owner, product_block, label, values, attribute, position in rows:
+        record = BlockRecord(UUID(key), UUID(owner), product_block, label, values)
+        records[record.subscription_instance_id] = record
+        if attribute is not None and record.subscription_id == subscription_id:
+            places[Place(None, attribute, position)] = record.subscription_instance_id
+    for holder, attribute, position, held in relations:
+        places[Place(UUID(holder), attribute, position)] = UUID(held)
+    return Blocks(records, places)
+
+
+# --- the past ---
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A row of subscription_versions."""
+
+    subscription_id: UUID
+    version: int
+    document: dict[str, Any]
+    process_id: UUID | None
+    step_key: str | None
+    created_by: str | None
+    created_at: datetime
+
+
+_VERSION = "v.subscription_id, v.version, v.document, v.process_id, v.step_key, v.created_by, v.created_at"
+_READ_VERSIONS = sql(
+    f"SELECT {_VERSION} FROM subscription_versions v WHERE v.subscription_id = :subscription_id ORDER BY v.version",
+    subscription_id=sa.Uuid,
+)
+# A version asked for by number brings the others' blocks as they were when it was written.
+_READ_PAST = sql(
+    f"""
+WITH RECURSIVE past(subscription_id, version, at) AS (
+    (SELECT subscription_id, version, coalesce(:at, created_at) FROM subscription_versions
+     WHERE subscription_id = :subscription_id AND (version = :version OR created_at <= :at)
+     ORDER BY version DESC LIMIT 1)
+    UNION
+    SELECT theirs.subscription_id, theirs.version, past.at
+    FROM past
+    JOIN subscription_versions v USING (subscription_id, version)
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT CAST(owner #>> '{{}}' AS uuid) AS owner
+        FROM jsonb_path_query(v.document, '$.**.owner_subscription_id') AS owner
+    ) used
+    CROSS JOIN LATERAL (
+        SELECT w.subscription_id, w.version FROM subscription_versions w
+        WHERE w.subscription_id = used.owner AND w.subscription_id <> :subscription_id AND w.created_at <= past.at
+        ORDER BY w.version DESC LIMIT 1
+    ) theirs
+)
+SELECT {_VERSION} FROM past JOIN subscription_versions v USING (subscription_id, version)
+""",
+    subscription_id=sa.Uuid,
+    version=sa.Integer,
+    at=Timestamp,
+)
+
+
+def read_versions(subscription_id: UUID) -> list[VersionRecord]:
+    """Read the whole history of a subscription, oldest first; empty when there is none."""
+    rows = current_session().execute(_READ_VERSIONS, {"subscription_id": subscription_id})
+    return [VersionRecord(*row) for row in rows]
+
+
+def read_past(subscription_id: UUID, moment: datetime | int) -> dict[UUID, VersionRecord]:
+    """Read the version that was current at a time, or the one of a number, and those of the subscriptions it used then.
+
+    By subscription id. Raises UnknownSubscription when there was none, ValueError for a time without a zone.
+    """
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        raise ValueError(f"The time {moment} has no time zone, so it is not known which moment is meant.")
+    version, at = (moment, None) if isinstance(moment, int) else (None, moment)
+    parameters = {"subscription_id": subscription_id, "version": version, "at": at}
+    found = [VersionRecord(*row) for row in current_session().execute(_READ_PAST, parameters)]
+    if not found:
+        wanted = f"version {moment}" if isinstance(moment, int) else f"version at {moment.isoformat()}"
+        raise UnknownSubscription(f"Subscription {subscription_id} has no {wanted}.")
+    return {record.subscription_id: record for record in found}
+
+
+# --- who holds whom, across subscriptions ---
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedBlock:
+    """A block that holds another or is held by it, in `attribute` of the holder; `status` is its owner's."""
+
+    subscription_instance_id: UUID
+    subscription_id: UUID
+    product_block: str
+    label: str | None
+    attribute: str
+    status: str
+    of: UUID
+    """The block that was asked about."""
+
+
+_RELATED = """
+SELECT i.subscription_instance_id, i.subscription_id, i.product_block, i.label, r.attribute, s.status, r.{asked}
+FROM subscription_instance_relations r
+JOIN subscription_instances i ON i.subscription_instance_id = r.{answer}
+JOIN subscriptions s ON s.subscription_id = i.subscription_id
+WHERE r.{asked} = ANY(:blocks)
+ORDER BY r.attribute, r.position, i.subscription_instance_id
+"""
+_USERS = sql(_RELATED.format(asked="depends_on_id", answer="in_use_by_id"), blocks=UUIDS)
+_USED = sql(_RELATED.format(asked="in_use_by_id", answer="depends_on_id"), blocks=UUIDS)
+
+
+def blocks_using(blocks: Iterable[UUID]) -> list[RelatedBlock]:
+    """The blocks that hold any of these, of whatever subscription."""
+    return _related(_USERS, blocks)
+
+
+def blocks_used_by(blocks: Iterable[UUID]) -> list[RelatedBlock]:
+    """The blocks that any of these hold, of whatever subscription."""
+    return _related(_USED, blocks)
+
+
+def _related(statement: sa.TextClause, blocks: Iterable[UUID]) -> list[RelatedBlock]:
+    return [RelatedBlock(*row) for row in current_session().execute(statement, {"blocks": list(blocks)})]
