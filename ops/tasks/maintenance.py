@@ -15,7 +15,7 @@ from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InconsistentData, OrchestratorError
 from resources.processes import process_rows
 from resources.settings import settings
-from resources.subscriptions.queries import subscription_ids
+from resources.subscriptions.lists import subscription_ids
 from resources.types import State, SubscriptionId, Target
 
 BATCH = 500

@@ -195,7 +195,7 @@ class Demo:
                 table.add_row(
                     str(subscription.subscription_id)[:8],
                     escape(subscription.description),
-                    subscription.product_name,
+                    subscription.product.name,
                     subscription.status,
                     "yes" if subscription.insync else "no",
                     str(subscription.version),

@@ -22,7 +22,7 @@ from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 from resources.lab.launcher import lab_home, lab_url, pid_file
 from resources.settings import project_folder, settings
-from resources.subscriptions.queries import subscription_ids
+from resources.subscriptions.lists import subscription_ids
 
 OURS = "orchestrator_defs"
 LEAVE_SECONDS = 10.0

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,11 +18,8 @@ from resources.database.tables import (
 )
 from resources.errors import UnknownProcess
 from resources.processes.process_fields import PROCESS_FIELDS
-from resources.subscriptions.list_fields import FieldText
+from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
 from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
-
-Query = TypeVar("Query", bound="sa.Select[*tuple[Any, ...]]")
-Columns: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,52 +61,48 @@ class LinkedSubscription:
     product_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessPage:
-    """A part of a list, and how long the whole list is."""
-
-    lines: list[ProcessLine]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessFilter:
-    """Which processes; what is None or empty does not matter."""
-
-    statuses: Collection[ProcessStatus] = ()
-    workflow: str | None = None
-    is_task: bool | None = None
-    subscription_id: SubscriptionId | None = None
-    parent_process_id: ProcessId | None = None
-    created_by: str | None = None
-
-
-EVERY_PROCESS = ProcessFilter()
+_LINES = sa.select(
+    ProcessTable.process_id,
+    WorkflowTable.name,
+    WorkflowTable.target,
+    ProcessTable.is_task,
+    ProcessTable.last_status,
+    ProcessTable.assignee,
+    ProcessTable.last_step,
+    ProcessTable.failed_reason,
+    ProcessTable.created_by,
+    ProcessTable.note,
+    ProcessTable.run_id,
+    ProcessTable.parent_process_id,
+    ProcessTable.started_at,
+    ProcessTable.last_modified_at,
+    WorkflowTable.workflow_id,
+).join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
 
 
-def list_processes(where: ProcessFilter = EVERY_PROCESS, *, limit: int = 20, offset: int = 0) -> list[ProcessLine]:
-    """The newest first, in one statement."""
-    query = _matching(sa.select(*_columns()), where)
-    query = query.order_by(ProcessTable.started_at.desc(), ProcessTable.process_id).limit(limit).offset(offset)
-    return [_line(row) for row in current_session().execute(query)]
+def list_processes(
+    where: Sequence[Condition] = (), order: Sequence[Column] = (), *, limit: int = 20, offset: int = 0
+) -> list[ProcessLine]:
+    """One page, in one statement; the newest first unless ordered. The conditions come from PROCESS_FIELDS.
+
+    The id breaks ties, so pages neither overlap nor miss.
+    """
+    query = _LINES.where(*where).order_by(*(order or [ProcessTable.started_at.desc()]), ProcessTable.process_id)
+    return [_line(row) for row in current_session().execute(query.limit(limit).offset(offset))]
+
+
+def count_processes(where: Sequence[Condition] = ()) -> int:
+    """How many fit all conditions; one statement."""
+    return current_session().scalar(sa.select(sa.func.count()).select_from(ProcessTable).where(*where)) or 0
 
 
 def find_processes(
     filters: Sequence[FieldText] = (), sort: Sequence[FieldText] = (), *, limit: int = 20, offset: int = 0
-) -> ProcessPage:
-    """Those that all filters leave, as `PROCESS_FIELDS` reads them; the newest first unless sorted; two statements.
-
-    The id breaks ties, so pages neither overlap nor miss. Raises InvalidQuery.
-    """
-    conditions = PROCESS_FIELDS.conditions(filters)
-    order = PROCESS_FIELDS.ordering(sort) or [ProcessTable.started_at.desc()]
-    counted = sa.select(sa.func.count()).select_from(ProcessTable).where(*conditions)
-    total = current_session().scalar(counted) or 0
-    if offset >= total:
-        return ProcessPage([], total)
-    query = _matching(sa.select(*_columns()), EVERY_PROCESS).where(*conditions)
-    query = query.order_by(*order, ProcessTable.process_id).limit(limit).offset(offset)
-    return ProcessPage([_line(row) for row in current_session().execute(query)], total)
+) -> Page[ProcessLine]:
+    """Those that all filters leave, as PROCESS_FIELDS reads them; two statements. Raises InvalidQuery."""
+    where, order = PROCESS_FIELDS.conditions(filters), PROCESS_FIELDS.ordering(sort)
+    total = count_processes(where)
+    return Page(list_processes(where, order, limit=limit, offset=offset) if offset < total else [], total)
 
 
 def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, list[LinkedSubscription]]:
@@ -143,62 +136,14 @@ def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, 
     return found
 
 
-def count_processes(where: ProcessFilter = EVERY_PROCESS) -> int:
-    """How many there are."""
-    return current_session().scalar(_matching(sa.select(sa.func.count()), where)) or 0
-
-
 def process_line(process_id: ProcessId) -> ProcessLine:
     """One process. Raises UnknownProcess."""
-    query = _matching(sa.select(*_columns()), EVERY_PROCESS).where(ProcessTable.process_id == process_id)
-    row = current_session().execute(query).one_or_none()
+    row = current_session().execute(_LINES.where(ProcessTable.process_id == process_id)).one_or_none()
     if row is None:
         raise UnknownProcess(f"There is no process {process_id}; `orchestrator process list` shows those there are.")
     return _line(row)
 
 
-def _columns() -> Columns:
-    process, workflow = ProcessTable, WorkflowTable
-    return (
-        process.process_id,
-        workflow.name,
-        workflow.target,
-        process.is_task,
-        process.last_status,
-        process.assignee,
-        process.last_step,
-        process.failed_reason,
-        process.created_by,
-        process.note,
-        process.run_id,
-        process.parent_process_id,
-        process.started_at,
-        process.last_modified_at,
-        workflow.workflow_id,
-    )
-
-
 def _line(row: sa.Row[*tuple[Any, ...]]) -> ProcessLine:
     process_id, name, target, is_task, status, *rest = row
     return ProcessLine(process_id, name, Target(target), is_task, ProcessStatus(status), *rest)
-
-
-def _matching(query: Query, where: ProcessFilter) -> Query:
-    process, workflow = ProcessTable, WorkflowTable
-    query = query.select_from(process).join(workflow, workflow.workflow_id == process.workflow_id)
-    if where.statuses:
-        query = query.where(process.last_status.in_(where.statuses))
-    if where.subscription_id is not None:
-        link = ProcessSubscriptionTable
-        linked = sa.select(link.process_id).where(link.subscription_id == where.subscription_id)
-        query = query.where(process.process_id.in_(linked))
-    wanted = {
-        workflow.name: where.workflow,
-        process.is_task: where.is_task,
-        process.parent_process_id: where.parent_process_id,
-        process.created_by: where.created_by,
-    }
-    for column, value in wanted.items():
-        if value is not None:
-            query = query.where(column == value)
-    return query

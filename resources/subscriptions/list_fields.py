@@ -1,8 +1,9 @@
-"""What lists can be filtered and sorted by: from the words that people and pages send to conditions of a query.
+"""What lists can be filtered and sorted by, under the names that all doors use.
 
-A filter is a field and a text. Alternatives in the text are joined by `|`, and in fields that hold words by `-` too; a
-leading `!` means all but these. Numbers and moments take `<`, `<=`, `>` and `>=`; text takes a `*` at its end. Case
-does not matter. Names of fields may be written in camelCase or snake_case.
+Code asks for values as they are (`having`); people and pages send texts (`conditions`). Such a filter is a field and a
+text. Alternatives in the text are joined by `|`, and in fields that hold words by `-` too; a leading `!` means all but
+these. Numbers and moments take `<`, `<=`, `>` and `>=`; text takes a `*` at its end. Case does not matter. Names of
+fields may be written in camelCase or snake_case.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from string import hexdigits
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -28,6 +29,17 @@ LONGEST_TEXT = 5000
 LARGEST = 2**63 - 1
 COMPARISON = re.compile(r"(<=|>=|<|>)?\s*(.*)", re.DOTALL)
 UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+Line = TypeVar("Line")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Line]):
+    """A part of a list, and how long the whole list is."""
+
+    lines: list[Line]
+    total: int
 
 
 class Kind(Enum):
@@ -56,6 +68,16 @@ class Field:
     within: Callable[[Condition], Condition] | None = None
     words: tuple[str, ...] = ()
     sorts: bool = True
+
+    @property
+    def key(self) -> str:
+        """The name in snake_case."""
+        return snake_case(self.name)
+
+    def is_one_of(self, values: Sequence[Any]) -> Condition:
+        """The condition that the field has one of these values."""
+        condition = self.column.in_(values)
+        return condition if self.within is None else self.within(condition)
 
     def matches(self, text: str) -> Condition:
         """The condition that a filter's text stands for. Raises InvalidQuery for a text that cannot be read."""
@@ -105,6 +127,11 @@ class ListFields:
         """What it can be sorted by."""
         return [field.name for field in self.fields if field.sorts]
 
+    def having(self, **wanted: Any) -> list[Condition]:
+        """Rows whose fields, named in snake_case, have a value or one of a list. None and empty lists ask nothing."""
+        values = {name: one if isinstance(one, list) else [one] for name, one in wanted.items() if one is not None}
+        return [self._field(name, "filtered", self.filter_names).is_one_of(one) for name, one in values.items() if one]
+
     def conditions(self, filters: Iterable[FieldText]) -> list[Condition]:
         """What all listed rows have in common. Raises InvalidQuery, which names the fields there are."""
         return [self._field(name, "filtered", self.filter_names).matches(text) for name, text in filters]
@@ -137,6 +164,11 @@ def read_pairs(text: str, what: str) -> list[FieldText]:
     if len(parts) % 2:
         raise InvalidQuery(f"The {what} has {len(parts)} parts; it is field,value[,field,value]…: an even number.")
     return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def snake_case(name: str) -> str:
+    """The name of a field as columns and models write it."""
+    return CAMEL.sub("_", name).lower()
 
 
 def _plain(name: str) -> str:
@@ -191,17 +223,23 @@ def _flag(field: Field, text: str) -> Condition:
 def _moment(field: Field, text: str) -> Condition:
     """A date without a time stands for the whole day."""
     sign, written = _compared(text)
-    first, behind = _span(field, written)
+    return span_condition(field.column, sign, *_span(field, written))
+
+
+def span_condition(column: Column, sign: str | None, first: datetime, behind: datetime) -> Condition:
+    """Compare with the moments from `first` to before `behind`, or with one moment, which is both."""
+    if behind == first:
+        return _comparison(column, sign or "=", first)
     match sign:
         case ">":
-            return field.column >= behind if behind > first else field.column > first
+            return column >= behind
         case ">=":
-            return field.column >= first
+            return column >= first
         case "<":
-            return field.column < first
+            return column < first
         case "<=":
-            return field.column < behind if behind > first else field.column <= first
-    return sa.and_(field.column >= first, field.column < behind) if behind > first else field.column == first
+            return column < behind
+    return sa.and_(column >= first, column < behind)
 
 
 def _span(field: Field, text: str) -> tuple[datetime, datetime]:

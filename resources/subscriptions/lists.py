@@ -12,8 +12,9 @@ from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
 from resources.errors import UnknownSubscription
 from resources.subscriptions.customers import Customer, customer_of
-from resources.subscriptions.list_fields import Condition, Field, FieldText, Kind, ListFields
+from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
 from resources.subscriptions.search import search_condition
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle
 
 subscription, product = SubscriptionTable, ProductTable
@@ -53,39 +54,6 @@ class SubscriptionLine:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionPage:
-    """A part of a list, and how long the whole list is."""
-
-    lines: list[SubscriptionLine]
-    total: int
-
-
-def _of_product(condition: Condition) -> Condition:
-    """There are few products: their ids are made an array first, which the index on the column serves."""
-    products = sa.select(product.product_id).where(condition).scalar_subquery()
-    return subscription.product_id == sa.any_(sa.func.array(products))
-
-
-SUBSCRIPTION_FIELDS = ListFields(
-    "Subscriptions",
-    Field("subscriptionId", Kind.ID, subscription.subscription_id, also=("id",)),
-    Field("description", Kind.TEXT, subscription.description),
-    Field("status", Kind.WORD, subscription.status, words=tuple(SubscriptionLifecycle)),
-    Field("insync", Kind.FLAG, subscription.insync),
-    Field("customerId", Kind.TEXT, subscription.customer_id, also=("customer",)),
-    Field("startDate", Kind.MOMENT, subscription.start_date),
-    Field("endDate", Kind.MOMENT, subscription.end_date),
-    Field("createdAt", Kind.MOMENT, subscription.created_at),
-    Field("note", Kind.TEXT, subscription.note),
-    Field("version", Kind.NUMBER, subscription.version),
-    Field("lockedBy", Kind.ID, subscription.locked_by),
-    Field("productId", Kind.ID, subscription.product_id),
-    Field("productName", Kind.TEXT, product.name, also=("product",), within=_of_product),
-    Field("productType", Kind.TEXT, product.product_type, also=("type",), within=_of_product),
-    Field("productTag", Kind.TEXT, product.tag, also=("tag",), within=_of_product),
-    Field("productStatus", Kind.TEXT, product.status, within=_of_product),
-)
 COLUMNS = (
     subscription.subscription_id,
     subscription.description,
@@ -114,6 +82,23 @@ OWN_NAMES = tuple(column.key for column in COLUMNS[:OWN])
 NEWEST_FIRST = subscription.created_at.desc()
 
 
+def list_subscriptions(
+    where: Sequence[Condition] = (), order: Sequence[Column] = (), *, limit: int | None = 50, offset: int = 0
+) -> list[SubscriptionLine]:
+    """One page, in one statement; the newest first unless ordered.
+
+    The conditions come from SUBSCRIPTION_FIELDS and from `search_condition`. The id breaks ties, so pages neither
+    overlap nor miss.
+    """
+    query = _lines().where(*where).order_by(*(order or [NEWEST_FIRST]), subscription.subscription_id)
+    return [_line(row) for row in current_session().execute(query.limit(limit).offset(offset))]
+
+
+def count_subscriptions(where: Sequence[Condition] = ()) -> int:
+    """How many fit all conditions; one statement."""
+    return current_session().scalar(sa.select(sa.func.count()).select_from(subscription).where(*where)) or 0
+
+
 def find_subscriptions(
     search: str = "",
     filters: Sequence[FieldText] = (),
@@ -121,20 +106,24 @@ def find_subscriptions(
     *,
     limit: int = 20,
     offset: int = 0,
-) -> SubscriptionPage:
-    """Those that the search finds and all filters leave; the newest first unless sorted; two statements, and one
-    more when words are searched for.
+) -> Page[SubscriptionLine]:
+    """Those that the search finds and all filters leave; two statements, and one more when words are searched for.
 
     `search` is in the language of `search_query`, filters and sort as SUBSCRIPTION_FIELDS reads them. What has no value
-    comes last. The id breaks ties, so pages neither overlap nor miss. Raises InvalidQuery.
+    comes last. Raises InvalidQuery.
     """
-    conditions = [search_condition(search), *SUBSCRIPTION_FIELDS.conditions(filters)]
-    order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(sort)] or [NEWEST_FIRST]
-    total = current_session().scalar(sa.select(sa.func.count()).select_from(subscription).where(*conditions)) or 0
-    if offset >= total:
-        return SubscriptionPage([], total)
-    query = _lines().where(*conditions).order_by(*order, subscription.subscription_id).limit(limit).offset(offset)
-    return SubscriptionPage([_line(row) for row in current_session().execute(query)], total)
+    where = [search_condition(search), *SUBSCRIPTION_FIELDS.conditions(filters)]
+    order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(sort)]
+    total = count_subscriptions(where)
+    return Page(list_subscriptions(where, order, limit=limit, offset=offset) if offset < total else [], total)
+
+
+def subscription_ids(*, after: SubscriptionId | None, limit: int) -> list[SubscriptionId]:
+    """The next subscriptions in the order of their ids: all of them, a batch at a time."""
+    query = sa.select(subscription.subscription_id)
+    if after is not None:
+        query = query.where(subscription.subscription_id > after)
+    return list(current_session().scalars(query.order_by(subscription.subscription_id).limit(limit)))
 
 
 def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:

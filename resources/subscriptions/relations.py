@@ -17,6 +17,7 @@ from resources.database.tables import (
     SubscriptionTable,
     WorkflowTable,
 )
+from resources.subscriptions.list_fields import Page
 from resources.types import SubscriptionId, SubscriptionLifecycle, Target
 
 DEPTH_LIMIT = 10
@@ -87,14 +88,6 @@ def depends_on_subscriptions(
     return _related(subscription_id, Direction.DEPENDS_ON, statuses, depth)
 
 
-@dataclass(frozen=True, slots=True)
-class RelatedPage:
-    """A part of a list of neighbours, the nearest first, and how long the whole list is."""
-
-    related: list[RelatedSubscription]
-    total: int
-
-
 def related_page(
     subscription_id: SubscriptionId,
     direction: Direction,
@@ -103,16 +96,16 @@ def related_page(
     depth: int = 1,
     limit: int = 20,
     offset: int = 0,
-) -> RelatedPage:
+) -> Page[RelatedSubscription]:
     """A part of what `in_use_by_subscriptions` or `depends_on_subscriptions` has; two statements at most."""
     query = _neighbours(subscription_id, direction, statuses, depth)
     count = query.with_only_columns(sa.func.count(), maintain_column_froms=True)
     total = current_session().scalar(count) or 0
     if offset >= total:
-        return RelatedPage([], total)
+        return Page([], total)
     query = query.order_by(sa.literal_column("depth"), SubscriptionTable.description, SubscriptionTable.subscription_id)
     rows = current_session().execute(query.limit(limit).offset(offset))
-    return RelatedPage([_neighbour(row) for row in rows], total)
+    return Page([_neighbour(row) for row in rows], total)
 
 
 def status_relations(subscription_id: SubscriptionId) -> RelationStatus:

@@ -23,37 +23,22 @@ from resources.database.tables import (
 )
 from resources.domain.saving.search_text import fielded, words_of
 from resources.errors import InvalidQuery
+from resources.subscriptions.list_fields import Condition, Kind, snake_case, span_condition
 from resources.subscriptions.search_query import And, Node, Not, Or, Phrase, Word, parse
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.types import SubscriptionLifecycle
 
-Condition: TypeAlias = sa.ColumnElement[bool]
 Leaf: TypeAlias = Word | Phrase
 
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        "product": "product_name",
-        "type": "product_type",
-        "tag": "product_tag",
-        "customer": "customer_id",
-        "id": "subscription_id",
-        "in_sync": "insync",
-    }
-)
+ALIASES = MappingProxyType({other: field.key for field in SUBSCRIPTION_FIELDS.fields for other in field.also})
+DATES = MappingProxyType({one.key: one.column for one in SUBSCRIPTION_FIELDS.fields if one.kind is Kind.MOMENT})
 PRODUCT_FIELDS = ("product_name", "product_type", "product_tag", "product_description", "product_id", "product_status")
 PRODUCT_WORDS = PRODUCT_FIELDS[:-1]
 """Where a word without a field is looked for; `active` does not mean the product."""
-DATES: Mapping[str, Any] = MappingProxyType(
-    {
-        "start_date": SubscriptionTable.start_date,
-        "end_date": SubscriptionTable.end_date,
-        "created_at": SubscriptionTable.created_at,
-    }
-)
 BOOLEANS: Mapping[str, bool] = MappingProxyType(
     {"true": True, "yes": True, "1": True} | dict.fromkeys(("false", "no", "0"), False)
 )
 DATE = re.compile(r"(>=|<=|>|<|=)?\s*(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?", re.ASCII)
-CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def search_condition(text: str) -> Condition:
@@ -90,7 +75,7 @@ class _Search:
     def _leaf(self, leaf: Leaf) -> Condition:
         if leaf.field is None:
             return sa.or_(_by_index(leaf, None), self._of_product(leaf, PRODUCT_WORDS))
-        field = CAMEL.sub("_", leaf.field).lower()
+        field = snake_case(leaf.field)
         field = ALIASES.get(field, field)
         if (special := SPECIAL.get(field)) is not None:
             return special(leaf.text)
@@ -186,16 +171,7 @@ def date_condition(column: Any, text: str) -> Condition:
         first, after = _span(int(found[2]), int(found[3] or 0), int(found[4] or 0))
     except (ValueError, OverflowError):
         raise InvalidQuery(f"'{text}' is no date; expected one like 2024-05-31 or >=2024-05-31.") from None
-    match found[1]:
-        case ">=":
-            return column >= first  # type: ignore[no-any-return]
-        case ">":
-            return column >= after  # type: ignore[no-any-return]
-        case "<":
-            return column < first  # type: ignore[no-any-return]
-        case "<=":
-            return column < after  # type: ignore[no-any-return]
-    return sa.and_(column >= first, column < after)
+    return span_condition(column, found[1], first, after)
 
 
 def _span(year: int, month: int, day: int) -> tuple[datetime, datetime]:

@@ -24,7 +24,8 @@ from resources.products import core_link as core_links
 from resources.products import l2vpn as l2vpns
 from resources.products import node as nodes
 from resources.products import port as ports
-from resources.subscriptions.queries import find_subscription, list_subscriptions
+from resources.subscriptions.lists import list_subscriptions
+from resources.subscriptions.queries import find_subscription
 from resources.testing import fresh_database
 from resources.types import ProcessStatus
 

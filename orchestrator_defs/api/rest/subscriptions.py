@@ -29,9 +29,10 @@ from resources.domain.saving.authorship import Author, authored_by
 from resources.subscriptions.etag import view_mark
 from resources.subscriptions.history import count_history, read_history, read_version
 from resources.subscriptions.insync import set_in_sync
-from resources.subscriptions.list_fields import read_pairs
-from resources.subscriptions.lists import SUBSCRIPTION_FIELDS, SubscriptionPage, find_subscriptions, subscription_line
+from resources.subscriptions.list_fields import Page, read_pairs
+from resources.subscriptions.lists import SubscriptionLine, find_subscriptions, subscription_line
 from resources.subscriptions.relations import DEPTH_LIMIT, Direction, related_page
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.subscriptions.views import subscription_view
 from resources.types import SubscriptionId, SubscriptionLifecycle
 
@@ -219,7 +220,7 @@ def read_past_version(
     return VersionWhole(**VersionItem.of(entry).model_dump(), document=document)
 
 
-def _items(page: SubscriptionPage) -> list[SubscriptionItem]:
+def _items(page: Page[SubscriptionLine]) -> list[SubscriptionItem]:
     return [SubscriptionItem.model_validate(line) for line in page.lines]
 
 
@@ -238,8 +239,8 @@ def _related(
         page = related_page(
             subscription_id, direction, statuses=statuses, depth=depth, limit=part.limit, offset=part.first
         )
-    part.note(response, NOUN, page.related, page.total)
-    return [RelatedItem.of(one) for one in page.related]
+    part.note(response, NOUN, page.lines, page.total)
+    return [RelatedItem.of(one) for one in page.lines]
 
 
 def _as_json(value: object) -> float | str:

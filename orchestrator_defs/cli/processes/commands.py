@@ -18,7 +18,8 @@ from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 from resources.processes import process_rows
-from resources.processes.process_lists import ProcessFilter, list_processes
+from resources.processes.process_fields import PROCESS_FIELDS
+from resources.processes.process_lists import list_processes
 from resources.types import ProcessStatus
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -72,7 +73,7 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List the newest processes."""
-    where = ProcessFilter(statuses=[ProcessStatus(status) for status in statuses], workflow=workflow, is_task=is_task)
+    where = PROCESS_FIELDS.having(last_status=list(statuses), workflow_name=workflow, is_task=is_task)
     with reading(orchestrator):
         found = list_processes(where, limit=limit)
     if as_json:

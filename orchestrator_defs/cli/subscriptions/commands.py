@@ -20,15 +20,11 @@ from resources.domain.models.lifecycle import class_for
 from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.saving.documents import ID, OWNER, is_block, is_block_list
 from resources.subscriptions.history import HistoryEntry, read_document, read_history
-from resources.subscriptions.queries import (
-    SubscriptionFilter,
-    SubscriptionSummary,
-    count_subscriptions,
-    find_product,
-    find_subscription_named,
-    list_subscriptions,
-)
+from resources.subscriptions.lists import SubscriptionLine, count_subscriptions, list_subscriptions
+from resources.subscriptions.queries import find_product, find_subscription_named
 from resources.subscriptions.relations import RelatedSubscription, depends_on_subscriptions, in_use_by_subscriptions
+from resources.subscriptions.search import search_condition
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.types import SubscriptionLifecycle
 
 STATUS_COLOURS: Mapping[SubscriptionLifecycle, str] = {
@@ -38,6 +34,12 @@ STATUS_COLOURS: Mapping[SubscriptionLifecycle, str] = {
     SubscriptionLifecycle.TERMINATED: "dim",
 }
 STATUSES = [status.value for status in SubscriptionLifecycle]
+PRODUCT_KEYS = {
+    "product_id": "product_id",
+    "product_name": "name",
+    "product_type": "product_type",
+    "product_tag": "tag",
+}
 SHORT_ID = 8
 BLOCK_FACTS = ("name", "label", ID, OWNER)
 
@@ -100,18 +102,15 @@ def _list(
     as_json: bool,
 ) -> None:
     with reading(application):
-        where = SubscriptionFilter(
-            product=None if product is None else find_product(product).product_id,
-            status=None if status is None else SubscriptionLifecycle(status),
-            customer_id=customer,
-            search=search,
-        )
+        product_id = None if product is None else find_product(product).product_id
+        wanted = SUBSCRIPTION_FIELDS.having(product_id=product_id, status=status, customer_id=customer)
+        where = [search_condition(search or ""), *wanted]
         found = list_subscriptions(where, limit=limit)
         total = count_subscriptions(where) if len(found) == limit else len(found)
     if as_json:
-        output.show_json([asdict(one) for one in found])
+        output.show_json([_as_json(one) for one in found])
     elif not found:
-        click.echo("There is no subscription" + (" that fits." if where != SubscriptionFilter() else " yet."))
+        click.echo("There is no subscription" + (" that fits." if wanted or search else " yet."))
     else:
         output.show(_table(found))
         if total > len(found):
@@ -134,7 +133,7 @@ def show(application: Application, name: str, as_json: bool) -> None:
         used = depends_on_subscriptions(header.subscription_id)
     if as_json:
         related = {"in_use_by": [u.as_detail() for u in users], "depends_on": [u.as_detail() for u in used]}
-        output.show_json({**document, **asdict(header), **related})
+        output.show_json({**document, **_as_json(header), **related})
     else:
         output.show(_tree(header, document, users, used))
 
@@ -158,11 +157,18 @@ def history(application: Application, name: str, limit: int | None, as_json: boo
     output.show(tree)
 
 
-def _table(found: Sequence[SubscriptionSummary]) -> Table:
+def _as_json(line: SubscriptionLine) -> dict[str, Any]:
+    """A subscription for programs: the header, and what its product is called."""
+    shown = asdict(line)
+    product = {key: shown["product"][name] for key, name in PRODUCT_KEYS.items()}
+    return {key: value for key, value in shown.items() if key not in ("product", "customer", "metadata")} | product
+
+
+def _table(found: Sequence[SubscriptionLine]) -> Table:
     """A row each; what all have in common is said once below, so that a line fits a terminal."""
     columns = {
         "ID": [_short(one.subscription_id) for one in found],
-        "Product": [escape(one.product_name) for one in found],
+        "Product": [escape(one.product.name) for one in found],
         "Description": [escape(one.description) for one in found],
         "Status": [_coloured(one.status) for one in found],
         "In sync": [_insync(one.insync) for one in found],
@@ -186,14 +192,14 @@ def _table(found: Sequence[SubscriptionSummary]) -> Table:
 
 
 def _tree(
-    header: SubscriptionSummary,
+    header: SubscriptionLine,
     document: Mapping[str, Any],
     users: Iterable[RelatedSubscription],
     used: Iterable[RelatedSubscription],
 ) -> Tree:
     tree = Tree(f"[bold]{escape(header.description)}[/bold]")
     tree.add(f"id: {header.subscription_id}")
-    tree.add(f"product: {escape(header.product_name)}  [dim]{escape(header.product_type)}[/dim]")
+    tree.add(f"product: {escape(header.product.name)}  [dim]{escape(header.product.product_type)}[/dim]")
     tree.add(f"status: {_coloured(header.status)}")
     tree.add(f"in sync: {_insync(header.insync)}")
     tree.add(f"customer: {escape(header.customer_id)}")
@@ -206,10 +212,10 @@ def _tree(
             tree.add(f"{what}: {moment:%Y-%m-%d %H:%M:%S %Z}")
     if header.note:
         tree.add(f"note: {escape(header.note)}")
-    known = set(asdict(header)) | {"product"}
+    known = set(_as_json(header)) | {"product"}
     neighbours = {one.subscription_id: one for one in (*used, *users)}
     fields = {name: value for name, value in document.items() if name not in known}
-    model = SUBSCRIPTION_MODEL_REGISTRY.get(header.product_name)
+    model = SUBSCRIPTION_MODEL_REGISTRY.get(header.product.name)
     _add_fields(tree, fields, neighbours, model)
     for user in users:
         tree.add(f"in use by: {_related(user)}")

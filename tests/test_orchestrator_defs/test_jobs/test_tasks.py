@@ -12,7 +12,8 @@ from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import StartRefused
 from resources.processes import locks, process_rows
-from resources.processes.process_lists import ProcessFilter, list_processes
+from resources.processes.process_fields import PROCESS_FIELDS
+from resources.processes.process_lists import list_processes
 from resources.settings import settings
 from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessStatus
@@ -41,7 +42,7 @@ def device(bed):
 
 def created(bed):
     with bed.database.transaction(read_only=True):
-        rows = list_processes(ProcessFilter(statuses=[ProcessStatus.CREATED]), limit=100)
+        rows = list_processes(PROCESS_FIELDS.having(last_status=ProcessStatus.CREATED), limit=100)
         return [(row.workflow, row.process_id) for row in rows]
 
 

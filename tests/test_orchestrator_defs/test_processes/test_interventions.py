@@ -27,7 +27,8 @@ from resources.errors import (
     SubscriptionLocked,
     UnknownProcess,
 )
-from resources.processes.process_lists import ProcessFilter, count_processes, list_processes
+from resources.processes.process_fields import PROCESS_FIELDS
+from resources.processes.process_lists import count_processes, list_processes
 from resources.types import Assignee, ProcessStatus, Target
 from tests.toy_network import DEVICE, OTHER, World, device_workflows
 
@@ -836,12 +837,9 @@ def test_lists_are_filtered(failed):
     done = engine.run("three", user="bob")
     with engine.database.transaction():
         assert [one.process_id for one in list_processes()] == [done, process_id]
-        for where in (
-            ProcessFilter(statuses=[ProcessStatus.FAILED]),
-            ProcessFilter(created_by="tester"),
-        ):
+        for where in (PROCESS_FIELDS.having(last_status=["failed"]), PROCESS_FIELDS.having(created_by="tester")):
             assert [one.process_id for one in list_processes(where)] == [process_id]
             assert count_processes(where) == 1
-        assert list_processes(ProcessFilter(is_task=False)) == []
+        assert list_processes(PROCESS_FIELDS.having(is_task=False)) == []
         assert list_processes(limit=1, offset=1)[0].process_id == process_id
         assert list_processes()[0].target is Target.SYSTEM

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -10,8 +11,11 @@ from sqlalchemy.orm import Session
 from resources.database.session import StatementCount, current_session
 from resources.errors import InvalidQuery
 from resources.subscriptions.list_fields import FieldText
-from resources.subscriptions.lists import find_subscriptions
+from resources.subscriptions.lists import count_subscriptions, find_subscriptions, list_subscriptions
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
+from resources.types import SubscriptionLifecycle
 from tests.test_resources.test_domain.domain import DeviceInactive, active_device, add_product
+from tests.test_resources.test_domain.samples import subscribe
 
 NEWEST, LATEST = "ix_subscriptions_created_at", "ix_subscriptions_start_date"
 
@@ -100,3 +104,31 @@ def test_pages_neither_overlap_nor_miss(session: Session) -> None:
 def test_an_unknown_field_is_refused(session: Session) -> None:
     with pytest.raises(InvalidQuery, match="they can by subscriptionId, description"):
         find_subscriptions(sort=[("colour", "asc")])
+    with pytest.raises(InvalidQuery, match="they can by subscriptionId, description"):
+        SUBSCRIPTION_FIELDS.having(colour="red")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"product_name": "wanted"},
+        {"status": SubscriptionLifecycle.ACTIVE},
+        {"status": ["active", "migrating"], "insync": True},
+        {"insync": True},
+        {"customer_id": "acme-b"},
+        {"customer_id": "acme-b", "product_type": None, "product_tag": []},
+    ],
+)
+def test_code_asks_for_values_as_they_are(session: Session, wanted: dict[str, Any]) -> None:
+    fits = subscribe(add_product("wanted"), customer_id="acme-b")
+    subscribe(add_product("other"), customer_id="acme", status="initial", insync=False)
+    where = SUBSCRIPTION_FIELDS.having(**wanted)
+    assert [line.subscription_id for line in list_subscriptions(where)] == [fits]
+    assert count_subscriptions(where) == 1
+
+
+def test_a_page_without_its_total_is_one_statement(session: Session, statements: StatementCount) -> None:
+    active_device()
+    statements.clear()
+    assert len(list_subscriptions()) == 1
+    assert statements.count == 1

@@ -75,6 +75,8 @@ def lon(session: Session) -> UUID:
         "status:active amsterdam",
         "status:act hostname:ams1",
         "insync:false amsterdam",
+        "in_sync:no amsterdam",
+        "customer:customer type:device hostname:ams1",
         "product:(device ams1)",
         'productName:"device ams1-core.example.org"',
         "customerId:customer hostname:ams1",
