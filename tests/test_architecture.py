@@ -1,5 +1,7 @@
 """The house keeps its rules, and each rule notices when it is broken."""
 
+import re
+
 import pytest
 
 from tests import architecture
@@ -220,3 +222,24 @@ def test_a_diamond_is_no_cycle() -> None:
     ]
 
     assert import_cycle(modules) == []
+
+
+PAGE = (architecture.ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_the_page_about_the_architecture_has_the_table() -> None:
+    shown = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", PAGE, re.MULTILINE))
+
+    def within(room: str, target: str) -> str:
+        return f"`{target.removeprefix(room.partition('.')[0] + '.')}`"
+
+    assert shown == {
+        room: ", ".join(within(room, target) for target in targets) or "nothing" for room, targets in ALLOWED.items()
+    }
+
+
+def test_the_page_about_the_architecture_names_modules_that_exist() -> None:
+    named = re.findall(r"`((?:resources|ops|orchestrator_defs)/[\w/]+\.py)`", PAGE)
+
+    assert named
+    assert not [path for path in named if path not in MODULES]
