@@ -1,7 +1,8 @@
 """Companions: commands that run beside a process and end with it, however it ends.
 
-Run by path as `python -I -S companion.py PARENT COMMAND…`, so it imports the standard library alone: it has the kernel
-send SIGTERM when the parent is gone, and becomes the command.
+Run by path as `python -I -S child_process.py PARENT COMMAND…`, so it imports the standard library alone: it has the
+kernel send SIGTERM when the parent is gone, and becomes the command. Without a parent (0) it detaches itself: who
+starts the command need not wait for it, and may end before.
 """
 
 import ctypes
@@ -16,6 +17,11 @@ PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 15.0
 LONGEST_LOG = 5_000_000
 """Bytes at which a log is put aside when its companion starts."""
+INHERITED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
+"""Ignored by who starts us (a shell ignores SIGINT for what it starts in the background), they would be ignored by all
+that we start."""
+
+_LAUNCH = (sys.executable, "-I", "-S", __file__)
 
 
 class Companion:
@@ -35,7 +41,7 @@ class Companion:
         output = None if self.log is None else _opened(self.log)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(os.getpid()), *self.words],
+                [*_LAUNCH, str(os.getpid()), *self.words],
                 env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -84,6 +90,19 @@ class Companion:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+def detached(words: Sequence[str]) -> list[str]:
+    """The command that starts another, which is nobody's child, and returns at once."""
+    return [*_LAUNCH, "0", *words]
+
+
+def default_signals() -> None:
+    """Have signals do to this process what they do to one that was started at a terminal."""
+    signal.set_wakeup_fd(-1)
+    for number in INHERITED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def end_with(parent: int) -> None:
     """Have this process sent SIGTERM when its parent ends; end at once when that has happened already."""
     if sys.platform == "linux":
@@ -101,7 +120,13 @@ def _opened(log: Path) -> int:
 
 def main(words: list[str]) -> None:
     """Become the command."""
-    end_with(int(words[0]))
+    default_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and only Python expects that
+    parent = int(words[0])
+    if parent:
+        end_with(parent)
+    elif os.fork():
+        return
     os.execvp(words[1], words[1:])
 
 

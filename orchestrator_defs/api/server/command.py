@@ -26,12 +26,13 @@ from orchestrator_defs.api.security.exposure import check_exposure
 from orchestrator_defs.api.server.code_servers import CodeServers
 from orchestrator_defs.api.server.loading import find_workspace, own_application, served_orchestrator
 from orchestrator_defs.api.server.prefix import Prefixed
-from orchestrator_defs.api.server.prefork import STOPPING, Prefork
+from orchestrator_defs.api.server.prefork import Prefork
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.runs.forked_children import STOPPING
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources.errors import RunMayNotAct
 from resources.runs.dispatch import Dispatch, Loaded
-from resources.runs.workers.worker import Bell, Lifeline, in_hand
+from resources.runs.forked_children import WakeUp
+from resources.runs.workers.worker import Lifeline, in_hand
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
 HOLD_SECONDS = 5.0
@@ -46,7 +47,7 @@ class Attendant:
         self.run_id = run_id
         loaded = Loaded(NO_LOCATION, "", dispatch.now())
         self.number = dispatch.register(loaded, socket.gethostname(), NO_SUPERVISOR, os.getpid())
-        self.presence = Presence(dispatch, self.number, NO_LOCATION, Bell(), NO_SUPERVISOR)
+        self.presence = Presence(dispatch, self.number, NO_LOCATION, WakeUp(), NO_SUPERVISOR)
 
     def take(self) -> None:
         """Enter the run. Raises RunMayNotAct when somebody else has it in hand."""

@@ -8,15 +8,16 @@ works, and relieves it then. It has no threads, for it forks.
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, se
 # What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
 from dagster._core.instance.ref import InstanceRef
 
+from resources.runs.child_process import detached
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Loaded
+from resources.runs.forked_children import Child, ForkedChildren, Report
 from resources.runs.workers import supervisor_lock as posts
 from resources.runs.workers.supervisor_lock import HOLDER, KEEPER, RELIEF, Post, Seat
 from resources.runs.workers.worker import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
@@ -36,11 +39,8 @@ TICK_SECONDS = 1.0
 LINGER_SECONDS = 5.0
 """How long it stays when nobody is left who launches: a shell may launch again at once."""
 CLEAN_SECONDS = 600.0
-RESPAWN_SECONDS = 1.0
-"""A worker that lived shorter is replaced only after this time: what kills it may kill the next at once."""
+ORDINARY_WORKER, RESERVED_WORKER = "worker", "reserved worker"
 
-# The supervisor is nobody's child: who starts it need not wait for it, and may end before.
-DETACH = "import os, sys; os.fork() and os._exit(0); os.execv(sys.argv[1], sys.argv[1:])"
 MAIN = "from resources.runs.workers.supervisor import main; main()"
 
 
@@ -102,7 +102,7 @@ def _start(instance: DagsterInstance, seat: Seat | None, name: str, plan: Plan) 
         with (posts.folder() / "workers.log").open("a") as log:
             # The order goes through a pipe: it may hold a password, and a command line is for all to read.
             subprocess.run(
-                [sys.executable, "-I", "-S", "-c", DETACH, plan.location.python, "-c", MAIN],
+                detached([plan.location.python, "-c", MAIN]),
                 input=json.dumps(order | {"seat": seat.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
@@ -160,14 +160,6 @@ def _refuse_all(
 # --- being one ---
 
 
-@dataclass
-class Child:
-    """A worker as its supervisor knows it."""
-
-    started: float
-    is_reserved: bool
-
-
 class Supervisor:
     """Keeps a number of workers alive."""
 
@@ -188,99 +180,43 @@ class Supervisor:
         self.repository = repository
         self.post = post
         self.seat = seat
-        self.children: dict[int, Child] = {}
-        self.dead: dict[int, int] = {}
+        self.children = ForkedChildren(outlive=True)
+        self.dead: list[Child] = []
         self.leaving = False
         now = time.monotonic()
         self._last_work = self._last_launcher = self._last_answer = now
         self._next_clean = now
-        self._next_spawn = now
         self._code = loaded.code
         self._tried = {loaded.code}
-        self._wakeup = os.pipe()
 
     def run(self) -> None:
         """Look after the workers until all have left."""
         gc.collect()
         gc.freeze()  # the definitions stay shared: the workers' collector does not write into their pages
-        self._listen_to_signals()
-        while not self.leaving or self.children:
+        self.children.listen(self.leave)
+        while not self.leaving or self.children.of_kind():
             self._fill_up()
-            select.select([self._wakeup[0]], [], [], TICK_SECONDS)
-            with suppress(BlockingIOError):
-                os.read(self._wakeup[0], 4096)
-            self._reap()
+            self.children.wait(TICK_SECONDS)
+            self.dead += self.children.reap()
             self._tick()
 
     def leave(self, *_: object) -> None:
         """Let the workers finish what they have in hand, then end."""
         self.leaving = True
         self.seat.release()
-        for pid in list(self.children):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-    # --- children ---
-
-    def _listen_to_signals(self) -> None:
-        for end in self._wakeup:
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._wakeup[1])
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes the loop, by which the death is noticed at once
-        signal.signal(signal.SIGTERM, self.leave)
-        signal.signal(signal.SIGINT, self.leave)
+        self.children.kill_all(signal.SIGTERM)
 
     def _fill_up(self) -> None:
-        for is_reserved, wanted in ((False, self.plan.count), (True, self.plan.reserved)):
-            there = sum(child.is_reserved == is_reserved for child in self.children.values())
-            for _ in range(wanted - there):
-                if not self.leaving and time.monotonic() >= self._next_spawn:
-                    self._spawn(is_reserved)
+        for kind, wanted in ((ORDINARY_WORKER, self.plan.count), (RESERVED_WORKER, self.plan.reserved)):
+            while not self.leaving and self.children.may_fork and len(self.children.of_kind(kind)) < wanted:
+                self.children.fork(kind, partial(self._work, is_reserved=kind == RESERVED_WORKER))
 
-    def _spawn(self, is_reserved: bool) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()  # what is in the buffers would be written by the child too
-        # A signal between the fork and the child's own handlers would be lost, or work on the supervisor's behalf.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(is_reserved)
-        self.children[pid] = Child(time.monotonic(), is_reserved)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-
-    def _be_worker(self, is_reserved: bool) -> None:
-        status = 1
-        log = os.fdopen(os.dup(sys.stderr.fileno()), "w")
-        try:
-            _discard_output()
-            os.setsid()  # ^C at a terminal is the supervisor's; and what a step starts is killed with its worker
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.seat.release()
-            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-            worker.work()
+    def _work(self, _report: Report, *, is_reserved: bool) -> int:
+        self.seat.release()
+        with _quiet():
+            Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved).work()
             self.instance.dispose()
-            status = 0
-        except BaseException:  # noqa: BLE001  nothing may get out of here into the supervisor's own code
-            traceback.print_exc(file=log)
-        finally:
-            log.flush()
-            os._exit(status)
-
-    def _reap(self) -> None:
-        while self.children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            child = self.children.pop(pid, None)
-            if child is None:
-                continue
-            self.dead[pid] = status
-            if status and time.monotonic() - child.started < RESPAWN_SECONDS:
-                self._next_spawn = time.monotonic() + RESPAWN_SECONDS
+        return 0
 
     # --- the table ---
 
@@ -300,15 +236,14 @@ class Supervisor:
 
     def _bury(self) -> None:
         """Report the runs of workers that died with one in hand."""
-        for pid, status in list(self.dead.items()):
-            for worker in self._numbers_of(pid):
+        while self.dead:
+            child = self.dead[0]
+            for worker in self.dispatch.numbers_of(socket.gethostname(), os.getpid(), child.pid):
                 for entry in self.dispatch.claimed_by(worker):
-                    report_end(self.instance, entry.run_id, _obituary(worker, pid, status))
+                    why = f"Worker {worker} (process {child.pid}) {child.end} while it executed the run."
+                    report_end(self.instance, entry.run_id, why)
                     self.dispatch.finish(entry.run_id, worker)
-            del self.dead[pid]
-
-    def _numbers_of(self, pid: int) -> list[int]:
-        return self.dispatch.numbers_of(socket.gethostname(), os.getpid(), pid)
+            del self.dead[0]
 
     def _end_lost(self) -> None:
         """Report the runs whose worker and supervisor are gone together; nobody else may be left to do it."""
@@ -320,10 +255,10 @@ class Supervisor:
     def _kill_deaf(self) -> None:
         """Kill the workers whose run was canceled and that have not reacted."""
         for entry in self.dispatch.overdue(self.plan.grace_seconds):
-            for worker in self.dispatch.workers():
-                if worker.worker == entry.worker and worker.pid in self.children:
-                    with suppress(ProcessLookupError):
-                        os.killpg(worker.pid, signal.SIGKILL)
+            deaf = {worker.pid for worker in self.dispatch.workers() if worker.worker == entry.worker}
+            for child in self.children.of_kind():
+                if child.pid in deaf:
+                    child.kill(signal.SIGKILL, with_offspring=True)
 
     def _clean(self) -> None:
         if time.monotonic() >= self._next_clean:
@@ -364,21 +299,21 @@ class Supervisor:
         return code == before and code not in self._tried
 
 
-def _discard_output() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Dagster prints each event of each run, which nobody reads here: they are in its database."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams = {stream: os.dup(stream) for stream in (1, 2)}
     with Path(os.devnull).open("w") as nothing:
-        for stream in (1, 2):
+        for stream in streams:
             os.dup2(nothing.fileno(), stream)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        for stream, kept in streams.items():
+            os.dup2(kept, stream)
 
 
 def lost_message(worker: int) -> str:
     """What is said of a run whose worker vanished without a supervisor to tell how."""
     return f"Worker {worker} is gone, and its supervisor with it; the run was in its hands."
-
-
-def _obituary(worker: int, pid: int, status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-    return f"Worker {worker} (process {pid}) {how} while it executed the run."

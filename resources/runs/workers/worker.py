@@ -7,14 +7,13 @@ code of a workflow.
 
 import os
 import resource
-import select
 import signal
 import socket
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +34,7 @@ from dagster_postgres.utils import DagsterPostgresException
 from resources.errors import DatabaseUnreachable, EventsNotWritten
 from resources.runs.dispatch import LEAST, ORDINARY, Claimed, Dispatch, Loaded
 from resources.runs.dispatch_statements import CANCELED, LAUNCHED, LIVENESS
+from resources.runs.forked_children import WakeUp
 from resources.runs.run_execution import execute
 
 IDLE_SECONDS = 5.0
@@ -87,12 +87,12 @@ class Worker:
         self.limits = limits
         self.least = ORDINARY if is_reserved else LEAST
         self.dispatch = Dispatch(instance)
-        self.bell = Bell()
+        self.wakeup = WakeUp()
         supervisor = os.getppid()
         self.number = self.dispatch.register(
             loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
         )
-        self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.bell, supervisor)
+        self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.wakeup, supervisor)
         self.executed = 0
         self._is_unsure = False
         self._told_to_stop = False
@@ -104,13 +104,13 @@ class Worker:
             while not self._is_through():
                 claimed = self._claim()
                 if claimed is None:
-                    self.bell.wait(IDLE_SECONDS)
+                    self.wakeup.wait(IDLE_SECONDS)
                 else:
                     self._execute(claimed)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._told_to_stop = True
-        self.bell.ring()
+        self.wakeup.ring()
 
     def _is_through(self) -> bool:
         if self._told_to_stop or self.lifeline.is_cut:
@@ -195,35 +195,15 @@ def settle(instance: DagsterInstance, run_id: str) -> bool:
     return bool(found)
 
 
-class Bell:
-    """Wakes the worker: a pipe, for a signal's handler may write to one whatever it has interrupted."""
-
-    def __init__(self) -> None:
-        self._ear, self._rope = os.pipe()
-        os.set_blocking(self._ear, False)
-        os.set_blocking(self._rope, False)
-
-    def ring(self) -> None:
-        """Wake who waits, or who will wait next."""
-        with suppress(BlockingIOError):  # full: it rings already
-            os.write(self._rope, b"!")
-
-    def wait(self, seconds: float) -> None:
-        """Until it rings, or so long."""
-        select.select([self._ear], [], [], seconds)
-        with suppress(BlockingIOError):
-            os.read(self._ear, 4096)
-
-
 class Lifeline(threading.Thread):
     """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt."""
 
-    def __init__(self, dispatch: Dispatch, worker: int, location: str, bell: Bell, supervisor: int) -> None:
+    def __init__(self, dispatch: Dispatch, worker: int, location: str, wakeup: WakeUp, supervisor: int) -> None:
         super().__init__(name="lifeline", daemon=True)
         self.dispatch = dispatch
         self.worker = worker
         self.location = location
-        self.bell = bell
+        self.wakeup = wakeup
         self.supervisor = supervisor
         self.holds = False
         self.is_cut = False
@@ -268,7 +248,7 @@ class Lifeline(threading.Thread):
         session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, self.worker))
         self.holds = True
         self._look_after_run()
-        self.bell.ring()
+        self.wakeup.ring()
 
     def _look_after_run(self) -> None:
         """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
@@ -285,7 +265,7 @@ class Lifeline(threading.Thread):
                 if notice.channel == CANCELED:
                     self._cancel(notice.payload)
                 elif notice.payload == self.location:
-                    self.bell.ring()
+                    self.wakeup.ring()
             if self._is_alone():
                 self._cut_when_idle()
 
@@ -321,11 +301,11 @@ class Lifeline(threading.Thread):
         with self._guard:
             if self._in_hand is None:
                 self._cut()
-        self.bell.ring()
+        self.wakeup.ring()
 
     def _cut(self) -> None:
         self.is_cut = True
-        self.bell.ring()
+        self.wakeup.ring()
 
 
 @contextmanager

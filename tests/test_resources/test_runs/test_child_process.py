@@ -41,6 +41,24 @@ def test_it_ends_with_a_parent_that_is_killed() -> None:
         assert gone(pid)
 
 
+IGNORANT = """
+import signal, time
+from resources.runs.child_process import Companion
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+companion = Companion("it", ["sh", "-c", "kill -INT $$"])
+companion.start()
+while companion.is_running:
+    time.sleep(0.01)
+print(companion.exit_status)
+"""
+
+
+def test_it_hears_signals_that_its_parent_ignores() -> None:
+    """As all do that a shell starts in the background."""
+    done = subprocess.run([sys.executable, "-c", IGNORANT], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"{-signal.SIGINT}\n"
+
+
 def test_it_says_into_its_log_and_how_it_ended(tmp_path: Path) -> None:
     companion = Companion(
         "it",

@@ -33,7 +33,7 @@ async def lifespan(app):
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 app, listener = Starlette(lifespan=lifespan), listening("127.0.0.1", 0)
-prefork = Prefork(app, listener, 2, on_ready=lambda: print(*prefork.children, flush=True))
+prefork = Prefork(app, listener, 2, on_ready=lambda: print(*(c.pid for c in prefork.children.of_kind()), flush=True))
 sys.exit(prefork.run())
 """
 

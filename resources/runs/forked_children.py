@@ -1,0 +1,160 @@
+"""Children forked from a process that has loaded what they need: how they start, how their end is noticed.
+
+The parent waits in one place, for its own signals, for what its children report and for their deaths. It has no
+threads, for it forks.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from resources.runs.child_process import default_signals, end_with
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PAUSE_SECONDS = 1.0
+"""After the failure of a child that lived shorter, the next is forked so much later: both may have the same cause."""
+
+Report = Callable[[], None]
+"""What a child calls to wake its parent, which then finds it `has_reported`."""
+
+
+class WakeUp:
+    """A pipe that ends a wait. A signal's handler may write to one, whatever it has interrupted."""
+
+    def __init__(self) -> None:
+        self.reads, self.writes = os.pipe()
+        os.set_blocking(self.reads, False)
+        os.set_blocking(self.writes, False)
+
+    def ring(self) -> None:
+        """Wake who waits, or who will wait next."""
+        with suppress(BlockingIOError):  # full: it rings already
+            os.write(self.writes, b"!")
+
+    def wait(self, seconds: float, *others: int) -> list[int]:
+        """Until it rings, or one of the other descriptors can be read, or so long; those that can be read."""
+        readable, _, _ = select.select([self.reads, *others], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.read(self.reads, 4096)
+        return readable
+
+
+@dataclass
+class Child:
+    """A child as its parent knows it. `status`: how it ended, minus a signal's number when by one."""
+
+    pid: int
+    kind: str
+    started: float
+    reports: int
+    has_reported: bool = False
+    status: int | None = None
+
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        code = self.status or 0
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+
+    def kill(self, number: int, *, with_offspring: bool = False) -> None:
+        """Send it a signal; also to what it has started, which is in its session."""
+        with suppress(ProcessLookupError):
+            (os.killpg if with_offspring else os.kill)(self.pid, number)
+
+
+class ForkedChildren:
+    """The children of this process. `outlive`: they go on when it is killed; by default the kernel ends them."""
+
+    def __init__(self, *, outlive: bool = False) -> None:
+        self.outlive = outlive
+        self._children: dict[int, Child] = {}
+        self._wakeup = WakeUp()
+        self._next_fork = 0.0
+
+    def of_kind(self, *kinds: str) -> list[Child]:
+        """Those that live, of some kinds; without one all."""
+        return [child for child in self._children.values() if not kinds or child.kind in kinds]
+
+    @property
+    def may_fork(self) -> bool:
+        """Whether it makes sense to fork another now."""
+        return time.monotonic() >= self._next_fork
+
+    def listen(self, stop: Callable[..., None]) -> None:
+        """Have signals end the wait; those that ask this process to end call `stop`."""
+        signal.set_wakeup_fd(self._wakeup.writes, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it ends the wait, by which the death is noticed at once
+        for number in STOPPING:
+            signal.signal(number, stop)
+
+    def fork(self, kind: str, work: Callable[[Report], int]) -> Child:
+        """Fork a child that does `work` and ends with the exit status which that returns."""
+        sys.stdout.flush()
+        sys.stderr.flush()  # what is in the buffers would be written by the child too
+        parent = os.getpid()
+        reads, writes = os.pipe()
+        # A signal before the child has its own handlers would be lost, or work on the parent's behalf.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        pid = os.fork()
+        if pid == 0:
+            os.close(reads)
+            self._be_child(work, parent, writes)
+        os.close(writes)
+        child = self._children[pid] = Child(pid, kind, time.monotonic(), reads)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        return child
+
+    def _be_child(self, work: Callable[[Report], int], parent: int, writes: int) -> NoReturn:
+        def report() -> None:
+            with suppress(BrokenPipeError):  # the parent is gone
+                os.write(writes, b".")
+
+        status = 1
+        try:
+            os.setsid()  # ^C at a terminal is the parent's; and what the child starts can be killed with it
+            for mine in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
+                os.close(mine)
+            default_signals()
+            if not self.outlive:
+                end_with(parent)
+            status = work(report)
+        except BaseException:  # noqa: BLE001  nothing may get out of here into the parent's own code
+            traceback.print_exc()
+        finally:
+            with suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def wait(self, seconds: float) -> None:
+        """Until a child has reported or ended, a signal has come, or so long."""
+        silent = {child.reports: child for child in self.of_kind() if not child.has_reported}
+        for descriptor in self._wakeup.wait(seconds, *silent):
+            if descriptor in silent and os.read(descriptor, 1):  # nothing: it has ended
+                silent[descriptor].has_reported = True
+
+    def reap(self) -> list[Child]:
+        """Those that have ended since the last look."""
+        ended = []
+        for child in self.of_kind():
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                del self._children[pid]
+                os.close(child.reports)
+                child.status = os.waitstatus_to_exitcode(status)
+                ended.append(child)
+                if child.status and time.monotonic() - child.started < PAUSE_SECONDS:
+                    self._next_fork = time.monotonic() + PAUSE_SECONDS
+        return ended
+
+    def kill_all(self, number: int) -> None:
+        """Send all a signal."""
+        for child in self.of_kind():
+            child.kill(number)
