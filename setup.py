@@ -71,9 +71,9 @@ setup(
         include=["resources", "resources.*", "ops", "ops.*", "orchestrator_defs", "orchestrator_defs.*"]
     ),
     package_data={
-        "resources": ["py.typed", "migrations/**/*.py", "migrations/**/*.mako", "**/*.sql", "**/*.json"],
-        "ops": ["py.typed"],
-        "orchestrator_defs": ["py.typed", "**/templates/**/*", "**/static/**/*"],
+        "resources": ["py.typed", "*.pyi", "migrations/**/*.py", "migrations/**/*.mako", "**/*.sql", "**/*.json"],
+        "ops": ["py.typed", "*.pyi"],
+        "orchestrator_defs": ["py.typed", "*.pyi", "**/templates/**/*", "**/static/**/*"],
     },
     include_package_data=False,
     zip_safe=False,
@@ -108,6 +108,7 @@ setup(
         "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
         "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
         "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
+        "lazy-loader>=0.4,<1",  # what the three packages offer, loaded when it is asked for and listed in their stubs
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs
     ],

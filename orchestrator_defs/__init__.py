@@ -1,5 +1,5 @@
 """What Dagster loads and people launch: jobs, schedules, sensors, and the doors."""
 
-from orchestrator_defs.definitions import defs
+import lazy_loader
 
-__all__ = ["defs"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

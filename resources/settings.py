@@ -105,3 +105,13 @@ def settings() -> Settings:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The environment cannot be used: {faults}.") from None
+
+
+def default_customer_id() -> str:
+    """The customer whom forms propose: DEFAULT_CUSTOMER_IDENTIFIER."""
+    return settings().default_customer_identifier
+
+
+def public_url(path: str) -> str:
+    """The address at which other systems reach a path of the server, such as the route of a callback."""
+    return f"{settings().base_url.rstrip('/')}{path}"

@@ -38,19 +38,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.updates": ("resources.database",),
     "resources.lab": ("resources.database", "resources.systems"),
     "resources.migrations": ("resources.database.tables",),
-    "resources.products": ("resources.catalogue", "resources.database", "resources.domain", "resources.domain.models"),
+    "resources.products": (),  # nor do those of the other floors import a room: the faces have what they need
     "resources.testing": ("resources.database", "resources.lab"),
     "ops.steps": (),
     "ops.starting": ("ops.steps",),
     "ops.running": ("ops.starting", "ops.steps"),
     "ops.waiting": ("ops.starting", "ops.steps"),
     "ops.tasks": ("ops.starting", "ops.steps"),
-    "ops.products": ("ops.steps",),
+    "ops.products": (),
     "orchestrator_defs.jobs": (),
     "orchestrator_defs.processes": ("orchestrator_defs.jobs",),
     "orchestrator_defs.sensors": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
     "orchestrator_defs.health": ("orchestrator_defs.jobs",),
-    "orchestrator_defs.products": ("orchestrator_defs.jobs",),
+    "orchestrator_defs.products": (),
     "orchestrator_defs.location": (
         "orchestrator_defs.jobs",
         "orchestrator_defs.processes",
@@ -61,6 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.location",
         "orchestrator_defs.products",
     ),
+    "orchestrator_defs.shipped": ("orchestrator_defs.definitions",),
     "orchestrator_defs.testing": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
     "orchestrator_defs.serving": (),
     "orchestrator_defs.api.server_settings": (),
@@ -133,6 +134,11 @@ TO_MEND = ("resources.systems", "resources.migrations.versions.0006_search")
 
 DOORS = ("orchestrator_defs.api", "orchestrator_defs.cli")
 COMPOSITION_ROOT = "orchestrator_defs.definitions"
+ATTACHES_FACE = (
+    "import lazy_loader",
+    "__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)",
+)
+"""All that the `__init__` of a floor holds besides its docstring: the stub beside it lists what is on its face."""
 LONGEST_MODULE = 600
 MOST_MODULES = 23
 """In one package, `__init__` and sub-packages not counted."""
@@ -158,6 +164,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "resources.runs.launching.celery_worker",
         "resources.updates.redis_channel",
     ),
+    "lazy_loader": ("the faces",),  # see ATTACHES_FACE
     "apscheduler": ("resources.processes.triggers",),
     "pynetbox": ("resources.systems.netbox",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
@@ -388,23 +395,15 @@ def relative_imports(module: Module) -> list[str]:
 
 
 def package_contents(module: Module) -> list[str]:
-    """A package's `__init__` holds its docstring only; that of `orchestrator_defs` also exposes `defs`."""
+    """A package's `__init__` holds its docstring only; that of a floor also attaches its face."""
     if not module.is_package:
         return []
+    allowed = ATTACHES_FACE if module.name in FLOORS else ()
     return [
         f"line {statement.lineno}: {module.name}/__init__.py holds more than a docstring; it re-exports nothing"
         for statement in module.tree.body[1 if ast.get_docstring(module.tree) is not None else 0 :]
-        if not (module.name == "orchestrator_defs" and _exposes_defs(statement))
+        if ast.unparse(statement) not in allowed
     ]
-
-
-def _exposes_defs(statement: ast.stmt) -> bool:
-    return ast.unparse(statement) in {
-        "from orchestrator_defs.definitions import defs",
-        "from orchestrator_defs.definitions import defs as defs",
-        "__all__ = ['defs']",
-        "__all__ = ('defs',)",
-    }
 
 
 def import_cycle(modules: Iterable[Module]) -> list[str]:
@@ -458,6 +457,33 @@ def product_imports(module: Module) -> list[str]:
     ]
 
 
+# --- the faces: for products, examples, documents and tests ---
+
+
+def face_names(floor: str) -> list[str]:
+    """What is on the face of a floor, in the order of its stub."""
+    stub = ast.parse((ROOT / floor / "__init__.pyi").read_text(encoding="utf-8"))
+    return [alias.name for line in stub.body if isinstance(line, ast.ImportFrom) for alias in line.names]
+
+
+FACES = frozenset(f"{floor}.{name}" for floor in FLOORS for name in face_names(floor))
+
+
+def face_imports(module: Module) -> list[str]:
+    """The engine imports each name from where it is made; a product has the engine's names from the faces alone."""
+    if _product_floor(module.name):
+        return [
+            f"line {one.first_line}: a product imports {one.name}, which is on no face"
+            for one in module.imports
+            if _is_first_party(one.name) and one.name not in FACES and not _product_floor(one.name)
+        ]
+    return [
+        f"line {one.first_line}: imports {one.name} from a face; import it from where it is made"
+        for one in module.imports
+        if one.name in FACES or one.name in FLOORS
+    ]
+
+
 # --- rule 4: each third-party package has one home ---
 
 
@@ -466,6 +492,7 @@ def strangers(module: Module) -> list[str]:
         f"line {one.first_line}: imports {one.name}, whose home is {' and '.join(HOMES[package])}"
         for one in module.imports
         if (package := one.name.partition(".")[0]) in HOMES and not _lies_in(module.name, *HOMES[package])
+        if module.name not in FLOORS  # `package_contents` says what these hold
     ]
 
 
@@ -529,6 +556,7 @@ RULES: tuple[Rule, ...] = (
     relative_imports,
     package_contents,
     product_imports,
+    face_imports,
     strangers,
     private_dagster,
     door_imports,

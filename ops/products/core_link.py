@@ -3,18 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.steps.context import StepContext
-from ops.steps.step import step
-from resources.errors import InconsistentData
+from resources import InconsistentData, NetBox, PlaybookRunner, State, SubscriptionLifecycle
 from resources.products.core_link import CoreLink, CoreLinkInactive, CoreLinkProvisioning
 from resources.products.inventory import claims_on, hold_ports
 from resources.products.port import Port
-from resources.systems.netbox import NetBox
-from resources.systems.playbooks import PlaybookRunner
-from resources.types import State, SubscriptionLifecycle
 
 
 def describe_core_link(subscription: CoreLinkProvisioning) -> str:

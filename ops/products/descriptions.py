@@ -1,7 +1,6 @@
 """Descriptions made from a subscription's values, so that they never say something else than it does."""
 
-from resources.domain.subscription_model import SubscriptionModel
-from resources.types import State
+from resources import State, SubscriptionModel
 
 
 def described(subscription: SubscriptionModel, description: str) -> State:

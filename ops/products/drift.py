@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from resources.errors import DriftFound
-from resources.systems.playbooks import Difference
+from resources import Difference, DriftFound
 
 ABSENT = None
 """What is shown of something that the other system does not have."""

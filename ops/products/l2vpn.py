@@ -6,13 +6,20 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.steps.context import StepContext
-from ops.steps.step import step
-from resources.domain.models.vlans import UNTAGGED, VlanRanges
-from resources.errors import InconsistentData
+from resources import (
+    UNTAGGED,
+    Difference,
+    InconsistentData,
+    NetBox,
+    PlaybookRunner,
+    State,
+    SubscriptionLifecycle,
+    VlanRanges,
+)
 from resources.products.inventory import PortRecord, claims_on, hold_ports
 from resources.products.l2vpn import (
     L2vpn,
@@ -23,9 +30,6 @@ from resources.products.l2vpn import (
     SapBlockProvisioning,
 )
 from resources.products.port import Port, PortMode
-from resources.systems.netbox import NetBox
-from resources.systems.playbooks import Difference, PlaybookRunner
-from resources.types import State, SubscriptionLifecycle
 
 SERVICE_VLANS = VlanRanges("2-4094")
 """What services may use on a tagged port; VLAN 1 is the default of many devices and stays free."""

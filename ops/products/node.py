@@ -4,17 +4,13 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import begin_play, end_play, play
-from ops.steps.context import StepContext
-from ops.steps.step import step
-from resources.errors import InconsistentData
+from resources import InconsistentData, NetBox, PlaybookRunner, State, SubscriptionLifecycle
 from resources.products.inventory import hold_node_name, node_named
 from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus
-from resources.systems.netbox import NetBox
-from resources.systems.playbooks import PlaybookRunner
-from resources.types import State, SubscriptionLifecycle
 
 
 def describe_node(subscription: NodeProvisioning) -> str:

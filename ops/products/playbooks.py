@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ops.steps.context import StepContext
-from resources.errors import PlaybookFailed
-from resources.settings import settings
-from resources.systems.playbooks import PlaybookRunner
-from resources.types import State
+from ops import StepContext
+from resources import PlaybookFailed, PlaybookRunner, State, public_url
 
 
 def play(playbook: str, variables: Mapping[str, Any], playbooks: PlaybookRunner, context: StepContext) -> State:
@@ -33,7 +30,7 @@ def begin_play(
         playbook,
         variables,
         idempotency_key=context.idempotency_key,
-        callback_url=f"{settings().base_url.rstrip('/')}{callback_route}",
+        callback_url=public_url(callback_route),
     )
     return {"playbook": {"name": playbook, "job": job.id}}
 

@@ -4,19 +4,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from ops.steps.context import StepContext
-from ops.steps.step import step
-from resources.errors import InconsistentData
+from resources import InconsistentData, Interface, NetBox, PlaybookRunner, State, SubscriptionLifecycle
 from resources.products.inventory import NodeRecord, find_port, holder_of_interface
 from resources.products.node import Node
 from resources.products.port import Port, PortInactive, PortMode, PortProvisioning, PortSpeed
-from resources.systems.netbox import NetBox
-from resources.systems.netbox_records import Interface
-from resources.systems.playbooks import PlaybookRunner
-from resources.types import State, SubscriptionLifecycle
 
 
 def describe_port(subscription: PortProvisioning) -> str:

@@ -3,9 +3,9 @@
 All others come from `pydantic_forms.validators`: Accept, Button, ButtonsConfig, Callout, callout, Choice, choice_list,
 ContactPerson, ContactPersonName, DisplaySubscription, Divider, Hidden, Label, Layout, ListOfOne, ListOfTwo, LongText,
 Markdown, markdown, MigrationSummary, migration_summary, read_only_field, read_only_list, Timestamp, timestamp and
-unique_conlist. Sets of VLANs are `VlanRanges` of `resources.domain.models.vlans`, in a form as in a block; give their
-default by `default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and
-pydantic are fields as they are.
+unique_conlist. Sets of VLANs are `VlanRanges` of `resources`, in a form as in a block; give their default by
+`default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and pydantic are
+fields as they are.
 """
 
 from collections.abc import Iterable

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
+from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
 from ops.products.core_link import (
     compare_core_link,
     configure_core_link,
@@ -19,10 +20,8 @@ from ops.products.core_link import (
     update_core_link,
 )
 from ops.products.port import why_port_unfit
-from ops.steps.form_fields import CustomerId
-from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
-from ops.steps.step import StepList, begin
-from orchestrator_defs.jobs.decorators import (
+from orchestrator_defs import (
+    WorkflowJob,
     create_workflow,
     modify_workflow,
     reconcile_workflow,
@@ -30,10 +29,10 @@ from orchestrator_defs.jobs.decorators import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import OneOf
+from resources import default_customer_id
 from resources.products.core_link import CoreLink, IsisMetric
 from resources.products.inventory import PortRecord, claims_on, find_port, nodes_in_service, ports_in_service
 from resources.products.port import PortMode
-from resources.settings import settings
 
 
 def create_core_link_form(product_name: str) -> FormGenerator:
@@ -44,7 +43,7 @@ def create_core_link_form(product_name: str) -> FormGenerator:
     class SelectNodesPage(FormPage):
         model_config = ConfigDict(title=f"{product_name}: nodes")
 
-        customer_id: CustomerId = settings().default_customer_identifier
+        customer_id: CustomerId = default_customer_id()
         node_a: Annotated[str, nodes]
         node_b: Annotated[str, nodes]
 
@@ -141,4 +140,10 @@ def terminate_core_link() -> StepList:
     return begin >> deconfigure_core_link >> disconnect_ports >> release_prefixes
 
 
-WORKFLOWS = (create_core_link, modify_core_link, validate_core_link, reconcile_core_link, terminate_core_link)
+WORKFLOWS: tuple[WorkflowJob, ...] = (
+    create_core_link,
+    modify_core_link,
+    validate_core_link,
+    reconcile_core_link,
+    terminate_core_link,
+)

@@ -7,7 +7,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_forms.validators import Choice
 
-from resources.errors import FormError
+from resources import FormError
 
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 """A line of text that people, NetBox and devices show."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Gt, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
 from ops.products.l2vpn import (
     SERVICE_MODES,
     assign_vlans,
@@ -22,10 +23,8 @@ from ops.products.l2vpn import (
     update_l2vpn,
 )
 from ops.products.port import why_port_unfit
-from ops.steps.form_fields import CustomerId
-from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
-from ops.steps.step import StepList, begin
-from orchestrator_defs.jobs.decorators import (
+from orchestrator_defs import (
+    WorkflowJob,
     create_workflow,
     modify_workflow,
     reconcile_workflow,
@@ -33,10 +32,9 @@ from orchestrator_defs.jobs.decorators import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
-from resources.domain.models.vlans import UNTAGGED, VlanRanges
+from resources import UNTAGGED, VlanRanges, default_customer_id
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
-from resources.settings import settings
 
 Speed = Annotated[int, Gt(0), Field(description="Mbit/s")]
 
@@ -47,7 +45,7 @@ def create_l2vpn_form(product_name: str) -> FormGenerator:
     class ServicePage(FormPage):
         model_config = ConfigDict(title=product_name)
 
-        customer_id: CustomerId = settings().default_customer_identifier
+        customer_id: CustomerId = default_customer_id()
         speed: Speed
         speed_policer: bool = False
 
@@ -157,4 +155,4 @@ def terminate_l2vpn() -> StepList:
     return begin >> deconfigure_l2vpn >> release_vlans >> release_vni
 
 
-WORKFLOWS = (create_l2vpn, modify_l2vpn, validate_l2vpn, reconcile_l2vpn, terminate_l2vpn)
+WORKFLOWS: tuple[WorkflowJob, ...] = (create_l2vpn, modify_l2vpn, validate_l2vpn, reconcile_l2vpn, terminate_l2vpn)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_forms.validators import migration_summary
 
+from ops import CustomerId, StepList, SubmitFormPage, begin, callback_step, inputstep
 from ops.products.node import (
     begin_redeployment,
     compare_node,
@@ -26,11 +27,8 @@ from ops.products.node import (
     update_device,
     update_node,
 )
-from ops.steps.form_fields import CustomerId
-from ops.steps.forms import SubmitFormPage
-from ops.steps.step import StepList, begin
-from ops.waiting.wait_steps import callback_step, inputstep
-from orchestrator_defs.jobs.decorators import (
+from orchestrator_defs import (
+    WorkflowJob,
     create_workflow,
     modify_workflow,
     reconcile_workflow,
@@ -38,12 +36,9 @@ from orchestrator_defs.jobs.decorators import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
+from resources import Assignee, NetBox, default_customer_id, find_product
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
-from resources.settings import settings
-from resources.subscriptions.queries import find_product
-from resources.systems.netbox import NetBox
-from resources.types import Assignee
 
 NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -82,7 +77,7 @@ def create_node_form(product: UUID, product_name: str, netbox: NetBox) -> type[S
     class CreateNodePage(SubmitFormPage):
         model_config = ConfigDict(title=product_name)
 
-        customer_id: CustomerId = settings().default_customer_identifier
+        customer_id: CustomerId = default_customer_id()
         node_name: NodeName
         node_description: Description | None = None
         site: Annotated[str, OneOf("Site", sites, otherwise="NetBox has no sites; add one there first.")]
@@ -172,4 +167,11 @@ def terminate_node() -> StepList:
     return begin >> deconfigure_node >> release_loopback >> delete_device
 
 
-WORKFLOWS = (create_node, modify_node, redeploy_node, validate_node, reconcile_node, terminate_node)
+WORKFLOWS: tuple[WorkflowJob, ...] = (
+    create_node,
+    modify_node,
+    redeploy_node,
+    validate_node,
+    reconcile_node,
+    terminate_node,
+)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
+from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
 from ops.products.port import (
     compare_port,
     configure_port,
@@ -16,10 +17,8 @@ from ops.products.port import (
     update_port,
     why_interface_unfit,
 )
-from ops.steps.form_fields import CustomerId
-from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
-from ops.steps.step import StepList, begin
-from orchestrator_defs.jobs.decorators import (
+from orchestrator_defs import (
+    WorkflowJob,
     create_workflow,
     modify_workflow,
     reconcile_workflow,
@@ -27,11 +26,9 @@ from orchestrator_defs.jobs.decorators import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
+from resources import NetBox, default_customer_id, find_product
 from resources.products.inventory import nodes_in_service
 from resources.products.port import Port, PortMode, PortSpeed
-from resources.settings import settings
-from resources.subscriptions.queries import find_product
-from resources.systems.netbox import NetBox
 
 
 def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGenerator:
@@ -43,7 +40,7 @@ def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGe
     class SelectNodePage(FormPage):
         model_config = ConfigDict(title=f"{product_name}: node")
 
-        customer_id: CustomerId = settings().default_customer_identifier
+        customer_id: CustomerId = default_customer_id()
         node: Annotated[str, OneOf("Node", names, otherwise="There is no active node in sync; create a node first.")]
 
     selected = yield SelectNodePage
@@ -109,4 +106,4 @@ def terminate_port() -> StepList:
     return begin >> deconfigure_port >> release_interface
 
 
-WORKFLOWS = (create_port, modify_port, validate_port, reconcile_port, terminate_port)
+WORKFLOWS: tuple[WorkflowJob, ...] = (create_port, modify_port, validate_port, reconcile_port, terminate_port)

@@ -6,11 +6,8 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import computed_field
 
-from resources.catalogue.catalogue import Product
-from resources.domain.blocks import ProductBlockModel
-from resources.domain.subscription_model import SubscriptionModel
+from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
 from resources.products.port import PortBlock, PortBlockInactive, PortBlockProvisioning
-from resources.types import SubscriptionLifecycle
 
 DRAINED_METRIC = 16_777_214
 """The highest metric that IS-IS still routes over (RFC 5305): what a link under maintenance announces."""

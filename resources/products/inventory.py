@@ -12,16 +12,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from resources.database.session import current_session
-from resources.database.tables import (
+from resources import (
     ProductTable,
     SubscriptionInstanceRelationTable,
     SubscriptionInstanceTable,
+    SubscriptionLifecycle,
     SubscriptionTable,
+    VlanRanges,
+    current_session,
 )
-from resources.domain.models.vlans import VlanRanges
 from resources.products.port import Port, PortMode, PortSpeed
-from resources.types import SubscriptionLifecycle
 
 
 @dataclass(frozen=True, slots=True)

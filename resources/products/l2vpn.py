@@ -5,12 +5,8 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 from pydantic import computed_field
 
-from resources.catalogue.catalogue import Product
-from resources.domain.blocks import ProductBlockModel
-from resources.domain.models.vlans import VlanRanges
-from resources.domain.subscription_model import SubscriptionModel
+from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel, VlanRanges
 from resources.products.port import PortBlock, PortBlockInactive, PortBlockProvisioning
-from resources.types import SubscriptionLifecycle
 
 Vni = Annotated[int, Ge(1), Le(2**24 - 1)]
 """A VXLAN network identifier (RFC 7348): 24 bits."""

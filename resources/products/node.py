@@ -5,10 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from pydantic import computed_field
 
-from resources.catalogue.catalogue import Product
-from resources.domain.blocks import ProductBlockModel
-from resources.domain.subscription_model import SubscriptionModel
-from resources.types import SubscriptionLifecycle
+from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
 
 
 class Vendor(StrEnum):

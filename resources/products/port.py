@@ -4,11 +4,8 @@ from enum import IntEnum, StrEnum
 
 from pydantic import computed_field
 
-from resources.catalogue.catalogue import Product
-from resources.domain.blocks import ProductBlockModel
-from resources.domain.subscription_model import SubscriptionModel
+from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
 from resources.products.node import NodeBlock, NodeBlockInactive, NodeBlockProvisioning
-from resources.types import SubscriptionLifecycle
 
 
 class PortSpeed(IntEnum):

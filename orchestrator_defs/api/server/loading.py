@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import logging
 import sys
 import traceback
@@ -90,7 +91,9 @@ def _definitions_of(location: Location) -> Definitions:
 
 
 def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
-    found = vars(module).values() if attribute is None else [getattr(module, attribute, None)]
+    # As Dagster looks: what a package attaches lazily is among its members, and not in its `__dict__`.
+    members = (value for _, value in inspect.getmembers(module))
+    found = members if attribute is None else [getattr(module, attribute, None)]
     definitions = {id(one): one for one in found if isinstance(one, Definitions)}
     if len(definitions) == 1:
         return definitions.popitem()[1]

@@ -43,7 +43,7 @@ def test_the_example_of_the_documentation_runs(engine_of, monkeypatch: pytest.Mo
     monkeypatch.setenv("OAUTH2_ACTIVE", "False")
     monkeypatch.setattr(app_module, "dagster_instance", lambda: engine.instance)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/serving.md").read_text(), re.DOTALL)
-    of_the_project = "from orchestrator_defs.definitions import defs\n"
+    of_the_project = "from orchestrator_defs import defs\n"
     assert of_the_project in code
     module = ModuleType("our_server")
     module.__dict__["defs"] = engine.orchestrator.definitions

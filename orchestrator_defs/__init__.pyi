@@ -1,0 +1,10 @@
+from .jobs.decorators import WorkflowJob as WorkflowJob
+from .jobs.decorators import create_workflow as create_workflow
+from .jobs.decorators import modify_workflow as modify_workflow
+from .jobs.decorators import reconcile_workflow as reconcile_workflow
+from .jobs.decorators import task as task
+from .jobs.decorators import terminate_workflow as terminate_workflow
+from .jobs.decorators import validate_workflow as validate_workflow
+from .jobs.decorators import workflow as workflow
+from .location import build_definitions as build_definitions
+from .shipped import defs as defs
