@@ -15,7 +15,7 @@ from benchmarks.services import code_server, daemon, wait_for, webserver
 from benchmarks.workers import launcher_of, stop_workers
 from resources.runs.code_location import CodeLocation
 from resources.runs.workers.supervisor import start_supervisor
-from resources.runs.workers.supervisor_lock import Post
+from resources.runs.workers.supervisor_lock import SupervisorLocks
 
 MODULE = "orchestrator_defs"
 NOTE = (
@@ -65,7 +65,7 @@ def _first_claim(cold: Side) -> float:
     launcher.dispatch.enqueue(run_id, location.name, code)
     began = time.perf_counter()
     plan = launcher.plan(location, workers=1, reserved_workers=0, idle_seconds=0)
-    start_supervisor(cold.instance, Post(launcher.dispatch.place, location.name), plan)
+    start_supervisor(cold.instance, SupervisorLocks(launcher.dispatch.place, location.name), plan)
     try:
         wait_for(lambda: (entry := launcher.dispatch.entry(run_id)) and entry.state != "queued", "a claim")
         return time.perf_counter() - began

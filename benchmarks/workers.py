@@ -8,18 +8,18 @@ from contextlib import contextmanager, suppress
 from benchmarks.instances import Side
 from benchmarks.services import wait_for
 from resources.runs.code_location import CodeLocation
-from resources.runs.dispatch import Dispatch, LivingWorker
+from resources.runs.dispatch import Dispatch, LiveWorker
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers.supervisor import start_supervisor
-from resources.runs.workers.supervisor_lock import Post
+from resources.runs.workers.supervisor_lock import SupervisorLocks
 
 
 @contextmanager
-def resident_workers(side: Side, location: CodeLocation, count: int) -> Iterator[list[LivingWorker]]:
+def resident_workers(side: Side, location: CodeLocation, count: int) -> Iterator[list[LiveWorker]]:
     """So many, that hold their locks; ended with their supervisor."""
     launcher = launcher_of(side)
     plan = launcher.plan(location, workers=count, reserved_workers=0, idle_seconds=0)
-    start_supervisor(side.instance, Post(launcher.dispatch.place, location.name), plan)
+    start_supervisor(side.instance, SupervisorLocks(launcher.dispatch.place, location.name), plan)
     try:
         wait_for(lambda: len(launcher.dispatch.workers()) == count, f"{count} workers")
         yield launcher.dispatch.workers()

@@ -60,7 +60,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
-        segment.attend()
+        segment.claim_run()
         with segment.database.statements():
             exists = process_rows.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
@@ -115,7 +115,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     """
     try:
         segment = Segment.of(op, workflow)
-        segment.attend()
+        segment.claim_run()
         claim, is_due = _claim(segment, place)
         has_stopped = segment.has_stopped(claim)
         if is_due and place.branch is not None:

@@ -65,9 +65,9 @@ class Segment:
         """Dagster's own storage."""
         return self.op.instance
 
-    def attend(self) -> None:
+    def claim_run(self) -> None:
         """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
-        liveness.attend(self.instance, self.run_id)
+        liveness.claim_run(self.instance, self.run_id)
 
     def tag(self, **values: str | None) -> None:
         """Show the process's data as tags of this run."""

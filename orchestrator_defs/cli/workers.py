@@ -16,13 +16,13 @@ from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import ApplicationGroup
 from orchestrator_defs.processes.instance import dagster_instance
 from resources.errors import SettingsError
-from resources.runs.dispatch import Dispatch, LivingWorker
+from resources.runs.dispatch import Dispatch, LiveWorker
 from resources.runs.launching.launcher import WarmRunLauncher
-from resources.runs.workers.staffing import Staffing
-from resources.runs.workers.supervisor_lock import KEEPER, Post
+from resources.runs.workers.manager import WorkerManager
+from resources.runs.workers.supervisor_lock import MANAGER, SupervisorLocks
 
-LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 1.0
+POLL_SECONDS = 0.2
+QUIET_SECONDS = 1.0
 
 
 @click.group(cls=ApplicationGroup)
@@ -43,20 +43,20 @@ def start(count: int, reserved: int) -> None:
     with dagster_instance() as instance:
         launcher = _launcher(instance)
         plan = launcher.plan(workers=count, reserved_workers=reserved, idle_seconds=0)
-        told = _told_to_stop()
-        staffing = Staffing(instance, launcher.dispatch, plan, click.echo)
-        if not staffing.begin():
+        stop = _stop_requested()
+        manager = WorkerManager(instance, launcher.dispatch, plan, click.echo)
+        if not manager.start():
             raise click.ClickException(
                 f"Another `orchestrator workers start` keeps workers of {plan.location.name}. `orchestrator workers"
                 " status` shows them, `orchestrator workers stop` ends them."
             )
         click.echo(f"Starting workers of {plan.location.name}; ^C lets them finish and ends them.")
-        while not told.wait(LOOK_SECONDS):
-            staffing.look()
+        while not stop.wait(POLL_SECONDS):
+            manager.check()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second ^C waits no longer
-        mine = _here(launcher.dispatch.workers(), plan.location.name)
-        staffing.end()
-        _wait_until_gone(launcher.dispatch, mine)
+        workers_here = _on_this_host(launcher.dispatch.workers(), plan.location.name)
+        manager.stop()
+        _wait_until_gone(launcher.dispatch, workers_here)
 
 
 @workers.command()
@@ -64,12 +64,12 @@ def status() -> None:
     """Show the workers that live, what they execute, and how many runs wait."""
     with dagster_instance() as instance:
         dispatch = _launcher(instance).dispatch
-        living = dispatch.workers()
-        if living:
-            output.show(_table(living))
+        live = dispatch.workers()
+        if live:
+            output.show(_table(live))
         else:
             click.echo("No worker lives; the next launch starts some.")
-        _tell_who_waits(dispatch)
+        _show_waiting_runs(dispatch)
 
 
 @workers.command()
@@ -78,53 +78,53 @@ def stop(now: bool) -> None:
     """End the workers of this machine when they have finished what they have in hand."""
     with dagster_instance() as instance:
         dispatch = _launcher(instance).dispatch
-        here = _here(dispatch.workers())
-        for post in Post.all(dispatch.place):
-            _end_keeper(post)
-            post.dismiss()
-        for worker in here if now else ():
+        workers_here = _on_this_host(dispatch.workers())
+        for locks in SupervisorLocks.all(dispatch.place):
+            _stop_manager(locks)
+            locks.stop_supervisors()
+        for worker in workers_here if now else ():
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
-        _wait_until_gone(dispatch, here)
-        click.echo(f"{len(here)} workers have ended." if here else "No worker was running.")
-        _tell_who_waits(dispatch)
+        _wait_until_gone(dispatch, workers_here)
+        click.echo(f"{len(workers_here)} workers have ended." if workers_here else "No worker was running.")
+        _show_waiting_runs(dispatch)
 
 
-def _tell_who_waits(dispatch: Dispatch) -> None:
+def _show_waiting_runs(dispatch: Dispatch) -> None:
     for location, number in dispatch.waiting().items():
         click.echo(f"Of {location} {number} {'run waits' if number == 1 else 'runs wait'} for a worker.")
 
 
-def _told_to_stop() -> threading.Event:
+def _stop_requested() -> threading.Event:
     """Set by ^C and SIGTERM."""
-    told = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
-    return told
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
-def _end_keeper(post: Post) -> None:
-    while post.is_taken(KEEPER):
-        if (keeper := post.occupant(KEEPER)) is not None:
+def _stop_manager(locks: SupervisorLocks) -> None:
+    while locks.is_held(MANAGER):
+        if (holder := locks.holder(MANAGER)) is not None:
             with suppress(ProcessLookupError):
-                os.kill(keeper.pid, signal.SIGTERM)
-        time.sleep(LOOK_SECONDS)
+                os.kill(holder.pid, signal.SIGTERM)
+        time.sleep(POLL_SECONDS)
 
 
-def _wait_until_gone(dispatch: Dispatch, workers: Collection[LivingWorker]) -> None:
+def _wait_until_gone(dispatch: Dispatch, workers: Collection[LiveWorker]) -> None:
     numbers = {worker.worker for worker in workers}
-    began, is_told = time.monotonic(), False
+    began, is_reported = time.monotonic(), False
     while left := [worker for worker in dispatch.workers() if worker.worker in numbers]:
         busy = [worker.run_id for worker in left if worker.run_id]
-        if busy and not is_told and time.monotonic() - began > PATIENCE_SECONDS:
+        if busy and not is_reported and time.monotonic() - began > QUIET_SECONDS:
             click.echo(f"Waiting for the end of {', '.join(busy)}.")
-            is_told = True
-        time.sleep(LOOK_SECONDS)
+            is_reported = True
+        time.sleep(POLL_SECONDS)
 
 
-def _here(living: Iterable[LivingWorker], location: str | None = None) -> list[LivingWorker]:
+def _on_this_host(live: Iterable[LiveWorker], location: str | None = None) -> list[LiveWorker]:
     host = socket.gethostname()
-    return [worker for worker in living if worker.host == host and location in (None, worker.location)]
+    return [worker for worker in live if worker.host == host and location in (None, worker.location)]
 
 
 def _launcher(instance: DagsterInstance) -> WarmRunLauncher:
@@ -137,9 +137,9 @@ def _launcher(instance: DagsterInstance) -> WarmRunLauncher:
     )
 
 
-def _table(living: Iterable[LivingWorker]) -> Table:
+def _table(live: Iterable[LiveWorker]) -> Table:
     table = Table("worker", "process", "machine", "code location", "code", "takes", "since", "run in hand", box=None)
-    for worker in living:
+    for worker in live:
         since = worker.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
             str(worker.worker),

@@ -77,7 +77,7 @@ class Orchestrator:
         """The database as a run has it."""
         yield self.prepare()
         if context.run is not None:  # the run is over: Dagster gives resources back after its last event
-            liveness.leave(context.run.run_id)
+            liveness.release_run(context.run.run_id)
 
 
 class _DatabaseOf(ResourceDefinition):

@@ -24,14 +24,19 @@ that we start."""
 _LAUNCH = (sys.executable, "-I", "-S", __file__)
 
 
-class Companion:
+class ChildProcess:
     """A command that is started, looked after and stopped. What it says goes into its log, or where ours goes."""
 
     def __init__(
-        self, name: str, words: Sequence[str], *, environment: Mapping[str, str] | None = None, log: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         self.name = name
-        self.words = list(words)
+        self.command = list(command)
         self.environment = dict(environment or {})
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,7 +46,7 @@ class Companion:
         output = None if self.log is None else _opened(self.log)
         try:
             self._process = subprocess.Popen(
-                [*_LAUNCH, str(os.getpid()), *self.words],
+                [*_LAUNCH, str(os.getpid()), *self.command],
                 env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -67,7 +72,7 @@ class Companion:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def tell(self) -> None:
+    def terminate(self) -> None:
         """SIGTERM, and return at once: `stop` waits for its end."""
         if self.is_running and self._process is not None:
             self._process.terminate()
@@ -76,23 +81,23 @@ class Companion:
         """SIGTERM, and SIGKILL to it and all it has started when that was not enough. Returns when it has ended."""
         if self._process is None or self._process.poll() is not None:
             return
-        self.tell()
+        self.terminate()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def last_words(self, lines: int = 10) -> str:
+    def log_tail(self, lines: int = 10) -> str:
         """The end of its log."""
         if self.log is None or not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def detached(words: Sequence[str]) -> list[str]:
+def detached(command: Sequence[str]) -> list[str]:
     """The command that starts another, which is nobody's child, and returns at once."""
-    return [*_LAUNCH, "0", *words]
+    return [*_LAUNCH, "0", *command]
 
 
 def default_signals() -> None:
@@ -118,16 +123,16 @@ def _opened(log: Path) -> int:
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
-def main(words: list[str]) -> None:
+def main(command: list[str]) -> None:
     """Become the command."""
     default_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and only Python expects that
-    parent = int(words[0])
+    parent = int(command[0])
     if parent:
         end_with(parent)
     elif os.fork():
         return
-    os.execvp(words[1], words[1:])
+    os.execvp(command[1], command[1:])
 
 
 if __name__ == "__main__":

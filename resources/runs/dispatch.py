@@ -22,16 +22,16 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from resources.database.session import lock_key, postgres_url
 from resources.errors import SettingsError
 from resources.runs.dispatch_statements import (
-    ATTEND,
     CANCEL,
     CLAIM,
+    CLAIM_DIRECTLY,
     ENQUEUE,
     ENTRY,
     FINISH,
     FITS,
-    LIVES,
+    IS_ALIVE,
     LOAD,
-    NOTE_LOST,
+    MARK_LOST,
     REFUSE,
     REQUEUE,
     TABLES,
@@ -45,7 +45,7 @@ LEAST, ORDINARY = -(2**31), 0
 """The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
 
 _prepared: set[str] = set()
-_guard = threading.Lock()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class LivingWorker:
+class LiveWorker:
     """A worker whose lock is held. `run_id`: what it has in hand."""
 
     worker: int
@@ -93,7 +93,7 @@ class Load:
 
     online: int
     queued: int
-    in_hand: int
+    claimed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,9 @@ class Dispatch:
 
     def refuse(self, location: str, unless: Loaded | None = None) -> list[str]:
         """Take the waiting runs of a code location out, but those for which there is code; the caller reports them."""
-        spared = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
+        present = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
         statement = REFUSE.format(unless=f" AND NOT {FITS}" if unless else "")
-        return [str(row["run_id"]) for row in self._rows(statement, location=location, **spared)]
+        return [str(row["run_id"]) for row in self._rows(statement, location=location, **present)]
 
     # --- working ---
 
@@ -239,7 +239,7 @@ class Dispatch:
         rows = self._rows(FINISH, run_id=run_id, worker=worker)
         return bool(rows and rows[0]["is_canceled"])
 
-    def insist(self, run_id: str) -> bool:
+    def mark_canceling(self, run_id: str) -> bool:
         """See to it that Dagster's row of a canceled run says so; False as long as the run has not started.
 
         Its start, which the worker notes without a look at what was there before, takes the request back; Dagster then
@@ -251,9 +251,9 @@ class Dispatch:
             self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
         return run.is_finished or record.start_time is not None
 
-    def attend(self, run_id: str, worker: int) -> bool:
+    def claim_directly(self, run_id: str, worker: int) -> bool:
         """Note that a process of its own executes a run; False when another has it, or it waits for a worker."""
-        return bool(self._rows(ATTEND, run_id=run_id, worker=worker))
+        return bool(self._rows(CLAIM_DIRECTLY, run_id=run_id, worker=worker))
 
     # --- watching ---
 
@@ -261,13 +261,13 @@ class Dispatch:
         """Runs as they stand, their workers looked after; those that the table does not know are left out."""
         if not run_ids:
             return {}
-        self.note_lost()
+        self.mark_lost()
         rows = self._rows(f"{ENTRY} WHERE run_id = ANY(:run_ids)", run_ids=list(run_ids))
         return {row["run_id"]: Entry(**row) for row in rows}
 
     def entry(self, run_id: str) -> Entry | None:
         """A run as it stands, its worker looked after."""
-        self.note_lost()
+        self.mark_lost()
         rows = self._rows(f"{ENTRY} WHERE run_id = :run_id", run_id=run_id)
         return Entry(**rows[0]) if rows else None
 
@@ -277,7 +277,7 @@ class Dispatch:
 
     def lost(self) -> list[Entry]:
         """The runs whose workers are dead beyond doubt, on whatever machine."""
-        self.note_lost()
+        self.mark_lost()
         entries = [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND lost_at IS NOT NULL")]
         return [entry for entry in entries if entry.is_lost]
 
@@ -286,9 +286,9 @@ class Dispatch:
         overdue = "canceled_at < clock_timestamp() - make_interval(secs => :seconds)"
         return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND {overdue}", seconds=seconds)]
 
-    def note_lost(self) -> None:
+    def mark_lost(self) -> None:
         """Look after all workers that have a run in hand."""
-        self._rows(NOTE_LOST)
+        self._rows(MARK_LOST)
 
     def has_work(self, location: str) -> bool:
         """Whether any run of a code location waits or is in hand."""
@@ -301,9 +301,9 @@ class Dispatch:
         values = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
         return bool(self._rows(f"SELECT EXISTS ({waiting}) AS found", **values)[0]["found"])
 
-    def workers(self) -> list[LivingWorker]:
+    def workers(self) -> list[LiveWorker]:
         """All that live, in order of their numbers."""
-        return [LivingWorker(**row) for row in self._rows(WORKERS)]
+        return [LiveWorker(**row) for row in self._rows(WORKERS)]
 
     def waiting(self) -> dict[str, int]:
         """How many runs wait, by code location."""
@@ -320,7 +320,7 @@ class Dispatch:
         self._rows("DELETE FROM orchestrator_dispatch WHERE state = 'done' AND done_at < now() - interval '1 day'")
         self._rows(
             "DELETE FROM orchestrator_workers w WHERE started_at < now() - interval '1 hour'"
-            f" AND NOT {LIVES.format(worker='w.worker')}"
+            f" AND NOT {IS_ALIVE.format(worker='w.worker')}"
             " AND NOT EXISTS (SELECT FROM orchestrator_dispatch d WHERE d.worker = w.worker AND d.state = 'claimed')"
         )
 
@@ -333,7 +333,7 @@ class Dispatch:
 
     def _prepare(self) -> None:
         url = self._storage.postgres_url
-        with _guard:
+        with _lock:
             if url in _prepared:
                 return
             with self._storage.connect() as connection:

@@ -53,7 +53,7 @@ TABLES = (
     """,
 )
 
-LIVES = f"""EXISTS (
+IS_ALIVE = f"""EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND classid = {LIVENESS} AND objsubid = 2 AND granted
         AND objid = CAST({{worker}} AS oid)
@@ -102,7 +102,7 @@ WITH {SERVED}, made AS (
         state = 'queued', is_resumed = true, location = :location, code = :code, not_before = EXCLUDED.not_before,
         worker = NULL, created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL,
         lost_at = NULL
-    WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
+    WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
     RETURNING location, not_before
 )
 SELECT not_before, pg_notify('{LAUNCHED}', location) FROM made
@@ -118,12 +118,12 @@ WHERE run_id = (
 RETURNING run_id, is_resumed
 """
 
-ATTEND = f"""
+CLAIM_DIRECTLY = f"""
 INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
 VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
 ON CONFLICT (run_id) DO UPDATE SET
     state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
-WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {LIVES.format(worker="d.worker")})
+WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
 RETURNING run_id
 """
 """A run that nobody launched to workers: the process that executes it says so. No code location has such runs."""
@@ -134,14 +134,14 @@ WHERE run_id = :run_id AND worker = :worker AND state = 'claimed' RETURNING canc
 """
 
 CANCEL = f"""
-WITH told AS (
+WITH canceled AS (
     UPDATE orchestrator_dispatch SET
         canceled_at = coalesce(canceled_at, clock_timestamp()),
         done_at = CASE state WHEN 'queued' THEN clock_timestamp() ELSE done_at END,
         state = CASE state WHEN 'queued' THEN 'done' ELSE state END
     WHERE run_id = :run_id RETURNING run_id, state
 )
-SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END FROM told
+SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END FROM canceled
 """
 
 REFUSE = """
@@ -149,9 +149,9 @@ UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
 WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
 """
 
-NOTE_LOST = f"""
+MARK_LOST = f"""
 UPDATE orchestrator_dispatch SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
-WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {LIVES.format(worker="worker")}
+WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {IS_ALIVE.format(worker="worker")}
 """
 """Write down since when a lock is missing, and forget it when it is back."""
 
@@ -164,16 +164,16 @@ FROM orchestrator_dispatch
 WORKERS = f"""
 SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved, w.started_at, d.run_id
 FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
-WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")} ORDER BY w.worker
+WHERE w.supervisor <> 0 AND {IS_ALIVE.format(worker="w.worker")} ORDER BY w.worker
 """
 """The resident ones; a process that attends to a run of its own has no supervisor."""
 
 LOAD = f"""
 SELECT
     (
-        SELECT count(*) FROM orchestrator_workers w WHERE w.supervisor <> 0 AND {LIVES.format(worker="w.worker")}
+        SELECT count(*) FROM orchestrator_workers w WHERE w.supervisor <> 0 AND {IS_ALIVE.format(worker="w.worker")}
     ) AS online,
     count(*) FILTER (WHERE state = 'queued') AS queued,
-    count(*) FILTER (WHERE state = 'claimed') AS in_hand
+    count(*) FILTER (WHERE state = 'claimed') AS claimed
 FROM orchestrator_dispatch WHERE state <> 'done'
 """

@@ -33,7 +33,7 @@ class WakeUp:
         os.set_blocking(self.reads, False)
         os.set_blocking(self.writes, False)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake who waits, or who will wait next."""
         with suppress(BlockingIOError):  # full: it rings already
             os.write(self.writes, b"!")
@@ -119,8 +119,8 @@ class ForkedChildren:
         status = 1
         try:
             os.setsid()  # ^C at a terminal is the parent's; and what the child starts can be killed with it
-            for mine in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
-                os.close(mine)
+            for descriptor in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
+                os.close(descriptor)
             default_signals()
             if not self.outlive:
                 end_with(parent)

@@ -13,12 +13,12 @@ import yaml
 
 from orchestrator_defs.api.dagster_page import Location
 from resources.errors import SettingsError
-from resources.runs.child_process import Companion
+from resources.runs.child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 180.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 STOP_SECONDS = 0.5
 """They take seconds to end by themselves, and have nothing in hand that could be lost."""
 
@@ -34,7 +34,7 @@ class CodeServers:
         for left in folder.glob("*.sock"):
             if not _answers(left):  # of a server that was killed
                 left.unlink(missing_ok=True)
-        self._companions: list[Companion] = []
+        self._servers: list[ChildProcess] = []
         self._sockets: list[Path] = []
         entries = []
         for number, location in enumerate(locations):
@@ -43,42 +43,40 @@ class CodeServers:
                 path = folder / f"{os.getpid()}-{number}.sock"
                 server = {"socket": str(path)}
                 self._sockets.append(path)
-                words = _command(location, path)
-                self._companions.append(
-                    Companion(f"The code server of {location.name}", words, environment=environment)
+                command = _command(location, path)
+                self._servers.append(
+                    ChildProcess(f"The code server of {location.name}", command, environment=environment)
                 )
             entries.append({"grpc_server": {**server, "location_name": location.name}})
         self.workspace.write_text(yaml.safe_dump({"load_from": entries}))
 
     def start(self) -> None:
         """Start them; returns before they have loaded anything. In the main thread."""
-        for companion in self._companions:
-            companion.start()
+        for server in self._servers:
+            server.start()
 
     def wait(self) -> None:
         """Return when all have loaded their code, be it with an error that the page shows. Raises SettingsError."""
-        give_up = time.monotonic() + LOAD_SECONDS
-        for companion, path in zip(self._companions, self._sockets, strict=True):
+        deadline = time.monotonic() + LOAD_SECONDS
+        for server, path in zip(self._servers, self._sockets, strict=True):
             while not _answers(path):
-                if not companion.is_running:
-                    raise SettingsError(
-                        f"{companion.name} ended with status {companion.exit_status}; it says why above."
-                    )
-                if time.monotonic() > give_up:
-                    raise SettingsError(f"{companion.name} has not loaded its code in {LOAD_SECONDS:g} seconds.")
-                time.sleep(LOOK_SECONDS)
+                if not server.is_running:
+                    raise SettingsError(f"{server.name} ended with status {server.exit_status}; it says why above.")
+                if time.monotonic() > deadline:
+                    raise SettingsError(f"{server.name} has not loaded its code in {LOAD_SECONDS:g} seconds.")
+                time.sleep(POLL_SECONDS)
 
     def look(self) -> None:
         """Start again what has ended. To be called now and then."""
-        for companion in self._companions:
-            if not companion.is_running:
-                log.warning("%s ended with status %s; it is started again.", companion.name, companion.exit_status)
-                companion.start()
+        for server in self._servers:
+            if not server.is_running:
+                log.warning("%s ended with status %s; it is started again.", server.name, server.exit_status)
+                server.start()
 
     def stop(self) -> None:
         """Returns when they have ended."""
-        for companion in self._companions:
-            companion.stop(STOP_SECONDS)
+        for server in self._servers:
+            server.stop(STOP_SECONDS)
         for path in self._sockets:
             path.unlink(missing_ok=True)
 
@@ -96,9 +94,9 @@ def _command(location: Location, path: Path) -> list[str]:
 
 def _answers(path: Path) -> bool:
     """A code server listens once it has loaded."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            knock.connect(str(path))
+            probe.connect(str(path))
         except OSError:
             return False
         return True

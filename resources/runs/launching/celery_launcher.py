@@ -79,7 +79,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
             )
         super().__init__(inst_data=inst_data, **(config | {"config_source": _settings(config.get("config_source"))}))
         self.grace_seconds = grace_seconds
-        self._unseen_since: dict[str, float] = {}
+        self._missing_since: dict[str, float] = {}
 
     @classmethod
     def config_type(cls) -> Any:
@@ -108,7 +108,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         # Before the message: a worker may be through with the run before this process gets the processor again.
         known = {tags.CELERY_SENT: str(sent), DAGSTER_CELERY_TASK_ID_TAG: task}
         self._instance.add_run_tags(run.run_id, known)
-        self._unseen_since.pop(run.run_id, None)
+        self._missing_since.pop(run.run_id, None)
         # The run's id and no more. The stock message holds the instance's configuration, with its passwords.
         self.celery.send_task(
             TASK_EXECUTE_JOB_NAME,
@@ -137,22 +137,22 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         if attempt is None:  # executed in somebody's own process (`dagster job execute`): not ours to judge
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to Celery.")
         if is_held(self._instance, run.run_id):
-            self._unseen_since.pop(run.run_id, None)
+            self._missing_since.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker or None)
-        return self._unseen(run, attempt)
+        return self._without_lock(run, attempt)
 
-    def _unseen(self, run: DagsterRun, attempt: Attempt) -> CheckRunHealthResult:
+    def _without_lock(self, run: DagsterRun, attempt: Attempt) -> CheckRunHealthResult:
         """A worker that lost its session in a hiccup of the database takes the lock again, so absence has to last."""
-        unseen = time.monotonic() - self._unseen_since.setdefault(run.run_id, time.monotonic())
+        missing = time.monotonic() - self._missing_since.setdefault(run.run_id, time.monotonic())
         if attempt.is_waiting:
-            patience = self._instance.run_monitoring_start_timeout_seconds
-            if not patience or unseen < patience:
+            timeout = self._instance.run_monitoring_start_timeout_seconds
+            if not timeout or missing < timeout:
                 return CheckRunHealthResult(WorkerStatus.RUNNING, "The run waits for a worker.")
-            del self._unseen_since[run.run_id]
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {patience} seconds.")
-        if unseen < LOST_SECONDS:
+            del self._missing_since[run.run_id]
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {timeout} seconds.")
+        if missing < LOST_SECONDS:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker)
-        del self._unseen_since[run.run_id]
+        del self._missing_since[run.run_id]
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"Worker {attempt.worker}, which had the run in hand, is gone.", False, attempt.worker
         )

@@ -21,7 +21,7 @@ from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Claimed
 from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
 from resources.runs.launching.run_claim import RunClaim
-from resources.runs.workers.worker import execute_claimed, interrupts_at_bay, report_end
+from resources.runs.workers.worker import execute_claimed, interrupts_deferred, report_end
 
 MOST_TRIES = 3
 """So many workers may die of loading the definitions of a run before the run is failed."""
@@ -54,7 +54,7 @@ def execute_job(run_id: str, sent: int) -> str:
         if claim is None:
             return "another worker has it"
         try:
-            with interrupts_at_bay(_interrupt), claim:
+            with interrupts_deferred(_interrupt), claim:
                 return _execute(instance, run_id, sent)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Celery has it in an idle process of its pool

@@ -32,9 +32,9 @@ from resources.errors import RunMayNotAct
 from resources.runs import run_execution
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Entry, Served
-from resources.runs.workers.liveness import attended
+from resources.runs.workers.liveness import claimed_run
 from resources.runs.workers.supervisor import Plan, ensure_supervisor, lost_message
-from resources.runs.workers.supervisor_lock import Launching
+from resources.runs.workers.supervisor_lock import LauncherLock
 from resources.runs.workers.worker import Limits, report_end, settle
 from resources.settings import project_folder
 
@@ -80,7 +80,7 @@ def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) 
 
     Raises RunMayNotAct when another process has taken the run in hand.
     """
-    with attended(instance, run.run_id):
+    with claimed_run(instance, run.run_id):
         run_execution.execute(instance, job, run)
 
 
@@ -121,7 +121,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
         self._inst_data = inst_data
         self._config = config
-        self._launching: Launching | None = None
+        self._launcher_lock: LauncherLock | None = None
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
@@ -186,7 +186,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Put a run into the table. May run twice: a run is executed once."""
-        self._hand_over(context, self.dispatch.enqueue)
+        self._dispatch_run(context, self.dispatch.enqueue)
 
     @property
     def supports_resume_run(self) -> bool:
@@ -195,13 +195,13 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def resume_run(self, context: ResumeRunContext) -> None:
         """Give a run to another worker, unless the one that has it lives."""
-        self._hand_over(context, self.dispatch.requeue)
+        self._dispatch_run(context, self.dispatch.requeue)
 
-    def _hand_over(self, context: LaunchRunContext | ResumeRunContext, put: Callable[..., Demand | None]) -> None:
+    def _dispatch_run(self, context: LaunchRunContext | ResumeRunContext, put: Callable[..., Demand | None]) -> None:
         run = context.dagster_run
         location = CodeLocation.of_run(run) or self._default_location()
         code = location.fingerprint()
-        self._launching = self._launching or Launching(self.dispatch.place)
+        self._launcher_lock = self._launcher_lock or LauncherLock(self.dispatch.place)
         demand = put(run.run_id, location.name, code, _priority(run), _served(context, location.name))
         # After the run is in the table: a supervisor that is about to leave gives its seat back and then looks there.
         if self._config["start_workers"]:
@@ -210,9 +210,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def dispose(self) -> None:
         """Launch nothing more: the workers need not stay for this process."""
-        if self._launching is not None:
-            self._launching.end()
-            self._launching = None
+        if self._launcher_lock is not None:
+            self._launcher_lock.release()
+            self._launcher_lock = None
 
     def terminate(self, run_id: str) -> bool:
         """Cancel a run: at once while it waits, else by interrupting its op. False when there is nothing to cancel."""

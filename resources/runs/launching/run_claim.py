@@ -19,10 +19,10 @@ from resources.database.session import lock_key, postgres_url
 from resources.errors import SettingsError
 from resources.runs.workers.worker import DATABASE_ERRORS, GONE_SECONDS, RETRY_SECONDS
 
-BEAT_SECONDS = 0.5
+HEARTBEAT_SECONDS = 0.5
 """How soon a cancelled run is interrupted, at the latest."""
 CONNECT_SECONDS = 5
-QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
+KEEPALIVE = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
 """The server notices within eight seconds that the machine at the other end is gone; by default it takes two hours."""
 
 UNFINISHED = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
@@ -62,7 +62,7 @@ def _connect(instance: DagsterInstance) -> "psycopg.Connection[Any]":
         url.render_as_string(hide_password=False),
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
-        options=QUICK_LOSS,
+        options=KEEPALIVE,
         application_name="run claim",
     )
 
@@ -83,7 +83,7 @@ class RunClaim(threading.Thread):
         self._session = session
         self._backend = session.info.backend_pid
         self._over = threading.Event()
-        self._told_at: float | None = None
+        self._interrupted_at: float | None = None
 
     @classmethod
     def take(cls, instance: DagsterInstance, run_id: str, grace_seconds: float = 10.0) -> "RunClaim | None":
@@ -106,11 +106,11 @@ class RunClaim(threading.Thread):
     def run(self) -> None:
         """Keep the lock, and look whether the run is still this worker's to execute."""
         last_seen = time.monotonic()
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._over.wait(HEARTBEAT_SECONDS):
             try:
                 if self._session.closed:
                     self._claim_again()
-                self._look()
+                self._check_status()
                 last_seen = time.monotonic()
             except DATABASE_ERRORS:
                 self._session.close()
@@ -128,7 +128,7 @@ class RunClaim(threading.Thread):
             self._interrupt()  # it is another worker's now
         self._session.close()  # else the server has not yet seen that the lost session is lost: next time
 
-    def _look(self) -> None:
+    def _check_status(self) -> None:
         row = self._session.execute("SELECT status FROM runs WHERE run_id = %s", (self.run_id,)).fetchone()
         if row is None or DagsterRunStatus(row[0]) not in UNFINISHED:
             self._interrupt()
@@ -136,9 +136,9 @@ class RunClaim(threading.Thread):
     def _interrupt(self) -> None:
         # Once: a second signal could strike the report of the end. To the main thread itself, so that what it sleeps
         # in or waits for is interrupted; there Dagster's handler raises inside the body of an op.
-        if self._told_at is None:
-            self._told_at = time.monotonic()
+        if self._interrupted_at is None:
+            self._interrupted_at = time.monotonic()
             if not self._over.is_set():
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        elif time.monotonic() - self._told_at > self.grace_seconds and not self._over.is_set():
+        elif time.monotonic() - self._interrupted_at > self.grace_seconds and not self._over.is_set():
             os.kill(os.getpid(), signal.SIGKILL)

@@ -35,7 +35,7 @@ def worker_status(instance: DagsterInstance) -> WorkerStatus:
         return WorkerStatus(NAMES.get(name, name), None, queued, running)
     load = launcher.dispatch.load()
     held_back = _count(instance, (DagsterRunStatus.QUEUED,))
-    return WorkerStatus(NAMES[name], load.online, load.queued + held_back, load.in_hand)
+    return WorkerStatus(NAMES[name], load.online, load.queued + held_back, load.claimed)
 
 
 def _count(instance: DagsterInstance, statuses: tuple[DagsterRunStatus, ...]) -> int:

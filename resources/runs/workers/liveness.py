@@ -18,28 +18,28 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from resources.errors import RunMayNotAct
 from resources.runs.dispatch import Dispatch, Loaded
 from resources.runs.forked_children import WakeUp
-from resources.runs.workers.worker import Lifeline, in_hand
+from resources.runs.workers.worker import LivenessThread, claimed_runs
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
 HOLD_SECONDS = 5.0
 """Without the lock until then, the process begins all the same: it has as long again before it is given up."""
 
 
-class Presence(Lifeline):
+class UnsupervisedLiveness(LivenessThread):
     """The lifeline of a process that nobody supervises: it is given up with the run and not before."""
 
-    def let_go(self) -> None:
+    def request_finish(self) -> None:
         """Hold no more, soon."""
-        self.is_cut = True
+        self.is_finished = True
 
-    def _is_alone(self) -> bool:
+    def _is_orphaned(self) -> bool:
         return False
 
-    def _cut(self) -> None:
+    def _finish_thread(self) -> None:
         """However long the database is away, the process is here when it comes back."""
 
 
-class Attendant:
+class DirectClaim:
     """This process, as one that executes a run on its own account."""
 
     def __init__(self, dispatch: Dispatch, run_id: str) -> None:
@@ -47,72 +47,72 @@ class Attendant:
         self.run_id = run_id
         loaded = Loaded(NO_LOCATION, "", dispatch.now())
         self.number = dispatch.register(loaded, socket.gethostname(), NO_SUPERVISOR, os.getpid())
-        self.presence = Presence(dispatch, self.number, NO_LOCATION, WakeUp(), NO_SUPERVISOR)
+        self.liveness = UnsupervisedLiveness(dispatch, self.number, NO_LOCATION, WakeUp(), NO_SUPERVISOR)
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Enter the run. Raises RunMayNotAct when somebody else has it in hand."""
-        self.presence.start()
-        _wait_until(lambda: self.presence.holds)
-        if not self.dispatch.attend(self.run_id, self.number):
-            self.presence.let_go()
+        self.liveness.start()
+        _wait_until(lambda: self.liveness.holds_lock)
+        if not self.dispatch.claim_directly(self.run_id, self.number):
+            self.liveness.request_finish()
             raise RunMayNotAct(
                 f"Run {self.run_id} is in the hands of another process, or waits for a worker. Wait for it, or "
                 f"terminate it."
             )
         if threading.current_thread() is threading.main_thread():  # the only one that can be interrupted
-            self.presence.begin(self.run_id)
+            self.liveness.run_started(self.run_id)
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Have nothing more to do with the run."""
-        self.presence.end()
-        self.presence.let_go()
+        self.liveness.run_ended()
+        self.liveness.request_finish()
         self.dispatch.finish(self.run_id, self.number)
 
 
-_attendants: dict[str, Attendant] = {}
+_claims: dict[str, DirectClaim] = {}
 
 
-def attend(instance: DagsterInstance, run_id: str) -> None:
+def claim_run(instance: DagsterInstance, run_id: str) -> None:
     """Say that this process executes a run, until `leave` or its death. May be said twice.
 
     Says nothing when Dagster's storage is not in PostgreSQL: then nobody else could go on with the run. Raises
     RunMayNotAct when somebody else has the run in hand.
     """
-    if run_id in in_hand or not isinstance(instance.run_storage, PostgresRunStorage):
+    if run_id in claimed_runs or not isinstance(instance.run_storage, PostgresRunStorage):
         return
-    attendant = Attendant(Dispatch(instance), run_id)
-    attendant.take()
-    _attendants[run_id] = attendant
-    in_hand.add(run_id)
+    claim = DirectClaim(Dispatch(instance), run_id)
+    claim.acquire()
+    _claims[run_id] = claim
+    claimed_runs.add(run_id)
 
 
-def leave(run_id: str) -> None:
+def release_run(run_id: str) -> None:
     """Say that this process has nothing more to do with a run that it attended to. May be said twice."""
-    if (attendant := _attendants.pop(run_id, None)) is not None:
-        in_hand.discard(run_id)
-        attendant.give()
+    if (claim := _claims.pop(run_id, None)) is not None:
+        claimed_runs.discard(run_id)
+        claim.release()
 
 
 @contextmanager
-def attended(instance: DagsterInstance, run_id: str) -> Iterator[None]:
+def claimed_run(instance: DagsterInstance, run_id: str) -> Iterator[None]:
     """Execute a run in the block. Raises RunMayNotAct when somebody else has it in hand."""
-    attend(instance, run_id)
+    claim_run(instance, run_id)
     try:
         yield
     finally:
-        leave(run_id)
+        release_run(run_id)
 
 
-def _wait_until(holds: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + HOLD_SECONDS
-    while not holds() and time.monotonic() < give_up:
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HOLD_SECONDS
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 def _forget_after_fork() -> None:
     # The parent's runs and its locks are the parent's.
-    _attendants.clear()
-    in_hand.clear()
+    _claims.clear()
+    claimed_runs.clear()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

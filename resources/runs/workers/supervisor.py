@@ -30,8 +30,8 @@ from resources.runs.child_process import detached
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Loaded
 from resources.runs.forked_children import Child, ForkedChildren, Report
-from resources.runs.workers import supervisor_lock as posts
-from resources.runs.workers.supervisor_lock import HOLDER, KEEPER, RELIEF, Post, Seat
+from resources.runs.workers import supervisor_lock
+from resources.runs.workers.supervisor_lock import ACTIVE, MANAGER, SUCCESSOR, HeldLock, SupervisorLocks
 from resources.runs.workers.worker import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
 from resources.settings import settings
 
@@ -76,44 +76,44 @@ class Plan:
 
 def ensure_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, demand: Demand) -> None:
     """See to it that there is a supervisor for a run, unless somebody keeps the post; returns before it is ready."""
-    post = Post(dispatch.place, plan.location.name)
-    if post.is_taken(KEEPER) or start_supervisor(instance, post, plan):
+    locks = SupervisorLocks(dispatch.place, plan.location.name)
+    if locks.is_held(MANAGER) or start_supervisor(instance, locks, plan):
         return
-    holder = post.occupant(HOLDER)
+    holder = locks.holder(ACTIVE)
     if holder is not None and holder.loaded is not None and not demand.is_met(holder.loaded):
-        start_relief(instance, post, plan)
+        start_successor(instance, locks, plan)
 
 
-def start_supervisor(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+def start_supervisor(instance: DagsterInstance, locks: SupervisorLocks, plan: Plan) -> bool:
     """Start a supervisor in the background, if the post is free."""
-    return _start(instance, post.take(HOLDER), HOLDER, plan)
+    return _start(instance, locks.take(ACTIVE), ACTIVE, plan)
 
 
-def start_relief(instance: DagsterInstance, post: Post, plan: Plan) -> bool:
+def start_successor(instance: DagsterInstance, locks: SupervisorLocks, plan: Plan) -> bool:
     """Start another supervisor, which takes the place of the present one when it is ready, if none is on its way."""
-    return _start(instance, post.take(RELIEF), RELIEF, plan)
+    return _start(instance, locks.take(SUCCESSOR), SUCCESSOR, plan)
 
 
-def _start(instance: DagsterInstance, seat: Seat | None, name: str, plan: Plan) -> bool:
-    if seat is None:
+def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Plan) -> bool:
+    if lock is None:
         return False
     order = {"instance": serialize_value(instance.get_ref()), "plan": plan.to_json()}
     try:
-        with (posts.folder() / "workers.log").open("a") as log:
+        with (supervisor_lock.folder() / "workers.log").open("a") as log:
             # The order goes through a pipe: it may hold a password, and a command line is for all to read.
             subprocess.run(
                 detached([plan.location.python, "-c", MAIN]),
-                input=json.dumps(order | {"seat": seat.descriptor, "name": name}).encode(),
+                input=json.dumps(order | {"seat": lock.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
                 env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # wherever the code lies
                 stdout=log,
                 stderr=log,
-                pass_fds=[seat.descriptor],
+                pass_fds=[lock.descriptor],
                 start_new_session=True,
             )
     finally:
-        seat.release()
+        lock.release()
     return True
 
 
@@ -123,33 +123,33 @@ def main() -> None:
     os.set_inheritable(order["seat"], False)  # not for what a step may start
     plan = Plan.from_json(order["plan"])
     with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
-        supervise(instance, plan, Seat(order["seat"]), is_relief=order["name"] == RELIEF)
+        supervise(instance, plan, HeldLock(order["seat"]), is_successor=order["name"] == SUCCESSOR)
 
 
-def supervise(instance: DagsterInstance, plan: Plan, seat: Seat, *, is_relief: bool) -> None:
+def supervise(instance: DagsterInstance, plan: Plan, lock: HeldLock, *, is_successor: bool) -> None:
     """Serve a code location from this process until nobody needs it. The seat is given back."""
-    posts.only_execute()
+    supervisor_lock.hold_no_launcher_lock()
     dispatch = Dispatch(instance)
-    post = Post(dispatch.place, plan.location.name)
+    locks = SupervisorLocks(dispatch.place, plan.location.name)
     loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
-    seat.sign(loaded)
+    lock.write_holder(loaded)
     try:
         instance.inject_env_vars(plan.location.name)
         repository = plan.location.load()
     except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
-        holder = post.occupant(HOLDER) if is_relief else None
-        seat.release()  # first: a run that is launched from now on starts another attempt
-        _refuse_all(instance, dispatch, plan.location, holder.loaded if holder else None, traceback.format_exc())
+        holder = locks.holder(ACTIVE) if is_successor else None
+        lock.release()  # first: a run that is launched from now on starts another attempt
+        _fail_queued_runs(instance, dispatch, plan.location, holder.loaded if holder else None, traceback.format_exc())
         return
-    in_office = post.relieve(loaded) if is_relief else seat
-    if in_office is None:
+    active = locks.take_over(loaded) if is_successor else lock
+    if active is None:
         return
-    if is_relief:
-        seat.release()
-    Supervisor(instance, dispatch, plan, loaded, repository, post, in_office).run()
+    if is_successor:
+        lock.release()
+    Supervisor(instance, dispatch, plan, loaded, repository, locks, active).run()
 
 
-def _refuse_all(
+def _fail_queued_runs(
     instance: DagsterInstance, dispatch: Dispatch, location: CodeLocation, unless: Loaded | None, why: str
 ) -> None:
     print(why, file=sys.stderr)  # noqa: T201  into the log
@@ -170,19 +170,19 @@ class Supervisor:
         plan: Plan,
         loaded: Loaded,
         repository: RepositoryDefinition,
-        post: Post,
-        seat: Seat,
+        locks: SupervisorLocks,
+        lock: HeldLock,
     ) -> None:
         self.instance = instance
         self.dispatch = dispatch
         self.plan = plan
         self.loaded = loaded
         self.repository = repository
-        self.post = post
-        self.seat = seat
+        self.locks = locks
+        self.lock = lock
         self.children = ForkedChildren(outlive=True)
-        self.dead: list[Child] = []
-        self.leaving = False
+        self.exited: list[Child] = []
+        self.is_stopping = False
         now = time.monotonic()
         self._last_work = self._last_launcher = self._last_answer = now
         self._next_clean = now
@@ -193,26 +193,26 @@ class Supervisor:
         """Look after the workers until all have left."""
         gc.collect()
         gc.freeze()  # the definitions stay shared: the workers' collector does not write into their pages
-        self.children.listen(self.leave)
-        while not self.leaving or self.children.of_kind():
-            self._fill_up()
+        self.children.listen(self.stop)
+        while not self.is_stopping or self.children.of_kind():
+            self._start_missing_workers()
             self.children.wait(TICK_SECONDS)
-            self.dead += self.children.reap()
+            self.exited += self.children.reap()
             self._tick()
 
-    def leave(self, *_: object) -> None:
+    def stop(self, *_: object) -> None:
         """Let the workers finish what they have in hand, then end."""
-        self.leaving = True
-        self.seat.release()
+        self.is_stopping = True
+        self.lock.release()
         self.children.kill_all(signal.SIGTERM)
 
-    def _fill_up(self) -> None:
+    def _start_missing_workers(self) -> None:
         for kind, wanted in ((ORDINARY_WORKER, self.plan.count), (RESERVED_WORKER, self.plan.reserved)):
-            while not self.leaving and self.children.may_fork and len(self.children.of_kind(kind)) < wanted:
+            while not self.is_stopping and self.children.may_fork and len(self.children.of_kind(kind)) < wanted:
                 self.children.fork(kind, partial(self._work, is_reserved=kind == RESERVED_WORKER))
 
     def _work(self, _report: Report, *, is_reserved: bool) -> int:
-        self.seat.release()
+        self.lock.release()
         with _quiet():
             Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved).work()
             self.instance.dispose()
@@ -223,41 +223,41 @@ class Supervisor:
     def _tick(self) -> None:
         """What is looked after once a second. A database that is away for a moment is asked again."""
         try:
-            self._bury()
-            self._end_lost()
-            self._kill_deaf()
+            self._fail_runs_of_exited_workers()
+            self._fail_lost_runs()
+            self._kill_unresponsive()
             self._clean()
-            self._consider_leaving()
+            self._stop_if_unneeded()
         except DATABASE_ERRORS:
             if time.monotonic() - self._last_answer > GONE_SECONDS:
-                self.leave()
+                self.stop()
         else:
             self._last_answer = time.monotonic()
 
-    def _bury(self) -> None:
+    def _fail_runs_of_exited_workers(self) -> None:
         """Report the runs of workers that died with one in hand."""
-        while self.dead:
-            child = self.dead[0]
+        while self.exited:
+            child = self.exited[0]
             for worker in self.dispatch.numbers_of(socket.gethostname(), os.getpid(), child.pid):
                 for entry in self.dispatch.claimed_by(worker):
                     why = f"Worker {worker} (process {child.pid}) {child.end} while it executed the run."
                     report_end(self.instance, entry.run_id, why)
                     self.dispatch.finish(entry.run_id, worker)
-            del self.dead[0]
+            del self.exited[0]
 
-    def _end_lost(self) -> None:
+    def _fail_lost_runs(self) -> None:
         """Report the runs whose worker and supervisor are gone together; nobody else may be left to do it."""
         for entry in self.dispatch.lost():
             if entry.worker is not None:
                 report_end(self.instance, entry.run_id, lost_message(entry.worker))
                 self.dispatch.finish(entry.run_id, entry.worker)
 
-    def _kill_deaf(self) -> None:
+    def _kill_unresponsive(self) -> None:
         """Kill the workers whose run was canceled and that have not reacted."""
         for entry in self.dispatch.overdue(self.plan.grace_seconds):
-            deaf = {worker.pid for worker in self.dispatch.workers() if worker.worker == entry.worker}
+            unresponsive = {worker.pid for worker in self.dispatch.workers() if worker.worker == entry.worker}
             for child in self.children.of_kind():
-                if child.pid in deaf:
+                if child.pid in unresponsive:
                     child.kill(signal.SIGKILL, with_offspring=True)
 
     def _clean(self) -> None:
@@ -265,32 +265,32 @@ class Supervisor:
             self._next_clean = time.monotonic() + CLEAN_SECONDS
             self.dispatch.clean()
 
-    def _consider_leaving(self) -> None:
-        if self.leaving:
+    def _stop_if_unneeded(self) -> None:
+        if self.is_stopping:
             return
-        if self._is_superfluous():
-            self.leave()
-            self._hand_over()
+        if self._is_unneeded():
+            self.stop()
+            self._start_another_if_needed()
             return
         is_old = self._has_changed() or self.dispatch.has_newer(self.loaded)
-        if is_old and start_relief(self.instance, self.post, self.plan):
+        if is_old and start_successor(self.instance, self.locks, self.plan):
             self._tried.add(self._code)
 
-    def _is_superfluous(self) -> bool:
+    def _is_unneeded(self) -> bool:
         """There was no run for long, or there is none and nobody is left who launches."""
         now = time.monotonic()
         has_work = self.dispatch.has_work(self.plan.location.name)
         if has_work:
             self._last_work = now
-        if has_work or posts.anybody_launches(self.dispatch.place):
+        if has_work or supervisor_lock.has_launchers(self.dispatch.place):
             self._last_launcher = now
         is_idle = bool(self.plan.idle_seconds) and now - self._last_work > self.plan.idle_seconds
         return is_idle or now - self._last_launcher > LINGER_SECONDS
 
-    def _hand_over(self) -> None:
+    def _start_another_if_needed(self) -> None:
         """A run launched before the seat was given back has seen it taken, and has started nobody."""
         if self.dispatch.has_work(self.plan.location.name):
-            start_supervisor(self.instance, self.post, self.plan)
+            start_supervisor(self.instance, self.locks, self.plan)
 
     def _has_changed(self) -> bool:
         """The files are others than those loaded, left in peace since the last look, and were not tried before."""

@@ -39,7 +39,7 @@ from resources.runs.run_execution import execute
 
 IDLE_SECONDS = 5.0
 """How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 START_SECONDS = 0.02
 """How often to look whether a run has started."""
@@ -57,7 +57,7 @@ DATABASE_ERRORS = (
 )
 """What an absent database looks like, through our own connections and through Dagster's storage."""
 
-in_hand: set[str] = set()
+claimed_runs: set[str] = set()
 """The runs that this process executes, and that the dispatch table has as such."""
 
 
@@ -92,16 +92,16 @@ class Worker:
         self.number = self.dispatch.register(
             loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
         )
-        self.lifeline = Lifeline(self.dispatch, self.number, loaded.location, self.wakeup, supervisor)
+        self.liveness = LivenessThread(self.dispatch, self.number, loaded.location, self.wakeup, supervisor)
         self.executed = 0
-        self._is_unsure = False
-        self._told_to_stop = False
+        self._claim_is_unknown = False
+        self._stop_requested = False
 
     def work(self) -> None:
         """Execute runs until told to stop, worn, or alone."""
-        with interrupts_at_bay(self._stop), console_silent():
-            self.lifeline.start()
-            while not self._is_through():
+        with interrupts_deferred(self._stop), console_silent():
+            self.liveness.start()
+            while not self._is_done():
                 claimed = self._claim()
                 if claimed is None:
                     self.wakeup.wait(IDLE_SECONDS)
@@ -109,35 +109,35 @@ class Worker:
                     self._execute(claimed)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._told_to_stop = True
-        self.wakeup.ring()
+        self._stop_requested = True
+        self.wakeup.wake()
 
-    def _is_through(self) -> bool:
-        if self._told_to_stop or self.lifeline.is_cut:
+    def _is_done(self) -> bool:
+        if self._stop_requested or self.liveness.is_finished:
             return True
         return self.executed >= self.limits.runs or resident_megabytes() > self.limits.megabytes
 
     def _claim(self) -> Claimed | None:
-        if not self.lifeline.holds:  # who cannot be seen to live must not take a run in hand
+        if not self.liveness.holds_lock:  # who cannot be seen to live must not take a run in hand
             return None
         try:
-            held = self.dispatch.held(self.number) if self._is_unsure else None
-            self._is_unsure = False
+            held = self.dispatch.held(self.number) if self._claim_is_unknown else None
+            self._claim_is_unknown = False
             return held or self.dispatch.claim(self.number, self.loaded, self.least)
         except DATABASE_ERRORS:
-            self._is_unsure = True  # it may have got a run, and not the answer that says so
+            self._claim_is_unknown = True  # it may have got a run, and not the answer that says so
             time.sleep(RETRY_SECONDS)
             return None
 
     def _execute(self, claimed: Claimed) -> None:
         self.executed += 1
-        self.lifeline.begin(claimed.run_id)
-        in_hand.add(claimed.run_id)
+        self.liveness.run_started(claimed.run_id)
+        claimed_runs.add(claimed.run_id)
         try:
             execute_claimed(self.instance, self.repository, claimed)
         finally:
-            in_hand.discard(claimed.run_id)
-            self.lifeline.end()
+            claimed_runs.discard(claimed.run_id)
+            self.liveness.run_ended()
             interrupts.pop_captured_interrupt()
         self._finish(claimed.run_id)
 
@@ -195,50 +195,50 @@ def settle(instance: DagsterInstance, run_id: str) -> bool:
     return bool(found)
 
 
-class Lifeline(threading.Thread):
+class LivenessThread(threading.Thread):
     """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt."""
 
     def __init__(self, dispatch: Dispatch, worker: int, location: str, wakeup: WakeUp, supervisor: int) -> None:
-        super().__init__(name="lifeline", daemon=True)
+        super().__init__(name="liveness", daemon=True)
         self.dispatch = dispatch
         self.worker = worker
         self.location = location
         self.wakeup = wakeup
         self.supervisor = supervisor
-        self.holds = False
-        self.is_cut = False
-        self._in_hand: str | None = None
+        self.holds_lock = False
+        self.is_finished = False
+        self._run_id: str | None = None
         self._canceled: set[str] = set()
         self._guard = threading.Lock()
 
-    def begin(self, run_id: str) -> None:
+    def run_started(self, run_id: str) -> None:
         """The main thread executes a run from now on."""
         with self._guard:
-            self._in_hand = run_id
+            self._run_id = run_id
             if run_id in self._canceled:
                 self._interrupt()
 
-    def end(self) -> None:
+    def run_ended(self) -> None:
         """The main thread executes nothing."""
         with self._guard:
-            self._in_hand = None
+            self._run_id = None
             self._canceled.clear()
 
     def run(self) -> None:
         """Keep the session; open another when it is lost."""
         last_held = time.monotonic()
-        while not self.is_cut:
+        while not self.is_finished:
             try:
                 with self.dispatch.connect() as session:
                     self._hold(session)
                     self._listen(session)
             except DATABASE_ERRORS:
-                last_held = time.monotonic() if self.holds else last_held
-                self.holds = False
+                last_held = time.monotonic() if self.holds_lock else last_held
+                self.holds_lock = False
                 if time.monotonic() - last_held > GONE_SECONDS:
-                    self._cut()
-                elif self._is_alone():
-                    self._cut_when_idle()
+                    self._finish_thread()
+                elif self._is_orphaned():
+                    self._finish_when_idle()
                 time.sleep(RETRY_SECONDS)
 
     def _hold(self, session: "psycopg.Connection[Any]") -> None:
@@ -246,28 +246,28 @@ class Lifeline(threading.Thread):
         session.execute(f"LISTEN {CANCELED}")
         # Waits for the server to see that the lost session is lost; until then that one speaks for this worker.
         session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, self.worker))
-        self.holds = True
-        self._look_after_run()
-        self.wakeup.ring()
+        self.holds_lock = True
+        self._check_claimed_run()
+        self.wakeup.wake()
 
-    def _look_after_run(self) -> None:
+    def _check_claimed_run(self) -> None:
         """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
-        in_hand = self._in_hand
-        mine = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
-        if in_hand in mine and mine[in_hand].is_canceled:
-            self._cancel(in_hand)
-        elif in_hand is not None and in_hand not in mine:
-            self._abandon(in_hand)
+        claimed_runs = self._run_id
+        claimed = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
+        if claimed_runs in claimed and claimed[claimed_runs].is_canceled:
+            self._cancel(claimed_runs)
+        elif claimed_runs is not None and claimed_runs not in claimed:
+            self._abandon(claimed_runs)
 
     def _listen(self, session: "psycopg.Connection[Any]") -> None:
-        while not self.is_cut:
-            for notice in session.notifies(timeout=BEAT_SECONDS):
+        while not self.is_finished:
+            for notice in session.notifies(timeout=HEARTBEAT_SECONDS):
                 if notice.channel == CANCELED:
                     self._cancel(notice.payload)
                 elif notice.payload == self.location:
-                    self.wakeup.ring()
-            if self._is_alone():
-                self._cut_when_idle()
+                    self.wakeup.wake()
+            if self._is_orphaned():
+                self._finish_when_idle()
 
     def _cancel(self, run_id: str) -> None:
         """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
@@ -275,16 +275,16 @@ class Lifeline(threading.Thread):
             self._canceled.add(run_id)
         while True:
             with self._guard:
-                if self._in_hand != run_id:
+                if self._run_id != run_id:
                     return None
-                if self.dispatch.insist(run_id):
+                if self.dispatch.mark_canceling(run_id):
                     return self._interrupt()
             time.sleep(START_SECONDS)
 
     def _abandon(self, run_id: str) -> None:
         """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
         with self._guard:
-            if self._in_hand == run_id:
+            if self._run_id == run_id:
                 os.killpg(os.getpgid(0), signal.SIGKILL)
 
     @staticmethod
@@ -293,44 +293,44 @@ class Lifeline(threading.Thread):
         # raises inside the body of an op, and elsewhere notes it for the next.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    def _is_alone(self) -> bool:
+    def _is_orphaned(self) -> bool:
         return os.getppid() != self.supervisor
 
-    def _cut_when_idle(self) -> None:
+    def _finish_when_idle(self) -> None:
         # Without a supervisor the run in hand goes on to its end, and this session must live as long.
         with self._guard:
-            if self._in_hand is None:
-                self._cut()
-        self.wakeup.ring()
+            if self._run_id is None:
+                self._finish_thread()
+        self.wakeup.wake()
 
-    def _cut(self) -> None:
-        self.is_cut = True
-        self.wakeup.ring()
+    def _finish_thread(self) -> None:
+        self.is_finished = True
+        self.wakeup.wake()
 
 
 @contextmanager
-def interrupts_at_bay(on_terminate: Any) -> Iterator[None]:
+def interrupts_deferred(on_terminate: Any) -> Iterator[None]:
     """SIGINT interrupts the body of an op and nothing else; SIGTERM is ours, also inside Dagster's own handlers."""
-    theirs = interrupts.setup_interrupt_handlers
+    original = interrupts.setup_interrupt_handlers
     interrupts.setup_interrupt_handlers = lambda: None
     signal.signal(signal.SIGTERM, on_terminate)
     try:
         with interrupts.capture_interrupts():
             yield
     finally:
-        interrupts.setup_interrupt_handlers = theirs
+        interrupts.setup_interrupt_handlers = original
 
 
 @contextmanager
 def console_silent() -> Iterator[None]:
     """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
     module: Any = context_creation_job
-    theirs = module.default_system_loggers
+    original = module.default_system_loggers
     module.default_system_loggers = lambda _: []
     try:
         yield
     finally:
-        module.default_system_loggers = theirs
+        module.default_system_loggers = original
 
 
 def resident_megabytes() -> float:

@@ -10,7 +10,7 @@ from orchestrator_defs.cli.stack import PartFailed, Stack
 from orchestrator_defs.cli.up import _only_one
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
-from resources.runs.child_process import Companion
+from resources.runs.child_process import ChildProcess
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_a_server_that_does_not_start_is_named_with_its_last_words(stack: Stack, tmp_path: Path) -> None:
-    stack.server = Companion("The server", ["sh", "-c", "echo it is a pity; exit 1"], log=tmp_path / "server.log")
+    stack.server = ChildProcess("The server", ["sh", "-c", "echo it is a pity; exit 1"], log=tmp_path / "server.log")
     with stack:
         stack.start_server()
         with pytest.raises(PartFailed, match=r"The server did not start\. The end of .*server\.log:\nit is a pity"):
@@ -31,8 +31,8 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words(stack: Stack,
 
 
 def test_a_part_that_ends_again_and_again_ends_all(stack: Stack, tmp_path: Path) -> None:
-    stack.daemon = Companion("The daemon", ["sh", "-c", "echo no luck"], log=tmp_path / "daemon.log")
-    stack.server = Companion("The server", ["sleep", "60"], log=tmp_path / "server.log")
+    stack.daemon = ChildProcess("The daemon", ["sh", "-c", "echo no luck"], log=tmp_path / "daemon.log")
+    stack.server = ChildProcess("The server", ["sleep", "60"], log=tmp_path / "server.log")
     with stack:
         stack.start_server()
         with pytest.raises(PartFailed, match=r"The daemon ends again and again.*\n.*no luck"):
@@ -41,7 +41,7 @@ def test_a_part_that_ends_again_and_again_ends_all(stack: Stack, tmp_path: Path)
 
 
 def test_the_parts_of_a_server_are_stopped_whatever_happens(stack: Stack, tmp_path: Path) -> None:
-    stack.server = Companion("The server", ["sleep", "60"], log=tmp_path / "server.log")
+    stack.server = ChildProcess("The server", ["sleep", "60"], log=tmp_path / "server.log")
     with pytest.raises(KeyError), stack:
         stack.start_server()
         raise KeyError

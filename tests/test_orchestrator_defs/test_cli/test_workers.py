@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.main import main
-from resources.runs.workers.staffing import AGAIN_SECONDS
+from resources.runs.workers.manager import RESTART_SECONDS
 from tests.test_resources.test_runs.warm import PATIENCE, Warm, configure, eventually, gone, warm_instances
 
 pytestmark = pytest.mark.xdist_group("workers")
@@ -99,7 +99,7 @@ def test_interrupted_workers_finish_what_they_have(started: tuple[Warm, subproce
 def test_a_supervisor_that_dies_is_replaced(started: tuple[Warm, subprocess.Popen[str]]) -> None:
     warm, _ = started
     before = warm.supervisors()
-    time.sleep(AGAIN_SECONDS)
+    time.sleep(RESTART_SECONDS)
     os.kill(*before, signal.SIGKILL)
     eventually(lambda: (now := warm.supervisors()) and not now & before)
 

@@ -105,13 +105,13 @@ class Ward(Engine):
 @contextmanager
 def elsewhere(ward: Ward, run_id: str) -> Iterator[None]:
     """Another thread executes a run in a process of its own; what is to interrupt it does not interrupt the test."""
-    thread = threading.Thread(target=liveness.attend, args=(ward.instance, run_id))
+    thread = threading.Thread(target=liveness.claim_run, args=(ward.instance, run_id))
     thread.start()
     thread.join()
     try:
         yield
     finally:
-        liveness.leave(run_id)
+        liveness.release_run(run_id)
 
 
 WORKFLOWS = (two_steps, sleep_a_night)
@@ -384,9 +384,9 @@ def test_run_in_ones_own_process_is_known_to_the_launcher(ward):
     job = ward.orchestrator.job("two_steps")
     run = ward.instance.create_run_for_job(job_def=job, run_id=str(process_id))
     launcher = ward.instance.run_launcher
-    with liveness.attended(ward.instance, run.run_id):
+    with liveness.claimed_run(ward.instance, run.run_id):
         assert launcher.dispatch.entry(run.run_id).state == "claimed"
-        assert not launcher.dispatch.attend(run.run_id, 0)
+        assert not launcher.dispatch.claim_directly(run.run_id, 0)
     assert launcher.dispatch.entry(run.run_id).state == "done"
 
 
@@ -394,7 +394,7 @@ def test_run_that_waits_for_a_worker_is_nobody_elses(ward):
     ward.start()
     ward.sweep()
     (run_id,) = ward.queued()
-    with pytest.raises(RunMayNotAct, match="waits for a worker"), liveness.attended(ward.instance, run_id):
+    with pytest.raises(RunMayNotAct, match="waits for a worker"), liveness.claimed_run(ward.instance, run_id):
         pass
 
 
@@ -432,7 +432,7 @@ def test_process_that_is_gone_is_given_up_after_a_while(ward, monkeypatch):
     ward.run_of(run_id, DagsterRunStatus.STARTED)
     run = ward.instance.get_run_by_id(run_id)
     dispatch = ward.instance.run_launcher.dispatch
-    assert dispatch.attend(run_id, 10**6), "no such worker ever held its lock"
+    assert dispatch.claim_directly(run_id, 10**6), "no such worker ever held its lock"
     assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
     assert "nothing is amiss" in ward.sweep()
     dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")

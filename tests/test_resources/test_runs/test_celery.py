@@ -262,7 +262,7 @@ def test_a_claim_outlives_a_lost_session(machines: Machines, server: EmbeddedSer
 def test_a_worker_whose_claim_went_to_another_is_interrupted(
     machines: Machines, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.runs.launching.run_claim.BEAT_SECONDS", 2)
+    monkeypatch.setattr("resources.runs.launching.run_claim.HEARTBEAT_SECONDS", 2)
     run_id = machines.launch("five")
     interrupts: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))

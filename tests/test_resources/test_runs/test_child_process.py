@@ -1,4 +1,4 @@
-"""Companions end with whoever started them."""
+"""A child process ends with the process that started it."""
 
 import signal
 import subprocess
@@ -6,14 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from resources.runs.child_process import LONGEST_LOG, Companion
+from resources.runs.child_process import LONGEST_LOG, ChildProcess
 
 PARENT = """
 import sys, time
-from resources.runs.child_process import Companion
-companion = Companion("it", ["sleep", "60"])
-companion.start()
-print(companion.pid, flush=True)
+from resources.runs.child_process import ChildProcess
+child = ChildProcess("it", ["sleep", "60"])
+child.start()
+print(child.pid, flush=True)
 time.sleep(60)
 """
 
@@ -60,39 +60,39 @@ def test_it_hears_signals_that_its_parent_ignores() -> None:
 
 
 def test_it_says_into_its_log_and_how_it_ended(tmp_path: Path) -> None:
-    companion = Companion(
+    child_process = ChildProcess(
         "it",
         ["sh", "-c", "seq 20; echo $MOOD >&2; exit 3"],
         environment={"MOOD": "bad"},
         log=tmp_path / "logs" / "it.log",
     )
-    assert companion.exit_status is None
-    assert not companion.is_running
-    companion.start()
-    assert companion.pid is not None
-    assert gone(companion.pid)
-    assert companion.exit_status == 3
-    assert companion.last_words(2) == "20\nbad"
+    assert child_process.exit_status is None
+    assert not child_process.is_running
+    child_process.start()
+    assert child_process.pid is not None
+    assert gone(child_process.pid)
+    assert child_process.exit_status == 3
+    assert child_process.log_tail(2) == "20\nbad"
 
 
 def test_one_that_is_deaf_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
     script = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
-    companion = Companion("it", ["sh", "-c", script], log=tmp_path / "it.log")
-    companion.start()
-    while not companion.last_words():
+    child_process = ChildProcess("it", ["sh", "-c", script], log=tmp_path / "it.log")
+    child_process.start()
+    while not child_process.log_tail():
         time.sleep(0.01)
-    companion.stop(0.2)
-    assert companion.exit_status == -signal.SIGKILL
-    assert gone(int(companion.last_words()))
-    companion.stop()
+    child_process.stop(0.2)
+    assert child_process.exit_status == -signal.SIGKILL
+    assert gone(int(child_process.log_tail()))
+    child_process.stop()
 
 
 def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
     log = tmp_path / "it.log"
     log.write_bytes(b"x" * (LONGEST_LOG + 1))
-    companion = Companion("it", ["echo", "anew"], log=log)
-    companion.start()
-    while companion.is_running:
+    child_process = ChildProcess("it", ["echo", "anew"], log=log)
+    child_process.start()
+    while child_process.is_running:
         time.sleep(0.01)
     assert log.read_text() == "anew\n"
     assert (tmp_path / "it.log.1").stat().st_size > LONGEST_LOG

@@ -95,8 +95,8 @@ def test_the_stock_storage_reads_what_ours_wrote(dagster_instance: dg.DagsterIns
     run_id = run(dagster_instance)
     stock = DagsterPostgresStorage(storage(dagster_instance).postgres_url)
     ours = list(dagster_instance.all_logs(run_id))
-    theirs = [record.event_log_entry for record in stock.event_log_storage.get_records_for_run(run_id).records]
-    assert theirs == ours
+    original = [record.event_log_entry for record in stock.event_log_storage.get_records_for_run(run_id).records]
+    assert original == ours
     assert list(stock.run_storage.get_runs()) == [dagster_instance.get_run_by_id(run_id)]
     assert stock.event_log_storage.has_asset_key(dg.AssetKey("router"))
     assert len(ours) > 10

@@ -195,10 +195,10 @@ def test_a_message_is_committed_by_itself_in_time(instance: dg.DagsterInstance, 
 
 def test_watchers_are_told_within_a_second_after_a_long_silence(any_mode: dg.DagsterInstance) -> None:
     run = any_mode.create_run_for_job(three)
-    told: list[tuple[float, str]] = []
+    received: list[tuple[float, str]] = []
 
     def handler(event: dg.EventLogEntry, _cursor: str) -> None:
-        told.append((time.monotonic(), event.message))
+        received.append((time.monotonic(), event.message))
 
     any_mode.watch_event_logs(run.run_id, None, handler)
     time.sleep(3)
@@ -208,8 +208,8 @@ def test_watchers_are_told_within_a_second_after_a_long_silence(any_mode: dg.Dag
     any_mode.end_watch_event_logs(run.run_id, handler)
     any_mode.report_engine_event("to nobody", run)
     time.sleep(0.7)
-    assert [message for _, message in told] == ["at last"]
-    assert told[0][0] - said < 1
+    assert [message for _, message in received] == ["at last"]
+    assert received[0][0] - said < 1
 
 
 def test_a_watcher_is_told_from_its_cursor_on_and_survives_an_error(
@@ -218,17 +218,17 @@ def test_a_watcher_is_told_from_its_cursor_on_and_survives_an_error(
     run = instance.create_run_for_job(three)
     instance.report_engine_event("old", run)
     cursor = instance.get_records_for_run(run.run_id).cursor
-    told: list[str] = []
+    received: list[str] = []
     storage = instance.event_log_storage
     read = storage.get_records_for_run
     with monkeypatch.context() as broken:
         broken.setattr(storage, "get_records_for_run", lambda *_, **__: (_ for _ in ()).throw(OSError("gone")))
-        instance.watch_event_logs(run.run_id, cursor, lambda event, _: told.append(event.message))
+        instance.watch_event_logs(run.run_id, cursor, lambda event, _: received.append(event.message))
         time.sleep(0.5)
     assert storage.get_records_for_run == read
     instance.report_engine_event("new", run)
     time.sleep(1)
-    assert told == ["new"]
+    assert received == ["new"]
 
 
 SUBSCRIBE = """

@@ -25,8 +25,8 @@ from resources.runs.dispatch import Dispatch, Loaded, Served
 from resources.runs.dispatch_statements import LIVENESS
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.run_execution import execute
-from resources.runs.workers.supervisor_lock import anybody_launches
-from resources.runs.workers.worker import ENDS, Limits, Worker, console_silent, interrupts_at_bay, report_end
+from resources.runs.workers.supervisor_lock import has_launchers
+from resources.runs.workers.worker import ENDS, Limits, Worker, console_silent, interrupts_deferred, report_end
 from tests.test_resources.test_runs.warm import Warm, code_server, configure, look_again
 
 
@@ -199,7 +199,7 @@ def test_a_claim_whose_answer_was_lost_is_taken_up(warm: Warm, monkeypatch: pyte
     loaded = Loaded("toys", warm.location.fingerprint(), warm.launcher.dispatch.now())
     first, second = warm.launch("ten"), warm.launch("ten")
     worker = Worker(warm.instance, warm.location.load(), loaded, Limits())
-    worker.lifeline.holds = True
+    worker.liveness.holds_lock = True
     claim = worker.dispatch.claim
 
     def lose_the_answer(*arguments: object) -> None:
@@ -243,11 +243,11 @@ def test_dagster_makes_the_launcher_anew_in_another_process(warm: Warm) -> None:
 
 def test_an_instance_that_is_closed_launches_no_more(warm: Warm) -> None:
     place = warm.launcher.dispatch.place
-    assert not anybody_launches(place)
+    assert not has_launchers(place)
     warm.launch("ten")
-    assert anybody_launches(place)
+    assert has_launchers(place)
     warm.instance.dispose()
-    assert not anybody_launches(place)
+    assert not has_launchers(place)
 
 
 # --- what we rely on in Dagster's inside ---
@@ -274,11 +274,11 @@ def test_dagster_does_not_execute_a_run_twice(warm: Warm) -> None:
 
 def test_dagster_takes_sigterm_only_through_the_function_that_we_replace() -> None:
     """Else SIGTERM would interrupt the op in hand, in whose body Dagster's handlers are in force."""
-    told: list[int] = []
+    signalled: list[int] = []
     before = signal.getsignal(signal.SIGTERM)
-    with interrupts_at_bay(lambda number, _: told.append(number)), raise_execution_interrupts():
+    with interrupts_deferred(lambda number, _: signalled.append(number)), raise_execution_interrupts():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert told == [signal.SIGTERM]
+        assert signalled == [signal.SIGTERM]
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGTERM, before)

@@ -192,15 +192,15 @@ def test_after_the_loss_of_the_machine_the_next_launch_sees_to_all(
 ) -> None:
     warm = warm_of(workers=2)
     for _ in range(scaled(10)):
-        in_hand = [warm.nap(120) for _ in range(2)]
-        for run in in_hand:
+        claimed = [warm.nap(120) for _ in range(2)]
+        for run in claimed:
             warm.begun(run)
         waiting = [warm.launch("ten") for _ in range(5)]
         lose_the_machine(warm)
-        assert [warm.status(run) for run in in_hand + waiting] == ["STARTED"] * 2 + ["STARTING"] * 5
+        assert [warm.status(run) for run in claimed + waiting] == ["STARTED"] * 2 + ["STARTING"] * 5
         waiting.append(warm.launch("ten"))
         assert [warm.end(run) for run in waiting] == ["SUCCESS"] * 6
-        for run in in_hand:
+        for run in claimed:
             assert warm.end(run) == "FAILURE"
             assert "is gone, and its supervisor with it" in warm.messages(run)
             assert eventually(lambda: warm.state(run) == "done")  # noqa: B023

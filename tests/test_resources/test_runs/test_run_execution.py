@@ -94,12 +94,12 @@ def test_a_run_is_of_the_job_and_has_its_tags(instance: dg.DagsterInstance) -> N
 
 @pytest.mark.parametrize("job", [both, failing], ids=lambda job: job.name)
 def test_the_log_is_that_of_dagster_s_own_call(instance: dg.DagsterInstance, job: dg.JobDefinition) -> None:
-    ours, again, theirs = made(instance, job), made(instance, job), instance.create_run_for_job(job)
+    ours, again, original = made(instance, job), made(instance, job), instance.create_run_for_job(job)
     execute(instance, job, ours)
     execute(instance, job, again)
-    list(api.execute_run_iterator(InMemoryJob(job), theirs, instance))
-    assert log(instance, ours) == log(instance, again) == log(instance, theirs)
-    assert ours.execution_plan_snapshot_id == theirs.execution_plan_snapshot_id
+    list(api.execute_run_iterator(InMemoryJob(job), original, instance))
+    assert log(instance, ours) == log(instance, again) == log(instance, original)
+    assert ours.execution_plan_snapshot_id == original.execution_plan_snapshot_id
 
 
 def test_a_plan_serves_all_runs_of_a_job(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

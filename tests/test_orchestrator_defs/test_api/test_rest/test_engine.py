@@ -214,7 +214,7 @@ def test_our_workers_and_their_runs_are_counted(engine, dagster_instance, tmp_pa
         Warm(instance, tmp_path, location).launch("ten")
         assert list(api.get("/settings/worker-status").json().values()) == ["workers", 0, 1, 0]
         worker = dispatch.register(Loaded("toys", "", dispatch.now()), "here", 1, os.getpid())
-        assert dispatch.attend("another run", worker)
+        assert dispatch.claim_directly("another run", worker)
         with dispatch.connect() as session:
             session.execute(f"SELECT pg_advisory_lock({LIVENESS}, {worker})")
             assert list(api.get("/settings/worker-status").json().values()) == ["workers", 1, 1, 1]
