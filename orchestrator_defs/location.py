@@ -1,5 +1,6 @@
 """What makes a code location: an organisation's products, workflows and external systems as Dagster definitions."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,16 @@ def build_definitions(
     workflows: Iterable[WorkflowJob],
     resources: Mapping[str, Any] | None = None,
     translations: Iterable[Path] = (),
+    name: str | None = None,
 ) -> Definitions:
     """Make a Dagster code location of an organisation's own products, workflows and external systems.
 
     `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case. `translations` are
-    folders with an `en-GB.json` and so on.
+    folders with an `en-GB.json` and so on. `name` is kept with the processes and the catalogue of this location, and is
+    the top package of the calling module by default: name it before that package is renamed.
     """
-    return complete_definitions(Orchestrator(products, workflows, resources, translations=translations))
+    name = name or sys._getframe(1).f_globals["__name__"].partition(".")[0]
+    return complete_definitions(Orchestrator(products, workflows, resources, translations=translations, name=name))
 
 
 def complete_definitions(orchestrator: Orchestrator) -> Definitions:

@@ -36,6 +36,7 @@ from resources.errors import (
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
 from resources.processes.ledger import StepRecord
+from resources.processes.owner import owned_by
 from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
@@ -100,7 +101,8 @@ def _admit_here(segment: Segment, place: LedgerStep, started: datetime) -> State
         first_line=first_line,
         resources=_resources(segment.op),
     )
-    return admit(request, segment.database)
+    with owned_by(segment.owner):
+        return admit(request, segment.database)
 
 
 # --- every other step ---
@@ -265,7 +267,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
     with segment.database.transaction():
         invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _passing(segment, place)))
     author = Author(segment.user, segment.process_id, place.key)
-    with authored_by(author), segment.database.transaction():
+    with authored_by(author), owned_by(segment.owner), segment.database.transaction():
         if invocation is None:
             return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
         if step.is_held:

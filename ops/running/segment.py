@@ -11,7 +11,9 @@ from resources import tags
 from resources.database.session import SubscriptionDatabase
 from resources.errors import RunMayNotAct, UnknownProcess
 from resources.processes import process_rows
+from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
+from resources.runs.storage_identity import storage_id
 from resources.runs.workers import liveness
 from resources.types import ProcessId, ProcessStatus, State
 
@@ -64,6 +66,11 @@ class Segment:
     def instance(self) -> DagsterInstance:
         """Dagster's own storage."""
         return self.op.instance
+
+    @property
+    def owner(self) -> Owner:
+        """Whose the processes are that this run starts."""
+        return Owner(self.database.location, storage_id(self.instance))
 
     def claim_run(self) -> None:
         """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""

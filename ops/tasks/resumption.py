@@ -9,6 +9,7 @@ from ops.steps.workflow import Workflow
 from resources.database.session import SubscriptionDatabase
 from resources.errors import OrchestratorError
 from resources.processes import interventions, process_rows, waits
+from resources.processes.owner import current_owner
 from resources.processes.waits import WaitKind
 from resources.types import ProcessStatus, State
 
@@ -52,7 +53,7 @@ def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step
         late = 0
         with database.detached():
             with database.transaction(read_only=True):
-                due = [one for one in waits.due(BATCH) if one.kind is WaitKind.CALLBACK]
+                due = [one for one in waits.due(current_owner(), BATCH) if one.kind is WaitKind.CALLBACK]
                 names = process_rows.workflow_names([one.process_id for one in due])
             for one in due:
                 workflow = workflows().get(names[one.process_id])

@@ -11,7 +11,9 @@ from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError
 from resources.processes import pause, process_rows, recovery
+from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.storage_identity import storage_id
 from resources.types import ProcessStatus
 
 MOST = 20
@@ -127,7 +129,11 @@ def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
 
 def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
-        quiet = [one for one in recovery.in_hand(MOST) if one.quiet_seconds > QUIET_SECONDS]
+        quiet = [
+            one
+            for one in recovery.in_hand(Owner(orchestrator.name, storage_id(instance)), MOST)
+            if one.quiet_seconds > QUIET_SECONDS
+        ]
     ids = [one.run_id for one in quiet if one.run_id]
     runs = {run.run_id: run for run in instance.get_runs(RunsFilter(run_ids=ids))} if ids else {}
     odd = [one for one in quiet if (run := runs.get(one.run_id or "")) is None or run.is_finished]
@@ -141,9 +147,10 @@ def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterato
         yield Finding("processes", Verdict.OK, "None is in an odd state.")
 
 
-def _waits(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
-        late = [] if pause.is_paused() else recovery.overdue_waits(QUIET_SECONDS, MOST)
+        owner = Owner(orchestrator.name, storage_id(instance))
+        late = [] if pause.is_paused() else recovery.overdue_waits(owner, QUIET_SECONDS, MOST)
     for process_id in late:
         found = f"{process_id} still waits although its time has come."
         yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` sets it going: see the daemon.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.errors import StepsChanged
 from resources.processes import recovery
+from resources.processes.owner import Owner
 from resources.processes.recovery import Unfinished
 from resources.types import ProcessId
 
@@ -27,10 +28,11 @@ def misfits(orchestrator: Orchestrator) -> Iterator[Misfit | int]:
 
     Reads only; the schema may be that of the code that runs now.
     """
+    owner = Owner(orchestrator.name)
     after: ProcessId | None = None
     while True:
         with orchestrator.database.transaction(read_only=True):
-            batch = recovery.unfinished(BATCH, after)
+            batch = recovery.unfinished(owner, BATCH, after)
         for one in batch:
             if problem := _problem(orchestrator, one):
                 yield Misfit(one.process_id, one.workflow_name, one.status.value, problem)

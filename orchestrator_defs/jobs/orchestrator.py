@@ -16,6 +16,7 @@ from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import schema
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
+from resources.runs.code_location import CodeLocation
 from resources.runs.shared_resources import as_shared
 from resources.runs.workers import liveness
 
@@ -23,7 +24,9 @@ from resources.runs.workers import liveness
 class Orchestrator:
     """What one code location serves: its catalogue, its workflows, its database and the external systems.
 
-    `translations` are folders whose `en-GB.json` and so on name its workflows and the fields of its forms to people.
+    `name` is kept with its processes and catalogue rows: it stays the same when Dagster's location is renamed, and two
+    locations of one database have two. `translations` are folders whose `en-GB.json` and so on name its workflows and
+    the fields of its forms to people.
     """
 
     def __init__(
@@ -33,9 +36,12 @@ class Orchestrator:
         resources: Mapping[str, Any] | None = None,
         database: SubscriptionDatabase | None = None,
         translations: Iterable[Path] = (),
+        name: str = "orchestrator",
     ) -> None:
+        self.name = name
         jobs = (*built_in_workflows(self), *workflows)
-        self.database = database or SubscriptionDatabase()
+        self.database = (database or SubscriptionDatabase()).model_copy(update={"location": name})
+        self.code: CodeLocation | None = None  # set by whoever loads this from a workspace
         self.resources = dict(resources or {})
         self.jobs = jobs
         self.translations = tuple(translations)

@@ -13,7 +13,9 @@ from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from resources.errors import UnknownProcess
 from resources.processes import pause, process_rows
+from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
+from resources.runs.storage_identity import storage_id
 from resources.types import ProcessId
 
 
@@ -28,6 +30,11 @@ class ProcessAccess:
     def database(self) -> SubscriptionDatabase:
         """The subscription database, ready for use."""
         return self.orchestrator.prepare()
+
+    @property
+    def owner(self) -> Owner:
+        """Whose the processes are that are started here, and that this location looks after."""
+        return Owner(self.orchestrator.name, storage_id(self.instance))
 
     def workflow_of(self, process_id: ProcessId) -> Workflow:
         """The workflow that a process runs. Raises UnknownProcess, UnknownWorkflow."""

@@ -72,7 +72,7 @@ class ProcessAnswers:
     def wake(self, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
         """End the waits whose time has come; the processes to launch. Commits each wait by itself."""
         with self._access.database.transaction(read_only=True):
-            found = waits.due(limit)
+            found = waits.due(self._access.owner, limit)
             names = process_rows.workflow_names([due.process_id for due in found])
         known = self._access.orchestrator.workflows
         return [

@@ -58,7 +58,7 @@ class ProcessInterventions:
         while True:
             with self._access.database.transaction():
                 pause.check_not_paused()
-                found = interventions.hold_tasks_to_resume(RESUME_AT_ONCE, after=last)
+                found = interventions.hold_tasks_to_resume(self._access.owner, RESUME_AT_ONCE, after=last)
                 going += [process_id for process_id in found if self._is_set_going(process_id, user, check)]
             if not found:
                 return going

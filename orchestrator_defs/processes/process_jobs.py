@@ -21,6 +21,7 @@ from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.errors import OrchestratorError
 from resources.processes import process_rows
+from resources.runs.code_location import CodeLocation
 from resources.types import ProcessId
 
 PROCESS = Field(String, description="id of the process, or the beginning of it")
@@ -84,6 +85,7 @@ def _act(
     context: OpExecutionContext, orchestrator: Orchestrator, act: Callable[[Processes, ProcessId, str], None]
 ) -> None:
     """Do it as the user of this run; a refusal is shown in its own words and not tried again."""
+    orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
     service = Processes(orchestrator, context.instance)
     user = context.run.tags.get(tags.USER, "SYSTEM")
     try:

@@ -88,7 +88,7 @@ class ProcessRuns:
     def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
         """The children, of one process or of all, that are new or resumed; a run may exist for them by now."""
         with self._access.database.transaction(read_only=True):
-            return process_rows.children_to_launch(limit, of=of)
+            return process_rows.children_to_launch(limit, self._access.owner, of=of)
 
     def _is_launched(self, process_id: ProcessId, user: str) -> bool:
         try:
@@ -136,4 +136,5 @@ class ProcessRuns:
             root_run_id=None if is_first else process_id,
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
+            location=self._access.orchestrator.code,
         )

@@ -11,6 +11,7 @@ from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import form_resource_keys
 from orchestrator_defs.processes.process_access import ProcessAccess
 from resources.errors import OrchestratorError
+from resources.processes.owner import owned_by
 from resources.types import ProcessId, SubscriptionId
 
 
@@ -74,7 +75,8 @@ class ProcessStart:
                 empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
             )
-            admit(request, self._access.database)
+            with owned_by(self._access.owner):
+                admit(request, self._access.database)
         return process_id
 
     def _started_with(self, ask: Ask) -> ProcessId | None:

@@ -32,6 +32,7 @@ class Processes:
         self.runs = ProcessRuns(access, self.queries)
         self.engine = EnginePause(access, self.answers)
         self.form_resources = access.form_resources
+        self.owner = access.owner
 
     @property
     def database(self) -> SubscriptionDatabase:

@@ -14,8 +14,10 @@ from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.launching import RUN_KEY
 from resources import tags
 from resources.processes import recovery
+from resources.processes.owner import Owner
 from resources.processes.recovery import Place, Standing
 from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
+from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
 from resources.types import ProcessId, ProcessStatus
 
@@ -48,6 +50,7 @@ class Sweeper:
         self.orchestrator = orchestrator
         self.instance = instance
         self.database = orchestrator.prepare()
+        self.owner = Owner(orchestrator.name, storage_id(instance))
 
     def sweep(self, after: Place | None = None) -> Sweep:
         """Look at the processes in hand, from a place on, and at the runs at work; commits, one process at a time.
@@ -56,7 +59,7 @@ class Sweeper:
         """
         sweep = Sweep()
         with self.database.transaction(read_only=True):
-            found = recovery.in_hand(AT_ONCE, after)
+            found = recovery.in_hand(self.owner, AT_ONCE, after)
         sweep.seen = len(found)
         if len(found) == AT_ONCE:
             sweep.place = (found[-1].last_modified_at, found[-1].process_id)

@@ -22,8 +22,10 @@ from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
 from resources.errors import OrchestratorError
 from resources.processes import pause, validations
+from resources.processes.owner import Owner, owned_by
 from resources.processes.validations import Candidate
 from resources.runs.launching.launcher import PRIORITY
+from resources.runs.storage_identity import storage_id
 from resources.settings import settings
 
 INTERVAL_SECONDS = 30
@@ -33,6 +35,8 @@ BULK_PRIORITY = "-1"
 
 class Fleet(Protocol):
     """What the sensor asks of its orchestrator."""
+
+    name: str
 
     @property
     def workflows(self) -> Mapping[str, Workflow]:
@@ -54,7 +58,8 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-        requests, story = _tick(fleet)
+        with owned_by(Owner(fleet.name, storage_id(context.instance))):
+            requests, story = _tick(fleet)
         context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": story}))
         yield from requests
         if not requests:

@@ -22,6 +22,7 @@ from orchestrator_defs.sensors.jobs_sensor import JobsSensor
 from orchestrator_defs.sensors.sweeper import Sweeper
 from resources import clock
 from resources.processes.recovery import Place
+from resources.runs import workspaces
 
 INTERVAL_SECONDS = 5
 WAKE_AT_ONCE = 100
@@ -58,6 +59,7 @@ def wake_tick(orchestrator: Orchestrator) -> Tick:
     """What the sensor `wake` does: end waits, then launch. If it dies in between, the sweeper launches."""
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        learn_code(orchestrator, context)
         service = Processes(orchestrator, context.instance)
         woken = service.answers.wake(WAKE_AT_ONCE)
         launched = launch_all(service, woken)
@@ -74,6 +76,7 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        learn_code(orchestrator, context)
         sweep = Sweeper(orchestrator, context.instance).sweep(_read_cursor(context.cursor))
         launched = launch_all(Processes(orchestrator, context.instance), sweep.launch)
         context.update_cursor(_write_cursor(sweep.place, sweep.told))
@@ -81,6 +84,13 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
         yield from _tell(context, sweep.told, launched, nothing)
 
     return tick
+
+
+def learn_code(orchestrator: Orchestrator, context: SensorEvaluationContext) -> None:
+    """Keep where the code of this location came from, so that the runs that are created here name it."""
+    origin, repository = context.code_location_origin, context.repository_name
+    if orchestrator.code is None and origin is not None and repository is not None:
+        orchestrator.code = workspaces.code_of(origin, repository)
 
 
 def _tell(

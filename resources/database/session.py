@@ -56,6 +56,9 @@ class SubscriptionDatabase(dg.ConfigurableResource[Any]):
     uri: str = ""
     """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
 
+    location: str | None = None
+    """The name of the orchestrator that starts processes through it."""
+
     @property
     def is_embedded(self) -> bool:
         """Whether this is the embedded server, which we migrate ourselves."""

@@ -181,6 +181,10 @@ class ProcessTable(Table):
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
     asked: Mapped[str | None] = mapped_column(String(64))
     """With an idempotency key: the hash of what was asked, and by whom."""
+    location: Mapped[str | None] = mapped_column(String(255))
+    """The name of the orchestrator that started it; NULL for one from before names were kept."""
+    storage: Mapped[str | None] = mapped_column(String(64))
+    """The id of the run storage of Dagster that its runs are in."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_modified_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 

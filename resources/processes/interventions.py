@@ -16,6 +16,7 @@ from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWai
 from resources.errors import NotWaiting, ProcessEnded, ProcessError
 from resources.processes import ledger, locks, process_rows, waits
 from resources.processes.ledger import StepRecord
+from resources.processes.owner import Owner
 from resources.processes.statements import OTHER_LINES
 from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
@@ -236,7 +237,7 @@ def take_again(process_id: ProcessId) -> None:
         locks.lock(process_id, subscription_id, unsync=True)
 
 
-def hold_tasks_to_resume(limit: int, *, after: ProcessId | None) -> list[ProcessId]:
+def hold_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -> list[ProcessId]:
     """Take the rows of tasks that failed or wait for better times, those that nobody else has; in the order of ids.
 
     What waits for a moment, for children or for the engine's release is not among them: to try again helps nothing.
@@ -250,7 +251,7 @@ def hold_tasks_to_resume(limit: int, *, after: ProcessId | None) -> list[Process
     )
     query = (
         select(process.process_id)
-        .where(process.is_task, process.last_status.in_(RESUMABLE), ~in_vain)
+        .where(process.is_task, process.last_status.in_(RESUMABLE), ~in_vain, owner.owns())
         .order_by(process.process_id)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -21,6 +21,7 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
+from resources.processes.owner import Owner, current_owner
 from resources.processes.statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, SubscriptionId
 
@@ -167,7 +168,7 @@ def children_of(process_id: ProcessId) -> list[Child]:
     return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
 
 
-def children_to_launch(limit: int, *, of: ProcessId | None = None) -> list[ProcessId]:
+def children_to_launch(limit: int, owner: Owner, *, of: ProcessId | None = None) -> list[ProcessId]:
     """Children, or those of one parent, that are new or told to go on, oldest first. A run may be there by now.
 
     Read by an index that finished processes are not in.
@@ -177,6 +178,7 @@ def children_to_launch(limit: int, *, of: ProcessId | None = None) -> list[Proce
         select(process.process_id)
         .where(process.last_status.in_([ProcessStatus.CREATED, ProcessStatus.RESUMED]))
         .where(text("last_status <> 'completed'"))  # as the index has it, for the planner to see that it serves
+        .where(owner.owns())
         .order_by(process.last_modified_at, process.process_id)
         .limit(limit)
     )
@@ -198,7 +200,7 @@ def find_asked(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
 
 def create_process(new: NewProcess) -> None:
     """Write the row of a new process. Raises UnknownWorkflow if the catalogue in the database lacks the workflow."""
-    session = current_session()
+    session, owner = current_session(), current_owner()
     workflow_id = session.scalar(
         select(WorkflowTable.workflow_id).where(
             WorkflowTable.name == new.workflow_name, WorkflowTable.deleted_at.is_(None)
@@ -222,6 +224,8 @@ def create_process(new: NewProcess) -> None:
             idempotency_key=new.idempotency_key,
             asked=new.asked,
             parent_process_id=new.parent,
+            location=owner.location,
+            storage=owner.storage,
         )
         .on_conflict_do_nothing()
         .returning(ProcessTable.process_id)

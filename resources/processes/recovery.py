@@ -16,6 +16,7 @@ from resources.database.session import current_session
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
 from resources.processes import interventions, ledger, process_rows
 from resources.processes.ledger import StepRecord
+from resources.processes.owner import Owner
 from resources.processes.process_rows import FINAL
 from resources.processes.statements import COMMITTED, OTHER_LINES
 from resources.processes.waits import WaitKind
@@ -44,7 +45,7 @@ Place = tuple[datetime, ProcessId]
 """Where a look at the processes in hand has stopped."""
 
 
-def in_hand(limit: int, after: Place | None = None) -> list[Standing]:
+def in_hand(owner: Owner, limit: int, after: Place | None = None) -> list[Standing]:
     """Processes that are in the hands of a run, in the order in which they were last written; at most so many.
 
     Read by an index that finished processes are not in.
@@ -52,6 +53,7 @@ def in_hand(limit: int, after: Place | None = None) -> list[Standing]:
     query = _standing().where(
         ProcessTable.last_status.in_(sorted(IN_HAND)),
         text("last_status <> 'completed'"),  # as the index has it, for the planner to see that it serves
+        owner.owns(),
     )
     if after is not None:
         query = query.where(tuple_(ProcessTable.last_modified_at, ProcessTable.process_id) > tuple_(*after))
@@ -155,7 +157,7 @@ class Unfinished:
     waiting: list[StepKey]
 
 
-def unfinished(limit: int, after: ProcessId | None = None) -> list[Unfinished]:
+def unfinished(owner: Owner, limit: int, after: ProcessId | None = None) -> list[Unfinished]:
     """Processes that have not ended, in the order of their ids, from one on; at most so many."""
     process, step, wait = ProcessTable, ProcessStepTable, ProcessWaitTable
     committed = (
@@ -173,7 +175,7 @@ def unfinished(limit: int, after: ProcessId | None = None) -> list[Unfinished]:
     query = (
         select(process.process_id, WorkflowTable.name, process.last_status, committed, waiting)
         .join(WorkflowTable, WorkflowTable.workflow_id == process.workflow_id)
-        .where(process.last_status.not_in(FINAL), text("last_status <> 'completed'"))
+        .where(process.last_status.not_in(FINAL), text("last_status <> 'completed'"), owner.owns())
         .order_by(process.process_id)
         .limit(limit)
     )
@@ -186,7 +188,7 @@ def unfinished(limit: int, after: ProcessId | None = None) -> list[Unfinished]:
     ]
 
 
-def overdue_waits(seconds: float, limit: int) -> list[ProcessId]:
+def overdue_waits(owner: Owner, seconds: float, limit: int) -> list[ProcessId]:
     """Processes that still wait although the moment at which they should go on has passed, by so many seconds."""
     moment = clock.now() - timedelta(seconds=seconds)
     wait = ProcessWaitTable
@@ -195,7 +197,7 @@ def overdue_waits(seconds: float, limit: int) -> list[ProcessId]:
             select(wait.process_id)
             .join(ProcessTable, ProcessTable.process_id == wait.process_id)
             .where(wait.answered_at.is_(None), wait.deadline < moment)
-            .where(ProcessTable.last_status.in_(sorted({kind.process_status for kind in WaitKind})))
+            .where(ProcessTable.last_status.in_(sorted({kind.process_status for kind in WaitKind})), owner.owns())
             .limit(limit)
         )
     )

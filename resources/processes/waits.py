@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased
 from resources import clock
 from resources.database.session import current_session
 from resources.database.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable
+from resources.processes.owner import Owner
 from resources.processes.statements import OTHER_LINES
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
 
@@ -160,7 +161,7 @@ def tokens_given(process_id: ProcessId, step_key: StepKey) -> int:
     return found or 0
 
 
-def due(limit: int) -> list[Due]:
+def due(owner: Owner, limit: int) -> list[Due]:
     """Processes whose wait is over by itself: its deadline has passed, the engine is paused no longer, or the children
     are at rest.
     """
@@ -176,7 +177,7 @@ def due(limit: int) -> list[Due]:
         .distinct()
         .join(ProcessTable, ProcessTable.process_id == wait.process_id)
         .where(wait.answered_at.is_(None), over, ~func.coalesce(is_paused, False))
-        .where(ProcessTable.last_status.in_({kind.process_status for kind in WaitKind}))
+        .where(ProcessTable.last_status.in_({kind.process_status for kind in WaitKind}), owner.owns())
         .limit(limit)
     )
     return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]

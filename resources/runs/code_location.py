@@ -16,17 +16,25 @@ from dagster._core.code_pointer import CodePointer, ModuleCodePointer
 # How a code server turns such a pointer into definitions; the public ways load a job, not a code location.
 from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
 
+# What Dagster calls the definitions of a location that are not named.
+from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+
+# What ties a run to its job on Dagster's page, and what a process of its own loads to execute it.
+from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
 MOST_FILES = 5000
 """Beyond these a project's files are not looked at: it was started in a folder that is not a project's."""
 
 
 @dataclass(frozen=True)
 class CodeLocation:
-    """Where definitions come from. `python`: the interpreter that can load them."""
+    """Where definitions come from. `python`: the interpreter to load them; `repository`: Dagster's name of them."""
 
     name: str
     pointer: CodePointer
     python: str = sys.executable
+    repository: str = SINGLETON_REPOSITORY_NAME
 
     @classmethod
     def of_module(cls, name: str, module: str, attribute: str, folder: Path) -> "CodeLocation":
@@ -40,21 +48,31 @@ class CodeLocation:
         if remote is None or code is None:
             return None
         name = remote.repository_origin.code_location_origin.location_name
-        return cls(name, code.repository_origin.code_pointer, code.repository_origin.executable_path)
+        found = code.repository_origin
+        return cls(name, found.code_pointer, found.executable_path, remote.repository_origin.repository_name)
 
     @classmethod
     def from_json(cls, text: dict[str, str]) -> "CodeLocation":
         """What `to_json` gave."""
-        return cls(text["name"], cast(CodePointer, deserialize_value(text["pointer"])), text["python"])
+        pointer = cast(CodePointer, deserialize_value(text["pointer"]))
+        return cls(text["name"], pointer, text["python"], text["repository"])
 
     def to_json(self) -> dict[str, str]:
         """Plain values, for another process."""
-        return {"name": self.name, "pointer": serialize_value(cast(Any, self.pointer)), "python": self.python}
+        pointer = serialize_value(cast(Any, self.pointer))
+        return {"name": self.name, "pointer": pointer, "python": self.python, "repository": self.repository}
 
     @property
     def folder(self) -> Path:
         """Where its files lie: its working directory."""
         return Path(getattr(self.pointer, "working_directory", None) or Path.cwd())
+
+    def origin_of(self, job: str) -> tuple[RemoteJobOrigin, JobPythonOrigin]:
+        """The origin of a job's runs: for Dagster's page to find the job by, and for whoever executes the run."""
+        location = RegisteredCodeLocationOrigin(location_name=self.name)
+        remote = RemoteRepositoryOrigin(code_location_origin=location, repository_name=self.repository)
+        code = RepositoryPythonOrigin(self.python, self.pointer, entry_point=DEFAULT_DAGSTER_ENTRY_POINT)
+        return remote.get_job_origin(job), JobPythonOrigin(job, code)
 
     def load(self) -> RepositoryDefinition:
         """Import the definitions and build every job of them. Raises whatever the code raises."""

@@ -34,6 +34,8 @@ from dagster._core.execution.context_creation_job import (
 # What is kept.
 from dagster._core.execution.plan.plan import ExecutionPlan
 
+from resources.runs.code_location import CodeLocation
+
 MOST_PLANS = 100
 """Plans that are kept. Jobs whose runs have the same config need one each; a new config is a new plan."""
 
@@ -51,13 +53,16 @@ def create_run(
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
     step_keys: Sequence[str] | None = None,
+    location: CodeLocation | None = None,
 ) -> DagsterRun:
     """Write a run of a job, to be executed or launched. The job's own tags are added to `tags`.
 
-    `step_keys` are the steps that it is to execute, all when None. Raises DagsterRunAlreadyExists.
+    `step_keys` are the steps that it is to execute, all when None. `location`: where the job was loaded from, for
+    Dagster's page and for whoever executes the run. Raises DagsterRunAlreadyExists.
     """
     config = run_config or {}
     part = "" if step_keys is None else json.dumps(list(step_keys))
+    remote_origin, code_origin = location.origin_of(job.name) if location else (None, None)
     return instance.create_run_for_job(
         job_def=job,
         execution_plan=_kept(job, part, config, lambda: create_execution_plan(job, config, step_keys)),
@@ -66,6 +71,8 @@ def create_run(
         tags={**job.run_tags, **tags},
         root_run_id=root_run_id,
         parent_run_id=parent_run_id,
+        remote_job_origin=remote_origin,
+        job_code_origin=code_origin,
     )
 
 

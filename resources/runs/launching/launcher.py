@@ -56,9 +56,12 @@ def create_run(
     root_run_id: str | None = None,
     parent_run_id: str | None = None,
     step_keys: Sequence[str] | None = None,
+    location: CodeLocation | None = None,
 ) -> DagsterRun:
-    """Create a run of a job. `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are
-    the steps that it is to execute, all when None. Raises RunMayNotAct when there is such a run.
+    """Create a run of a job, whose code came from `location`. Raises RunMayNotAct when there is such a run.
+
+    `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are the steps that it is to
+    execute, all when None.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
     try:
@@ -70,6 +73,7 @@ def create_run(
             root_run_id=root_run_id,
             parent_run_id=parent_run_id,
             step_keys=step_keys,
+            location=location,
         )
     except DagsterRunAlreadyExists:
         raise RunMayNotAct(f"Run {run_id} has just been created by somebody else, who launches it.") from None

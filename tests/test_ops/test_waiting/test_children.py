@@ -16,6 +16,7 @@ from resources.database.session import current_session
 from resources.database.tables import AT_WORK
 from resources.errors import WorkflowDeclarationError
 from resources.processes import ledger, waits
+from resources.processes.owner import Owner
 from resources.types import Assignee, ProcessStatus
 from tests.test_ops.test_running.test_execution import Calls
 
@@ -327,7 +328,7 @@ def test_look_at_children_is_one_into_an_index(bed_of, statements):
         session.execute(text(copies))
         session.execute(text("ANALYZE processes, process_waits"))
         statements.clear()
-        assert len(waits.due(10)) == 1
+        assert len(waits.due(Owner(), 10)) == 1
         assert statements.count == 1
         assert f"child.{AT_WORK}" in statements.statements[0]
         plan = session.execute(

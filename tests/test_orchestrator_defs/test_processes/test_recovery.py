@@ -23,6 +23,7 @@ from resources import clock
 from resources.database.session import statement_counter
 from resources.errors import RunMayNotAct
 from resources.processes import recovery
+from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers import liveness
 from resources.settings import settings
@@ -254,7 +255,7 @@ def test_person_who_acts_between_look_and_repair_wins(ward):
     """The repair takes the row first, and finds it changed."""
     process_id, _ = ward.half_done()
     with ward.database.transaction(read_only=True):
-        (found,) = recovery.in_hand(1)
+        (found,) = recovery.in_hand(Owner(), 1)
     ward.service.interventions.abort(process_id, user="somebody")
     with ward.database.transaction():
         assert recovery.go_on(found, "lost") is None

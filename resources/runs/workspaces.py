@@ -1,0 +1,83 @@
+"""The code locations of a workspace, found as Dagster's own commands find them, and loaded into this process."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dagster import RepositoryDefinition, deserialize_value
+
+# The options -m, -f, -a, -d and -w, the variables of the same names, and the files that stand for them.
+from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
+from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT
+from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
+
+# How a code server finds the definitions of a module or a file, and what it says of them.
+from dagster._grpc.server import LoadedRepositories
+from dagster._grpc.types import ListRepositoriesResponse
+from dagster_shared.cli import WorkspaceOpts
+
+from resources.errors import SettingsError
+from resources.runs.code_location import CodeLocation
+
+
+@dataclass(frozen=True)
+class LoadedCode:
+    """Definitions in this process, and where they came from."""
+
+    location: CodeLocation
+    repository: RepositoryDefinition
+
+
+def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
+    """The code locations that the options name, else those of pyproject.toml or workspace.yaml in the working folder.
+
+    Raises SettingsError when there are none, or a file cannot be understood.
+    """
+    try:
+        return workspace_opts_to_load_target(options).create_origins()
+    except Exception as error:
+        raise SettingsError(
+            f"No code location is found: {' '.join(str(error).split())} Name one with -m MODULE, -f FILE or"
+            " -w WORKSPACE, or run this in a folder with a workspace.yaml or a [tool.dagster] table in pyproject.toml."
+        ) from error
+
+
+def runs_here(origin: CodeLocationOrigin) -> bool:
+    """Whether this process can load the location: no other server has it, and no other interpreter."""
+    if isinstance(origin, GrpcServerCodeLocationOrigin):
+        return False
+    return origin.loadable_target_origin.executable_path in (None, sys.executable)
+
+
+def load(origin: CodeLocationOrigin) -> list[LoadedCode]:
+    """Import the definitions of a location, one for each repository. Raises SettingsError with the place of a fault."""
+    target = origin.loadable_target_origin
+    if target.working_directory and target.working_directory not in sys.path:
+        sys.path.insert(0, target.working_directory)
+    try:
+        loaded = LoadedRepositories(target, None, DEFAULT_DAGSTER_ENTRY_POINT, None)
+    except Exception as error:
+        raise SettingsError(f"Code location {origin.location_name} cannot be loaded: {_cause(error)}") from error
+    return [
+        LoadedCode(CodeLocation(origin.location_name, loaded.code_pointers_by_repo_name[name], repository=name), found)
+        for name, found in loaded.definitions_by_name.items()
+    ]
+
+
+def code_of(origin: CodeLocationOrigin, repository: str) -> CodeLocation:
+    """Where the code of a repository came from, in the code server that has loaded it. Raises SettingsError."""
+    if isinstance(origin, GrpcServerCodeLocationOrigin):
+        answer = deserialize_value(origin.create_client().list_repositories(), ListRepositoriesResponse)
+        pointer, python = answer.repository_code_pointer_dict[repository], answer.executable_path or sys.executable
+        return CodeLocation(origin.location_name, pointer, python, repository)
+    return next(one.location for one in load(origin) if one.location.repository == repository)
+
+
+def _cause(error: BaseException) -> str:
+    """The first error of a chain with the line it came from: Dagster wraps what an organisation's code raises."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"{said} ({place.filename}, line {place.lineno})."
