@@ -12,7 +12,11 @@ from dagster import DagsterInstance, DagsterRun
 from dagster._core.execution.backfill import PartitionBackfill
 
 # How Dagster reads workspace.yaml: code that it loads, and code servers that are there already.
-from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, ManagedGrpcPythonEnvCodeLocationOrigin
+from dagster._core.remote_origin import (
+    CodeLocationOrigin,
+    GrpcServerCodeLocationOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+)
 
 # What the page knows of code locations, and what each request is given of it; there is no public way to embed the page.
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
@@ -49,10 +53,7 @@ class Location:
     """A code location of a workspace: code to load, or, when `server` is given, a code server that has loaded it."""
 
     name: str
-    module: str | None = None
-    file: str | None = None
-    attribute: str | None = None
-    folder: str | None = None
+    origin: CodeLocationOrigin
     python: str | None = None
     arguments: tuple[str, ...] = ()
     server: Mapping[str, Any] | None = None
@@ -72,18 +73,12 @@ def _location(origin: Any) -> Location:
         case ManagedGrpcPythonEnvCodeLocationOrigin():
             code = origin.loadable_target_origin
             return Location(
-                origin.location_name,
-                module=code.module_name or code.package_name,
-                file=code.python_file,
-                attribute=code.attribute,
-                folder=code.working_directory,
-                python=code.executable_path,
-                arguments=tuple(code.get_cli_args()),
+                origin.location_name, origin, python=code.executable_path, arguments=tuple(code.get_cli_args())
             )
         case GrpcServerCodeLocationOrigin():
             named = {"host": origin.host, "port": origin.port, "socket": origin.socket, "ssl": origin.use_ssl}
             server = {key: value for key, value in named.items() if value}
-            return Location(origin.location_name, server=server)
+            return Location(origin.location_name, origin, server=server)
     raise SettingsError(f"Code location {origin.location_name} is of a kind that is not served.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from dagster import Definitions, InitResourceContext, JobDefinition, ResourceDefinition
+from dagster import Definitions, InitResourceContext, JobDefinition, RepositoryDefinition, ResourceDefinition
 
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
@@ -94,11 +94,16 @@ class _DatabaseOf(ResourceDefinition):
         self.orchestrator = orchestrator
 
 
-def orchestrator_of(definitions: Definitions) -> Orchestrator:
-    """Whose definitions these are, also when others were merged with them. Raises SettingsError."""
-    found = (definitions.resources or {}).get("database")
-    if isinstance(found, _DatabaseOf):
-        return found.orchestrator
+def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocation | None = None) -> Orchestrator:
+    """Whose definitions these are, also when others were merged with them. `code`: where they came from, if known.
+
+    Raises SettingsError.
+    """
+    resources = found.get_top_level_resources() if isinstance(found, RepositoryDefinition) else found.resources
+    database = (resources or {}).get("database")
+    if isinstance(database, _DatabaseOf):
+        database.orchestrator.code = code or database.orchestrator.code
+        return database.orchestrator
     raise SettingsError("These definitions are of no orchestrator; build them with `build_definitions`.")
 
 

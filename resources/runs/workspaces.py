@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dagster import RepositoryDefinition, deserialize_value
 
@@ -52,9 +53,10 @@ def runs_here(origin: CodeLocationOrigin) -> bool:
 
 def load(origin: CodeLocationOrigin) -> list[LoadedCode]:
     """Import the definitions of a location, one for each repository. Raises SettingsError with the place of a fault."""
-    target = origin.loadable_target_origin
-    if target.working_directory and target.working_directory not in sys.path:
-        sys.path.insert(0, target.working_directory)
+    folder = origin.loadable_target_origin.working_directory or str(Path.cwd())
+    target = origin.loadable_target_origin._replace(working_directory=folder)
+    if folder not in sys.path:  # Dagster takes it out again; what the code imports later is found so too
+        sys.path.append(folder)
     try:
         loaded = LoadedRepositories(target, None, DEFAULT_DAGSTER_ENTRY_POINT, None)
     except Exception as error:

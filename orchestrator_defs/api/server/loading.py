@@ -1,13 +1,11 @@
 """What a server loads: the project's workspace, the definitions that the API serves, an organisation's application."""
 
 import importlib
-import importlib.util
 import inspect
 import logging
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +16,7 @@ from fastapi import FastAPI
 from orchestrator_defs.api.dagster_page import Location
 from orchestrator_defs.jobs.orchestrator import Orchestrator, orchestrator_of
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.runs import workspaces
 from resources.settings import dagster_home, project_folder
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def served_orchestrator(named: str | None, locations: Sequence[Location]) -> Orc
     refused = []
     for location in locations:
         try:
-            found = orchestrator_of(_definitions_of(location))
+            found = _orchestrator_of(location)
         except SettingsError as error:
             refused.append(f"{location.name}: {error}")
             continue
@@ -77,17 +76,17 @@ def own_application(name: str) -> FastAPI:
     raise SettingsError(f"{name} has to return what `create_app` made; it returned {type(app).__name__}.")
 
 
-def _definitions_of(location: Location) -> Definitions:
-    if location.python not in (None, sys.executable):
+def _orchestrator_of(location: Location) -> Orchestrator:
+    """The first orchestrator of a location, which from now on knows where its code came from. Raises SettingsError."""
+    if location.server is not None:
+        raise SettingsError("it is a code server, whose code is somewhere else.")
+    if not workspaces.runs_here(location.origin):
         raise SettingsError(f"it has an interpreter of its own, {location.python}.")
-    if location.folder and location.folder not in sys.path:
-        sys.path.insert(0, location.folder)
-    with _importing("it"):
-        if location.module is not None:
-            return _definitions_in(importlib.import_module(location.module), location.attribute)
-        if location.file is not None:
-            return _definitions_in(_module_of_file(Path(location.file)), location.attribute)
-    raise SettingsError("it is a code server, whose code is somewhere else.")
+    loaded = workspaces.load(location.origin)
+    for one in loaded[:-1]:
+        with suppress(SettingsError):
+            return orchestrator_of(one.repository, one.location)
+    return orchestrator_of(loaded[-1].repository, loaded[-1].location)
 
 
 def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
@@ -100,16 +99,6 @@ def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
     if attribute is not None:
         raise SettingsError(f"{module.__name__} has no Definitions named {attribute}.")
     raise SettingsError(f"{module.__name__} has {len(definitions)} Definitions and not one; name the attribute.")
-
-
-def _module_of_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SettingsError(f"{path} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager
