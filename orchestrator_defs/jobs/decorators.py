@@ -1,9 +1,11 @@
 """Workflows into jobs: what an organisation writes as a list of steps becomes a Dagster job, an op per step."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from inspect import Parameter, signature
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, get_args, get_type_hints
 
 from dagster import (
     Backoff,
@@ -38,6 +40,8 @@ from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
 from resources.types import SubscriptionLifecycle, Target
 
 StepsFunction: TypeAlias = Callable[[], StepList]
+Decorated: TypeAlias = Callable[[StepsFunction], "WorkflowJob"]
+Decorator = TypeVar("Decorator", bound=Callable[..., Any])
 
 AFTER, THEN = "after", "result"
 """Ops are chained by these: an input and an output of type Nothing, since the state lives in the database."""
@@ -52,6 +56,46 @@ class WorkflowJob(JobDefinition):
 # --- the decorators ---
 
 
+class StartRules(TypedDict, total=False):
+    """What a workflow asks when somebody starts it, or goes on with it."""
+
+    authorize_callback: AuthCallback | None
+    retry_auth_callback: AuthCallback | None
+    run_predicate: RunPredicate | None
+
+
+class SubscriptionRules(StartRules, total=False):
+    """What a workflow asks of its subscription besides; what it leaves out is as its target has it."""
+
+    usable_when: Iterable[SubscriptionLifecycle] | None
+    usable_while_out_of_sync: bool | None
+    blocked_by_in_use: bool | None
+
+
+def _spelled_out(decorator: Decorator) -> Decorator:
+    """Show each rule in the signature that `help()` and editors read, and refuse a keyword that is none."""
+    (rules,) = get_args(decorator.__annotations__["rules"])
+    own = [one for one in signature(decorator).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+    more = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in get_type_hints(rules).items()
+    ]
+    whole = signature(decorator).replace(parameters=[*own, *more])
+
+    @wraps(decorator)
+    def checked(*args: Any, **options: Any) -> Any:
+        try:
+            whole.bind(*args, **options)
+        except TypeError as error:
+            known = ", ".join(whole.parameters)
+            raise WorkflowDeclarationError(f"@{decorator.__name__}: {error}; it takes {known}.") from None
+        return decorator(*args, **options)
+
+    checked.__signature__ = whole  # type: ignore[attr-defined]
+    return cast(Decorator, checked)
+
+
+@_spelled_out
 def create_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
@@ -59,88 +103,50 @@ def create_workflow(
     additional_steps: StepList | None = None,
     *,
     product_type: str | Sequence[str],
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[StartRules],
+) -> Decorated:
     """Make a workflow that creates a subscription.
 
     Around the steps: start (the form's first page chooses the product), then `additional_steps`, the new `status`, the
     unlocking and the end. A subscription that a step saves is linked to the process and locked by it.
     """
-    return _decorator(
-        Target.CREATE,
-        description,
-        lambda steps: steps >> (additional_steps or StepList()) >> set_status(status) >> resync,
-        initial_input_form=initial_input_form,
-        product_types=_types(product_type),
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-    )
+    last = (additional_steps or StepList()) >> set_status(status) >> resync
+    return _decorated(Target.CREATE, description, last, initial_input_form, product_type, **rules)
 
 
+@_spelled_out
 def modify_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
     additional_steps: StepList | None = None,
     *,
     product_type: str | Sequence[str] = (),
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
-    usable_when: Iterable[SubscriptionLifecycle] | None = None,
-    usable_while_out_of_sync: bool | None = None,
-    blocked_by_in_use: bool | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[SubscriptionRules],
+) -> Decorated:
     """Make a workflow that changes a subscription.
 
     The start takes the subscription for the process: linked, locked and out of sync, in one transaction. Behind the
     steps: `additional_steps`, the unlocking and the end.
     """
-    return _decorator(
-        Target.MODIFY,
-        description,
-        lambda steps: steps >> (additional_steps or StepList()) >> resync,
-        initial_input_form=initial_input_form,
-        product_types=_types(product_type),
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-        rule=_rule(Target.MODIFY, usable_when, usable_while_out_of_sync, blocked_by_in_use),
-    )
+    last = (additional_steps or StepList()) >> resync
+    return _decorated(Target.MODIFY, description, last, initial_input_form, product_type, **rules)
 
 
+@_spelled_out
 def terminate_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
     additional_steps: StepList | None = None,
     *,
     product_type: str | Sequence[str] = (),
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
-    usable_when: Iterable[SubscriptionLifecycle] | None = None,
-    usable_while_out_of_sync: bool | None = None,
-    blocked_by_in_use: bool | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[SubscriptionRules],
+) -> Decorated:
     """Make a workflow that ends a subscription: as a modify workflow, with the status terminated before the unlocking.
 
     A subscription that others use cannot be terminated, unless `blocked_by_in_use` is False.
     """
-    return _decorator(
-        Target.TERMINATE,
-        description,
-        lambda steps: (
-            steps >> (additional_steps or StepList()) >> set_status(SubscriptionLifecycle.TERMINATED) >> resync
-        ),
-        initial_input_form=initial_input_form,
-        product_types=_types(product_type),
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-        rule=_rule(Target.TERMINATE, usable_when, usable_while_out_of_sync, blocked_by_in_use),
-    )
+    last = (additional_steps or StepList()) >> set_status(SubscriptionLifecycle.TERMINATED) >> resync
+    return _decorated(Target.TERMINATE, description, last, initial_input_form, product_type, **rules)
 
 
 def validate_workflow(
@@ -149,124 +155,75 @@ def validate_workflow(
     product_type: str | Sequence[str] = (),
     run_predicate: RunPredicate | None = None,
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+) -> Decorated:
     """Make a workflow that compares a subscription with reality.
 
     It takes nothing and lets go of nothing: only a step that raises DriftFound puts the subscription out of sync, and
     only if nobody has taken or changed it meanwhile.
     """
-    return _decorator(
+    return _decorated(
         Target.VALIDATE,
         description,
-        lambda steps: steps,
-        product_types=_types(product_type),
+        product_type=product_type,
         run_predicate=run_predicate,
-        rule=_rule(Target.VALIDATE, usable_when),
+        usable_when=usable_when,
     )
 
 
+@_spelled_out
 def reconcile_workflow(
     description: str = "",
     additional_steps: StepList | None = None,
     *,
     product_type: str | Sequence[str] = (),
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[StartRules],
+) -> Decorated:
     """Make a workflow that pushes what the subscription says to reality again; it may start out of sync."""
-    return _decorator(
-        Target.RECONCILE,
-        description,
-        lambda steps: steps >> (additional_steps or StepList()) >> resync,
-        product_types=_types(product_type),
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-        rule=_rule(Target.RECONCILE, usable_when),
-    )
+    last = (additional_steps or StepList()) >> resync
+    return _decorated(Target.RECONCILE, description, last, product_type=product_type, usable_when=usable_when, **rules)
 
 
+@_spelled_out
 def task(
     description: str = "",
     initial_input_form: Form | None = None,
     additional_steps: StepList | None = None,
-    *,
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[StartRules],
+) -> Decorated:
     """Make a workflow that has no subscription: what the system does for itself."""
-    return _decorator(
-        Target.SYSTEM,
-        description,
-        lambda steps: steps >> (additional_steps or StepList()),
-        initial_input_form=initial_input_form,
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-    )
+    return _decorated(Target.SYSTEM, description, additional_steps, initial_input_form, **rules)
 
 
+@_spelled_out
 def workflow(
     description: str = "",
     initial_input_form: Form | None = None,
     target: Target = Target.SYSTEM,
     *,
     product_type: str | Sequence[str] = (),
-    authorize_callback: AuthCallback | None = None,
-    retry_auth_callback: AuthCallback | None = None,
-    run_predicate: RunPredicate | None = None,
-    usable_when: Iterable[SubscriptionLifecycle] | None = None,
-    usable_while_out_of_sync: bool | None = None,
-    blocked_by_in_use: bool | None = None,
     takes_subscription: bool = True,
-) -> Callable[[StepsFunction], WorkflowJob]:
+    **rules: Unpack[SubscriptionRules],
+) -> Decorated:
     """Make a workflow of any target, with only the start and the end added; unlocking is then the steps' own affair.
 
     Without `takes_subscription` it starts without taking its subscription, which stays in sync.
     """
-    return _decorator(
-        target,
-        description,
-        lambda steps: steps,
-        initial_input_form=initial_input_form,
-        product_types=_types(product_type),
-        authorize_callback=authorize_callback,
-        retry_auth_callback=retry_auth_callback,
-        run_predicate=run_predicate,
-        rule=_rule(target, usable_when, usable_while_out_of_sync, blocked_by_in_use),
-        takes_subscription=takes_subscription,
+    return _decorated(
+        target, description, None, initial_input_form, product_type, takes_subscription=takes_subscription, **rules
     )
 
 
-def _types(product_type: str | Sequence[str]) -> tuple[str, ...]:
-    return (product_type,) if isinstance(product_type, str) else tuple(product_type)
-
-
-def _rule(
+def _decorated(
     target: Target,
-    usable_when: Iterable[SubscriptionLifecycle] | None,
-    usable_while_out_of_sync: bool | None = None,
-    blocked_by_in_use: bool | None = None,
-) -> UsabilityRule:
-    """The target's own rule, with what the workflow says otherwise."""
-    rule = DEFAULT_RULES[target]
-    return UsabilityRule(
-        usable_when=rule.usable_when if usable_when is None else frozenset(usable_when),
-        usable_while_out_of_sync=_either(usable_while_out_of_sync, rule.usable_while_out_of_sync),
-        blocked_by_in_use=_either(blocked_by_in_use, rule.blocked_by_in_use),
-    )
-
-
-def _either(said: bool | None, default: bool) -> bool:
-    return default if said is None else said
-
-
-def _decorator(
-    target: Target, description: str, around: Callable[[StepList], StepList], **rules: Any
-) -> Callable[[StepsFunction], WorkflowJob]:
+    description: str,
+    last: StepList | None = None,
+    initial_input_form: Form | None = None,
+    product_type: str | Sequence[str] = (),
+    *,
+    takes_subscription: bool = True,
+    **rules: Unpack[SubscriptionRules],
+) -> Decorated:
     def decorate(function: StepsFunction) -> WorkflowJob:
         steps = function()
         if not isinstance(steps, StepList):
@@ -277,12 +234,27 @@ def _decorator(
             name=function.__name__,
             description=description or _first_line(function) or function.__name__.replace("_", " ").capitalize(),
             target=target,
-            steps=StepList([init]) >> around(steps) >> done,
-            **{"rule": DEFAULT_RULES[target], **rules},
+            steps=StepList([init]) >> steps >> (last or StepList()) >> done,
+            initial_input_form=initial_input_form,
+            product_types=(product_type,) if isinstance(product_type, str) else tuple(product_type),
+            rule=_usability(target, rules),
+            run_predicate=rules.get("run_predicate"),
+            authorize_callback=rules.get("authorize_callback"),
+            retry_auth_callback=rules.get("retry_auth_callback"),
+            takes_subscription=takes_subscription,
         )
         return job_of(spec, doc=function.__doc__)
 
     return decorate
+
+
+def _usability(target: Target, rules: SubscriptionRules) -> UsabilityRule:
+    """The target's own rule, with what the workflow says otherwise."""
+    known = {field.name for field in fields(UsabilityRule)}
+    said: dict[str, Any] = {name: value for name, value in rules.items() if name in known and value is not None}
+    if "usable_when" in said:
+        said["usable_when"] = frozenset(said["usable_when"])
+    return replace(DEFAULT_RULES[target], **said)
 
 
 def _first_line(function: StepsFunction) -> str:

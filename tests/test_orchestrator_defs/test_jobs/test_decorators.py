@@ -1,5 +1,7 @@
 """Workflows into jobs: what a person sees in Dagster's UI."""
 
+import inspect
+
 import pytest
 
 from ops.steps.step import StepList, begin, conditional, done, init, step, step_group
@@ -17,6 +19,9 @@ from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
 from resources.errors import StartRefused, UnknownWorkflow, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
+
+RULES = ("authorize_callback", "retry_auth_callback", "run_predicate")
+RULES += ("usable_when", "usable_while_out_of_sync", "blocked_by_in_use")
 
 
 @step("Do it")
@@ -159,6 +164,33 @@ def test_function_that_returns_no_steps_is_refused():
         @task("Broken")
         def broken():
             return None
+
+
+@pytest.mark.parametrize(
+    ("decorator", "keyword"),
+    [
+        (create_workflow, "usable_when"),
+        (modify_workflow, "usable_whn"),
+        (terminate_workflow, "takes_subscription"),
+        (reconcile_workflow, "blocked_by_in_use"),
+        (task, "product_type"),
+        (workflow, "additional_steps"),
+    ],
+)
+def test_a_keyword_that_a_decorator_does_not_have_is_refused(decorator, keyword):
+    with pytest.raises(WorkflowDeclarationError) as refused:
+        decorator("It", **{"product_type": "Thing", keyword: ()})
+
+    name = decorator.__name__
+    assert str(refused.value).startswith(
+        f"@{name}: got an unexpected keyword argument '{keyword}'; it takes description,"
+    )
+
+
+def test_a_decorator_shows_every_keyword_to_help():
+    shown = list(inspect.signature(modify_workflow).parameters)
+
+    assert shown == ["description", "initial_input_form", "additional_steps", "product_type", *RULES]
 
 
 def test_two_workflows_of_one_name_are_refused():
