@@ -9,6 +9,7 @@ from sqlalchemy import text
 from ops.steps.step import begin
 from ops.waiting.wait_steps import retrystep, wait_until
 from orchestrator_defs.jobs.decorators import task
+from orchestrator_defs.location import complete_definitions
 from resources import clock
 from resources.errors import StartRefused
 from resources.processes import locks, process_rows
@@ -208,7 +209,7 @@ def test_what_is_out_of_sync_is_validated_only_when_the_settings_say_so(bed, dev
 
 
 def tick(bed):
-    (sensor,) = [one for one in bed.orchestrator.definitions.sensors if one.name == "validation_sensor"]
+    (sensor,) = [one for one in complete_definitions(bed.orchestrator).sensors if one.name == "validation_sensor"]
     context = build_sensor_context(instance=bed.instance)
     return list(sensor(context)), context.cursor
 
