@@ -220,10 +220,10 @@ def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPr
 
 def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
     """Refuse a workflow that may not run on this subscription as it is now; three statements."""
-    if not workflow.may_run_on(header.product_type):
+    if not workflow.may_run_on(header.product.product_type):
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
-            f"subscription {header.subscription_id} ({header.description}) is a {header.product_type}.",
+            f"subscription {header.subscription_id} ({header.description}) is a {header.product.product_type}.",
             reason="subscription.wrong_product",
         )
     rule = workflow.rule
@@ -340,8 +340,8 @@ def _product_state(product_id: UUID) -> State:
 def _subscription_state(header: SubscriptionHeader) -> State:
     return {
         "subscription_id": str(header.subscription_id),
-        "product": str(header.product_id),
-        "product_name": header.product_name,
+        "product": str(header.product.product_id),
+        "product_name": header.product.name,
         "customer_id": header.customer_id,
         "version": header.version,
         "subscription": {"subscription_id": str(header.subscription_id), "description": header.description},

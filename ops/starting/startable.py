@@ -46,7 +46,7 @@ def _fits(workflow: Workflow, standing: SubscriptionStanding) -> bool:
     """One that names no product types and works on a subscription works on any."""
     if not workflow.product_types:
         return workflow.has_subscription
-    return standing.product_type in workflow.product_types
+    return standing.product.product_type in workflow.product_types
 
 
 def _obstacles(workflow: Workflow, standing: SubscriptionStanding, is_paused: bool, user: Any) -> Iterator[Obstacle]:

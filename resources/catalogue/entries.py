@@ -4,7 +4,7 @@ What people may edit is theirs: `catalogue apply` leaves descriptions and the st
 works in the current transaction and leaves the commit to the caller.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ from resources.database.tables import (
     Table,
     WorkflowTable,
 )
+from resources.domain.saving.headers import PRODUCT_COLUMNS
+from resources.domain.saving.records import ProductRecord
 from resources.errors import (
     ProductInUse,
     UnknownProduct,
@@ -72,20 +74,12 @@ class CatalogueWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueProduct:
+class CatalogueProduct(ProductRecord):
     """A product with the blocks at its root and its workflows, each by name. `end_date`: since when the code has it no
     more.
     """
 
-    product_id: UUID
-    name: str
-    description: str
-    product_type: str
-    tag: str
-    status: str
     created_at: datetime
-    end_date: datetime | None
-    fixed_inputs: Mapping[str, Any]
     product_blocks: tuple[CatalogueBlock, ...] = ()
     workflows: tuple[CatalogueWorkflow, ...] = ()
 
@@ -107,17 +101,6 @@ _WORKFLOW = (
     WorkflowTable.description,
     WorkflowTable.is_task,
     WorkflowTable.created_at,
-)
-_PRODUCT = (
-    ProductTable.product_id,
-    ProductTable.name,
-    ProductTable.description,
-    ProductTable.product_type,
-    ProductTable.tag,
-    ProductTable.status,
-    ProductTable.created_at,
-    ProductTable.end_date,
-    ProductTable.fixed_inputs,
 )
 
 
@@ -186,7 +169,7 @@ def _no(what: Any, kind: str) -> str:
 
 def _products(conditions: Iterable[sa.ColumnElement[bool]]) -> list[CatalogueProduct]:
     session = current_session()
-    rows = session.execute(sa.select(*_PRODUCT).where(*conditions).order_by(ProductTable.name)).all()
+    rows = session.execute(sa.select(*PRODUCT_COLUMNS).where(*conditions).order_by(ProductTable.name)).all()
     ids = sa.select(ProductTable.product_id).where(*conditions)
     roots, flows = ProductProductBlockTable, ProductWorkflowTable
     links = session.execute(sa.select(roots.product_id, roots.product_block_id).where(roots.product_id.in_(ids))).all()
@@ -198,7 +181,8 @@ def _products(conditions: Iterable[sa.ColumnElement[bool]]) -> list[CataloguePro
     )
     held = _grouped(((product, blocks[block]) for product, block in links), lambda one: one.name)
     return [
-        CatalogueProduct(*row, product_blocks=held.get(row[0], ()), workflows=workflows.get(row[0], ())) for row in rows
+        replace(CatalogueProduct(*row), product_blocks=held.get(row[0], ()), workflows=workflows.get(row[0], ()))
+        for row in rows
     ]
 
 

@@ -19,7 +19,7 @@ from resources.domain.saving.changes import SubscriptionChange
 from resources.domain.saving.documents import Document, make_document, past_record
 from resources.domain.saving.models_from_rows import Assembler, plain_values
 from resources.domain.saving.reading import blocks_using, read_past, read_product, read_subscription
-from resources.domain.saving.records import Blocks, HeaderRecord, Snapshot, SubscriptionRecord
+from resources.domain.saving.records import Blocks, HeaderRecord, ProductRecord, SubscriptionRecord
 from resources.domain.saving.rows_from_models import flatten
 from resources.domain.saving.search_text import search_vector
 from resources.domain.saving.writing import (
@@ -73,8 +73,8 @@ class SubscriptionModel(HeaderModel):
     be of the product's family.
     """
 
-    _known: Snapshot | None = PrivateAttr(None)
-    """What differs from this is what a save writes; None before the first save."""
+    _known: SubscriptionRecord | None = PrivateAttr(None)
+    """The own rows, of which a save writes what differs; None before the first save."""
     _is_past: bool = PrivateAttr(False)
 
     @property
@@ -124,7 +124,7 @@ class SubscriptionModel(HeaderModel):
         Raises UnknownSubscription, ProductNotInRegistry, WrongProduct, InvalidLifecycle when the class does not fit the
         status, and pydantic's ValidationError when the rows do not fit the class.
         """
-        return cls._from_record(read_subscription(_uuid(subscription_id, UnknownSubscription)))
+        return cls._from_record(*read_subscription(_uuid(subscription_id, UnknownSubscription)))
 
     @classmethod
     def as_of(cls, subscription_id: UUID | str, moment: datetime | int) -> Self:
@@ -136,7 +136,7 @@ class SubscriptionModel(HeaderModel):
         key = _uuid(subscription_id, UnknownSubscription)
         past = read_past(key, moment)
         documents = {each: version.document for each, version in past.items()}
-        subscription = cls._from_record(past_record(documents, key, past[key].version))
+        subscription = cls._from_record(*past_record(documents, key, past[key].version))
         subscription._is_past = True
         return subscription
 
@@ -208,7 +208,7 @@ class SubscriptionModel(HeaderModel):
             return None
         saved, document = self._write(header, flat.blocks, changes)
         self.version = saved.version
-        self._known = Snapshot(header, self.insync, saved.version, flat.blocks)
+        self._known = SubscriptionRecord(header, self.insync, saved.version, flat.blocks)
         secrets = flat.changed_secrets(before)
         change = SubscriptionChange(self.subscription_id, saved.version, saved.document_before, document, secrets)
         self._record_saved(change)
@@ -232,22 +232,22 @@ class SubscriptionModel(HeaderModel):
         return model
 
     @classmethod
-    def _from_record(cls, record: SubscriptionRecord) -> Self:
+    def _from_record(cls, record: SubscriptionRecord, product: ProductRecord) -> Self:
         status = SubscriptionLifecycle(record.header.status)
         subscription_id = record.header.subscription_id
         try:
-            model = cls._class_for(record.product.name, status)
+            model = cls._class_for(product.name, status)
             subscription = model(
-                **header_values(record.header, record.product),
+                **header_values(record.header, product),
                 insync=record.insync,
                 version=record.version,
-                **plain_values(model, record.product.fixed_inputs),
+                **plain_values(model, product.fixed_inputs),
                 **Assembler(record.blocks, status).root_fields(model, subscription_id),
             )
         except (OrchestratorError, ValidationError) as error:
-            error.add_note(f"This is {record.product.name} subscription {subscription_id}, version {record.version}.")
+            error.add_note(f"This is {product.name} subscription {subscription_id}, version {record.version}.")
             raise
-        subscription._known = Snapshot.of(record)
+        subscription._known = replace(record, blocks=record.blocks.own(subscription_id))
         return subscription
 
     def _as(
@@ -303,7 +303,7 @@ class SubscriptionModel(HeaderModel):
         )
         return update_subscription(writing) if known else insert_subscription(writing), document
 
-    def _save_insync(self, known: Snapshot) -> None:
+    def _save_insync(self, known: SubscriptionRecord) -> None:
         if self.insync != known.insync:
             update_insync(self.subscription_id, known.version, self.insync)
             self._known = replace(known, insync=self.insync)

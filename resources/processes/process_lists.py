@@ -9,17 +9,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from resources.database.session import current_session
-from resources.database.tables import (
-    ProcessSubscriptionTable,
-    ProcessTable,
-    ProductTable,
-    SubscriptionTable,
-    WorkflowTable,
-)
+from resources.database.tables import ProcessSubscriptionTable, ProcessTable, SubscriptionTable, WorkflowTable
+from resources.domain.saving.headers import SubscriptionHeader, select_headers
 from resources.errors import UnknownProcess
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
-from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
+from resources.types import ProcessId, ProcessStatus, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +36,6 @@ class ProcessLine:
     started_at: datetime
     last_modified_at: datetime
     workflow_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedSubscription:
-    """A subscription that a process has touched."""
-
-    subscription_id: SubscriptionId
-    description: str
-    status: SubscriptionLifecycle
-    insync: bool
-    customer_id: str
-    note: str | None
-    start_date: datetime | None
-    end_date: datetime | None
-    product_id: UUID
-    product_name: str
-    product_tag: str
-    product_type: str
 
 
 _LINES = sa.select(
@@ -105,34 +82,18 @@ def find_processes(
     return Page(list_processes(where, order, limit=limit, offset=offset) if offset < total else [], total)
 
 
-def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, list[LinkedSubscription]]:
+def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, list[SubscriptionHeader]]:
     """The subscriptions that processes have touched, in the order in which they did; in one statement."""
-    link, subscription, product = ProcessSubscriptionTable, SubscriptionTable, ProductTable
+    link = ProcessSubscriptionTable
     query = (
-        sa.select(
-            link.process_id,
-            subscription.subscription_id,
-            subscription.description,
-            subscription.status,
-            subscription.insync,
-            subscription.customer_id,
-            subscription.note,
-            subscription.start_date,
-            subscription.end_date,
-            product.product_id,
-            product.name,
-            product.tag,
-            product.product_type,
-        )
-        .join(subscription, subscription.subscription_id == link.subscription_id)
-        .join(product, product.product_id == subscription.product_id)
+        select_headers(link.process_id)
+        .join(link, link.subscription_id == SubscriptionTable.subscription_id)
         .where(link.process_id.in_(process_ids))
         .order_by(link.created_at, link.subscription_id)
     )
-    found: dict[ProcessId, list[LinkedSubscription]] = {process_id: [] for process_id in process_ids}
-    for process_id, subscription_id, description, status, *rest in current_session().execute(query):
-        line = LinkedSubscription(subscription_id, description, SubscriptionLifecycle(status), *rest)
-        found[process_id].append(line)
+    found: dict[ProcessId, list[SubscriptionHeader]] = {process_id: [] for process_id in process_ids}
+    for row in current_session().execute(query):
+        found[row.process_id].append(SubscriptionHeader.of(row))
     return found
 
 

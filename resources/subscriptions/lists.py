@@ -1,84 +1,32 @@
 """Lists of subscriptions as pages show them: searched, filtered, sorted, cut; models are never loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from resources.database.session import current_session
-from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
+from resources.database.tables import SubscriptionMetadataTable, SubscriptionTable
+from resources.domain.saving.headers import HEADER_LENGTH, Headers, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
 from resources.subscriptions.customers import Customer, customer_of
 from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
 from resources.subscriptions.search import search_condition
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
-from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle
+from resources.types import SubscriptionId
 
-subscription, product = SubscriptionTable, ProductTable
-
-
-@dataclass(frozen=True, slots=True)
-class ListedProduct:
-    """The product of a listed subscription."""
-
-    product_id: UUID
-    name: str
-    description: str
-    product_type: str
-    tag: str
-    status: str
-    created_at: datetime
-    end_date: datetime | None
+subscription = SubscriptionTable
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionLine:
+class SubscriptionLine(SubscriptionHeader):
     """A subscription as pages list it."""
 
-    subscription_id: SubscriptionId
-    description: str
-    status: SubscriptionLifecycle
-    insync: bool
-    customer_id: str
-    start_date: datetime | None
-    end_date: datetime | None
-    note: str | None
-    version: int
-    locked_by: ProcessId | None
-    created_at: datetime
-    product: ListedProduct
     customer: Customer
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any]
 
 
-COLUMNS = (
-    subscription.subscription_id,
-    subscription.description,
-    subscription.status,
-    subscription.insync,
-    subscription.customer_id,
-    subscription.start_date,
-    subscription.end_date,
-    subscription.note,
-    subscription.version,
-    subscription.locked_by,
-    subscription.created_at,
-    SubscriptionMetadataTable.metadata_,
-    product.product_id,
-    product.name,
-    product.description,
-    product.product_type,
-    product.tag,
-    product.status,
-    product.created_at,
-    product.end_date,
-)
-OWN = 11
-"""How many of them are the subscription's own."""
-OWN_NAMES = tuple(column.key for column in COLUMNS[:OWN])
 NEWEST_FIRST = subscription.created_at.desc()
 
 
@@ -134,20 +82,10 @@ def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
     return _line(row)
 
 
-def _lines() -> sa.Select[*tuple[Any, ...]]:
+def _lines() -> Headers:
     beside = SubscriptionMetadataTable
-    return (
-        sa.select(*COLUMNS)
-        .select_from(subscription)
-        .join(product, product.product_id == subscription.product_id)
-        .outerjoin(beside, beside.subscription_id == subscription.subscription_id)
-    )
+    return select_headers(beside.metadata_).outerjoin(beside, beside.subscription_id == subscription.subscription_id)
 
 
 def _line(row: sa.Row[*tuple[Any, ...]]) -> SubscriptionLine:
-    of_subscription, metadata, of_product = row[:OWN], row[OWN], row[OWN + 1 :]
-    named = dict(zip(OWN_NAMES, of_subscription, strict=True))
-    named["status"] = SubscriptionLifecycle(named["status"])
-    shown = ListedProduct(*of_product)
-    customer = customer_of(named["customer_id"])
-    return SubscriptionLine(**named, product=shown, customer=customer, metadata=metadata or {})
+    return SubscriptionLine.of(row, customer=customer_of(row.customer_id), metadata=row[HEADER_LENGTH] or {})

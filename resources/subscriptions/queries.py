@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionTable, WorkflowTable
+from resources.domain.saving.headers import PRODUCT_COLUMNS
 from resources.domain.saving.records import ProductRecord
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
 from resources.subscriptions.lists import SubscriptionLine, list_subscriptions
@@ -81,18 +82,7 @@ def find_product(name_or_id: str | UUID) -> ProductRecord:
     table = ProductTable
     identifier = _as_uuid(name_or_id)
     condition = table.name == name_or_id if identifier is None else table.product_id == identifier
-    columns = (
-        table.product_id,
-        table.name,
-        table.description,
-        table.product_type,
-        table.tag,
-        table.status,
-        table.created_at,
-        table.end_date,
-        table.fixed_inputs,
-    )
-    row = current_session().execute(sa.select(*columns).where(condition)).one_or_none()
+    row = current_session().execute(sa.select(*PRODUCT_COLUMNS).where(condition)).one_or_none()
     if row is None:
         raise UnknownProduct(_unknown_product(str(name_or_id)))
     return ProductRecord(*row)

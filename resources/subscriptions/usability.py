@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import sqlalchemy as sa
-
 from resources.database.session import current_session
-from resources.database.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowTable
+from resources.domain.saving.headers import HEADER_LENGTH, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
 from resources.subscriptions.relations import RelatedSubscription, RelationStatus, reconcile_workflow, status_relations
-from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle, Target
+from resources.types import SubscriptionId, SubscriptionLifecycle, Target
 
 ACTIVE = frozenset({SubscriptionLifecycle.ACTIVE})
 
@@ -52,17 +51,9 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionStanding:
+class SubscriptionStanding(SubscriptionHeader):
     """What decides whether a workflow may run on a subscription, as the database had it when it was read."""
 
-    subscription_id: SubscriptionId
-    description: str
-    product_name: str
-    product_type: str
-    status: SubscriptionLifecycle
-    insync: bool
-    version: int
-    locked_by: ProcessId | None
     locked_by_workflow: str | None
     locked_by_status: str | None
     reconcile_workflow: str | None
@@ -72,19 +63,7 @@ class SubscriptionStanding:
 def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStanding:
     """Read it, in three statements whatever hangs on the subscription. Raises UnknownSubscription."""
     query = (
-        sa.select(
-            SubscriptionTable.description,
-            ProductTable.name,
-            ProductTable.product_type,
-            SubscriptionTable.status,
-            SubscriptionTable.insync,
-            SubscriptionTable.version,
-            SubscriptionTable.locked_by,
-            WorkflowTable.name,
-            ProcessTable.last_status,
-            reconcile_workflow(),
-        )
-        .join(ProductTable, ProductTable.product_id == SubscriptionTable.product_id)
+        select_headers(WorkflowTable.name, ProcessTable.last_status, reconcile_workflow())
         .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
         .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
         .where(SubscriptionTable.subscription_id == subscription_id)
@@ -92,18 +71,11 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
     row = current_session().execute(query).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    description, product, product_type, status, insync, version, locked_by, workflow, process_status, reconcile = row
-    return SubscriptionStanding(
-        subscription_id=subscription_id,
-        description=description,
-        product_name=product,
-        product_type=product_type,
-        status=SubscriptionLifecycle(status),
-        insync=insync,
-        version=version,
-        locked_by=locked_by,
+    workflow, status, reconcile = row[HEADER_LENGTH:]
+    return SubscriptionStanding.of(
+        row,
         locked_by_workflow=workflow,
-        locked_by_status=process_status,
+        locked_by_status=status,
         reconcile_workflow=reconcile,
         relations=status_relations(subscription_id),
     )

@@ -1,12 +1,19 @@
-"""Types for the fields of requests and answers: moments as clients read them, text that can be kept."""
+"""What the shapes of requests and answers are made of: moments as clients read them, text that can be kept."""
 
 import re
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Shape(BaseModel):
+    """An answer that is made from an object with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
 
 UnixTime: TypeAlias = Annotated[
     datetime,

@@ -1,33 +1,18 @@
 """Processes as JSON: the shapes that clients read and send."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from ops.starting.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
 from ops.steps.state import readable
+from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
+from resources.domain.saving.headers import SubscriptionHeader
 from resources.processes.interventions import LONGEST_NOTE
-from resources.processes.process_lists import LinkedSubscription, ProcessLine
-from resources.subscriptions.list_fields import UNKEEPABLE
+from resources.processes.process_lists import ProcessLine
 from resources.types import ProcessStatus, StepStatus, SubscriptionLifecycle, Target
-
-Seconds = Annotated[
-    datetime, PlainSerializer(lambda moment: moment.timestamp(), return_type=float), Field(examples=[1767225600.5])
-]
-"""A moment, as seconds since 1970."""
-
-
-def _keepable(text: str) -> str:
-    if UNKEEPABLE.search(text):
-        raise ValueError("text cannot hold a NUL character, or half of a surrogate pair")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_keepable)]
-"""Text that the database can keep."""
 
 EXAMPLE_ID = "5a3f1c1e-6d0b-4a7e-9d1c-0d6f2f1f7b11"
 EXAMPLE_SUBSCRIPTION = "8f0a2f4c-2f0e-4d8c-8a55-0c8d6a1f9f02"
@@ -114,7 +99,7 @@ class StatusCounts(BaseModel):
     task_counts: dict[str, int] = Field(examples=[{"completed": 900, "failed": 2}])
 
 
-class ProductOfSubscription(BaseModel):
+class ProductOfSubscription(Shape):
     """The product of a subscription."""
 
     product_id: UUID = Field(examples=["2f6f2a1a-5b3e-5b43-8f0a-9c1a5a7f6a10"])
@@ -123,7 +108,7 @@ class ProductOfSubscription(BaseModel):
     product_type: str = Field(examples=["Node"])
 
 
-class SubscriptionOfProcess(BaseModel):
+class SubscriptionOfProcess(Shape):
     """A subscription that a process has touched."""
 
     subscription_id: UUID = Field(examples=[EXAMPLE_SUBSCRIPTION])
@@ -132,18 +117,9 @@ class SubscriptionOfProcess(BaseModel):
     insync: bool
     customer_id: str
     note: str | None
-    start_date: Seconds | None
-    end_date: Seconds | None
+    start_date: UnixTime | None
+    end_date: UnixTime | None
     product: ProductOfSubscription
-
-    @classmethod
-    def of(cls, line: LinkedSubscription) -> "SubscriptionOfProcess":
-        """As it is linked to a process."""
-        product = ProductOfSubscription(
-            product_id=line.product_id, name=line.product_name, tag=line.product_tag, product_type=line.product_type
-        )
-        names = ("subscription_id", "description", "status", "insync", "customer_id", "note", "start_date", "end_date")
-        return cls(**{name: getattr(line, name) for name in names}, product=product)
 
 
 class Process(BaseModel):
@@ -159,8 +135,8 @@ class Process(BaseModel):
     assignee: str = Field(examples=["SYSTEM"])
     failed_reason: str | None
     created_by: str | None = Field(examples=["ada"])
-    started_at: Seconds
-    last_modified_at: Seconds
+    started_at: UnixTime
+    last_modified_at: UnixTime
     note: str | None
     run_id: str | None = Field(description="the newest Dagster run", examples=[EXAMPLE_ID])
     parent_process_id: UUID | None
@@ -169,7 +145,7 @@ class Process(BaseModel):
     subscriptions: list[SubscriptionOfProcess]
 
     @classmethod
-    def of(cls, line: ProcessLine, linked: list[LinkedSubscription], **more: Any) -> "Process":
+    def of(cls, line: ProcessLine, linked: list[SubscriptionHeader], **more: Any) -> "Process":
         """A line of a list with its subscriptions; `more` are the fields of a subclass."""
         same = (
             *("process_id", "workflow_id", "is_task", "last_step", "assignee", "failed_reason", "created_by"),
@@ -180,9 +156,9 @@ class Process(BaseModel):
             workflow_name=line.workflow,
             workflow_target=line.target,
             last_status=line.status,
-            product_id=linked[0].product_id if linked else None,
+            product_id=linked[0].product.product_id if linked else None,
             customer_id=linked[0].customer_id if linked else None,
-            subscriptions=[SubscriptionOfProcess.of(one) for one in linked],
+            subscriptions=[SubscriptionOfProcess.model_validate(one) for one in linked],
             **more,
         )
 
@@ -204,9 +180,9 @@ class ProcessStep(BaseModel):
     removed: list[str] = Field(description="the keys that it took out of the state")
     attempts: int
     created_by: str | None
-    started: Seconds | None
-    completed: Seconds | None
-    executed: Seconds | None = Field(description="the same as `completed`")
+    started: UnixTime | None
+    completed: UnixTime | None
+    executed: UnixTime | None = Field(description="the same as `completed`")
     run_id: str | None
     commit_hash: str | None = Field(description="the version of the code that did it, if that was known")
 
@@ -255,8 +231,8 @@ class Waiting(BaseModel):
 
     kind: str = Field(examples=["input"])
     step_key: str
-    since: Seconds
-    deadline: Seconds | None
+    since: UnixTime
+    deadline: UnixTime | None
     reason: str | None
     progress: JsonValue = None
 
@@ -291,7 +267,7 @@ class ProcessWithSteps(Process):
     def of_detail(
         cls,
         detail: ProcessDetail,
-        linked: list[LinkedSubscription],
+        linked: list[SubscriptionHeader],
         *,
         state: dict[str, Any],
         asked: Asked,

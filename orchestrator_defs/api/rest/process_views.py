@@ -21,9 +21,10 @@ from orchestrator_defs.api.rest.process_models import Permissions, Process, Proc
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheck, WorkflowCheckDep
 from orchestrator_defs.processes.processes import Processes
+from resources.domain.saving.headers import SubscriptionHeader
 from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
 from resources.processes.process_fields import PROCESS_FIELDS
-from resources.processes.process_lists import LinkedSubscription, find_processes, linked_subscriptions
+from resources.processes.process_lists import find_processes, linked_subscriptions
 from resources.processes.process_rows import status_counts
 from resources.processes.waits import WaitKind
 from resources.subscriptions.history import Comparison, compare_around
@@ -62,7 +63,7 @@ class _View:
     """What is read of a process before its form is asked."""
 
     detail: ProcessDetail
-    linked: list[LinkedSubscription]
+    linked: list[SubscriptionHeader]
     comparison: Comparison | None
     permissions: UserPermissions
 
@@ -124,7 +125,7 @@ def _read(processes: Processes, process_id: ProcessId, user: User) -> _View:
     return _View(detail, linked, comparison, _asked_callbacks(processes, detail, user))
 
 
-def _subject(state: State, linked: list[LinkedSubscription]) -> SubscriptionId | None:
+def _subject(state: State, linked: list[SubscriptionHeader]) -> SubscriptionId | None:
     """The linked subscription that the state is about."""
     about = state.get("subscription")
     named = about.get("subscription_id") if isinstance(about, Mapping) else state.get("subscription_id")

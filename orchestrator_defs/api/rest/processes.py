@@ -11,6 +11,7 @@ from ops.starting.admission import LONGEST_KEY
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest import callbacks, process_views
+from orchestrator_defs.api.rest.fields import Text
 from orchestrator_defs.api.rest.process_models import (
     Back,
     Count,
@@ -21,7 +22,6 @@ from orchestrator_defs.api.rest.process_models import (
     ProcessReference,
     Skip,
     StepReference,
-    Text,
 )
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheckDep

@@ -5,18 +5,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_defs.api.rest.fields import UnixTime
+from orchestrator_defs.api.rest.fields import Shape, UnixTime
 from resources.subscriptions.history import HistoryEntry
 from resources.subscriptions.relations import RelatedSubscription
 from resources.types import SubscriptionLifecycle
 
 AN_ID = "5c0f4c9e-1d1f-4a0e-8f0c-3f9a2f6a7b11"
-
-
-class Shape(BaseModel):
-    """An answer that is made from an object with the same attributes."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class SubscriptionProduct(Shape):

@@ -43,8 +43,10 @@ def is_block_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(is_block, value))
 
 
-def past_record(documents: Mapping[UUID, Document], subscription_id: UUID, version: int) -> SubscriptionRecord:
-    """The record of a subscription as its document has it, secrets apart, with the blocks of the other documents."""
+def past_record(
+    documents: Mapping[UUID, Document], subscription_id: UUID, version: int
+) -> tuple[SubscriptionRecord, ProductRecord]:
+    """A subscription as its document has it, secrets apart, with the blocks of the other documents; and its product."""
     document = documents[subscription_id]
     product = dict(document["product"])
     header = HeaderRecord(
@@ -62,7 +64,7 @@ def past_record(documents: Mapping[UUID, Document], subscription_id: UUID, versi
     places = {place: key for part in parts for place, key in part.places.items() if place.holder is not None}
     places |= dict(_own_blocks(document).roots())
     blocks = Blocks(records, {place: key for place, key in places.items() if key in records})
-    return SubscriptionRecord(header, _product(product, document), insync=False, version=version, blocks=blocks)
+    return SubscriptionRecord(header, insync=False, version=version, blocks=blocks), _product(product, document)
 
 
 def _product(product: Document, document: Document) -> ProductRecord:

@@ -1,28 +1,58 @@
-"""The header of a subscription: what a list, a form or a tag needs without loading the model."""
+"""A subscription without its blocks: what lists, forms and tags need, read without loading the model."""
 
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self, TypeAlias
 
-from sqlalchemy import select
-from sqlalchemy.orm import defer
+import sqlalchemy as sa
 
 from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionTable
+from resources.domain.saving.records import ProductRecord
 from resources.errors import UnknownSubscription
-from resources.types import SubscriptionId
+from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle
+
+Headers: TypeAlias = sa.Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionHeader:
-    """One row of subscriptions, with its product's name and type."""
+    """A row of subscriptions, with its product; `locked_by` is the process that is changing it."""
 
     subscription_id: SubscriptionId
-    product_id: UUID
-    product_name: str
-    product_type: str
-    customer_id: str
     description: str
+    status: SubscriptionLifecycle
+    insync: bool
+    customer_id: str
+    start_date: datetime | None
+    end_date: datetime | None
+    note: str | None
     version: int
+    locked_by: ProcessId | None
+    created_at: datetime
+    product: ProductRecord
+
+    @classmethod
+    def of(cls, row: Sequence[Any], **more: Any) -> Self:
+        """The header of a row of `select_headers`; `more` are the fields that a subclass adds."""
+        subscription_id, description, status, *rest = row[:_OWN]
+        rest.append(ProductRecord(*row[_OWN:HEADER_LENGTH]))
+        return cls(subscription_id, description, SubscriptionLifecycle(status), *rest, **more)
+
+
+PRODUCT_COLUMNS = tuple(getattr(ProductTable, field.name) for field in fields(ProductRecord))
+_OWN_COLUMNS = tuple(getattr(SubscriptionTable, field.name) for field in fields(SubscriptionHeader)[:-1])
+_OWN, HEADER_LENGTH = len(_OWN_COLUMNS), len(_OWN_COLUMNS) + len(PRODUCT_COLUMNS)
+
+
+def select_headers(*more: Any) -> Headers:
+    """Select the columns of headers, and behind them `more`."""
+    return (
+        sa.select(*_OWN_COLUMNS, *PRODUCT_COLUMNS, *more)
+        .select_from(SubscriptionTable)
+        .join(ProductTable, ProductTable.product_id == SubscriptionTable.product_id)
+    )
 
 
 def subscription_header(subscription_id: SubscriptionId, *, for_update: bool = False) -> SubscriptionHeader:
@@ -30,28 +60,10 @@ def subscription_header(subscription_id: SubscriptionId, *, for_update: bool = F
 
     Raises UnknownSubscription.
     """
-    row = SubscriptionTable
-    query = (
-        select(row, ProductTable.name, ProductTable.product_type)
-        .join(ProductTable, ProductTable.product_id == row.product_id)
-        .where(row.subscription_id == subscription_id)
-        .options(defer(row.document), defer(row.search))
-        .execution_options(populate_existing=True)
-    )
-    if for_update:
-        query = query.with_for_update(of=row)
-    found = current_session().execute(query).first()
-    if found is None:
+    query = select_headers().where(SubscriptionTable.subscription_id == subscription_id)
+    row = current_session().execute(query.with_for_update(of=SubscriptionTable) if for_update else query).one_or_none()
+    if row is None:
         raise UnknownSubscription(
             f"There is no subscription {subscription_id}; `orchestrator subscriptions` lists those there are."
         )
-    subscription, product_name, product_type = found
-    return SubscriptionHeader(
-        subscription_id=subscription.subscription_id,
-        product_id=subscription.product_id,
-        product_name=product_name,
-        product_type=product_type,
-        customer_id=subscription.customer_id,
-        description=subscription.description,
-        version=subscription.version,
-    )
+    return SubscriptionHeader.of(row)

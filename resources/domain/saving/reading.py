@@ -1,7 +1,7 @@
 """Subscriptions, blocks and their history out of rows: one statement reads any of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,14 +34,11 @@ _BLOCKS = """
     (SELECT coalesce(json_agg(json_build_array(r.in_use_by_id, r.attribute, r.position, r.depends_on_id)), '[]')
      FROM tree JOIN subscription_instance_relations r ON r.in_use_by_id = tree.id)
 """
-_PRODUCT = """
-    p.product_id, p.name, p.description, p.product_type, p.tag, p.status, p.created_at, p.end_date, p.fixed_inputs
-"""
+_HEADER = ", ".join(f"s.{field.name}" for field in fields(HeaderRecord))
+_PRODUCT = ", ".join(f"p.{field.name}" for field in fields(ProductRecord))
 _READ_SUBSCRIPTION = sql(
     _TREE.format(root="subscription_id = :subscription_id")
-    + "SELECT s.subscription_id, s.product_id, s.customer_id, s.description, s.status, s.start_date, s.end_date,"
-    + " s.note,"
-    + f"{_PRODUCT}, s.insync, s.version, {_BLOCKS}"
+    + f"SELECT {_HEADER}, {_PRODUCT}, s.insync, s.version, {_BLOCKS}"
     + "FROM subscriptions s JOIN products p USING (product_id) WHERE s.subscription_id = :subscription_id",
     subscription_id=sa.Uuid,
 )
@@ -52,20 +49,22 @@ _READ_BLOCK = sql(
     block=sa.Uuid,
 )
 _READ_PRODUCT = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = :product_id", product_id=sa.Uuid)
-_HEADER_LENGTH, _PRODUCT_LENGTH = 8, 9
+_HEADER_LENGTH, _PRODUCT_LENGTH = len(fields(HeaderRecord)), len(fields(ProductRecord))
 
 
-def read_subscription(subscription_id: UUID) -> SubscriptionRecord:
-    """Read all rows of a subscription, and of the blocks of others that it reaches. Raises UnknownSubscription."""
+def read_subscription(subscription_id: UUID) -> tuple[SubscriptionRecord, ProductRecord]:
+    """Read all rows of a subscription, of the blocks of others that it reaches, and of its product.
+
+    Raises UnknownSubscription.
+    """
     found = current_session().execute(_READ_SUBSCRIPTION, {"subscription_id": subscription_id}).first()
     if found is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
     row = tuple(found)
     header, product = row[:_HEADER_LENGTH], row[_HEADER_LENGTH : _HEADER_LENGTH + _PRODUCT_LENGTH]
     insync, version, blocks, places = row[_HEADER_LENGTH + _PRODUCT_LENGTH :]
-    return SubscriptionRecord(
-        HeaderRecord(*header), ProductRecord(*product), insync, version, _blocks(blocks, places, subscription_id)
-    )
+    record = SubscriptionRecord(HeaderRecord(*header), insync, version, _blocks(blocks, places, subscription_id))
+    return record, ProductRecord(*product)
 
 
 def read_block(block_id: UUID) -> tuple[str, Blocks]:

@@ -91,26 +91,12 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRecord:
-    """All rows of one subscription; `blocks` also has those of other subscriptions that it reaches."""
+    """All rows of one subscription, as they were read or last saved.
 
-    header: HeaderRecord
-    product: ProductRecord
-    insync: bool
-    version: int
-    blocks: Blocks
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a model knows to be in the database: its own rows as they were read or last saved."""
+    As they were read, `blocks` has those of other subscriptions that it reaches as well.
+    """
 
     header: HeaderRecord
     insync: bool
     version: int
     blocks: Blocks
-
-    @classmethod
-    def of(cls, record: SubscriptionRecord) -> "Snapshot":
-        """The own part of what was read."""
-        own = record.blocks.own(record.header.subscription_id)
-        return cls(record.header, record.insync, record.version, own)
