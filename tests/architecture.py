@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.runs": ("resources.database",),
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),
-    "resources.runs.launching": ("resources.database", "resources.runs", "resources.runs.workers"),
+    "resources.runs.launching": ("resources.runs", "resources.runs.workers"),
     "resources.systems": (),
     "resources.updates": ("resources.database",),
     "resources.lab": ("resources.database", "resources.systems"),

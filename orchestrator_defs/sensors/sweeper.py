@@ -84,8 +84,13 @@ class Sweeper:
         return runs
 
     def _end_lost(self, runs: Iterable[DagsterRun], sweep: Sweep) -> None:
-        """Give the runs their end whose process is dead, whoever should have noticed."""
-        at_work = [run.run_id for run in runs if not run.is_finished]
+        """Give the runs their end whose process is dead, whoever should have noticed.
+
+        A run that waits in Celery's queue to be resumed is none of them; of these the run monitoring takes care.
+        """
+        is_monitored = self.instance.run_monitoring_enabled
+        unfinished = [run for run in runs if not run.is_finished]
+        at_work = [run.run_id for run in unfinished if not (is_monitored and tags.CELERY_SENT in run.tags)]
         for run_id, reason in end_lost_runs(self.instance, at_work):
             sweep.told.append(f"run {run_id} has failed: {reason}")
 

@@ -41,6 +41,8 @@ from resources.runs.dispatch_statements import (
 LOST_SECONDS = 6.0
 """How long a worker's lock has to be missing before its run is given up: longer than a hiccup of the database."""
 CONNECT_SECONDS = 5
+QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
+"""The server notices within eight seconds that the machine at the other end is gone; by default it takes two hours."""
 LEAST, ORDINARY = -(2**31), 0
 """The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
 
@@ -62,6 +64,11 @@ class Entry:
     def is_lost(self) -> bool:
         """The worker that had the run in hand is dead, beyond doubt."""
         return self.state == "claimed" and (self.lost_seconds or 0.0) >= LOST_SECONDS
+
+    @property
+    def has_live_worker(self) -> bool:
+        """Somebody executes the run, as far as can be seen at this moment."""
+        return self.state == "claimed" and self.lost_seconds is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class Dispatch:
         storage = instance.run_storage
         if not isinstance(storage, PostgresRunStorage):
             raise SettingsError(
-                f"Warm workers need Dagster's storage in PostgreSQL; this instance keeps its runs in a"
+                f"Workers need Dagster's storage in PostgreSQL; this instance keeps its runs in a"
                 f" {type(storage).__name__}. Use the storage of this project's dagster.yaml, or another run launcher."
             )
         self._storage: Any = storage
@@ -148,7 +155,10 @@ class Dispatch:
         """Open a connection of the caller's own, to hold a lock and to listen on."""
         url = postgres_url(self._storage.postgres_url, "psycopg").set(drivername="postgresql")
         return psycopg.connect(
-            url.render_as_string(hide_password=False), autocommit=True, connect_timeout=CONNECT_SECONDS
+            url.render_as_string(hide_password=False),
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            options=QUICK_LOSS,
         )
 
     # --- launching ---

@@ -2,12 +2,14 @@
 
 dagster-celery's launcher trusts the broker and its store of results. A worker killed with a run in hand, a message
 delivered twice and a cancelled run are then told apart by what Celery remembers, which after a kill is nothing. This
-one asks the run's lock (`run_claim.py` beside it) and the run's own status instead; docs/many-machines.md has the list.
+one asks the dispatch table, where the one worker that executes a run is entered with it; docs/many-machines.md has the
+list.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
@@ -23,9 +25,8 @@ from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID
 
 from resources import tags
 from resources.errors import SettingsError
-from resources.runs.dispatch import LOST_SECONDS
+from resources.runs.dispatch import Dispatch
 from resources.runs.launching.launcher import PRIORITY
-from resources.runs.launching.run_claim import is_held
 from resources.runs.workers.worker import report_end
 
 REDIS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
@@ -79,7 +80,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
             )
         super().__init__(inst_data=inst_data, **(config | {"config_source": _settings(config.get("config_source"))}))
         self.grace_seconds = grace_seconds
-        self._missing_since: dict[str, float] = {}
+        self._waiting_since: dict[str, float] = {}
 
     @classmethod
     def config_type(cls) -> Any:
@@ -90,6 +91,11 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
             IntSource, is_required=False, default_value=10, description="a worker that ignores an interrupt ends then"
         )
         return known
+
+    @cached_property
+    def dispatch(self) -> Dispatch:
+        """The table in the instance's database."""
+        return Dispatch(self._instance)
 
     # --- what Dagster calls ---
 
@@ -108,7 +114,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         # Before the message: a worker may be through with the run before this process gets the processor again.
         known = {tags.CELERY_SENT: str(sent), DAGSTER_CELERY_TASK_ID_TAG: task}
         self._instance.add_run_tags(run.run_id, known)
-        self._missing_since.pop(run.run_id, None)
+        self._waiting_since.pop(run.run_id, None)
         # The run's id and no more. The stock message holds the instance's configuration, with its passwords.
         self.celery.send_task(
             TASK_EXECUTE_JOB_NAME,
@@ -120,14 +126,16 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         )
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel a run: its worker, which looks at the run's status, interrupts the op; without one it ends here."""
+        """Cancel a run: its worker is notified and interrupts the op; without one it ends here."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished or Attempt.of(run) is None:
             return False
         if run.status is not DagsterRunStatus.CANCELING:
             self._instance.report_run_canceling(run)
         # In this order: a worker that takes the run from now on sees its status.
-        if not is_held(self._instance, run_id):
+        self.dispatch.cancel(run_id)
+        entry = self.dispatch.entry(run_id)
+        if entry is None or not entry.has_live_worker:
             report_end(self._instance, run_id, "The run was canceled while no worker had it in hand.")
         return True
 
@@ -136,26 +144,22 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         attempt = Attempt.of(run)
         if attempt is None:  # executed in somebody's own process (`dagster job execute`): not ours to judge
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to Celery.")
-        if is_held(self._instance, run.run_id):
-            self._missing_since.pop(run.run_id, None)
+        entry = self.dispatch.entry(run.run_id)
+        if attempt.is_waiting and not (entry and entry.has_live_worker):
+            return self._waiting(run)
+        if entry is not None and entry.state == "claimed" and not entry.is_lost:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker or None)
-        return self._without_lock(run, attempt)
-
-    def _without_lock(self, run: DagsterRun, attempt: Attempt) -> CheckRunHealthResult:
-        """A worker that lost its session in a hiccup of the database takes the lock again, so absence has to last."""
-        missing = time.monotonic() - self._missing_since.setdefault(run.run_id, time.monotonic())
-        if attempt.is_waiting:
-            timeout = self._instance.run_monitoring_start_timeout_seconds
-            if not timeout or missing < timeout:
-                return CheckRunHealthResult(WorkerStatus.RUNNING, "The run waits for a worker.")
-            del self._missing_since[run.run_id]
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {timeout} seconds.")
-        if missing < LOST_SECONDS:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker)
-        del self._missing_since[run.run_id]
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"Worker {attempt.worker}, which had the run in hand, is gone.", False, attempt.worker
         )
+
+    def _waiting(self, run: DagsterRun) -> CheckRunHealthResult:
+        waiting = time.monotonic() - self._waiting_since.setdefault(run.run_id, time.monotonic())
+        timeout = self._instance.run_monitoring_start_timeout_seconds
+        if not timeout or waiting < timeout:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "The run waits for a worker.")
+        del self._waiting_since[run.run_id]
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {timeout} seconds.")
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """What is said beside a run that did not start in time."""

@@ -16,11 +16,11 @@ import traceback
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 
-from resources.errors import SettingsError
+from resources.errors import RunMayNotAct, SettingsError
 from resources.runs.code_location import CodeLocation
-from resources.runs.dispatch import Claimed
+from resources.runs.dispatch import Claimed, Dispatch
 from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
-from resources.runs.launching.run_claim import RunClaim
+from resources.runs.workers.liveness import claimed_run
 from resources.runs.workers.worker import execute_claimed, interrupts_deferred, report_end
 
 MOST_TRIES = 3
@@ -37,6 +37,7 @@ def _launcher() -> OrchestratorCeleryLauncher:
                 f"A Celery worker needs {OrchestratorCeleryLauncher.__name__} as run_launcher of the dagster.yaml in"
                 f" DAGSTER_HOME or the working directory; there it is {type(launcher).__name__}."
             )
+        Dispatch(instance)  # workers and launcher meet there: what it needs is seen now
         return launcher
 
 
@@ -49,13 +50,16 @@ def execute_job(run_id: str, sent: int) -> str:
     """Execute a run, unless another worker has it or it is another sending's. May run twice; what was done is said."""
     if threading.current_thread() is not threading.main_thread():
         raise SettingsError("Start the Celery worker with `--pool prefork`: no op can be interrupted in a thread.")
-    with DagsterInstance.get() as instance:
-        claim = RunClaim.take(instance, run_id, launcher.grace_seconds)
-        if claim is None:
-            return "another worker has it"
+    with DagsterInstance.get() as instance, interrupts_deferred(_interrupt):
         try:
-            with interrupts_deferred(_interrupt), claim:
-                return _execute(instance, run_id, sent)
+            sending = _look(instance, run_id, sent)
+            if isinstance(sending, str):
+                return sending
+            with claimed_run(instance, run_id, launcher.grace_seconds):
+                sending = _look(instance, run_id, sent)  # nobody else changes it from now on
+                return sending if isinstance(sending, str) else _execute(instance, *sending)
+        except RunMayNotAct:
+            return "another worker has it"
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Celery has it in an idle process of its pool
 
@@ -65,7 +69,8 @@ def _interrupt(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _execute(instance: DagsterInstance, run_id: str, sent: int) -> str:
+def _look(instance: DagsterInstance, run_id: str, sent: int) -> tuple[DagsterRun, Attempt] | str:
+    """The run of a sending, or why that is not to be executed."""
     run = instance.get_run_by_id(run_id)
     attempt = Attempt.of(run) if run else None
     if run is None or attempt is None or run.is_finished or sent < attempt.sent:
@@ -74,18 +79,21 @@ def _execute(instance: DagsterInstance, run_id: str, sent: int) -> str:
         # Delivered again because its worker died. Whether and how often to go on is the daemon's to say: a run that
         # kills its workers must not go round for ever.
         return "left to the run monitoring"
+    return run, attempt
+
+
+def _execute(instance: DagsterInstance, run: DagsterRun, attempt: Attempt) -> str:
     if attempt.tries >= MOST_TRIES and not attempt.is_waiting:
-        report_end(
-            instance, run_id, f"{attempt.tries} workers died while they loaded the run; the last: {attempt.worker}."
-        )
+        why = f"{attempt.tries} workers died while they loaded the run; the last: {attempt.worker}."
+        report_end(instance, run.run_id, why)
         return "given up"
-    instance.add_run_tags(run_id, attempt.take(f"{socket.gethostname()}:{os.getpid()}"))
+    instance.add_run_tags(run.run_id, attempt.take(f"{socket.gethostname()}:{os.getpid()}"))
     try:
         repository = _repository(run)
     except Exception:  # noqa: BLE001  whatever the code raises, the run is told
-        report_end(instance, run_id, traceback.format_exc())
+        report_end(instance, run.run_id, traceback.format_exc())
         return "its code cannot be loaded"
-    execute_claimed(instance, repository, Claimed(run_id, is_resumed=sent > 0))
+    execute_claimed(instance, repository, Claimed(run.run_id, is_resumed=attempt.sent > 0))
     return "executed"
 
 

@@ -196,7 +196,10 @@ def settle(instance: DagsterInstance, run_id: str) -> bool:
 
 
 class LivenessThread(threading.Thread):
-    """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt."""
+    """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt.
+
+    It never runs code of a workflow.
+    """
 
     def __init__(self, dispatch: Dispatch, worker: int, location: str, wakeup: WakeUp, supervisor: int) -> None:
         super().__init__(name="liveness", daemon=True)
@@ -237,8 +240,7 @@ class LivenessThread(threading.Thread):
                 self.holds_lock = False
                 if time.monotonic() - last_held > GONE_SECONDS:
                     self._finish_thread()
-                elif self._is_orphaned():
-                    self._finish_when_idle()
+                self._heartbeat()
                 time.sleep(RETRY_SECONDS)
 
     def _hold(self, session: "psycopg.Connection[Any]") -> None:
@@ -266,8 +268,11 @@ class LivenessThread(threading.Thread):
                     self._cancel(notice.payload)
                 elif notice.payload == self.location:
                     self.wakeup.wake()
-            if self._is_orphaned():
-                self._finish_when_idle()
+            self._heartbeat()
+
+    def _heartbeat(self) -> None:
+        if os.getppid() != self.supervisor:
+            self._finish_when_idle()
 
     def _cancel(self, run_id: str) -> None:
         """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
@@ -285,16 +290,12 @@ class LivenessThread(threading.Thread):
         """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
         with self._guard:
             if self._run_id == run_id:
-                os.killpg(os.getpgid(0), signal.SIGKILL)
+                kill_this_process()
 
-    @staticmethod
-    def _interrupt() -> None:
+    def _interrupt(self) -> None:
         # To the main thread itself, so that what it sleeps in or waits for is interrupted; there Dagster's handler
         # raises inside the body of an op, and elsewhere notes it for the next.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    def _is_orphaned(self) -> bool:
-        return os.getppid() != self.supervisor
 
     def _finish_when_idle(self) -> None:
         # Without a supervisor the run in hand goes on to its end, and this session must live as long.
@@ -331,6 +332,11 @@ def console_silent() -> Iterator[None]:
         yield
     finally:
         module.default_system_loggers = original
+
+
+def kill_this_process() -> None:
+    """On the spot; with what it has started, unless it is itself in somebody's group."""
+    (os.killpg if os.getpgid(0) == os.getpid() else os.kill)(os.getpid(), signal.SIGKILL)
 
 
 def resident_megabytes() -> float:

@@ -19,7 +19,7 @@ from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.sensors.wake import process_sensors
-from resources import clock
+from resources import clock, tags
 from resources.database.session import statement_counter
 from resources.errors import RunMayNotAct
 from resources.processes import recovery
@@ -441,6 +441,19 @@ def test_process_that_is_gone_is_given_up_after_a_while(ward, monkeypatch):
     assert f"run {run_id} has failed" in ward.sweep()
     ward.sweep()
     assert ward.process(process_id).last_status == "resumed"
+
+
+def test_run_that_celery_has_is_left_to_the_run_monitoring(ward, monkeypatch):
+    """Its worker is gone, and the monitoring has sent it to another, who has not come to it yet."""
+    _, run_id = ward.half_done()
+    ward.run_of(run_id, DagsterRunStatus.STARTED)
+    ward.instance.add_run_tags(run_id, {tags.CELERY_SENT: "1"})
+    dispatch = ward.instance.run_launcher.dispatch
+    assert dispatch.claim_directly(run_id, 10**6), "no such worker ever held its lock"
+    assert dispatch.entry(run_id).lost_seconds is not None
+    dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
+    monkeypatch.setattr(DagsterInstance, "run_monitoring_enabled", True)
+    assert "nothing is amiss" in ward.sweep()
 
 
 def test_process_that_ended_before_its_first_step_is_given_up(ward, monkeypatch):

@@ -4,10 +4,11 @@ import importlib
 import inspect
 import logging
 import os
-import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -20,8 +21,10 @@ from dagster_celery.launcher import CeleryRunLauncher
 
 from resources.database.embedded import EmbeddedServer
 from resources.errors import SettingsError
+from resources.runs.dispatch import Loaded
+from resources.runs.dispatch_statements import LIVENESS
 from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
-from resources.runs.launching.run_claim import RunClaim, _connect, is_held
+from resources.runs.workers.liveness import DirectClaim
 from resources.settings import settings
 from resources.testing import fresh_database
 from tests.test_resources.test_runs.celery_machines import REDIS, Machines, configure, redis_server
@@ -95,7 +98,7 @@ def test_trouble_on_a_living_machine_ends_truly(machines: Machines) -> None:
     machines.start("ams1", concurrency=2)
     sleeping, deaf = map(machines.launch, ("long", "deaf"))
     places = eventually(lambda: (known := places_of(machines)) and {sleeping, deaf} <= set(known) and known)
-    assert is_held(machines.instance, sleeping)
+    assert is_executed(machines, sleeping)
     assert machines.launcher.terminate(sleeping)
     assert machines.launcher.terminate(deaf)
     monitored(machines, lambda: all_finished(machines, [sleeping, deaf]))
@@ -216,13 +219,12 @@ def test_code_that_cannot_be_loaded_fails_its_run_with_the_reason(
     machines.module = module.__name__
 
 
-def test_a_worker_is_given_up_only_when_its_absence_lasts(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_given_up_only_when_its_absence_lasts(machines: Machines) -> None:
     run_id = taken_by_a_worker_that_died(machines)
-    now = time.monotonic()
     states = []
-    for seconds in (0, 5, 7):
-        monkeypatch.setattr("resources.runs.launching.celery_launcher.time.monotonic", lambda at=now + seconds: at)
+    for _ in range(3):
         states.append(machines.launcher.check_run_worker_health(machines.run(run_id)).status.value)
+        machines.launcher.dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '4 s'")
     assert states == ["RUNNING", "RUNNING", "FAILED"]
 
 
@@ -249,38 +251,50 @@ def test_a_broker_other_than_redis_is_refused(machines: Machines) -> None:
         OrchestratorCeleryLauncher(broker="pyamqp://guest@localhost//", default_queue="dagster")
 
 
-def test_a_claim_outlives_a_lost_session(machines: Machines, server: EmbeddedServer) -> None:
+def test_a_worker_that_has_lost_its_session_keeps_its_run(machines: Machines, server: EmbeddedServer) -> None:
     run_id = machines.launch("five")
     with held(machines, run_id) as claim:
-        with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s)", (claim._session.info.backend_pid,))
-        eventually(lambda: not is_held(machines.instance, run_id), 10)
-        eventually(lambda: is_held(machines.instance, run_id), 10)
-    assert not is_held(machines.instance, run_id)
+        cut_session(server, claim)
+        eventually(lambda: is_executed(machines, run_id), 20)
+        assert machines.launcher.check_run_worker_health(machines.run(run_id)).status.value == "RUNNING"
+    assert not is_executed(machines, run_id)
 
 
-def test_a_worker_whose_claim_went_to_another_is_interrupted(
+def test_a_worker_whose_run_went_to_another_ends_on_the_spot(
     machines: Machines, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.runs.launching.run_claim.HEARTBEAT_SECONDS", 2)
+    killed = threading.Event()
+    monkeypatch.setattr("resources.runs.workers.worker.kill_this_process", killed.set)
+    monkeypatch.setattr("resources.runs.workers.worker.RETRY_SECONDS", 2)
     run_id = machines.launch("five")
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        with held(machines, run_id) as claim:
-            with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
-                connection.execute("SELECT pg_terminate_backend(%s, 1000)", (claim._session.info.backend_pid,))
-            with held(machines, run_id):
-                eventually(lambda: interrupts, 20)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with held(machines, run_id) as claim:
+        cut_session(server, claim)
+        with held(machines, run_id):
+            assert killed.wait(30)
 
 
-def held(machines: Machines, run_id: str) -> RunClaim:
+@contextmanager
+def held(machines: Machines, run_id: str) -> Iterator[DirectClaim]:
     """A run in hand of another worker, which is this process."""
-    claim = RunClaim.take(machines.instance, run_id)
-    assert claim is not None
-    return claim
+    claim = DirectClaim(machines.launcher.dispatch, run_id)
+    claim.acquire()
+    yield claim
+    claim.release()
+
+
+def is_executed(machines: Machines, run_id: str) -> bool:
+    entry = machines.launcher.dispatch.entry(run_id)
+    return entry is not None and entry.has_live_worker
+
+
+def cut_session(server: EmbeddedServer, claim: DirectClaim) -> None:
+    """End the session that holds a worker's lock; returns when that is free."""
+    lock = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND granted"
+    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+        pids = connection.execute(lock, (LIVENESS, claim.number)).fetchall()
+        assert pids
+        for pid in pids:
+            connection.execute("SELECT pg_terminate_backend(%s, 1000)", pid)
 
 
 def taken(machines: Machines, run_id: str) -> dict[str, str]:
@@ -291,9 +305,12 @@ def taken(machines: Machines, run_id: str) -> dict[str, str]:
 
 
 def taken_by_a_worker_that_died(machines: Machines) -> str:
-    """A run that has begun, and nobody has it in hand."""
+    """A run that has begun, and who has it in hand is dead."""
     run_id = machines.launch("five")
     machines.instance.add_run_tags(run_id, taken(machines, run_id))
+    dispatch = machines.launcher.dispatch
+    number = dispatch.register(Loaded("", "", dispatch.now()), "ams1", 0, 1)  # whose lock nobody holds
+    assert dispatch.claim_directly(run_id, number)
     event = dg.DagsterEvent("PIPELINE_START", "five", message="begun")
     machines.instance.report_dagster_event(event, run_id)
     assert machines.status(run_id) == "STARTED"
@@ -304,8 +321,8 @@ def taken_by_a_worker_that_died(machines: Machines) -> str:
 
 
 def test_the_stock_launcher_still_has_what_ours_overrides() -> None:
-    ours = {name for name in vars(OrchestratorCeleryLauncher) if not name.startswith("_")} - {"inst_data"}
-    assert ours <= set(dir(CeleryRunLauncher))
+    ours = {name for name in vars(OrchestratorCeleryLauncher) if not name.startswith("_")}
+    assert ours - {"dispatch"} <= set(dir(CeleryRunLauncher))
     assert {"backend", "broker", "config_source", "default_queue", "include"} <= set(CeleryRunLauncher.config_type())
 
 
@@ -315,10 +332,3 @@ def test_the_stock_launcher_still_falls_short() -> None:
     assert "report_run_canceling" not in terminate
     assert "pg_locks" not in inspect.getsource(CeleryRunLauncher.check_run_worker_health)
     assert "instance_ref=self._instance.get_ref()" in inspect.getsource(CeleryRunLauncher.launch_run)
-
-
-def test_runs_keep_their_status_where_the_claim_looks_for_it(machines: Machines) -> None:
-    run_id = machines.launch("five")
-    with _connect(machines.instance) as connection:
-        row = connection.execute("SELECT status FROM runs WHERE run_id = %s", (run_id,)).fetchone()
-    assert row == ("STARTING",)
