@@ -8,9 +8,8 @@ from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
+from resources.lab.clients import NetBoxOrLab, PlaybookRunnerOrLab
 from resources.products import core_link, l2vpn, node, port
-from resources.systems.netbox import NetBox
-from resources.systems.playbooks import PlaybookRunner
 
 orchestrator = Orchestrator(
     products=[*node.PRODUCTS, *port.PRODUCTS, *core_link.PRODUCTS, *l2vpn.PRODUCTS],
@@ -20,7 +19,7 @@ orchestrator = Orchestrator(
         *core_link_workflows.WORKFLOWS,
         *l2vpn_workflows.WORKFLOWS,
     ],
-    resources={"netbox": NetBox(), "playbooks": PlaybookRunner()},
+    resources={"netbox": NetBoxOrLab(), "playbooks": PlaybookRunnerOrLab()},
     translations=[Path(node.__file__).with_name("locales")],
 )
 

@@ -65,6 +65,7 @@ OrchestratorError
     ├── TimedOut
     └── ChildrenFailed
 ExternalSystemError
+├── ExternalSystemNotConfigured
 ├── ExternalSystemUnavailable
 │   ├── IdentityProviderUnavailable
 │   └── PolicyUnavailable
@@ -366,6 +367,10 @@ class ChildrenFailed(ProcessFailure):
 
 class ExternalSystemError(Exception):
     """An external system answered with an error."""
+
+
+class ExternalSystemNotConfigured(ExternalSystemError):
+    """Nothing says where the external system is."""
 
 
 class ExternalSystemUnavailable(ExternalSystemError):

@@ -30,9 +30,9 @@ class Settings(BaseSettings):
     recovery_attempts: int = Field(
         3, ge=0, description="how often a process whose run was lost goes on by itself before it fails"
     )
-    netbox_url: str | None = Field(None, description="NetBox to use; the lab's when not set")
+    netbox_url: str | None = Field(None, description="NetBox to use; when not set the lab, on the embedded database")
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
-    playbook_url: str | None = Field(None, description="playbook runner to use; the lab's when not set")
+    playbook_url: str | None = Field(None, description="playbook runner to use; when not set the lab, likewise")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
     base_url: str = Field(
         "http://localhost:8080", description="where people and other systems reach the server; callbacks go there"

@@ -149,7 +149,7 @@ KEPT = [
     ("orchestrator_defs.definitions", "from orchestrator_defs.products.node import create_node"),
     ("orchestrator_defs", "\n".join(architecture.ATTACHES_FACE)),
     ("resources.database.session", "import sqlalchemy as sa\nfrom psycopg import OperationalError"),
-    ("resources.lab.endpoints", "from starlette.applications import Starlette\nimport uvicorn"),
+    ("resources.lab.asgi", "from starlette.applications import Starlette\nimport uvicorn"),
     ("resources.systems.netbox", "import pynetbox"),
     ("resources.runs.launching.launcher", "# argued\nfrom dagster._core.launcher import RunLauncher"),
     ("resources.runs.launching.launcher", "from dagster._core.launcher import RunLauncher  # argued"),

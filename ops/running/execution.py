@@ -48,7 +48,7 @@ HOW_TO_GO_ON = (
 )
 
 
-def refused(error: OrchestratorError) -> Failure:
+def refused(error: OrchestratorError | ExternalSystemError) -> Failure:
     """An error that people should read as it is, without the engine's inside around it."""
     return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
 
@@ -65,7 +65,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
         with segment.database.statements():
             exists = process_rows.find_claim(segment.process_id) is not None
         state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
-    except OrchestratorError as error:
+    except (OrchestratorError, ExternalSystemError) as error:
         raise refused(error) from error
     segment.tag_first(**tags_of(workflow, state, segment))
     seconds = (datetime.now(UTC) - started).total_seconds()

@@ -19,6 +19,7 @@ from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
+from resources.lab.clients import lab_answers
 from resources.lab.control import LabControl
 from resources.processes import process_rows
 from resources.settings import settings
@@ -47,8 +48,11 @@ def demo(orchestrator: Orchestrator, only_create: bool) -> None:
 
     It may be repeated: each time it makes new nodes beside those that are there.
     """
-    if settings().netbox_url or settings().playbook_url:
-        raise click.ClickException("The demo changes a network as it likes: unset NETBOX_URL and PLAYBOOK_URL first.")
+    if not lab_answers(settings().netbox_url, settings().playbook_url):
+        raise click.ClickException(
+            "The demo changes a network as it likes, so it runs in the lab on the embedded database only: "
+            "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first."
+        )
     with dagster_instance() as instance:
         play = Demo(orchestrator, instance)
         if only_create:

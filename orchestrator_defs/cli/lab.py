@@ -14,6 +14,7 @@ from rich.table import Table
 from orchestrator_defs.cli.application import Application, ApplicationGroup
 from resources.lab.control import Drift, LabControl
 from resources.lab.launcher import lab_home, lab_url, running_url, stop_lab
+from resources.settings import settings
 
 SHORT_KEY = 10
 CALL_FIELDS = ("method", "path", "idempotency_key", "status", "body")
@@ -21,7 +22,7 @@ CALL_FIELDS = ("method", "path", "idempotency_key", "status", "body")
 
 @click.group(cls=ApplicationGroup)
 def lab() -> None:
-    """A NetBox, a playbook runner and devices in small; used while NETBOX_URL and PLAYBOOK_URL are not set."""
+    """A small NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL."""
 
 
 def with_control(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,15 +39,18 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 
 @lab.command()
 def start() -> None:
-    """Start the lab and keep it until ^C. Not needed before anything else: it starts by itself when it is used."""
-    click.echo(f"The lab answers at {lab_url()} (token: lab). It ends with the last process that uses it; ^C to leave.")
+    """Start the lab and keep it until ^C. On the embedded database it starts by itself when it is used."""
+    url = lab_url()
+    click.echo(f"The lab answers at {url} (token: lab). It ends with the last process that uses it; ^C to leave.")
+    if settings().database_uri is not None:
+        click.echo(f"On a database of your own it is used on purpose only: set NETBOX_URL and PLAYBOOK_URL to {url}.")
     with suppress(KeyboardInterrupt):
         signal.pause()
 
 
 @lab.command()
 def stop() -> None:
-    """Stop the lab's server, whoever uses it; the next use starts it again. Nothing is forgotten."""
+    """Stop the lab's server, whoever uses it. Nothing is forgotten."""
     click.echo("The lab is stopped." if stop_lab() else "The lab was not running.")
 
 
@@ -55,7 +59,7 @@ def stop() -> None:
 def status(control: LabControl) -> None:
     """Show whether the lab runs, how it was told to misbehave, and what it holds."""
     url = running_url(lab_home())
-    click.echo(f"The lab answers at {url}." if url else "The lab does not run; it starts when it is used.")
+    click.echo(f"The lab answers at {url}." if url else "The lab does not run; `orchestrator lab start` starts it.")
     for rule in control.rules():
         what = f"waits {rule.seconds:g} s at" if rule.effect == "slow" else f"fails ({rule.status})"
         often = "" if rule.times is None else f", {rule.times} more times"

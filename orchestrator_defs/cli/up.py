@@ -20,6 +20,7 @@ from resources.database import lease, schema
 from resources.database.embedded import embedded_home, embedded_server
 from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.lab.clients import lab_answers
 from resources.lab.launcher import lab_home, lab_url, pid_file
 from resources.settings import project_folder, settings
 from resources.subscriptions.lists import subscription_ids
@@ -73,9 +74,8 @@ def _run(orchestrator: Orchestrator, serving: Serving, folder: Path, examples: b
     empty = _prepare(orchestrator, is_ours=is_ours)
     with Stack(serving, folder, tell, told) as stack:
         stack.start_server()
-        if not (settings().netbox_url and settings().playbook_url):
-            tell(f"The lab answers at {lab_url()} (token: lab).")
-        if examples and empty and is_ours and not (settings().netbox_url or settings().playbook_url):
+        _tell_who_answers()
+        if examples and empty and is_ours and lab_answers(settings().netbox_url, settings().playbook_url):
             stack.start_examples()
         if not stack.wait_for_server():
             return
@@ -103,6 +103,15 @@ def _prepare(orchestrator: Orchestrator, *, is_ours: bool) -> bool:
     where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
     tell(f"The database is ready: {where}.")
     return is_empty
+
+
+def _tell_who_answers() -> None:
+    """Start the lab and say where it is, or say what is refused without a URL."""
+    urls = {"NETBOX_URL": settings().netbox_url, "PLAYBOOK_URL": settings().playbook_url}
+    if any(map(lab_answers, urls.values())):
+        tell(f"The lab answers at {lab_url()} (token: lab).")
+    elif missing := " and ".join(name for name, url in urls.items() if not url):
+        tell(f"On a database of your own no lab answers: what needs {missing} is refused until you set it.")
 
 
 def _workspace() -> Path:

@@ -11,7 +11,7 @@ import uvicorn
 
 from resources.database.reaper import running_pid
 from resources.database.session import SubscriptionDatabase
-from resources.lab.endpoints import create_app
+from resources.lab.asgi import create_app
 
 STOP_SECONDS = 2
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from resources.errors import ExternalSystemError, ExternalSystemUnavailable
+from resources.errors import ExternalSystemError, ExternalSystemNotConfigured, ExternalSystemUnavailable
 
 UNAVAILABLE = (429, 502, 503, 504)
 """Statuses that say nothing about the request itself: the same one may succeed later."""
@@ -74,6 +74,16 @@ class ExternalSession(requests.Session):
         finally:
             self.headers.clear()
             self.headers.update(before)
+
+
+def configured_url(system: str, prefix: str, url: str | None) -> str:
+    """The address that is configured, without a slash at its end. Raises ExternalSystemNotConfigured."""
+    if not url:
+        raise ExternalSystemNotConfigured(
+            f"{system} is not configured: set {prefix}_URL to its address, as in https://{prefix.lower()}.example.org,"
+            f" and {prefix}_TOKEN to a token for it."
+        )
+    return url.rstrip("/")
 
 
 def session_for(system: str, base_url: str, advice: str, timeout: float) -> ExternalSession:

@@ -15,9 +15,8 @@ import pynetbox  # type: ignore[import-untyped]
 from pydantic import Field
 
 from resources.errors import ExternalSystemError
-from resources.lab.launcher import TOKEN, lab_url
 from resources.settings import settings
-from resources.systems.http_session import ExternalSession, session_for, shown
+from resources.systems.http_session import ExternalSession, configured_url, session_for, shown
 from resources.systems.netbox_records import (
     NATIVE_VLAN,
     SPEEDS,
@@ -54,16 +53,17 @@ LOOPBACK_NAME = "Loopback0"
 
 
 class NetBox(dg.ConfigurableResource[Any]):
-    """NetBox over HTTP; the lab's when no url is configured here or in NETBOX_URL.
+    """NetBox over HTTP, at `url` or NETBOX_URL.
 
-    Every verb is one or a few HTTP calls, may run again (see the module), and raises ExternalSystemUnavailable when
-    NetBox does not answer and ExternalSystemError with NetBox's own words when it refuses.
+    Every verb is one or a few HTTP calls and may run again (see the module). It raises ExternalSystemNotConfigured when
+    nothing names the address, ExternalSystemUnavailable when NetBox does not answer, and ExternalSystemError with
+    NetBox's own words when it refuses.
     """
 
     resource_key: ClassVar[str] = "netbox"
     is_shared: ClassVar[bool] = True
 
-    url: str = Field(default="", description="address of NetBox; NETBOX_URL, else the lab's, when empty")
+    url: str = Field(default="", description="address of NetBox; NETBOX_URL when empty")
     token: str = Field(default="", description="API token; NETBOX_TOKEN when empty")
     timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
     loopback_role: str = Field(default="loopback", description="role (slug) of what loopback addresses are taken from")
@@ -379,12 +379,15 @@ class NetBox(dg.ConfigurableResource[Any]):
 
     # How
 
+    def access(self) -> tuple[str, str]:
+        """Where NetBox is, and the token for it."""
+        known = settings()
+        url = configured_url("NetBox", "NETBOX", self.url or known.netbox_url)
+        return url, self.token or known.netbox_token.get_secret_value()
+
     @property
     def _netbox(self) -> "_Connection":
-        chosen = settings()
-        own = self.url or chosen.netbox_url
-        token = self.token or (chosen.netbox_token.get_secret_value() if own else TOKEN)
-        return _Connection((own or lab_url()).rstrip("/"), token, self.timeout)
+        return _Connection(*self.access(), self.timeout)
 
     def _choose(self, endpoint: str, what: str, wanted: str) -> Json:
         offered = self._netbox.find(endpoint)

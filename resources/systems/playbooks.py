@@ -11,9 +11,8 @@ import dagster as dg
 from pydantic import Field
 
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable, PlaybookFailed
-from resources.lab.launcher import TOKEN, lab_url
 from resources.settings import settings
-from resources.systems.http_session import own_words, session_for
+from resources.systems.http_session import configured_url, own_words, session_for
 
 FIRST_LOOK = 0.01
 """Seconds until a started job is looked at again; then twice as long each time, up to `poll_interval`."""
@@ -49,12 +48,12 @@ class Job:
 
 
 class PlaybookRunner(dg.ConfigurableResource[Any]):
-    """The playbook runner over HTTP; the lab's when no url is configured here or in PLAYBOOK_URL."""
+    """The playbook runner over HTTP, at `url` or PLAYBOOK_URL; ExternalSystemNotConfigured when neither is set."""
 
     resource_key: ClassVar[str] = "playbooks"
     is_shared: ClassVar[bool] = True
 
-    url: str = Field(default="", description="address of the runner; PLAYBOOK_URL, else the lab's, when empty")
+    url: str = Field(default="", description="address of the runner; PLAYBOOK_URL when empty")
     token: str = Field(default="", description="bearer token; PLAYBOOK_TOKEN when empty")
     timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
     poll_interval: float = Field(default=0.1, gt=0, description="seconds between two looks at a running job")
@@ -112,6 +111,12 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
 
     # How
 
+    def access(self) -> tuple[str, str]:
+        """Where the runner is, and the token for it."""
+        known = settings()
+        url = configured_url("The playbook runner", "PLAYBOOK", self.url or known.playbook_url)
+        return url, self.token or known.playbook_token.get_secret_value()
+
     def _start(
         self,
         playbook: str,
@@ -125,10 +130,7 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
         return _job(self._ask("POST", f"playbooks/{quote(playbook, safe='')}", body, idempotency_key))
 
     def _ask(self, method: str, path: str, body: Any = None, idempotency_key: str | None = None) -> dict[str, Any]:
-        chosen = settings()
-        own = self.url or chosen.playbook_url
-        base = (own or lab_url()).rstrip("/")
-        token = self.token or (chosen.playbook_token.get_secret_value() if own else TOKEN)
+        base, token = self.access()
         advice = "check PLAYBOOK_URL and that the runner is up, then try again"
         session = session_for("The playbook runner", base, advice, self.timeout)
         with session.with_headers(Authorization=f"Bearer {token}", Idempotency_Key=idempotency_key):

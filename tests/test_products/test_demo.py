@@ -20,8 +20,9 @@ def test_the_demo_tells_each_act_and_shows_what_it_made(network: Network, capsys
     assert table.count(" terminated ") == 1
 
 
-def test_the_demo_leaves_a_real_network_alone(empty_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NETBOX_URL", "https://netbox.example.org")
+@pytest.mark.parametrize("variable", ["NETBOX_URL", "PLAYBOOK_URL", "DATABASE_URI"])
+def test_the_demo_plays_in_the_lab_only(variable: str, empty_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "postgresql://core.example.org/network")
     settings.cache_clear()
     try:
         result = CliRunner().invoke(demo, obj=empty_network.orchestrator)
@@ -29,4 +30,4 @@ def test_the_demo_leaves_a_real_network_alone(empty_network: Network, monkeypatc
         monkeypatch.undo()
         settings.cache_clear()
     assert result.exit_code == 1
-    assert "unset NETBOX_URL" in result.output
+    assert "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first" in result.output

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator_defs.cli.stack import PartFailed, Stack
-from orchestrator_defs.cli.up import _only_one
+from orchestrator_defs.cli.up import _only_one, _tell_who_answers
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
+from resources.lab.launcher import lab_home
 from resources.runs.child_process import ChildProcess
+from resources.settings import settings
 
 
 @pytest.fixture
@@ -63,3 +65,20 @@ def test_a_port_of_somebody_elses_is_refused_at_once(tmp_path: Path) -> None:
         refused = pytest.raises(SettingsError, match=f"Port {port} of this machine is in use")
         with refused, _only_one(tmp_path, Serving(port=port)):
             pass
+
+
+def test_on_a_database_of_ones_own_no_lab_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URI", "postgresql://core.example.org/network")
+    monkeypatch.setenv("NETBOX_URL", "https://netbox.example.org")
+    settings.cache_clear()
+    try:
+        _tell_who_answers()
+        assert not lab_home().exists()
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert capsys.readouterr().out == (
+        "On a database of your own no lab answers: what needs PLAYBOOK_URL is refused until you set it.\n"
+    )

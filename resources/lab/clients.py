@@ -1,0 +1,30 @@
+"""NetBox and the playbook runner for those who have none: the lab answers on the embedded database, and only there."""
+
+from resources.lab.launcher import TOKEN, lab_url
+from resources.settings import settings
+from resources.systems.netbox import NetBox
+from resources.systems.playbooks import PlaybookRunner
+
+
+def lab_answers(*urls: str | None) -> bool:
+    """Whether the lab answers for systems with these addresses: none is set, and the database is the embedded one.
+
+    On a server of one's own it never does: a typo in the name of NETBOX_URL must not provision into the lab.
+    """
+    return not any(urls) and settings().database_uri is None
+
+
+class NetBoxOrLab(NetBox):
+    """NetBox; on the embedded database the lab, while neither `url` nor NETBOX_URL is set."""
+
+    def access(self) -> tuple[str, str]:
+        """As NetBox; starts the lab when it is the lab that answers."""
+        return (lab_url(), TOKEN) if lab_answers(self.url, settings().netbox_url) else super().access()
+
+
+class PlaybookRunnerOrLab(PlaybookRunner):
+    """The playbook runner; on the embedded database the lab, while neither `url` nor PLAYBOOK_URL is set."""
+
+    def access(self) -> tuple[str, str]:
+        """As the playbook runner; starts the lab when it is the lab that answers."""
+        return (lab_url(), TOKEN) if lab_answers(self.url, settings().playbook_url) else super().access()
