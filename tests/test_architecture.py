@@ -109,6 +109,7 @@ BROKEN = [
     ("closed_rooms", "resources.database.session", "from resources.domain.blocks import ProductBlockModel"),
     ("closed_rooms", "resources.domain.models.fields", "from resources.domain.saving import records"),
     ("closed_rooms", "resources.clock", "from resources.database.session import SubscriptionDatabase"),
+    ("closed_rooms", "resources.systems.netbox", "from resources.lab.launcher import lab_url"),
     ("closed_rooms", "resources.migrations.versions.0001_a", "from resources.domain.saving import search_text"),
     ("closed_rooms", "resources.migrations.versions.0001_a", "from resources.database import session"),
     ("closed_rooms", "resources.newcomer", "import json"),
@@ -150,7 +151,7 @@ KEPT = [
     ("orchestrator_defs", "\n".join(architecture.ATTACHES_FACE)),
     ("resources.database.session", "import sqlalchemy as sa\nfrom psycopg import OperationalError"),
     ("resources.lab.asgi", "from starlette.applications import Starlette\nimport uvicorn"),
-    ("resources.systems.netbox", "import pynetbox"),
+    ("resources.systems.netbox_connection", "import pynetbox"),
     ("resources.runs.launching.launcher", "# argued\nfrom dagster._core.launcher import RunLauncher"),
     ("resources.runs.launching.launcher", "from dagster._core.launcher import RunLauncher  # argued"),
     (

@@ -5,18 +5,17 @@ NetBox knows no idempotency header. What this module creates therefore carries a
 unique name) first. So every verb may run again after a crash, with the same key, and gives what it gave before.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface, ip_network
 from typing import Any, ClassVar
 
 import dagster as dg
-import pynetbox  # type: ignore[import-untyped]
 from pydantic import Field
 
 from resources.errors import ExternalSystemError
 from resources.settings import settings
-from resources.systems.http_session import ExternalSession, configured_url, session_for, shown
+from resources.systems.http_session import configured_url
+from resources.systems.netbox_connection import NetBoxConnection
 from resources.systems.netbox_records import (
     NATIVE_VLAN,
     SPEEDS,
@@ -386,8 +385,8 @@ class NetBox(dg.ConfigurableResource[Any]):
         return url, self.token or known.netbox_token.get_secret_value()
 
     @property
-    def _netbox(self) -> "_Connection":
-        return _Connection(*self.access(), self.timeout)
+    def _netbox(self) -> NetBoxConnection:
+        return NetBoxConnection(*self.access(), self.timeout)
 
     def _choose(self, endpoint: str, what: str, wanted: str) -> Json:
         offered = self._netbox.find(endpoint)
@@ -485,106 +484,3 @@ class NetBox(dg.ConfigurableResource[Any]):
             if made := self._netbox.create_unless_there("ipam.route_targets", target, key, field="name"):
                 return made, vni
         raise ExternalSystemError(f"No VNI from {self.first_vni} on is free in NetBox.")
-
-
-class _Connection:
-    """pynetbox, as JSON in and JSON out: the one place that knows it, since it has no types.
-
-    An endpoint is written `dcim.device_types`.
-    """
-
-    def __init__(self, url: str, token: str, timeout: float) -> None:
-        self._session: ExternalSession = session_for(
-            "NetBox", url, "check NETBOX_URL and that NetBox is running, then try again", timeout
-        )
-        self._api: Any = pynetbox.api(url, token=token)
-        self._api.http_session = self._session
-
-    def _endpoint(self, name: str) -> Any:
-        app, _, endpoint = name.partition(".")
-        return getattr(getattr(self._api, app), endpoint)
-
-    @contextlib.contextmanager
-    def _is_netbox(self) -> Iterator[None]:
-        # Every other refusal is raised by the session before pynetbox sees it.
-        try:
-            yield
-        except (pynetbox.RequestError, pynetbox.ContentError):
-            raise ExternalSystemError(
-                f"What answers at {shown(self._api.base_url)} is no NetBox, or one without an app that is needed; "
-                "check NETBOX_URL."
-            ) from None
-
-    def find(self, endpoint: str, **filters: Any) -> list[Json]:
-        filters = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
-        with self._is_netbox():
-            return [dict(one) for one in self._endpoint(endpoint).filter(**filters)]
-
-    def look(self, endpoint: str, object_id: int) -> Json | None:
-        """The object with that id, or None."""
-        with self._is_netbox():
-            found = self._endpoint(endpoint).get(object_id)
-        return None if found is None else dict(found)
-
-    def get(self, endpoint: str, object_id: int) -> Json:
-        found = self.look(endpoint, object_id)
-        if found is None:
-            raise _missing(endpoint, object_id)
-        return found
-
-    def create(self, endpoint: str, values: Json, key: str) -> Json:
-        with self._session.with_headers(Idempotency_Key=key), self._is_netbox():
-            return dict(self._endpoint(endpoint).create(**values))
-
-    def create_unless_there(self, endpoint: str, values: Json, key: str, *, field: str) -> Json | None:
-        """None when NetBox refuses because another object has this value of the unique field already."""
-        try:
-            return self.create(endpoint, values, key)
-        except ExternalSystemError:
-            if self.find(endpoint, **{field: values[field]}):
-                return None
-            raise
-
-    def change(self, endpoint: str, object_id: int, changes: Json, key: str | None = None) -> Json:
-        if not changes:
-            return self.get(endpoint, object_id)
-        with self._session.with_headers(Idempotency_Key=key), _missing_is_error(endpoint, object_id):
-            return dict(self._endpoint(endpoint).update([{"id": object_id, **changes}])[0])
-
-    def change_unless_changed(self, endpoint: str, seen: Json, changes: Json, key: str) -> Json:
-        """Change the object if it is still as `seen`, else ExternalSystemError. NetBox before 4.6 cannot promise it."""
-        record = self._endpoint(endpoint).get(seen["id"])
-        etag = self._session.etag
-        if record is None:
-            raise _missing(endpoint, seen["id"])
-        if dict(record)["last_updated"] != seen["last_updated"]:
-            raise ExternalSystemError(f"{seen['name']} was changed by somebody else at this moment; look again.")
-        with self._session.with_headers(Idempotency_Key=key, If_Match=etag):
-            record.update(changes)
-        return self.get(endpoint, seen["id"])
-
-    def delete(self, endpoint: str, object_id: int) -> None:
-        """Gone afterwards, whether it was there or not."""
-        record = self._endpoint(endpoint).get(object_id)
-        if record is not None:
-            with contextlib.suppress(pynetbox.RequestError):  # only a 404 gets here: somebody was faster
-                record.delete()
-
-    def allocate(self, what: str, values: Json, key: str, **container: Any) -> Json | None:
-        """The next free address or prefix of the first prefix that these filters find; None when they find none."""
-        with self._is_netbox(), self._session.with_headers(Idempotency_Key=key):
-            found = next(iter(self._endpoint("ipam.prefixes").filter(**container)), None)
-            return None if found is None else dict(getattr(found, what).create(values))
-
-
-@contextlib.contextmanager
-def _missing_is_error(endpoint: str, object_id: int) -> Iterator[None]:
-    try:
-        yield
-    except pynetbox.RequestError:  # every other refusal is raised by the session
-        raise _missing(endpoint, object_id) from None
-
-
-def _missing(endpoint: str, object_id: int) -> ExternalSystemError:
-    what = endpoint.partition(".")[2].replace("_", " ")
-    return ExternalSystemError(f"NetBox has no {what} with id {object_id}; it may have been deleted there.")
