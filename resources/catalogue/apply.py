@@ -8,23 +8,16 @@ from uuid import UUID, uuid5
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from resources.catalogue.plan import Match, kept_blocks, match, surplus_values, unused_values, value_descriptions
+from resources.catalogue.kinds import BLOCK, KINDS, LINKS, PRODUCT, Kind, Link
+from resources.catalogue.plan import Match, match, surplus_values, vanished
 from resources.catalogue.rows import DeclaredCatalogue
 from resources.catalogue.stored import StoredCatalogue, count_all_holders
 from resources.catalogue.value_edits import BlockEdit, edit_stored_values
 from resources.database.session import current_session
-from resources.database.tables import (
-    ProductBlockRelationTable,
-    ProductBlockResourceTypeTable,
-    ProductBlockTable,
-    ProductProductBlockTable,
-    ProductTable,
-    ProductWorkflowTable,
-    ResourceTypeTable,
-    Table,
-    WorkflowTable,
-)
+from resources.database.tables import Table
 from resources.types import ProductLifecycle
+
+Ids = Mapping[Kind, Mapping[str, UUID]]
 
 NAMESPACE = UUID("5a3d2c1e-6f0b-5c57-9c43-2b1f0f6f7a10")
 
@@ -38,8 +31,9 @@ def make_so(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values
     """Write every difference. The caller holds the catalogue's lock and commits."""
     matched = match(declared, stored)
     edit_stored_values(_edits(declared, matched, drop_values=drop_values))
-    _take_away(declared, stored, matched)
-    ids = _Ids(declared, stored, matched)
+    for kind in KINDS:
+        _take_away(kind, stored, matched)
+    ids = _ids(declared, stored, matched)
     _put_rows(declared, ids)
     _remove_links(declared, stored, ids)
     _put_links(declared, ids)
@@ -49,52 +43,37 @@ def add_to(declared: DeclaredCatalogue, stored: StoredCatalogue) -> None:
     """Write the differences that take nothing away. The caller holds the catalogue's lock and commits."""
     matched = match(declared, stored)
     edit_stored_values(_edits(declared, matched, drop_values=False))
-    ids = _Ids(declared, stored, matched)
+    ids = _ids(declared, stored, matched)
     _put_rows(_with_stored_inputs(declared, stored, matched), ids)
     _put_links(declared, ids)
 
 
 def _with_stored_inputs(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> DeclaredCatalogue:
     """The same products, with the fixed inputs that only other code knows."""
-    products = {
-        name: replace(row, fixed_inputs={**stored.products[matched.products[name]].fixed_inputs, **row.fixed_inputs})
-        if name in matched.products
-        else row
-        for name, row in declared.products.items()
-    }
+    products = dict(declared.products)
+    for name, known in matched.names[PRODUCT].items():
+        there = stored[PRODUCT][known].columns["fixed_inputs"]
+        products[name] = replace(products[name], fixed_inputs={**there, **products[name].fixed_inputs})
     return replace(declared, products=products)
 
 
-class _Ids:
+def _ids(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> Ids:
     """The id of everything declared: the stored row's, else that of the name (of the oldest name, when renamed)."""
-
-    def __init__(self, declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> None:
-        self.products = {
-            name: stored.products[matched.products[name]].id
-            if name in matched.products
-            else catalogue_id("product", (*row.formerly, name)[0])
-            for name, row in declared.products.items()
+    return {
+        kind: {
+            name: stored[kind][matched.names[kind][name]].id
+            if name in matched.names[kind]
+            else catalogue_id(kind.title.replace(" ", "_"), (*row.formerly, name)[0])
+            for name, row in declared.of(kind).items()
         }
-        self.blocks = {
-            name: stored.blocks[matched.blocks[name]].id
-            if name in matched.blocks
-            else catalogue_id("product_block", (*row.formerly, name)[0])
-            for name, row in declared.blocks.items()
-        }
-        self.values = {
-            name: stored.values.get(matched.values.get(name, name)) or catalogue_id("resource_type", name)
-            for name in value_descriptions(declared)
-        }
-        self.workflows = {
-            name: stored.workflows[name].id if name in stored.workflows else catalogue_id("workflow", name)
-            for name in declared.workflows
-        }
+        for kind in KINDS
+    }
 
 
 def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) -> dict[str, BlockEdit]:
     surplus = surplus_values(declared, matched, count_all_holders()) if drop_values else {}
     edits: dict[str, BlockEdit] = {}
-    for name, known in matched.blocks.items():
+    for name, known in matched.names[BLOCK].items():
         renamed = matched.renamed_values.get(name, {})
         dropped = surplus.get(known, set())
         if name != known or renamed or dropped:
@@ -102,134 +81,61 @@ def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) ->
     return edits
 
 
-def _take_away(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> None:
-    """Remove what nobody has, retire what subscriptions still have."""
-    session = current_session()
-    ended = {"status": ProductLifecycle.END_OF_LIFE.value, "end_date": sa.func.now()}
-    known_products = set(matched.products.values())
-    vanished = [product for name, product in stored.products.items() if name not in known_products]
-    if unsold := [product.id for product in vanished if not product.subscriptions]:
-        session.execute(sa.delete(ProductTable).where(ProductTable.product_id.in_(unsold)))
-    if sold := [product.id for product in vanished if product.subscriptions and not product.retired]:
-        session.execute(sa.update(ProductTable).where(ProductTable.product_id.in_(sold)).values(ended))
-
-    known_blocks = set(matched.blocks.values())
-    unused = [b.id for name, b in stored.blocks.items() if name not in known_blocks and not b.subscriptions]
-    if unused:
-        session.execute(sa.delete(ProductBlockTable).where(ProductBlockTable.product_block_id.in_(unused)))
-    if kept := [block.id for block in kept_blocks(stored, matched) if not block.retired]:
-        session.execute(sa.update(ProductBlockTable).where(ProductBlockTable.product_block_id.in_(kept)).values(ended))
-
-    if values := [stored.values[name] for name in unused_values(declared, stored, matched)]:
-        session.execute(sa.delete(ResourceTypeTable).where(ResourceTypeTable.resource_type_id.in_(values)))
-    gone = [w.id for name, w in stored.workflows.items() if name not in declared.workflows and not w.deleted]
-    if gone:
-        deleted = {"deleted_at": sa.func.now()}
-        session.execute(sa.update(WorkflowTable).where(WorkflowTable.workflow_id.in_(gone)).values(deleted))
+def _take_away(kind: Kind, stored: StoredCatalogue, matched: Match) -> None:
+    """Remove what nobody has, retire what somebody still has."""
+    gone = list(vanished(kind, stored, matched))
+    key = kind.table.__table__.c[kind.key]
+    if unused := [row.id for row, kept in gone if not kept]:
+        current_session().execute(sa.delete(kind.table).where(key.in_(unused)))
+    if kind.ended and (used := [row.id for row, kept in gone if kept and not row.retired]):
+        status = {"status": ProductLifecycle.END_OF_LIFE.value} if "status" in kind.edited else {}
+        ended = sa.update(kind.table).where(key.in_(used)).values({kind.ended: sa.func.now(), **status})
+        current_session().execute(ended)
 
 
-def _put_rows(declared: DeclaredCatalogue, ids: _Ids) -> None:
+def _put_rows(declared: DeclaredCatalogue, ids: Ids) -> None:
     """Insert what is new; of what is known, leave what people may edit: descriptions, and status unless retired."""
-    products = [
-        {
-            "product_id": ids.products[row.name],
-            "name": row.name,
-            "description": row.description,
-            "product_type": row.product_type,
-            "tag": row.tag,
-            "status": row.status,
-            "fixed_inputs": dict(row.fixed_inputs),
-            "end_date": None,
-        }
-        for row in declared.products.values()
-    ]
-    _upsert(ProductTable, products, ("product_id",), ("name", "product_type", "tag", "fixed_inputs"), revived=True)
-    blocks = [
-        {
-            "product_block_id": ids.blocks[row.name],
-            "name": row.name,
-            "description": row.description,
-            "tag": row.tag,
-            "status": ProductLifecycle.ACTIVE.value,
-            "end_date": None,
-        }
-        for row in declared.blocks.values()
-    ]
-    _upsert(ProductBlockTable, blocks, ("product_block_id",), ("name", "tag"), revived=True)
-    values = [
-        {"resource_type_id": ids.values[name], "resource_type": name, "description": description}
-        for name, description in value_descriptions(declared).items()
-    ]
-    _upsert(ResourceTypeTable, values, ("resource_type_id",), ("resource_type",))
-    workflows = [
-        {
-            "workflow_id": ids.workflows[row.name],
-            "name": row.name,
-            "target": row.target,
-            "description": row.description,
-            "is_task": row.is_task,
-            "deleted_at": None,
-        }
-        for row in declared.workflows.values()
-    ]
-    _upsert(WorkflowTable, workflows, ("workflow_id",), ("name", "target", "is_task", "deleted_at"))
+    for kind in KINDS:
+        columns = (*kind.edited, *kind.owned)
+        unended = {kind.ended: None} if kind.ended else {}
+        rows = [
+            {kind.key: ids[kind][name], kind.name: name, **{one: getattr(row, one) for one in columns}, **unended}
+            for name, row in declared.of(kind).items()
+        ]
+        _upsert(kind.table, rows, (kind.key,), (kind.name, *kind.owned), ended=kind.ended)
 
 
-def _remove_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: _Ids) -> None:
+def _remove_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: Ids) -> None:
     """Remove the links of everything declared that are not declared; links of what is retired stay as they are."""
-    owners = {*ids.products.values(), *ids.blocks.values()}
-    products = [product for product in stored.products.values() if product.id in owners]
-    blocks = [block for block in stored.blocks.values() if block.id in owners]
-    there: list[set[tuple[UUID, UUID]]] = [
-        {(p.id, stored.blocks[root].id) for p in products for root in p.roots},
-        {(p.id, stored.workflows[workflow].id) for p in products for workflow in p.workflows},
-        {(b.id, stored.values[value]) for b in blocks for value in b.values},
-        {(b.id, stored.blocks[held].id) for b in blocks for held in b.holds},
-    ]
-    for (table, key, wanted), pairs in zip(_links(declared, ids), there, strict=True):
-        if surplus := pairs - set(wanted):
-            columns = sa.tuple_(*(getattr(table, name) for name in key))
-            current_session().execute(sa.delete(table).where(columns.in_(surplus)))
+    for link in LINKS:
+        declared_ids = set(ids[link.holder].values())
+        there = {
+            (row.id, stored[link.held][name].id)
+            for row in stored[link.holder].values()
+            for name in row.links[link.name]
+            if row.id in declared_ids
+        }
+        if surplus := there - _wanted(link, declared, ids).keys():
+            columns = sa.tuple_(*(getattr(link.table, name) for name in link.columns))
+            current_session().execute(sa.delete(link.table).where(columns.in_(surplus)))
 
 
-def _put_links(declared: DeclaredCatalogue, ids: _Ids) -> None:
-    for table, key, wanted in _links(declared, ids):
-        rows = [{**dict(zip(key, pair, strict=True)), **values} for pair, values in wanted.items()]
-        _upsert(table, rows, key, tuple(rows[0].keys() - set(key)) if rows else ())
+def _put_links(declared: DeclaredCatalogue, ids: Ids) -> None:
+    for link in LINKS:
+        wanted = _wanted(link, declared, ids)
+        rows = [{**dict(zip(link.columns, pair, strict=True)), **limits} for pair, limits in wanted.items()]
+        _upsert(link.table, rows, link.columns, tuple(rows[0].keys() - set(link.columns)) if rows else ())
 
 
-Links = tuple[type[Table], tuple[str, str], Mapping[tuple[UUID, UUID], dict[str, Any]]]
-
-
-def _links(declared: DeclaredCatalogue, ids: _Ids) -> list[Links]:
-    """Per table of links, its key and the rows that the code declares: products' first, then blocks'."""
-    products, blocks = declared.products.values(), declared.blocks.values()
-    return [
-        (
-            ProductProductBlockTable,
-            ("product_id", "product_block_id"),
-            {(ids.products[p.name], ids.blocks[root]): {} for p in products for root in p.roots},
-        ),
-        (
-            ProductWorkflowTable,
-            ("product_id", "workflow_id"),
-            {(ids.products[p.name], ids.workflows[w]): {} for p in products for w in p.workflows},
-        ),
-        (
-            ProductBlockResourceTypeTable,
-            ("product_block_id", "resource_type_id"),
-            {(ids.blocks[b.name], ids.values[value]): {} for b in blocks for value in b.values},
-        ),
-        (
-            ProductBlockRelationTable,
-            ("in_use_by_id", "depends_on_id"),
-            {
-                (ids.blocks[b.name], ids.blocks[held]): {"min": number.minimum, "max": number.maximum}
-                for b in blocks
-                for held, number in b.holds.items()
-            },
-        ),
-    ]
+def _wanted(link: Link, declared: DeclaredCatalogue, ids: Ids) -> dict[tuple[UUID, UUID], dict[str, int | None]]:
+    """The links that the code declares, as the ids of both ends; with how many, where a block holds blocks."""
+    wanted: dict[tuple[UUID, UUID], dict[str, int | None]] = {}
+    for holder, row in declared.of(link.holder).items():
+        held = getattr(row, link.name)
+        for name in held:
+            limits = {"min": held[name].minimum, "max": held[name].maximum} if link.name == "holds" else {}
+            wanted[ids[link.holder][holder], ids[link.held][name]] = limits
+    return wanted
 
 
 def _upsert(
@@ -238,17 +144,20 @@ def _upsert(
     key: Iterable[str],
     owned: Iterable[str],
     *,
-    revived: bool = False,
+    ended: str | None = None,
 ) -> None:
-    """Insert the rows; of those that exist write only the `owned` columns, and the status of a retired one."""
+    """Insert the rows; of those that exist write only the `owned` columns, and revive one that is `ended`."""
     if not rows:
         return
     statement = insert(table)
     values: dict[str, Any] = {name: statement.excluded[name] for name in owned}
-    if revived:
+    if ended:
         columns = table.__table__.c
-        status = sa.case((columns.end_date.is_not(None), statement.excluded["status"]), else_=columns.status)
-        values |= {"status": status, "end_date": None}
+        values[ended] = None
+        if "status" in columns:
+            values["status"] = sa.case(
+                (columns[ended].is_not(None), statement.excluded["status"]), else_=columns["status"]
+            )
     if values:
         upsert = statement.on_conflict_do_update(index_elements=list(key), set_=values)
     else:

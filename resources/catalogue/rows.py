@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic.fields import FieldInfo
 
+from resources.catalogue.kinds import BLOCK, PRODUCT, VALUE, WORKFLOW, Kind
 from resources.domain.models.declaration import DomainModel
 from resources.domain.models.fields import BlockField
 from resources.domain.models.lifecycle import class_for
-from resources.types import SubscriptionLifecycle
+from resources.types import ProductLifecycle, SubscriptionLifecycle
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class BlockRow:
     called before with `Field(json_schema_extra={"formerly": "old_name"})`.
     """
 
+    status: ClassVar[str] = ProductLifecycle.ACTIVE.value
+
     name: str
     description: str
     tag: str | None = None
@@ -57,7 +60,9 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class WorkflowRow:
-    """A workflow as the code declares it."""
+    """A workflow as the code declares it; it has its name for good."""
+
+    formerly: ClassVar[tuple[str, ...]] = ()
 
     name: str
     target: str
@@ -87,6 +92,19 @@ class DeclaredCatalogue:
     products: Mapping[str, ProductRow]
     blocks: Mapping[str, BlockRow]
     workflows: Mapping[str, WorkflowRow]
+
+    @property
+    def values(self) -> dict[str, ValueRow]:
+        """The resource types; of blocks that share one, the first that describes it decides."""
+        described: dict[str, str] = {}
+        for block in self.blocks.values():
+            for name, row in block.values.items():
+                described[name] = described.get(name) or row.description
+        return {name: ValueRow(name, described[name] or name.replace("_", " ")) for name in sorted(described)}
+
+    def of(self, kind: Kind) -> Mapping[str, Any]:
+        """The rows of a kind."""
+        return {PRODUCT: self.products, BLOCK: self.blocks, VALUE: self.values, WORKFLOW: self.workflows}[kind]
 
 
 def root_blocks(model: type[DomainModel]) -> set[str]:

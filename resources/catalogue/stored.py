@@ -1,5 +1,6 @@
 """The catalogue as the database holds it, read in a constant number of statements."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,20 +9,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from resources.catalogue.kinds import KINDS, LINKS, Kind
 from resources.catalogue.rows import Multiplicity
 from resources.database.session import current_session
-from resources.database.tables import (
-    ProductBlockRelationTable,
-    ProductBlockResourceTypeTable,
-    ProductBlockTable,
-    ProductProductBlockTable,
-    ProductTable,
-    ProductWorkflowTable,
-    ResourceTypeTable,
-    SubscriptionInstanceTable,
-    SubscriptionTable,
-    WorkflowTable,
-)
+from resources.database.tables import SubscriptionInstanceTable, SubscriptionTable
 
 HELD_KEYS = (
     sa.func.jsonb_object_keys(SubscriptionInstanceTable.values)
@@ -31,53 +22,23 @@ HELD_KEYS = (
 )
 
 
-@dataclass
-class StoredProduct:
-    """`retired`: the code has it no more, but subscriptions do."""
+@dataclass(frozen=True)
+class StoredRow:
+    """A row of any kind. `retired`: the code has it no more. `subscriptions`: how many have it.
+
+    `links`: by the name of the link, the names of what it holds, and how many of each where that is limited.
+    """
 
     id: UUID
     name: str
-    product_type: str
-    tag: str
-    fixed_inputs: dict[str, Any]
+    columns: Mapping[str, Any]
     retired: bool
     subscriptions: int
-    roots: set[str] = field(default_factory=set)
-    workflows: set[str] = field(default_factory=set)
+    links: dict[str, dict[str, Multiplicity]] = field(default_factory=lambda: defaultdict(dict))
 
 
-@dataclass
-class StoredBlock:
-    """`subscriptions`: how many have an instance of it."""
-
-    id: UUID
-    name: str
-    tag: str | None
-    retired: bool
-    subscriptions: int
-    values: set[str] = field(default_factory=set)
-    holds: dict[str, Multiplicity] = field(default_factory=dict)
-
-
-@dataclass
-class StoredWorkflow:
-    """A workflow's row."""
-
-    id: UUID
-    name: str
-    target: str
-    is_task: bool
-    deleted: bool
-
-
-@dataclass
-class StoredCatalogue:
-    """Everything by name; names are unique in each table."""
-
-    products: dict[str, StoredProduct]
-    blocks: dict[str, StoredBlock]
-    values: dict[str, UUID]
-    workflows: dict[str, StoredWorkflow]
+StoredCatalogue = Mapping[Kind, Mapping[str, StoredRow]]
+"""Everything by name; names are unique in each table."""
 
 
 @dataclass(frozen=True)
@@ -89,73 +50,35 @@ class Holders:
 
 
 def read_catalogue() -> StoredCatalogue:
-    """Read all of it: eight statements."""
-    session = current_session()
-    stored = StoredCatalogue(_products(), _blocks(), {}, {})
-    for resource_type in session.execute(
-        sa.select(ResourceTypeTable.resource_type, ResourceTypeTable.resource_type_id)
-    ):
-        stored.values[resource_type[0]] = resource_type[1]
-    for row in session.execute(sa.select(WorkflowTable.__table__)):
-        stored.workflows[row.name] = StoredWorkflow(
-            row.workflow_id, row.name, row.target, row.is_task, row.deleted_at is not None
-        )
-    _read_links(stored)
+    """Read all of it: a statement for each kind and link."""
+    stored = {kind: _rows(kind) for kind in KINDS}
+    by_id = {row.id: row for rows in stored.values() for row in rows.values()}
+    for link in LINKS:
+        for row in current_session().execute(sa.select(link.table.__table__)):
+            holder, held = (by_id[getattr(row, column)] for column in link.columns)
+            number = Multiplicity(getattr(row, "min", 0) or 0, getattr(row, "max", None))
+            holder.links[link.name][held.name] = number
     return stored
 
 
-def _products() -> dict[str, StoredProduct]:
-    counts = (
-        sa.select(SubscriptionTable.product_id, sa.func.count().label("subscriptions"))
-        .group_by(SubscriptionTable.product_id)
-        .subquery()
-    )
-    query = sa.select(ProductTable.__table__, sa.func.coalesce(counts.c.subscriptions, 0).label("subscriptions"))
-    rows = current_session().execute(query.outerjoin(counts, counts.c.product_id == ProductTable.product_id))
+def _rows(kind: Kind) -> dict[str, StoredRow]:
+    table = kind.table.__table__
+    query = sa.select(table, sa.literal(0).label("subscriptions"))
+    if kind.users is not None:
+        used, own, number = kind.users
+        counts = sa.select(used.label("used"), number.label("number")).group_by(used).subquery()
+        query = sa.select(table, sa.func.coalesce(counts.c.number, 0).label("subscriptions"))
+        query = query.outerjoin(counts, counts.c.used == table.c[own])
     return {
-        row.name: StoredProduct(
-            row.product_id,
-            row.name,
-            row.product_type,
-            row.tag,
-            row.fixed_inputs,
-            row.end_date is not None,
-            row.subscriptions,
+        row[kind.name]: StoredRow(
+            id=row[kind.key],
+            name=row[kind.name],
+            columns={column: row[column] for column in kind.owned},
+            retired=kind.ended is not None and row[kind.ended] is not None,
+            subscriptions=row["subscriptions"],
         )
-        for row in rows
+        for row in current_session().execute(query).mappings()
     }
-
-
-def _blocks() -> dict[str, StoredBlock]:
-    instance = SubscriptionInstanceTable
-    counts = (
-        sa.select(instance.product_block, sa.func.count(sa.distinct(instance.subscription_id)).label("subscriptions"))
-        .group_by(instance.product_block)
-        .subquery()
-    )
-    query = sa.select(ProductBlockTable.__table__, sa.func.coalesce(counts.c.subscriptions, 0).label("subscriptions"))
-    rows = current_session().execute(query.outerjoin(counts, counts.c.product_block == ProductBlockTable.name))
-    return {
-        row.name: StoredBlock(row.product_block_id, row.name, row.tag, row.end_date is not None, row.subscriptions)
-        for row in rows
-    }
-
-
-def _read_links(stored: StoredCatalogue) -> None:
-    session = current_session()
-    products = {product.id: product for product in stored.products.values()}
-    blocks = {block.id: block for block in stored.blocks.values()}
-    workflows = {workflow.id: name for name, workflow in stored.workflows.items()}
-    values = {identifier: name for name, identifier in stored.values.items()}
-    for root in session.execute(sa.select(ProductProductBlockTable.__table__)):
-        products[root.product_id].roots.add(blocks[root.product_block_id].name)
-    for link in session.execute(sa.select(ProductWorkflowTable.__table__)):
-        products[link.product_id].workflows.add(workflows[link.workflow_id])
-    for value in session.execute(sa.select(ProductBlockResourceTypeTable.__table__)):
-        blocks[value.product_block_id].values.add(values[value.resource_type_id])
-    for held in session.execute(sa.select(ProductBlockRelationTable.__table__)):
-        name = blocks[held.depends_on_id].name
-        blocks[held.in_use_by_id].holds[name] = Multiplicity(held.min or 0, held.max)
 
 
 def count_holders(values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Holders]:

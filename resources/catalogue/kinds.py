@@ -1,0 +1,93 @@
+"""The four kinds of rows that a catalogue has and the four links between them, for all that reads and writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from resources.database.tables import (
+    ProductBlockRelationTable,
+    ProductBlockResourceTypeTable,
+    ProductBlockTable,
+    ProductProductBlockTable,
+    ProductTable,
+    ProductWorkflowTable,
+    ResourceTypeTable,
+    SubscriptionInstanceTable,
+    SubscriptionTable,
+    Table,
+    WorkflowTable,
+)
+
+Title = Literal["product", "product block", "resource type", "workflow"]
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A table of the catalogue. A declared row has an attribute of the name of each `owned` and `edited` column."""
+
+    title: Title
+    table: type[Table]
+    key: str
+    owned: tuple[str, ...] = ()
+    """Columns that follow the code."""
+    edited: tuple[str, ...] = ("description",)
+    """Columns that people may edit, so the code writes them in a new row only."""
+    name: str = "name"
+    ended: str | None = None
+    """The column that says since when the code has it no more."""
+    users: tuple[Any, str, sa.ColumnElement[int]] | None = None
+    """By what column subscriptions use it, which of its own columns stands there, and how they are counted."""
+    when_renamed: str = ""
+
+
+PRODUCT = Kind(
+    "product",
+    ProductTable,
+    "product_id",
+    owned=("product_type", "tag", "fixed_inputs"),
+    edited=("description", "status"),
+    ended="end_date",
+    users=(SubscriptionTable.product_id, "product_id", sa.func.count()),
+    when_renamed="; the row and its id stay",
+)
+BLOCK = Kind(
+    "product block",
+    ProductBlockTable,
+    "product_block_id",
+    owned=("tag",),
+    edited=("description", "status"),
+    ended="end_date",
+    users=(
+        SubscriptionInstanceTable.product_block,
+        "name",
+        sa.func.count(sa.distinct(SubscriptionInstanceTable.subscription_id)),
+    ),
+    when_renamed="; its instances are renamed with it",
+)
+VALUE = Kind("resource type", ResourceTypeTable, "resource_type_id", name="resource_type")
+WORKFLOW = Kind("workflow", WorkflowTable, "workflow_id", owned=("target", "is_task"), ended="deleted_at")
+
+KINDS = (PRODUCT, BLOCK, VALUE, WORKFLOW)
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A table of links; `name` is the attribute of the holder, declared or stored, that has the names of the held."""
+
+    name: str
+    table: type[Table]
+    holder: Kind
+    held: Kind
+    columns: tuple[str, str]
+
+
+LINKS = (
+    Link("roots", ProductProductBlockTable, PRODUCT, BLOCK, ("product_id", "product_block_id")),
+    Link("workflows", ProductWorkflowTable, PRODUCT, WORKFLOW, ("product_id", "workflow_id")),
+    Link("values", ProductBlockResourceTypeTable, BLOCK, VALUE, ("product_block_id", "resource_type_id")),
+    Link("holds", ProductBlockRelationTable, BLOCK, BLOCK, ("in_use_by_id", "depends_on_id")),
+)
+
+Names = Mapping[Kind, Mapping[str, str]]
