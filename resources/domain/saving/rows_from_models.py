@@ -148,9 +148,16 @@ def _validate(model: DomainModel) -> None:
 
 
 def _as_database(value: Any) -> Any:
-    """Numbers as JSONB gives them back: without exponent, so a large float is an integer with the same digits."""
+    """Numbers as JSONB gives them back: without exponent, so a large float is an integer with the same digits.
+
+    What JSON has no number for is a word, which some versions of pydantic write themselves.
+    """
     match value:
-        case float() if abs(value) >= EXPONENT_FROM and math.isfinite(value):
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case float() if abs(value) >= EXPONENT_FROM:
             return int(Decimal(repr(value)))
         case list():
             return [_as_database(item) for item in value]
