@@ -83,8 +83,8 @@ def is_stopped(home: Path) -> bool:
     return running_pid(home / "pg" / "postmaster.pid") is None
 
 
-def keeper_pid(home: Path) -> int:
-    found = subprocess.run(["pgrep", "-f", f"keeper.py {home}/pg.lease"], check=True, capture_output=True, text=True)
+def reaper_pid(home: Path) -> int:
+    found = subprocess.run(["pgrep", "-f", f"reaper.py {home}/pg.lease"], check=True, capture_output=True, text=True)
     return int(found.stdout.split()[0])
 
 
@@ -108,7 +108,7 @@ def test_the_databases_are_there_on_first_use(home: Path) -> None:
 def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
     with using(home) as one:
         assert ready(one)
-        os.kill(keeper_pid(home), signal.SIGKILL)
+        os.kill(reaper_pid(home), signal.SIGKILL)
         assert within(5, lambda: not lease.has_keeper(home / "pg.lease"))
         with using(home) as two:
             assert ready(two)
@@ -119,7 +119,7 @@ def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
 def test_everything_killed_at_once_does_not_block_the_next_start(home: Path) -> None:
     with using(home) as user:
         assert ready(user)
-        for pid in (keeper_pid(home), postmaster(home), user.pid):
+        for pid in (reaper_pid(home), postmaster(home), user.pid):
             os.kill(pid, signal.SIGKILL)
     assert (home / "pg" / "postmaster.pid").exists()
     with using(home) as user:

@@ -16,7 +16,7 @@ from resources.database import lease, reaper
 HOLD = """
 import sys
 from pathlib import Path
-from resources import lease
+from resources.database import lease
 lease.hold(Path(sys.argv[1]))
 print(flush=True)
 input()
