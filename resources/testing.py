@@ -1,4 +1,4 @@
-"""For tests of what an organisation writes: a throwaway PostgreSQL, fresh databases on it, the lab, a clock that moves.
+"""For tests of what an organisation writes: a throwaway PostgreSQL, a database on it, the lab, a clock that moves.
 
 A pytest plugin: `pytest_plugins = ["resources.testing"]` in the conftest.py at the root of the tests. Nothing of the
 developer's environment and data reaches a test, the workers of pytest-xdist share one server, and the context managers
@@ -8,55 +8,25 @@ are of use without pytest's fixtures too.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 from dagster import DagsterInstance
-from psycopg import sql
 
 from resources import clock
+from resources.catalogue import catalogue
 from resources.database import lease, schema
 from resources.database.embedded import EmbeddedServer, embedded_server, embedded_uri
 from resources.database.session import SubscriptionDatabase
+from resources.database.throwaway import TEMPLATE, KeptDatabase, administer, fresh_database, has_database
 from resources.lab.testing import Lab, lab_server
 from resources.settings import Settings, settings
 
-TEMPLATE = "template_orchestrator"
 HOME = "ORCHESTRATOR_HOME"
-
-
-# --- databases ---
-
-
-@contextmanager
-def fresh_database(server: EmbeddedServer, template: str = TEMPLATE) -> Iterator[SubscriptionDatabase]:
-    """A copy of a template database that nobody is connected to, dropped at the end; some tens of milliseconds."""
-    name = f"test_{uuid4().hex}"
-    administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    database = SubscriptionDatabase(uri=server.uri(name))
-    yield database
-    database.dispose()
-    administer(server, "DROP DATABASE {} WITH (FORCE)", name)
-
-
-def administer(server: EmbeddedServer, statement: str, *names: str) -> None:
-    """Do something about whole databases; `{}` in the statement stands for each name in turn."""
-    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-
-def _has_template(server: EmbeddedServer) -> bool:
-    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
-        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone()
-    return found is not None
-
-
-# --- the plugin ---
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,7 +68,7 @@ def server() -> EmbeddedServer:
     embedded_uri()
     server = embedded_server()
     with lease.mutex(home / "template"):
-        if not _has_template(server):
+        if not has_database(server, TEMPLATE):
             administer(server, "CREATE DATABASE {}", "draft")
             draft = SubscriptionDatabase(uri=server.uri("draft"))
             schema.upgrade(draft)
@@ -107,11 +77,50 @@ def server() -> EmbeddedServer:
     return server
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether anything of a test failed, for those who clear up after it."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+def restore(kept: KeptDatabase, request: pytest.FixtureRequest) -> None:
+    """Make a kept database ready for the next test; the test that leaves a session open in it fails."""
+    catalogue.forget(kept.database)
+    if request.node.stash.get(FAILED, False):
+        kept.replace()
+    elif busy := kept.restore():
+        pytest.fail(f"{request.node.nodeid} leaves a session open in its database: {busy}.", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def kept_database(server: EmbeddedServer) -> Iterator[KeptDatabase]:
+    """The database of this worker."""
+    kept = KeptDatabase(server)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
-    """A database of the test's own, empty and migrated; what the test commits goes with it."""
+def own_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
+    """A new database, dropped after the test: for one that changes its settings or has many sessions killed.
+
+    Where a test or one of its fixtures names it, `database` and all that builds on it are on this one.
+    """
     with fresh_database(server) as database:
         yield database
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[SubscriptionDatabase]:
+    """A database that is empty and migrated; what the test commits is gone after it."""
+    if "own_database" in request.fixturenames:
+        yield request.getfixturevalue("own_database")
+        return
+    kept: KeptDatabase = request.getfixturevalue("kept_database")
+    yield kept.database
+    restore(kept, request)
 
 
 @pytest.fixture
@@ -121,11 +130,18 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
-    """A Dagster instance in memory."""
+@pytest.fixture(scope="session")
+def kept_instance() -> Iterator[DagsterInstance]:
+    """The Dagster instance of this worker."""
     with DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture
+def instance(kept_instance: DagsterInstance) -> Iterator[DagsterInstance]:
+    """A Dagster instance in memory, with nothing in it."""
+    yield kept_instance
+    kept_instance.wipe()
 
 
 @pytest.fixture

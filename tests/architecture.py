@@ -44,7 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.lab": ("resources.database", "resources.systems"),
     "resources.migrations": ("resources.database.tables",),
     "resources.products": (),  # nor do those of the other floors import a room: the faces have what they need
-    "resources.testing": ("resources.database", "resources.lab"),
+    "resources.testing": ("resources.catalogue", "resources.database", "resources.lab"),
     "ops.steps": (),
     "ops.starting": ("ops.steps",),
     "ops.running": ("ops.starting", "ops.steps"),

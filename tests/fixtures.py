@@ -5,15 +5,21 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from dagster import DagsterInstance
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy.orm import Session
 
+from resources.database import lease
 from resources.database.embedded import EmbeddedServer
 from resources.database.session import StatementCount, SubscriptionDatabase, statement_counter
-from resources.testing import administer, fresh_database
+from resources.database.throwaway import KeptDatabase, administer, fresh_database, has_database
+from resources.testing import restore
+
+DAGSTER_TEMPLATE = "template_dagster"
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +46,28 @@ def statements(request: pytest.FixtureRequest) -> Iterator[StatementCount]:
         yield counted
 
 
+@pytest.fixture(scope="session")
+def kept_dagster_database(server: EmbeddedServer) -> Iterator[KeptDatabase]:
+    """The database of this worker's Dagster, with the tables that dagster-postgres makes."""
+    with lease.mutex(server.home / "template_dagster"):
+        if not has_database(server, DAGSTER_TEMPLATE):
+            administer(server, "CREATE DATABASE {}", DAGSTER_TEMPLATE)
+            for storage in (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage):
+                storage(server.uri(DAGSTER_TEMPLATE))
+    kept = KeptDatabase(server, DAGSTER_TEMPLATE)
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def dagster_instance(server: EmbeddedServer, tmp_path: Path) -> Iterator[DagsterInstance]:
-    """A Dagster instance with this project's storage, in a database of the test's own."""
-    name = f"dagster_{uuid4().hex}"
-    administer(server, "CREATE DATABASE {}", name)
+def dagster_instance(
+    kept_dagster_database: KeptDatabase, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[DagsterInstance]:
+    """A Dagster instance with this project's storage, in a database with nothing in it."""
     storage = {
         "module": "resources.runs.storage.dagster_storage",
         "class": "OrchestratorStorage",
-        "config": {"postgres_url": server.uri(name)},
+        "config": {"postgres_url": kept_dagster_database.database.uri},
     }
     overrides = {
         "storage": {"custom": storage},
@@ -59,7 +78,7 @@ def dagster_instance(server: EmbeddedServer, tmp_path: Path) -> Iterator[Dagster
     (tmp_path / "dagster.yaml").write_text(json.dumps(overrides))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
-    administer(server, "DROP DATABASE {} WITH (FORCE)", name)
+    restore(kept_dagster_database, request)
 
 
 @pytest.fixture

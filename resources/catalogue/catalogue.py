@@ -145,6 +145,12 @@ class Catalogue:
 _seen: set[tuple[str, str]] = set()
 
 
+def forget(database: SubscriptionDatabase) -> None:
+    """Have `ensure_current` look again: somebody has taken the catalogue's rows out of the database."""
+    url = database.engine.url.render_as_string()
+    _seen.difference_update([known for known in _seen if known[0] == url])
+
+
 def _locked() -> StoredCatalogue:
     """The database's catalogue, which nobody else changes until the end of the transaction."""
     current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))

@@ -17,6 +17,7 @@ from orchestrator_defs.products import port as port_workflows
 from resources.database.embedded import EmbeddedServer
 from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessTable
+from resources.database.throwaway import KeptDatabase
 from resources.domain.subscription_model import SubscriptionModel
 from resources.lab.testing import Lab, lab_server
 from resources.processes import process_rows
@@ -26,7 +27,7 @@ from resources.products import node as nodes
 from resources.products import port as ports
 from resources.subscriptions.lists import list_subscriptions
 from resources.subscriptions.queries import find_subscription
-from resources.testing import fresh_database
+from resources.testing import restore
 from resources.types import ProcessStatus
 
 PRODUCTS = (*nodes.PRODUCTS, *ports.PRODUCTS, *core_links.PRODUCTS, *l2vpns.PRODUCTS)
@@ -49,7 +50,8 @@ class Network:
             PRODUCTS, WORKFLOWS, {"netbox": lab.netbox, "playbooks": lab.playbooks}, database=database
         )
         with database.transaction():
-            self.orchestrator.catalogue.apply()
+            if not self.orchestrator.catalogue.is_current():
+                self.orchestrator.catalogue.apply()
         self.processes = Processes(self.orchestrator, instance)
 
     def run(self, workflow: str, *pages: Mapping[str, Any]) -> UUID:
@@ -117,41 +119,44 @@ def access_points(*saps: tuple[UUID, str]) -> dict[str, Any]:
 
 
 @contextmanager
-def start_network(database: SubscriptionDatabase) -> Iterator[Network]:
+def start_network(database: SubscriptionDatabase, instance: DagsterInstance) -> Iterator[Network]:
     """The example network on a database, its lab included, while the block runs."""
-    with lab_server(database) as lab, DagsterInstance.ephemeral() as instance:
+    with lab_server(database) as lab:
         yield Network(database, lab, instance)
 
 
 @pytest.fixture
-def empty_network(database: SubscriptionDatabase) -> Iterator[Network]:
+def empty_network(database: SubscriptionDatabase, instance: DagsterInstance) -> Iterator[Network]:
     """The example network without nodes."""
-    with start_network(database) as network:
+    with start_network(database, instance) as network:
         yield network
+
+
+def build(database: SubscriptionDatabase) -> None:
+    """Make two nodes with a core link, and on ams1 an L2VPN and an untagged port."""
+    with DagsterInstance.ephemeral() as instance, start_network(database, instance) as network:
+        network.node("ams1")
+        network.node("utr1")
+        first, second = (network.port("ams1", name) for name in ("1/2/1", "1/2/2"))
+        network.port("ams1", "1/2/7", "untagged")
+        network.l2vpn((first, "100-110"), (second, "200"))
+        network.core_link("ams1", "utr1", *(network.port(name, "1/2/12", "link member") for name in ("ams1", "utr1")))
 
 
 @pytest.fixture(scope="session")
-def small_network(server: EmbeddedServer) -> Iterator[str]:
-    """A database with a small network, made once, to be copied for each test; its name."""
-    with fresh_database(server) as database:
-        with start_network(database) as network:
-            network.node("ams1")
-            network.node("utr1")
-            first, second = (network.port("ams1", name) for name in ("1/2/1", "1/2/2"))
-            network.port("ams1", "1/2/7", "untagged")
-            network.l2vpn((first, "100-110"), (second, "200"))
-            network.core_link(
-                "ams1", "utr1", *(network.port(name, "1/2/12", "link member") for name in ("ams1", "utr1"))
-            )
-        database.dispose()
-        yield str(database.engine.url.database)
+def kept_network(server: EmbeddedServer) -> Iterator[KeptDatabase]:
+    """A database with a small network, made once in a worker."""
+    kept = KeptDatabase(server, fill=build)
+    yield kept
+    kept.close()
 
 
 @pytest.fixture
-def network(server: EmbeddedServer, small_network: str) -> Iterator[Network]:
-    """A copy of the small network: two nodes with a core link, and on ams1 an L2VPN and an untagged port."""
-    with fresh_database(server, template=small_network) as database, start_network(database) as network:
+def network(kept_network: KeptDatabase, instance: DagsterInstance, request: pytest.FixtureRequest) -> Iterator[Network]:
+    """The small network, as `build` makes it."""
+    with start_network(kept_network.database, instance) as network:
         yield network
+    restore(kept_network, request)
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from orchestrator_defs.testing import Run, Testbed
 from resources import clock
 from resources.database.session import current_session
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable
+from resources.database.throwaway import fresh_database
 from resources.errors import OrchestratorError
 from resources.processes import interventions, process_rows
 from resources.processes.waits import WaitKind
-from resources.testing import fresh_database
 from resources.types import Assignee, ProcessStatus
 from tests.test_resources.test_domain.domain import DeviceInactive
 from tests.toy_network import DEVICE

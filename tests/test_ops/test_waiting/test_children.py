@@ -315,6 +315,7 @@ def test_two_looks_at_once_wake_the_parent_once(bed_of):
     assert sum(map(len, woken)) == 1
 
 
+@pytest.mark.usefixtures("own_database")  # a plan depends on the statistics of what was there before
 def test_look_at_children_is_one_into_an_index(bed_of, statements):
     """Which has those at work only: how many have ended costs nothing."""
     bed = bed_of()

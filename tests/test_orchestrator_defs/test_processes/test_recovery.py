@@ -354,6 +354,7 @@ def test_sweep_costs_the_same_however_many_processes_there_are(ward):
     assert cost() == before
 
 
+@pytest.mark.usefixtures("own_database")  # a plan depends on the statistics of what was there before
 def test_processes_in_hand_are_found_by_an_index(ward):
     """That finished ones are not in."""
     with ward.database.transaction() as session:

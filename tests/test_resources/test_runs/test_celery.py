@@ -20,13 +20,13 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from dagster_celery.launcher import CeleryRunLauncher
 
 from resources.database.embedded import EmbeddedServer
+from resources.database.throwaway import fresh_database
 from resources.errors import SettingsError
 from resources.runs.dispatch import Loaded
 from resources.runs.dispatch_statements import LIVENESS
 from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
 from resources.runs.workers.liveness import DirectClaim
 from resources.settings import settings
-from resources.testing import fresh_database
 from tests.test_resources.test_runs.celery_machines import REDIS, Machines, configure, redis_server
 from tests.test_resources.test_runs.warm import eventually
 
@@ -45,7 +45,11 @@ FIVE = [f"effect_{number}" for number in range(5)]
 def installation(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     """What the machines share, made once: it takes longer than most tests here."""
     folder = tmp_path_factory.mktemp("shared")
-    with pytest.MonkeyPatch.context() as patch, redis_server(folder) as broker, fresh_database(server) as database:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redis_server(folder) as broker,
+        fresh_database(server) as database,
+    ):
         module = configure(folder, broker, server.uri(f"{database.engine.url.database}_dagster"))
         url = server.uri(database.engine.url.database)
         environment = {"DATABASE_URI": url, "DAGSTER_HOME": str(folder), "TRACE": str(folder / "trace")}

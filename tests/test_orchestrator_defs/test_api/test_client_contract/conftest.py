@@ -14,7 +14,7 @@ from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Testbed
 from resources.database.embedded import EmbeddedServer
-from resources.testing import fresh_database
+from resources.database.throwaway import fresh_database
 from tests.api import serving
 from tests.engine import Engine
 from tests.oidc import OidcProvider, login_at, provided
