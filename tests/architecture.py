@@ -142,6 +142,12 @@ ATTACHES_FACE = (
     "__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)",
 )
 """All that the `__init__` of a floor holds besides its docstring: the stub beside it lists what is on its face."""
+LAZY_NAME = re.compile(rf"({'|'.join(FLOORS)})(\.\w+)+:\w+")
+"""A text `module:name` counts as an import: the command line's table has them, so that it loads what it needs alone."""
+IMPORT_BY_NAME = (
+    "orchestrator_defs.cli.main",  # its own table
+    "orchestrator_defs.api.server.loading",  # what the workspace or an option names
+)
 LONGEST_MODULE = 500
 MOST_MODULES = 23
 """In one package, `__init__` and sub-packages not counted."""
@@ -268,6 +274,8 @@ def _imported_names(node: ast.AST) -> list[tuple[str, int]]:
             args=[ast.Constant(value=str(name)), *_],
         ):
             return [(name, 0)]
+        case ast.Constant(value=str(name)) if LAZY_NAME.fullmatch(name):
+            return [(name.replace(":", "."), 0)]
     return []
 
 
@@ -386,6 +394,19 @@ def hidden_imports(module: Module) -> list[str]:
         f"line {one.first_line}: {one.name} is imported inside a function; import it at the top"
         for one in module.imports
         if one.in_function and (one.level or _is_first_party(one.name))
+    ]
+
+
+def computed_imports(module: Module) -> list[str]:
+    """Imports of a name that is not written there, which no other rule can see."""
+    if module.name in IMPORT_BY_NAME:
+        return []
+    return [
+        f"line {node.lineno}: imports by a computed name; import at the top, or through the command line's table"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__")
+        and not isinstance(node.args[0], ast.Constant)
     ]
 
 
@@ -556,6 +577,7 @@ RULES: tuple[Rule, ...] = (
     imports_upwards,
     closed_rooms,
     hidden_imports,
+    computed_imports,
     relative_imports,
     package_contents,
     product_imports,

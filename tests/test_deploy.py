@@ -23,7 +23,7 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._daemon.cli import create_dagster_daemon_cli
 
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.cli.main import main
+from orchestrator_defs.cli.main import LazyCommand, main
 from resources.database.embedded import EmbeddedServer
 from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher
 from resources.runs.storage.dagster_storage import PooledRunStorage
@@ -133,7 +133,7 @@ def assert_understood(words: list[str]) -> None:
         parent = command.make_context(words[0], rest, parent=parent)
         name, found, rest = command.resolve_command(parent, [*parent._protected_args, *parent.args])
         assert found is not None, name
-        command = found
+        command = found.command if isinstance(found, LazyCommand) else found
     command.make_context(words[0], rest, parent=parent)
 
 

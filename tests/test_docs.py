@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.cli.main import main
+from orchestrator_defs.cli.main import COMMANDS, LazyCommand, main
 from orchestrator_defs.testing import Testbed
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.settings import Settings
@@ -35,9 +35,21 @@ def test_every_command_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_has_help(name: str) -> None:
     """A sentence of its own, and one for each command below it."""
-    command = main.commands[name]
+    command = main.commands[name].command
     below = command.commands.values() if isinstance(command, click.Group) else ()
     assert all(one.help for one in (command, *below))
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """At any width, though it loads none of them."""
+    differing = [
+        (words, width)
+        for words in COMMANDS
+        for width in (30, 70, 200)
+        if LazyCommand(words).get_short_help_str(width) != LazyCommand(words).command.get_short_help_str(width)
+    ]
+
+    assert differing == []
 
 
 def test_example_of_work_side_by_side_runs(testbed_of: Callable[..., Testbed]) -> None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from dagster import ConfigurableResource
-
 from resources.errors import StateError
 
 
@@ -52,7 +50,7 @@ class Scope:
     context: StepContext | None = None
     passing: Mapping[str, Any] = field(default_factory=dict)
 
-    def resource(self, resource_type: type[ConfigurableResource[Any]]) -> Any:
+    def resource(self, resource_type: type[Any]) -> Any:
         """Find the resource for a type. Raises StateError when the code location binds none."""
         key = resource_key(resource_type)
         try:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, Val
 from pydantic_core import to_jsonable_python
 
 from ops.steps.context import Scope, StepContext
+from resources.database.session import SubscriptionDatabase
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InvalidLifecycle, StateError, WorkflowDeclarationError
 from resources.types import State
@@ -25,6 +26,8 @@ ENGINE_KEYS = frozenset({"process_id", "reporter", "workflow_name", "workflow_ta
 SECRET = "__secret__"
 """A secret in the state is `{"__secret__": text}`: later steps get it as SecretStr, people see asterisks."""
 MASK = "**********"
+RESOURCES = (ConfigurableResource, SubscriptionDatabase)
+"""A parameter of such a type is not in the state: it is a resource of the step's op."""
 
 _MISSING = inspect.Parameter.empty
 
@@ -44,7 +47,7 @@ class Argument:
         """Find the value. Raises StateError naming the function, the key and what was expected."""
         if self.annotation is StepContext:
             return scope.context
-        if _is_class(self.annotation, ConfigurableResource):
+        if _is_class(self.annotation, RESOURCES):
             return scope.resource(self.annotation)
         if self.name in scope.passing:
             return scope.passing[self.name]
@@ -116,7 +119,7 @@ class Arguments(tuple[Argument, ...]):
     @property
     def resource_types(self) -> Iterator[type[Any]]:
         """The external resources among them, which the op has to require."""
-        return (a.annotation for a in self if _is_class(a.annotation, ConfigurableResource))
+        return (a.annotation for a in self if _is_class(a.annotation, RESOURCES))
 
     def values(self, state: State, scope: Scope, function: str) -> dict[str, Any]:
         """Find every value. Needs a transaction when a model is among them."""
@@ -186,8 +189,8 @@ def _without_annotated(annotation: Any) -> Any:
     return annotation
 
 
-def _is_class(annotation: Any, base: type[Any]) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, base)
+def _is_class(annotation: Any, bases: type[Any] | tuple[type[Any], ...]) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, bases)
 
 
 def _is_union(annotation: Any) -> bool:

@@ -2,28 +2,53 @@
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from resources.catalogue.catalogue import Catalogue
-from resources.database import schema
-from resources.database.session import SubscriptionDatabase
 from resources.errors import ExternalSystemError, OrchestratorError
 
+if TYPE_CHECKING:  # each is loaded when a command asks for it
+    from orchestrator_defs.jobs.orchestrator import Orchestrator
+    from orchestrator_defs.processes.processes import Processes
+    from resources.catalogue.catalogue import Catalogue
+    from resources.database.session import SubscriptionDatabase
 
-class Application(Protocol):
-    """`click.Context.obj` of commands that need no workflows; an Orchestrator is one, and more."""
+
+class Application:
+    """`click.Context.obj` of every command: the database, and the definitions if the command asks for them.
+
+    `load` imports what it is asked for by name: `database`, `orchestrator`, `instance`, `processes`.
+    """
+
+    def __init__(self, load: Callable[[str], Any]) -> None:
+        self._load = load
+
+    @cached_property
+    def database(self) -> "SubscriptionDatabase":
+        """Where subscriptions and processes live, whatever the definitions are."""
+        found: SubscriptionDatabase = self._load("database")()
+        return found
+
+    @cached_property
+    def orchestrator(self) -> "Orchestrator":
+        """Whose products and workflows the command is about; the definitions are loaded for it."""
+        found: Orchestrator = self._load("orchestrator")
+        return found
 
     @property
-    def database(self) -> SubscriptionDatabase:
-        """Where subscriptions and processes live."""
-
-    @property
-    def catalogue(self) -> Catalogue:
+    def catalogue(self) -> "Catalogue":
         """The products and workflows of the code."""
+        return self.orchestrator.catalogue
+
+    @contextmanager
+    def processes(self) -> Iterator["Processes"]:
+        """The processes of the orchestrator, whose runs are in the Dagster instance of the folder."""
+        with self._load("instance")() as instance:
+            yield self._load("processes")(self.orchestrator, instance)
 
 
 def operator() -> str:
@@ -32,22 +57,6 @@ def operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return f"uid {os.getuid()}"
-
-
-@contextmanager
-def reading(application: Application) -> Iterator[None]:
-    """A read-only transaction on a database whose schema is current: made so if embedded, else SchemaOutOfDate."""
-    schema.ensure_current(application.database)
-    with application.database.transaction(read_only=True):
-        yield
-
-
-@contextmanager
-def writing(application: Application) -> Iterator[None]:
-    """A transaction, committed at the end, on a database whose schema is current."""
-    schema.ensure_current(application.database)
-    with application.database.transaction():
-        yield
 
 
 class ApplicationGroup(click.Group):

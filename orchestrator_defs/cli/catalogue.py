@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from orchestrator_defs.cli import output
-from orchestrator_defs.cli.application import Application, ApplicationGroup, reading, writing
+from orchestrator_defs.cli.application import Application, ApplicationGroup
+from orchestrator_defs.cli.transactions import reading, writing
 from resources.catalogue.plan import CataloguePlan
 from resources.catalogue.rows import BlockRow, DeclaredCatalogue, ProductRow
 from resources.errors import UnknownProduct

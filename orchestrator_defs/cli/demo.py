@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orchestrator_defs.cli.application import operator
+from orchestrator_defs.cli.application import Application, operator
 from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
@@ -43,7 +43,7 @@ LINK, TAGGED, UNTAGGED = "link member", "tagged", "untagged"
 @click.command()
 @click.option("--only-create", is_flag=True, help="Make the network, and leave it in service.")
 @click.pass_obj
-def demo(orchestrator: Orchestrator, only_create: bool) -> None:
+def demo(application: Application, only_create: bool) -> None:
     """Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.
 
     It may be repeated: each time it makes new nodes beside those that are there.
@@ -54,7 +54,7 @@ def demo(orchestrator: Orchestrator, only_create: bool) -> None:
             "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first."
         )
     with dagster_instance() as instance:
-        play = Demo(orchestrator, instance)
+        play = Demo(application.orchestrator, instance)
         if only_create:
             play.create()
         else:

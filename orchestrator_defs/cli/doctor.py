@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator_defs.cli import output
+from orchestrator_defs.cli.application import Application
 from orchestrator_defs.health.diagnosis import Finding, Verdict, diagnose
 from orchestrator_defs.health.inflight import Misfit, misfits
-from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 
 SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WRONG: "[red]wrong[/]"}
@@ -19,10 +19,10 @@ SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WR
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
-def doctor(orchestrator: Orchestrator, as_json: bool) -> None:
+def doctor(application: Application, as_json: bool) -> None:
     """Tell how everything stands that processes need, and what to do. Exit code 1 when something needs hands."""
     with dagster_instance() as instance:
-        found = diagnose(orchestrator, instance)
+        found = diagnose(application.orchestrator, instance)
     if as_json:
         output.show_json([asdict(one) for one in found])
     else:
@@ -34,10 +34,10 @@ def doctor(orchestrator: Orchestrator, as_json: bool) -> None:
 @click.command("check-inflight")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
-def check_inflight(orchestrator: Orchestrator, as_json: bool) -> None:
+def check_inflight(application: Application, as_json: bool) -> None:
     """Compare the code with every unfinished process. Exit code 1 when it would break one: run this before a deploy."""
     compared, broken = 0, []
-    for one in misfits(orchestrator):
+    for one in misfits(application.orchestrator):
         if isinstance(one, Misfit):
             broken.append(one)
         else:

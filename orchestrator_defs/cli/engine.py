@@ -2,11 +2,10 @@
 
 import click
 
-from orchestrator_defs.cli.application import ApplicationGroup, operator
+from orchestrator_defs.cli.application import Application, ApplicationGroup, operator
 from orchestrator_defs.cli.output import show_json, without_events
-from orchestrator_defs.jobs.orchestrator import Orchestrator
-from orchestrator_defs.processes.instance import dagster_instance
-from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.cli.transactions import reading
+from resources.processes import pause as engine_pause
 from resources.processes.pause import EngineState, EngineStatus
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -20,28 +19,28 @@ def engine() -> None:
 @engine.command()
 @json_option
 @click.pass_obj
-def status(orchestrator: Orchestrator, as_json: bool) -> None:
+def status(application: Application, as_json: bool) -> None:
     """Say whether the engine is RUNNING, PAUSING (steps in progress are not at their end yet) or PAUSED."""
-    with dagster_instance() as instance:
-        _say(Processes(orchestrator, instance).engine.status(), as_json=as_json)
+    with reading(application):
+        found = engine_pause.state()
+    _say(found, as_json=as_json)
 
 
 @engine.command()
 @json_option
 @click.pass_obj
-def pause(orchestrator: Orchestrator, as_json: bool) -> None:
+def pause(application: Application, as_json: bool) -> None:
     """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
-    with dagster_instance() as instance:
-        _say(Processes(orchestrator, instance).engine.pause(user=operator()), as_json=as_json)
+    with application.processes() as service:
+        _say(service.engine.pause(user=operator()), as_json=as_json)
 
 
 @engine.command()
 @json_option
 @click.pass_obj
-def release(orchestrator: Orchestrator, as_json: bool) -> None:
+def release(application: Application, as_json: bool) -> None:
     """End the pause: what it stopped goes on, by the workers if there are any, else here, one after the other."""
-    with dagster_instance() as instance:
-        service = Processes(orchestrator, instance)
+    with application.processes() as service:
         for process_id in service.engine.release(user=operator()):
             with without_events():
                 now = service.runs.launch_or_execute(process_id, user=operator())

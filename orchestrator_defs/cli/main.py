@@ -1,57 +1,137 @@
-"""The command `orchestrator`: its groups put together, and every expected error shown as one sentence."""
+"""The command `orchestrator`: what it consists of by name, so that each command loads what it needs and no more."""
 
 import atexit
 import gc
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import click
 
-from orchestrator_defs.cli.application import ApplicationGroup
-from orchestrator_defs.cli.catalogue import catalogue
-from orchestrator_defs.cli.db import db
-from orchestrator_defs.cli.demo import demo
-from orchestrator_defs.cli.doctor import check_inflight, doctor
-from orchestrator_defs.cli.engine import engine
-from orchestrator_defs.cli.lab import lab
-from orchestrator_defs.cli.processes.commands import process, run
-from orchestrator_defs.cli.processes.interventions import abort, resume
-from orchestrator_defs.cli.serve import serve
-from orchestrator_defs.cli.subscriptions.commands import subscriptions
-from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
-from orchestrator_defs.cli.subscriptions.workflows import workflows
-from orchestrator_defs.cli.up import up
-from orchestrator_defs.cli.workers import workers
-from orchestrator_defs.definitions import orchestrator
+from orchestrator_defs.cli.application import Application, ApplicationGroup
+
+COMMANDS = {
+    "run": (
+        "orchestrator_defs.cli.processes.commands:run",
+        "Start WORKFLOW and wait until it stops; exit code 3 when it waits for something then.",
+    ),
+    "resume": (
+        "orchestrator_defs.cli.processes.interventions:resume",
+        "Go on with a process from its last committed step, and wait until it stops.",
+    ),
+    "abort": (
+        "orchestrator_defs.cli.processes.interventions:abort",
+        "End a process for good; what it changed stays, and its subscription is free but out of sync.",
+    ),
+    "process": (
+        "orchestrator_defs.cli.processes.commands:process",
+        "Look at processes, and lay hands on those that stand still.",
+    ),
+    "engine": (
+        "orchestrator_defs.cli.engine:engine",
+        "The engine as a whole: whether anything new may begin.",
+    ),
+    "subscriptions": (
+        "orchestrator_defs.cli.subscriptions.commands:subscriptions",
+        "List subscriptions; `show` and `history` look into one.",
+    ),
+    "subscriptions workflows": (
+        "orchestrator_defs.cli.subscriptions.workflows:workflows",
+        "Show which workflows you may start on a subscription now, and if not why.",
+    ),
+    "catalogue": (
+        "orchestrator_defs.cli.catalogue:catalogue",
+        "Products, blocks and workflows: the code against the database.",
+    ),
+    "db": (
+        "orchestrator_defs.cli.db:db",
+        "The schema of the database: bring it up to date, look, compare.",
+    ),
+    "lab": (
+        "orchestrator_defs.cli.lab:lab",
+        "A small NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL.",
+    ),
+    "workers": (
+        "orchestrator_defs.cli.workers:workers",
+        "Resident workers, which execute launched runs.",
+    ),
+    "doctor": (
+        "orchestrator_defs.cli.doctor:doctor",
+        "Tell how everything stands that processes need, and what to do.",
+    ),
+    "check-inflight": (
+        "orchestrator_defs.cli.doctor:check_inflight",
+        "Compare the code with every unfinished process.",
+    ),
+    "demo": (
+        "orchestrator_defs.cli.demo:demo",
+        "Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.",
+    ),
+    "serve": (
+        "orchestrator_defs.cli.serve:serve",
+        "Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.",
+    ),
+    "up": (
+        "orchestrator_defs.cli.up:up",
+        "Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.",
+    ),
+}
+"""Command -> where it is, and the first sentence of its help, which is all that a list of the commands needs."""
+
+PARTS = {
+    "database": "resources.database.session:SubscriptionDatabase",
+    "orchestrator": "orchestrator_defs.definitions:orchestrator",
+    "instance": "orchestrator_defs.processes.instance:dagster_instance",
+    "processes": "orchestrator_defs.processes.processes:Processes",
+}
+"""What a command may ask its application for -> where it is."""
 
 
-@click.group(cls=ApplicationGroup)
+class LazyCommand(click.Command):
+    """A command that is imported when it is called; until then its name and its first sentence stand for it."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.where, sentence = COMMANDS[words]
+        super().__init__(words.rpartition(" ")[2], help=sentence)
+
+    @cached_property
+    def command(self) -> click.Command:
+        """The command itself; a group with those of its own that are imported when they are called."""
+        found: click.Command = imported(self.where)
+        if isinstance(found, click.Group):
+            for below in commands_below(self.words):
+                found.add_command(below)
+        return found
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """The context in which click runs the command, completes its arguments or shows its help."""
+        return self.command.make_context(*args, **kwargs)
+
+
+def commands_below(words: str) -> list[LazyCommand]:
+    """The commands of a group, or with no words those of `orchestrator`."""
+    return [LazyCommand(name) for name in COMMANDS if name.rpartition(" ")[0] == words]
+
+
+def imported(where: str) -> Any:
+    """What COMMANDS or PARTS name."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)
+
+
+def application() -> Application:
+    """What commands are given, on the shipped definitions."""
+    return Application(lambda part: imported(PARTS[part]))
+
+
+@click.group(cls=ApplicationGroup, commands=commands_below(""))
 @click.version_option(package_name="dagster-service-orchestrator")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Service orchestrator on Dagster: products, subscriptions, and the workflows that move them through their life."""
-    context.obj = orchestrator
+    context.obj = context.obj or application()
     atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
-
-
-subscriptions.add_command(workflows)
-subscriptions.add_command(set_in_sync_command)
-for command in (
-    run,
-    resume,
-    abort,
-    process,
-    engine,
-    subscriptions,
-    catalogue,
-    db,
-    lab,
-    workers,
-    doctor,
-    check_inflight,
-    demo,
-    serve,
-    up,
-):
-    main.add_command(command)
 
 
 if __name__ == "__main__":

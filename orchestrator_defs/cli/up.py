@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.stack import PartFailed, Stack
-from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.serving import HOST, PORT, Serving
 from resources.database import lease, schema
 from resources.database.embedded import embedded_home, embedded_server
@@ -40,7 +40,7 @@ job validate_node finds it. Logs are in {folder}. ^C stops everything."""
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
 @click.option("--examples/--no-examples", default=True, help="Make a small network when there is no subscription yet.")
 @click.pass_obj
-def up(orchestrator: Orchestrator, port: int, examples: bool) -> None:
+def up(application: Application, port: int, examples: bool) -> None:
     """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.
 
     Nobody has to log in, so it listens on this machine's loopback alone.
@@ -53,7 +53,7 @@ def up(orchestrator: Orchestrator, port: int, examples: bool) -> None:
     serving = Serving(port=port, runtime=str(folder), workspace=str(_workspace()))
     with _only_one(folder, serving), _leaving_nothing():
         try:
-            _run(orchestrator, serving, folder, examples, told)
+            _run(application, serving, folder, examples, told)
         except (OrchestratorError, ExternalSystemError, PartFailed) as error:
             if not told.is_set():
                 raise click.ClickException(str(error)) from error
@@ -66,12 +66,12 @@ def tell(text: str) -> None:
         click.echo(text)
 
 
-def _run(orchestrator: Orchestrator, serving: Serving, folder: Path, examples: bool, told: threading.Event) -> None:
+def _run(application: Application, serving: Serving, folder: Path, examples: bool, told: threading.Event) -> None:
     began = time.monotonic()
     if "base_url" not in settings().model_fields_set:
         os.environ["BASE_URL"] = serving.address.rstrip("/")  # to all parts: the lab calls back there
     is_ours = OURS in Path(serving.workspace or "").read_text()
-    empty = _prepare(orchestrator, is_ours=is_ours)
+    empty = _prepare(application, is_ours=is_ours)
     with Stack(serving, folder, tell, told) as stack:
         stack.start_server()
         _tell_who_answers()
@@ -91,11 +91,11 @@ def _run(orchestrator: Orchestrator, serving: Serving, folder: Path, examples: b
         tell("Stopping.")
 
 
-def _prepare(orchestrator: Orchestrator, *, is_ours: bool) -> bool:
+def _prepare(application: Application, *, is_ours: bool) -> bool:
     """Have the database there with schema and catalogue; whether it has no subscription."""
-    database = orchestrator.database
+    database = application.database
     if is_ours:
-        orchestrator.prepare()
+        application.orchestrator.prepare()
     else:
         schema.ensure_current(database)
     with database.transaction(read_only=True):

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Orchestrator:
     ) -> None:
         self.name = name
         jobs = (*built_in_workflows(self), *workflows)
-        self.database = (database or SubscriptionDatabase()).model_copy(update={"location": name})
+        self.database = replace(database or SubscriptionDatabase(), location=name)
         self.code: CodeLocation | None = None  # set by whoever loads this from a workspace
         self.resources = dict(resources or {})
         self.jobs = jobs

@@ -1,4 +1,4 @@
-"""The subscription database as a resource: engine, transaction, advisory locks."""
+"""The subscription database: engine, transaction, advisory locks."""
 
 import hashlib
 import os
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
-import dagster as dg
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -48,12 +47,16 @@ _guard = threading.Lock()
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
-class SubscriptionDatabase(dg.ConfigurableResource[Any]):
-    """The database of subscriptions and processes. A plain object: it is as usable outside Dagster."""
+@dataclass(frozen=True)
+class SubscriptionDatabase:
+    """The database of subscriptions and processes. A step has it by a parameter of this type.
+
+    It knows nothing of Dagster, so that a command which only asks the database need not load Dagster.
+    """
 
     resource_key: ClassVar[str] = "database"
 
-    uri: str = ""
+    uri: str = field(default="", repr=False)
     """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
 
     location: str | None = None

@@ -1,5 +1,7 @@
 """The demo plays to its end beside what is there already."""
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +27,7 @@ def test_the_demo_plays_in_the_lab_only(variable: str, empty_network: Network, m
     monkeypatch.setenv(variable, "postgresql://core.example.org/network")
     settings.cache_clear()
     try:
-        result = CliRunner().invoke(demo, obj=empty_network.orchestrator)
+        result = CliRunner().invoke(demo, obj=SimpleNamespace(orchestrator=empty_network.orchestrator))
     finally:
         monkeypatch.undo()
         settings.cache_clear()

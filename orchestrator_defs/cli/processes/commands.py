@@ -6,7 +6,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from orchestrator_defs.cli.application import ApplicationGroup, operator, reading
+from orchestrator_defs.cli.application import Application, ApplicationGroup, operator
 from orchestrator_defs.cli.output import show as show_on_screen
 from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.cli.processes import interventions
@@ -14,9 +14,7 @@ from orchestrator_defs.cli.processes.endings import go_on, waiting
 from orchestrator_defs.cli.processes.inputs import read_inputs
 from orchestrator_defs.cli.processes.ledger import as_json as all_of
 from orchestrator_defs.cli.processes.ledger import explanations, facts, ledger_table, line_as_json, list_table
-from orchestrator_defs.jobs.orchestrator import Orchestrator
-from orchestrator_defs.processes.instance import dagster_instance
-from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.cli.transactions import reading
 from resources.processes import process_rows
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import list_processes
@@ -31,14 +29,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 @click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with `inputs`: the pages of the form.")
 @interventions.detach_option
 @click.pass_obj
-def run(orchestrator: Orchestrator, workflow: str, fields: tuple[str, ...], config: Path | None, detach: bool) -> None:
+def run(application: Application, workflow: str, fields: tuple[str, ...], config: Path | None, detach: bool) -> None:
     """Start WORKFLOW and wait until it stops; exit code 3 when it waits for something then.
 
     The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the line.
     """
     inputs = read_inputs(config, fields)
-    with dagster_instance() as instance:
-        service = Processes(orchestrator, instance)
+    with application.processes() as service:
         process_id = service.starts.start(workflow, inputs, user=operator())
         click.echo(f"Process {process_id} of {workflow} is created.")
         go_on(service, process_id, detach=detach)
@@ -65,7 +62,7 @@ for command in interventions.COMMANDS:
 @json_option
 @click.pass_obj
 def list_command(
-    orchestrator: Orchestrator,
+    application: Application,
     statuses: tuple[str, ...],
     workflow: str | None,
     is_task: bool | None,
@@ -74,7 +71,7 @@ def list_command(
 ) -> None:
     """List the newest processes."""
     where = PROCESS_FIELDS.having(last_status=list(statuses), workflow_name=workflow, is_task=is_task)
-    with reading(orchestrator):
+    with reading(application):
         found = list_processes(where, limit=limit)
     if as_json:
         show_json([line_as_json(line) for line in found])
@@ -86,12 +83,12 @@ def list_command(
 @click.argument("process_id")
 @json_option
 @click.pass_obj
-def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
+def show(application: Application, process_id: str, as_json: bool) -> None:
     """Show a process (its id or the beginning of it): its ledger, what it waits for, its errors."""
-    with reading(orchestrator):
+    with reading(application):
         found = process_rows.find_process_id(process_id)
-    with dagster_instance() as instance:
-        detail = Processes(orchestrator, instance).queries.detail(found)
+    with application.processes() as service:
+        detail = service.queries.detail(found)
     if as_json:
         show_json(all_of(detail))
         return
@@ -108,9 +105,9 @@ def show(orchestrator: Orchestrator, process_id: str, as_json: bool) -> None:
 @process.command()
 @json_option
 @click.pass_obj
-def counts(orchestrator: Orchestrator, as_json: bool) -> None:
+def counts(application: Application, as_json: bool) -> None:
     """Show how many processes and tasks there are in each status."""
-    with reading(orchestrator):
+    with reading(application):
         found = process_rows.status_counts()
     if as_json:
         kinds = {"process_counts": False, "task_counts": True}

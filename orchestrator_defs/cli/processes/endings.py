@@ -3,17 +3,19 @@
 import json
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from ops.starting.process_detail import ProcessDetail, WaitDetail
 from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.output import show, without_events
 from orchestrator_defs.cli.processes.ledger import ledger_table
-from orchestrator_defs.processes.processes import Processes
 from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus
+
+if TYPE_CHECKING:  # the command that has a process has loaded it
+    from ops.starting.process_detail import ProcessDetail, WaitDetail
+    from orchestrator_defs.processes.processes import Processes
 
 
 class ExitCode(IntEnum):
@@ -37,7 +39,7 @@ CODES: Mapping[ProcessStatus, ExitCode] = {
 }
 
 
-def go_on(service: Processes, process_id: ProcessId, *, detach: bool) -> None:
+def go_on(service: "Processes", process_id: ProcessId, *, detach: bool) -> None:
     """Run a process in the foreground until it stops and end as it then stands, or hand it to the workers."""
     if detach:
         if not service.runs.can_launch:
@@ -55,7 +57,7 @@ def go_on(service: Processes, process_id: ProcessId, *, detach: bool) -> None:
     end(detail)
 
 
-def end(detail: ProcessDetail) -> NoReturn:
+def end(detail: "ProcessDetail") -> NoReturn:
     """Say how a process stands and what can be done, and leave with the code for it."""
     lines = list(_sentences(detail))
     is_well = CODES.get(detail.line.status, ExitCode.FAILED) in (ExitCode.DONE, ExitCode.WAITS)
@@ -64,7 +66,7 @@ def end(detail: ProcessDetail) -> NoReturn:
     raise SystemExit(CODES.get(detail.line.status, ExitCode.FAILED))
 
 
-def _sentences(detail: ProcessDetail) -> Iterator[str]:
+def _sentences(detail: "ProcessDetail") -> Iterator[str]:
     line, wait = detail.line, detail.wait
     process_id = line.process_id
     if line.status is ProcessStatus.COMPLETED:
@@ -80,7 +82,7 @@ def _sentences(detail: ProcessDetail) -> Iterator[str]:
         yield f"If you have done its work yourself: orchestrator process skip {process_id} --reason WHY [field=value]…"
 
 
-def waiting(detail: ProcessDetail, wait: WaitDetail) -> Iterator[str]:
+def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:
     """What a process waits for, until when, and what a person can do."""
     process_id = detail.line.process_id
     if wait.reason:

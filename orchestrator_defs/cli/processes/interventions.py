@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator_defs.cli.application import operator, reading
+from orchestrator_defs.cli.application import Application, operator
 from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.cli.processes.endings import ExitCode, asked, go_on
 from orchestrator_defs.cli.processes.inputs import read_fields, read_inputs
-from orchestrator_defs.jobs.orchestrator import Orchestrator
-from orchestrator_defs.processes.instance import dagster_instance
-from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.cli.transactions import reading
 from resources.processes import process_rows
 from resources.types import ProcessId, ProcessStatus
+
+if TYPE_CHECKING:  # loaded for the commands that need it
+    from orchestrator_defs.processes.processes import Processes
 
 detach_option = click.option("--detach", is_flag=True, help="Leave it to the workers, and do not wait.")
 reason_option = click.option("--reason", required=True, help="Why; the ledger keeps it.")
@@ -22,11 +24,11 @@ id_argument = click.argument("process_id", metavar="ID")
 
 
 @contextmanager
-def _in_hand(orchestrator: Orchestrator, name: str) -> Iterator[tuple[Processes, ProcessId]]:
-    with reading(orchestrator):
+def _in_hand(application: Application, name: str) -> "Iterator[tuple[Processes, ProcessId]]":
+    with reading(application):
         found = process_rows.find_process_id(name)
-    with dagster_instance() as instance:
-        yield Processes(orchestrator, instance), found
+    with application.processes() as service:
+        yield service, found
 
 
 @click.command()
@@ -36,11 +38,11 @@ def _in_hand(orchestrator: Orchestrator, name: str) -> Iterator[tuple[Processes,
 @detach_option
 @click.pass_obj
 def answer(
-    orchestrator: Orchestrator, process_id: str, fields: tuple[str, ...], config: Path | None, detach: bool
+    application: Application, process_id: str, fields: tuple[str, ...], config: Path | None, detach: bool
 ) -> None:
     """Fill the form that a process waits with; it goes on then. Without input: print what the next page asks."""
     inputs = read_inputs(config, fields)
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         page = service.answers.next_page(found, inputs)
         if page is not None:
             click.echo(str(page))
@@ -55,12 +57,12 @@ def answer(
 @id_argument
 @detach_option
 @click.pass_obj
-def resume(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
+def resume(application: Application, process_id: str, detach: bool) -> None:
     """Go on with a process from its last committed step, and wait until it stops.
 
     One that failed or waits for better times tries again now; one that was set going and not launched is taken up.
     """
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         if service.queries.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
             service.interventions.retry(found, user=operator())
         go_on(service, found, detach=detach)
@@ -70,9 +72,9 @@ def resume(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
 @id_argument
 @detach_option
 @click.pass_obj
-def retry(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
+def retry(application: Application, process_id: str, detach: bool) -> None:
     """Try again the step at which a process failed, or waits for better times."""
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         service.interventions.retry(found, user=operator())
         go_on(service, found, detach=detach)
 
@@ -81,10 +83,9 @@ def retry(orchestrator: Orchestrator, process_id: str, detach: bool) -> None:
 @detach_option
 @click.option("--json", "as_json", is_flag=True, help="Print only how many, for programs.")
 @click.pass_obj
-def resume_all(orchestrator: Orchestrator, detach: bool, as_json: bool) -> None:
+def resume_all(application: Application, detach: bool, as_json: bool) -> None:
     """Try again all tasks that failed or wait for better times, one after the other or by the workers."""
-    with dagster_instance() as instance:
-        service = Processes(orchestrator, instance)
+    with application.processes() as service:
         if detach and not service.runs.can_launch:
             raise click.ClickException("The run launcher of this instance takes no runs from here; leave out --detach.")
         going = service.interventions.resume_all(user=operator())
@@ -110,7 +111,7 @@ def resume_all(orchestrator: Orchestrator, detach: bool, as_json: bool) -> None:
 @detach_option
 @click.pass_obj
 def skip(
-    orchestrator: Orchestrator,
+    application: Application,
     process_id: str,
     fields: tuple[str, ...],
     removed: tuple[str, ...],
@@ -118,7 +119,7 @@ def skip(
     detach: bool,
 ) -> None:
     """Spare a process the step that it stands at, because you have done it; FIELD=VALUE is what it would have given."""
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         key = service.interventions.skip(
             found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed
         )
@@ -132,12 +133,12 @@ def skip(
 @reason_option
 @detach_option
 @click.pass_obj
-def back(orchestrator: Orchestrator, process_id: str, step: str, reason: str, detach: bool) -> None:
+def back(application: Application, process_id: str, step: str, reason: str, detach: bool) -> None:
     """Send a process back to STEP, which it has done, with the state that it had then.
 
     What the steps from there on did, to subscriptions or outside, is not undone: it is done again.
     """
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         key = service.interventions.go_back(found, step, user=operator(), reason=reason)
         click.echo(f"Process {found} is sent back to {key}.")
         go_on(service, found, detach=detach)
@@ -148,10 +149,10 @@ def back(orchestrator: Orchestrator, process_id: str, step: str, reason: str, de
 @click.option("--reason", default="", help="Why; the ledger keeps it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -> None:
+def abort(application: Application, process_id: str, reason: str, yes: bool) -> None:
     """End a process for good; what it changed stays, and its subscription is free but out of sync."""
-    with _in_hand(orchestrator, process_id) as (service, found):
-        with reading(orchestrator):
+    with _in_hand(application, process_id) as (service, found):
+        with reading(application):
             row = process_rows.get_process(found)
             what = f"{process_rows.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
         if not yes:
@@ -166,9 +167,9 @@ def abort(orchestrator: Orchestrator, process_id: str, reason: str, yes: bool) -
 @id_argument
 @click.argument("text", default="")
 @click.pass_obj
-def note(orchestrator: Orchestrator, process_id: str, text: str) -> None:
+def note(application: Application, process_id: str, text: str) -> None:
     """Write a note on a process, at most 5000 characters; without TEXT take it away."""
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         service.interventions.note(found, text or None, user=operator())
 
 
@@ -176,9 +177,9 @@ def note(orchestrator: Orchestrator, process_id: str, text: str) -> None:
 @id_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete(orchestrator: Orchestrator, process_id: str, yes: bool) -> None:
+def delete(application: Application, process_id: str, yes: bool) -> None:
     """Remove a task that has ended, with its ledger."""
-    with _in_hand(orchestrator, process_id) as (service, found):
+    with _in_hand(application, process_id) as (service, found):
         if not yes:
             click.confirm(f"Delete process {found} and its ledger?", abort=True)
         service.interventions.delete(found, user=operator())

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from ops.starting.process_detail import ProcessDetail, StepDetail
 from resources.processes.process_lists import ProcessLine
+
+if TYPE_CHECKING:  # lists of processes need none of it
+    from ops.starting.process_detail import ProcessDetail, StepDetail
 
 
 def list_table(lines: Iterable[ProcessLine]) -> Table:
@@ -20,7 +22,7 @@ def list_table(lines: Iterable[ProcessLine]) -> Table:
     return table
 
 
-def ledger_table(detail: ProcessDetail) -> Table:
+def ledger_table(detail: "ProcessDetail") -> Table:
     """A row per step, those to come last."""
     table = Table("Step", "Status", "Attempts", "Seconds", "Sets", box=None, pad_edge=False)
     for step in detail.steps:
@@ -31,7 +33,7 @@ def ledger_table(detail: ProcessDetail) -> Table:
     return table
 
 
-def facts(detail: ProcessDetail) -> dict[str, Any]:
+def facts(detail: "ProcessDetail") -> dict[str, Any]:
     """What there is to say of a process besides its steps; empty values are left out."""
     line = detail.line
     known = {
@@ -53,14 +55,14 @@ def facts(detail: ProcessDetail) -> dict[str, Any]:
     return {name: str(value) for name, value in known.items() if value}
 
 
-def explanations(steps: Iterable[StepDetail]) -> Iterable[str]:
+def explanations(steps: "Iterable[StepDetail]") -> Iterable[str]:
     """Why steps failed, were skipped, or were taken back; who did it."""
     for step in steps:
         if step.error:
             yield f"[bold]{escape(step.name)}[/]: {escape(json.dumps(step.error, ensure_ascii=False, default=str))}"
 
 
-def as_json(detail: ProcessDetail) -> dict[str, Any]:
+def as_json(detail: "ProcessDetail") -> dict[str, Any]:
     """All of a process, for programs."""
     line = detail.line
     return {

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.tree import Tree
 
 from orchestrator_defs.cli import output
-from orchestrator_defs.cli.application import Application, ApplicationGroup, reading
+from orchestrator_defs.cli.application import Application, ApplicationGroup
+from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
+from orchestrator_defs.cli.transactions import reading
 from resources.domain.models.block_model import resolve
 from resources.domain.models.declaration import DomainModel
 from resources.domain.models.fields import Block
 from resources.domain.models.lifecycle import class_for
-from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.saving.documents import ID, OWNER, is_block, is_block_list
 from resources.subscriptions.history import HistoryEntry, read_document, read_history
 from resources.subscriptions.lists import SubscriptionLine, count_subscriptions, list_subscriptions
@@ -83,6 +84,9 @@ def subscriptions(context: click.Context, /, **options: Any) -> None:
         _list(context.obj, **options)
 
 
+subscriptions.add_command(set_in_sync_command)
+
+
 @subscriptions.command("list")
 @list_options
 @click.pass_obj
@@ -135,7 +139,8 @@ def show(application: Application, name: str, as_json: bool) -> None:
         related = {"in_use_by": [u.as_detail() for u in users], "depends_on": [u.as_detail() for u in used]}
         output.show_json({**document, **_as_json(header), **related})
     else:
-        output.show(_tree(header, document, users, used))
+        models = {product.name: product.model for product in application.catalogue.products}
+        output.show(_tree(header, document, users, used, models.get(header.product.name)))
 
 
 @subscriptions.command()
@@ -196,6 +201,7 @@ def _tree(
     document: Mapping[str, Any],
     users: Iterable[RelatedSubscription],
     used: Iterable[RelatedSubscription],
+    model: type[DomainModel] | None,
 ) -> Tree:
     tree = Tree(f"[bold]{escape(header.description)}[/bold]")
     tree.add(f"id: {header.subscription_id}")
@@ -215,7 +221,6 @@ def _tree(
     known = set(_as_json(header)) | {"product"}
     neighbours = {one.subscription_id: one for one in (*used, *users)}
     fields = {name: value for name, value in document.items() if name not in known}
-    model = SUBSCRIPTION_MODEL_REGISTRY.get(header.product.name)
     _add_fields(tree, fields, neighbours, model)
     for user in users:
         tree.add(f"in use by: {_related(user)}")

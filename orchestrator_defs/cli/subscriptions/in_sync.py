@@ -2,7 +2,8 @@
 
 import click
 
-from orchestrator_defs.cli.application import Application, operator, writing
+from orchestrator_defs.cli.application import Application, operator
+from orchestrator_defs.cli.transactions import writing
 from resources.domain.saving.authorship import Author, authored_by
 from resources.subscriptions.insync import set_in_sync
 from resources.subscriptions.queries import find_subscription_named

@@ -5,9 +5,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ops.starting.startable import startable
-from orchestrator_defs.cli.application import operator, reading
+from orchestrator_defs.cli.application import Application, operator
 from orchestrator_defs.cli.output import show, show_json
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.cli.transactions import reading
 from resources.subscriptions.queries import find_subscription_named
 from resources.types import Target
 
@@ -16,11 +16,12 @@ from resources.types import Target
 @click.argument("name", metavar="NAME")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
-def workflows(orchestrator: Orchestrator, name: str, as_json: bool) -> None:
+def workflows(application: Application, name: str, as_json: bool) -> None:
     """Show which workflows you may start on a subscription now, and if not why. NAME is as for `show`."""
-    with reading(orchestrator):
+    workflows_of_the_code = application.orchestrator.workflows.values()
+    with reading(application):
         header = find_subscription_named(name)
-        found = startable(header.subscription_id, orchestrator.workflows.values(), user=operator())
+        found = startable(header.subscription_id, workflows_of_the_code, user=operator())
     if as_json:
         show_json(found)
         return

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 
 from ops.steps.context import Scope
 from ops.steps.state import Delta, arguments_of, masked, merged, reveal, to_json
+from resources.database.session import SubscriptionDatabase
 from resources.errors import StateError
 
 
@@ -112,6 +113,16 @@ def test_resource_is_found_by_type():
 
     inventory = Inventory()
     assert call(take, {}, Scope({"inventory": inventory})) is inventory
+
+
+def test_the_database_is_a_resource():
+    """Though it is no class of Dagster's."""
+
+    def take(where: SubscriptionDatabase):
+        return where
+
+    database = SubscriptionDatabase()
+    assert call(take, {}, Scope({"database": database})) is database
 
 
 def test_unbound_resource_says_how_to_bind_it():

@@ -147,7 +147,7 @@ def test_sensor_that_somebody_has_switched_off_is_found(engine, monkeypatch):
 def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):
     """For people as a table, for programs as JSON."""
     monkeypatch.setattr(cli, "dagster_instance", lambda: nullcontext(engine.instance))
-    told = CliRunner().invoke(cli.doctor, ["--json"], obj=engine.orchestrator)
+    told = CliRunner().invoke(cli.doctor, ["--json"], obj=SimpleNamespace(orchestrator=engine.orchestrator))
     assert told.exit_code == 1
     assert {one["about"] for one in json.loads(told.output)} >= {"database", "schema", "processes", "waits", "locks"}
 
@@ -155,7 +155,7 @@ def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):
 def test_doctor_is_content_when_nothing_needs_hands(engine, monkeypatch):
     monkeypatch.setattr(cli, "dagster_instance", lambda: nullcontext(engine.instance))
     monkeypatch.setattr(engine.instance, "get_daemon_statuses", dict)
-    told = CliRunner().invoke(cli.doctor, [], obj=engine.orchestrator)
+    told = CliRunner().invoke(cli.doctor, [], obj=SimpleNamespace(orchestrator=engine.orchestrator))
     assert told.exit_code == 0, told.output
     assert "No subscription is held" in told.output
 
@@ -229,7 +229,7 @@ def test_processes_are_compared_in_batches(engine, monkeypatch):
 
 def test_command_names_what_would_break_and_fails(engine):
     process_id = engine.run("ask")
-    told = CliRunner().invoke(cli.check_inflight, ["--json"], obj=later_code(engine))
+    told = CliRunner().invoke(cli.check_inflight, ["--json"], obj=SimpleNamespace(orchestrator=later_code(engine)))
     assert told.exit_code == 1
     answer = json.loads(told.output)
     assert (answer["compared"], answer["broken"][0]["process_id"]) == (1, str(process_id))
@@ -237,7 +237,7 @@ def test_command_names_what_would_break_and_fails(engine):
 
 def test_command_succeeds_when_nothing_would_break(engine):
     engine.run("ask")
-    told = CliRunner().invoke(cli.check_inflight, [], obj=engine.orchestrator)
+    told = CliRunner().invoke(cli.check_inflight, [], obj=SimpleNamespace(orchestrator=engine.orchestrator))
     assert (told.exit_code, told.output) == (
         0,
         "1 processes are not finished; this code would break 0 of them.\n",

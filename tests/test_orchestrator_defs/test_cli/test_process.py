@@ -82,8 +82,9 @@ def orchestrator(monkeypatch, dagster_instance, tmp_path, engine):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
 
     def invoke(*words, exit_code=0, user_input=None):
-        monkeypatch.setattr(cli, "orchestrator", engine.orchestrator)
-        result = CliRunner().invoke(cli.main, list(map(str, words)), input=user_input)
+        application = cli.application()
+        application.orchestrator, application.database = engine.orchestrator, engine.database
+        result = CliRunner().invoke(cli.main, list(map(str, words)), input=user_input, obj=application)
         assert result.exit_code == exit_code, (result.output, result.exception)
         return result.output
 

@@ -15,7 +15,6 @@ from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
 from resources.catalogue.apply import catalogue_id
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
-from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.saving.authorship import Author, authored_by
 from tests.test_resources.test_domain.samples import block, model, product, registry_kept
 
@@ -155,9 +154,9 @@ def test_fields_stand_in_the_order_of_the_model(invoke: Invoke, node: UUID) -> N
     assert output.index("node_name:") < output.index("password:") < output.index("as:")
 
 
-def test_fields_of_an_unknown_product_are_shown_as_stored(invoke: Invoke, node: UUID) -> None:
-    del SUBSCRIPTION_MODEL_REGISTRY["Node"]
-    output = invoke("show", str(node)).output
+def test_fields_of_an_unknown_product_are_shown_as_stored(database: SubscriptionDatabase, node: UUID) -> None:
+    application = SimpleNamespace(database=database, catalogue=Catalogue([]))
+    output = CliRunner().invoke(subscriptions, ["show", str(node)], obj=application).output
     assert output.index("as:") < output.index("password:") < output.index("node_name:")
 
 
