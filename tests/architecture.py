@@ -205,6 +205,7 @@ PRIVATE_DAGSTER_HOMES = (
     "resources.runs.workers.supervisor",  # opens the instance that a run was launched on
     "resources.runs.code_location",  # the code that a run came from
     "resources.runs.storage_identity",  # the id of a run storage
+    "resources.runs.code_server",  # how a code server answers for code that is loaded already
     "resources.runs.workspaces",  # the code locations that Dagster's own commands would find
     "orchestrator_defs.api.dagster_page",  # Dagster's webserver beside our API
 )

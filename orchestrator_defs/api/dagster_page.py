@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun
@@ -94,6 +94,7 @@ class DagsterPage:
         self.workspace = workspace
         self.path_prefix = path_prefix
         self._served: tuple[ASGIApp, Sequence[BaseRoute]] | None = None
+        guarded_schema()  # before the serving processes are forked: they share it
 
     @asynccontextmanager
     async def running(self, instance: DagsterInstance) -> AsyncIterator[None]:
@@ -260,16 +261,8 @@ class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
     """Dagster's webserver whose mutations, each and every one, are for engineers."""
 
     def build_graphql_schema(self) -> Schema:
-        """Dagster's own, with a guard before the resolver of each mutation, those included that are yet to come."""
-        schema = create_schema()
-        mutations = schema.graphql_schema.mutation_type
-        if mutations is None:
-            raise TypeError("Dagster's schema has no mutations: this is not the Dagster that was meant.")
-        for field in mutations.fields.values():
-            if field.resolve is None:
-                raise TypeError("A mutation of Dagster's has no resolver to put a guard before.")
-            field.resolve = _guarded(field.resolve)
-        return schema
+        """Dagster's own, with a guard before each mutation."""
+        return guarded_schema()
 
     def _make_request_context(self, conn: HTTPConnection) -> RequestContext:
         return RequestContext(self._process_context, conn)
@@ -299,6 +292,20 @@ class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
         if any(map(_is_refusal, resolver_errors or [])):
             return 403
         return super()._determine_status_code(resolver_errors, captured_errors)
+
+
+@cache
+def guarded_schema() -> Schema:
+    """Dagster's schema, with a guard before the resolver of each mutation, those included that are yet to come."""
+    schema = create_schema()
+    mutations = schema.graphql_schema.mutation_type
+    if mutations is None:
+        raise TypeError("Dagster's schema has no mutations: this is not the Dagster that was meant.")
+    for field in mutations.fields.values():
+        if field.resolve is None:
+            raise TypeError("A mutation of Dagster's has no resolver to put a guard before.")
+        field.resolve = _guarded(field.resolve)
+    return schema
 
 
 def _guarded(resolve: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 STOP_SECONDS = 15.0
 LONGEST_LOG = 5_000_000
 """Bytes at which a log is put aside when its companion starts."""
@@ -105,7 +105,15 @@ def default_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in INHERITED:
         signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def name_process(name: str) -> None:
+    """How `ps -o comm` and `top` call this process: 15 bytes at most."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15])
 
 
 def end_with(parent: int) -> None:

@@ -7,6 +7,7 @@ threads, for it forks.
 import os
 import select
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from resources.runs.child_process import default_signals, end_with
+from resources.runs.child_process import default_signals, end_with, name_process
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_SECONDS = 1.0
@@ -54,6 +55,7 @@ class Child:
     kind: str
     started: float
     reports: int
+    on_end: Callable[["Child"], None]
     has_reported: bool = False
     status: int | None = None
 
@@ -94,8 +96,18 @@ class ForkedChildren:
         for number in STOPPING:
             signal.signal(number, stop)
 
-    def fork(self, kind: str, work: Callable[[Report], int]) -> Child:
-        """Fork a child that does `work` and ends with the exit status which that returns."""
+    def fork(
+        self,
+        kind: str,
+        work: Callable[[Report], int],
+        on_end: Callable[[Child], None] = lambda _: None,
+        *,
+        without: socket.socket | None = None,
+    ) -> Child:
+        """Fork a child that does `work`, `without` a socket of ours, and ends with the exit status which that returns.
+
+        `on_end` is called, here, when it is reaped.
+        """
         sys.stdout.flush()
         sys.stderr.flush()  # what is in the buffers would be written by the child too
         parent = os.getpid()
@@ -105,13 +117,15 @@ class ForkedChildren:
         pid = os.fork()
         if pid == 0:
             os.close(reads)
-            self._be_child(work, parent, writes)
+            if without is not None:
+                without.close()
+            self._be_child(kind, work, parent, writes)
         os.close(writes)
-        child = self._children[pid] = Child(pid, kind, time.monotonic(), reads)
+        child = self._children[pid] = Child(pid, kind, time.monotonic(), reads, on_end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return child
 
-    def _be_child(self, work: Callable[[Report], int], parent: int, writes: int) -> NoReturn:
+    def _be_child(self, kind: str, work: Callable[[Report], int], parent: int, writes: int) -> NoReturn:
         def report() -> None:
             with suppress(BrokenPipeError):  # the parent is gone
                 os.write(writes, b".")
@@ -122,6 +136,7 @@ class ForkedChildren:
             for descriptor in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
                 os.close(descriptor)
             default_signals()
+            name_process(kind)
             if not self.outlive:
                 end_with(parent)
             status = work(report)
@@ -149,12 +164,27 @@ class ForkedChildren:
                 del self._children[pid]
                 os.close(child.reports)
                 child.status = os.waitstatus_to_exitcode(status)
+                child.on_end(child)
                 ended.append(child)
                 if child.status and time.monotonic() - child.started < PAUSE_SECONDS:
                     self._next_fork = time.monotonic() + PAUSE_SECONDS
         return ended
 
-    def kill_all(self, number: int) -> None:
-        """Send all a signal."""
-        for child in self.of_kind():
+    def kill_all(self, number: int, *kinds: str) -> None:
+        """Send those of some kinds a signal; without one all."""
+        for child in self.of_kind(*kinds):
             child.kill(number)
+
+    def end(self, seconds: float, *kinds: str) -> None:
+        """SIGTERM to those of some kinds, SIGKILL to them and all they have started when that is not enough.
+
+        Returns when they have ended.
+        """
+        self.kill_all(signal.SIGTERM, *kinds)
+        give_up = time.monotonic() + seconds
+        while self.of_kind(*kinds):
+            self.wait(max(0.0, give_up - time.monotonic()))
+            self.reap()
+            if time.monotonic() >= give_up:
+                for child in self.of_kind(*kinds):
+                    child.kill(signal.SIGKILL, with_offspring=True)

@@ -10,75 +10,140 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dagster import DagsterInstance, serialize_value
 
 from orchestrator_defs.api.dagster_page import Location
 from resources.errors import SettingsError
+from resources.runs import workspaces
 from resources.runs.child_process import ChildProcess
+from resources.runs.code_server import serve_code
+from resources.runs.forked_children import Child, ForkedChildren, Report
 
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 180.0
-POLL_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 STOP_SECONDS = 0.5
 """They take seconds to end by themselves, and have nothing in hand that could be lost."""
+CODE_SERVER = "code server"
+
+
+class CodeServer:
+    """One location's code server on a socket: a command, or a child of this process, which has loaded the code."""
+
+    def __init__(self, location: Location, path: Path, instance: DagsterInstance) -> None:
+        self.location = location
+        self.path = path
+        self._instance = instance.get_ref()
+        self._child: Child | None = None
+        environment = {"DAGSTER_INSTANCE_REF": serialize_value(self._instance)}
+        self._command = ChildProcess(
+            f"The code server of {location.name}", _command(location, path), environment=environment
+        )
+
+    def start(self) -> None:
+        """Start it as a command, which loads the code as it is now; returns before it has loaded anything."""
+        self._child = None
+        self._command.start()
+
+    def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
+        """Start it as a child, with the code that this process has loaded."""
+        self._child = children.fork(CODE_SERVER, self._serve, without=listener)
+
+    def _serve(self, _report: Report) -> int:
+        serve_code(self.location.origin, self.path, self._instance)
+        return 0
+
+    def answers(self) -> bool:
+        """Whether it has loaded its code, be it with an error that the page shows. Raises SettingsError."""
+        if self.exit_status is not None:
+            raise SettingsError(f"{self._command.name} ended with status {self.exit_status}; it says why above.")
+        return _answers(self.path)
+
+    def look(self) -> None:
+        """Start it again when it has ended."""
+        if (status := self.exit_status) is not None:
+            log.warning("%s ended with status %s; it is started again.", self._command.name, status)
+            self.start()
+
+    def stop(self) -> None:
+        """Returns when it has ended."""
+        self._command.stop(STOP_SECONDS)
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._command.exit_status if self._child is None else self._child.status
 
 
 class CodeServers:
     """A code server for each location that has none, on a socket in a folder that only we can enter.
 
-    They end with the process that starts them. `workspace` names them, for whoever loads a workspace.
+    They end with the process that starts them. `workspace` names them, for whoever loads a workspace. `is_loaded`: the
+    process will have loaded the first location itself, so a child of it serves that; what starts anew loads anew.
     """
 
-    def __init__(self, locations: Sequence[Location], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, locations: Sequence[Location], folder: Path, instance: DagsterInstance, *, is_loaded: bool
+    ) -> None:
         self.workspace = folder / "workspace.yaml"
         for left in folder.glob("*.sock"):
             if not _answers(left):  # of a server that was killed
                 left.unlink(missing_ok=True)
-        self._servers: list[ChildProcess] = []
-        self._sockets: list[Path] = []
+        self._servers: list[CodeServer] = []
         entries = []
         for number, location in enumerate(locations):
             server: Mapping[str, Any] | None = location.server
             if server is None:
                 path = folder / f"{os.getpid()}-{number}.sock"
                 server = {"socket": str(path)}
-                self._sockets.append(path)
-                command = _command(location, path)
-                self._servers.append(
-                    ChildProcess(f"The code server of {location.name}", command, environment=environment)
-                )
+                self._servers.append(CodeServer(location, path, instance))
             entries.append({"grpc_server": {**server, "location_name": location.name}})
         self.workspace.write_text(yaml.safe_dump({"load_from": entries}))
+        self._children: ForkedChildren | None = None
+        self._loaded = self._servers[:1] if is_loaded and _can_be_shared(locations[0], instance) else []
 
     def start(self) -> None:
-        """Start them; returns before they have loaded anything. In the main thread."""
-        for server in self._servers:
+        """Start those that load their code; returns before they have. In the main thread."""
+        for server in self._servers[len(self._loaded) :]:
             server.start()
 
-    def wait(self) -> None:
-        """Return when all have loaded their code, be it with an error that the page shows. Raises SettingsError."""
-        deadline = time.monotonic() + LOAD_SECONDS
-        for server, path in zip(self._servers, self._sockets, strict=True):
-            while not _answers(path):
-                if not server.is_running:
-                    raise SettingsError(f"{server.name} ended with status {server.exit_status}; it says why above.")
-                if time.monotonic() > deadline:
-                    raise SettingsError(f"{server.name} has not loaded its code in {LOAD_SECONDS:g} seconds.")
-                time.sleep(POLL_SECONDS)
+    def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
+        """Start that whose code this process has loaded meanwhile. Returns when all answer. Raises SettingsError."""
+        self._children = children
+        for server in self._loaded:
+            server.fork(children, listener)
+        give_up = time.monotonic() + LOAD_SECONDS
+        while not all(server.answers() for server in self._servers):
+            children.reap()
+            if time.monotonic() > give_up:
+                raise SettingsError(f"The code servers have not loaded their code in {LOAD_SECONDS:g} seconds.")
+            time.sleep(LOOK_SECONDS)
 
     def look(self) -> None:
         """Start again what has ended. To be called now and then."""
         for server in self._servers:
-            if not server.is_running:
-                log.warning("%s ended with status %s; it is started again.", server.name, server.exit_status)
-                server.start()
+            server.look()
 
     def stop(self) -> None:
         """Returns when they have ended."""
+        if self._children is not None:
+            self._children.end(STOP_SECONDS, CODE_SERVER)
         for server in self._servers:
-            server.stop(STOP_SECONDS)
-        for path in self._sockets:
-            path.unlink(missing_ok=True)
+            server.stop()
+
+
+def _can_be_shared(location: Location, instance: DagsterInstance) -> bool:
+    """Whether a location's code, once a process has it, is there as a process of its own would have it."""
+    if not workspaces.runs_here(location.origin) or location.origin.loadable_target_origin.module_name is None:
+        return False
+    before = dict(os.environ)
+    instance.inject_env_vars(location.name)  # from .env: for that code, and not for the API
+    has_own_variables = before != dict(os.environ)
+    os.environ.clear()
+    os.environ.update(before)
+    return not has_own_variables
 
 
 def _command(location: Location, path: Path) -> list[str]:
@@ -94,9 +159,9 @@ def _command(location: Location, path: Path) -> list[str]:
 
 def _answers(path: Path) -> bool:
     """A code server listens once it has loaded."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         try:
-            probe.connect(str(path))
+            knock.connect(str(path))
         except OSError:
             return False
         return True

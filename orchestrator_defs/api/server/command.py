@@ -15,7 +15,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dagster import serialize_value
 from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import ASGIApp
@@ -32,7 +31,7 @@ from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
-from resources.runs.forked_children import STOPPING
+from resources.runs.forked_children import STOPPING, ForkedChildren
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +69,19 @@ def serve(serving: Serving) -> int:
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of(find_workspace(serving.workspace))
-        servers = CodeServers(locations, folder, _environment_of_code())
+        with dagster_instance() as instance:  # which says at the same time whether its database answers
+            is_loaded = serving.app is None and serving.definitions is None
+            servers = CodeServers(locations, folder, instance, is_loaded=is_loaded)
         servers.start()  # they load their code while we load ours
         try:
             app = _application(serving, locations, servers.workspace)
             check_exposure(app.state.settings, serving.host)
             limit_statements(app.state.settings.statement_timeout_seconds)
-            servers.wait()
-            return _prefork(app, listener, serving, servers).run()
+            gc.collect()
+            gc.freeze()  # what is loaded stays shared: the children's collector does not write into its pages
+            children = ForkedChildren()
+            servers.fork(children, listener)
+            return _prefork(app, listener, serving, servers, children).run()
         finally:
             servers.stop()
 
@@ -100,7 +104,9 @@ def listening(host: str, port: int) -> socket.socket:
         return listener
 
 
-def _prefork(app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers) -> Prefork:
+def _prefork(
+    app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers, children: ForkedChildren
+) -> Prefork:
     def announce() -> None:
         what = "1 process" if serving.workers == 1 else f"{serving.workers} processes"
         log.info(
@@ -111,6 +117,7 @@ def _prefork(app: ASGIApp, listener: socket.socket, serving: Serving, servers: C
         Prefixed(app, serving.path_prefix) if serving.path_prefix else app,
         listener,
         serving.workers,
+        children,
         forwarded_allow_ips=serving.forwarded_allow_ips,
         access_log=serving.access_log,
         on_ready=announce,
@@ -135,12 +142,6 @@ def _settings() -> ApiSettings:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The environment cannot be used: {faults}.") from None
-
-
-def _environment_of_code() -> dict[str, str]:
-    """What a code server must know of the instance, which says at the same time whether its database answers."""
-    with dagster_instance() as instance:
-        return {"DAGSTER_INSTANCE_REF": serialize_value(instance.get_ref())}
 
 
 @contextmanager

@@ -25,6 +25,7 @@ SECRETS = re.compile(r"(/callback/)[^/? ]+|(\?)\S*")
 """In a path: what opens the way to a process, and queries, in which old clients and logins have tokens and codes."""
 WEBSOCKET_BYTES = 1_000_000
 """The longest message that a WebSocket may send: a query of Dagster's page."""
+SERVING = "serving"
 NOT_STARTED = 3
 """Exit status of a process whose application does not start."""
 
@@ -41,6 +42,7 @@ class Prefork:
         app: ASGIApp,
         listener: socket.socket,
         count: int,
+        children: ForkedChildren,
         *,
         forwarded_allow_ips: str = "127.0.0.1",
         access_log: bool = False,
@@ -54,7 +56,7 @@ class Prefork:
         self.access_log = access_log
         self.on_ready = on_ready
         self.tick = tick
-        self.children = ForkedChildren()
+        self.children = children
         self.status = 0
         self._told = False
         self._has_served = False
@@ -63,17 +65,15 @@ class Prefork:
     def run(self) -> int:
         """Serve until told to stop; the exit status, not 0 when the application does not start."""
         self.children.listen(self.stop)
-        while not self._told or self.children.of_kind():
+        while not self._told or self.children.of_kind(SERVING):
             self._fill_up()
             self.children.wait(TICK_SECONDS)
             self._note_ready()
-            for child in self.children.reap():
-                if not self._told:
-                    self._miss(child)
+            self.children.reap()
             if not self._told:
                 self.tick()
             elif time.monotonic() > self._kill_at:
-                self.children.kill_all(signal.SIGKILL)
+                self.children.kill_all(signal.SIGKILL, SERVING)
         return self.status
 
     def stop(self, *_: object) -> None:
@@ -83,14 +83,14 @@ class Prefork:
             return
         self._told = True
         self._kill_at = time.monotonic() + STOP_SECONDS
-        self.children.kill_all(signal.SIGTERM)
+        self.children.kill_all(signal.SIGTERM, SERVING)
 
     def _fill_up(self) -> None:
         """One first: when the application does not start, one says so."""
-        is_sure = self._has_served or any(child.has_reported for child in self.children.of_kind())
+        is_sure = self._has_served or any(child.has_reported for child in self.children.of_kind(SERVING))
         wanted = self.count if is_sure else 1
-        while not self._told and len(self.children.of_kind()) < wanted and self.children.may_fork:
-            self.children.fork("serving", self._serve)
+        while not self._told and len(self.children.of_kind(SERVING)) < wanted and self.children.may_fork:
+            self.children.fork(SERVING, self._serve, self._miss)
 
     def _serve(self, report: Report) -> int:
         try:
@@ -116,13 +116,15 @@ class Prefork:
         )
 
     def _note_ready(self) -> None:
-        ready = sum(child.has_reported for child in self.children.of_kind())
+        ready = sum(child.has_reported for child in self.children.of_kind(SERVING))
         if not self._has_served and ready == self.count:
             self._has_served = True
             self.on_ready()
 
     def _miss(self, child: Child) -> None:
         """A process that has served gets a successor; the first that never did ends it all."""
+        if self._told:
+            return
         if self._has_served or child.has_reported:
             log.warning("Serving process %d %s; another takes its place.", child.pid, child.end)
             return

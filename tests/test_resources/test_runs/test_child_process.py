@@ -43,13 +43,13 @@ def test_it_ends_with_a_parent_that_is_killed() -> None:
 
 IGNORANT = """
 import signal, time
-from resources.runs.child_process import Companion
+from resources.runs.child_process import ChildProcess
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-companion = Companion("it", ["sh", "-c", "kill -INT $$"])
-companion.start()
-while companion.is_running:
+process = ChildProcess("it", ["sh", "-c", "kill -INT $$"])
+process.start()
+while process.is_running:
     time.sleep(0.01)
-print(companion.exit_status)
+print(process.exit_status)
 """
 
 

@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from orchestrator_defs.api.server.command import listening
 from orchestrator_defs.api.server.prefork import Prefork
 from resources.errors import SettingsError
+from resources.runs.forked_children import ForkedChildren
 
 @contextlib.asynccontextmanager
 async def lifespan(app):
@@ -33,7 +34,8 @@ async def lifespan(app):
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 app, listener = Starlette(lifespan=lifespan), listening("127.0.0.1", 0)
-prefork = Prefork(app, listener, 2, on_ready=lambda: print(*(c.pid for c in prefork.children.of_kind()), flush=True))
+children = ForkedChildren()
+prefork = Prefork(app, listener, 2, children, on_ready=lambda: print(*(c.pid for c in children.of_kind()), flush=True))
 sys.exit(prefork.run())
 """
 

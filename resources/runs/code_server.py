@@ -1,0 +1,85 @@
+"""Dagster's code server in a forked child, where the code is loaded already; a reload gives it a process of its own."""
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+# As `dagster code-server start` puts it together: a server, and who answers for code that it has loaded or that another
+# process has, which is started anew for each reload. There is no public way to serve code that is loaded already.
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import CodeLocationOrigin
+from dagster._core.utils import FuturesAwareThreadPoolExecutor
+from dagster._grpc.proxy_server import DagsterProxyApiServicer
+from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
+
+log = logging.getLogger("dagster.code_server")
+
+HEARTBEAT_SECONDS = 30
+"""So long the process of a reload outlives a code server that was killed; Dagster's own default."""
+
+
+def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) -> None:
+    """Serve a code location on a socket until SIGTERM, which also ends the process of a reload."""
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    executor, ended = FuturesAwareThreadPoolExecutor(), threading.Event()
+    servicer: Any = ReloadableCode(origin, instance, executor, ended)
+    server: Any = DagsterGrpcServer(ended, servicer, log, executor, socket=str(socket))
+    server.serve()
+
+
+class ReloadableCode:
+    """Answers for the code as this process has it, and after a reload as another process has it."""
+
+    def __init__(
+        self,
+        origin: CodeLocationOrigin,
+        instance: InstanceRef,
+        executor: FuturesAwareThreadPoolExecutor,
+        ended: threading.Event,
+    ) -> None:
+        self._origin = origin
+        self._ended = ended
+        self._instance_ref = instance
+        self._guard = threading.Lock()
+        self._servicer: Any = DagsterApiServer(
+            ended,
+            log,
+            executor,
+            loadable_target_origin=origin.loadable_target_origin,
+            lazy_load_user_code=True,  # code that cannot be loaded is shown as such
+            inject_env_vars_from_instance=True,
+            instance_ref=self._instance_ref,
+            location_name=origin.location_name,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given: getattr(self._servicer, name)(*given)
+
+    def ReloadCode(self, request: Any, context: Any) -> Any:  # noqa: N802  Dagster's name of the request
+        """Load the code anew; from now on that answers."""
+        with self._guard:
+            if not isinstance(self._servicer, DagsterProxyApiServicer):
+                self._servicer = self._reloaded()
+        return self._servicer.ReloadCode(request, context)
+
+    def _reloaded(self) -> DagsterProxyApiServicer:
+        return DagsterProxyApiServicer(
+            self._origin.loadable_target_origin,
+            fixed_server_id=None,
+            container_image=None,
+            container_context=None,
+            inject_env_vars_from_instance=True,
+            location_name=self._origin.location_name,
+            log_level="warning",
+            startup_timeout=0,
+            server_termination_event=self._ended,
+            instance_ref=self._instance_ref,
+            logger=log,
+            server_heartbeat=False,
+            server_heartbeat_timeout=HEARTBEAT_SECONDS,
+            heartbeat_ttl=HEARTBEAT_SECONDS,
+            defs_state_info=None,
+        )
