@@ -11,19 +11,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestrator_defs.api import documentation
 from orchestrator_defs.api.dagster_page import DagsterPage
 from orchestrator_defs.api.rest import (
+    catalogue,
     customer_descriptions,
     engine,
     forms,
     health,
     processes,
-    product_blocks,
-    products,
-    resource_types,
     schedules,
     subscriptions,
     translations,
     user_log,
-    workflows,
 )
 from orchestrator_defs.api.security import problems
 from orchestrator_defs.api.security.access_rules import Policy, Rule
@@ -53,10 +50,7 @@ ROUTERS = (
     forms.router,
     subscriptions.router,
     customer_descriptions.router,
-    products.router,
-    product_blocks.router,
-    resource_types.router,
-    workflows.router,
+    catalogue.router,
     engine.router,
     health.router,
     translations.router,

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -26,29 +27,22 @@ def install(app: FastAPI, prefix: str) -> None:
     assets = f"{prefix}{ASSETS}"
     app.mount(assets, StaticFiles(packages=[("fastapi_offline", "static")]), name="documentation")
 
-    @app.get(f"{prefix}/docs", include_in_schema=False)
-    def swagger(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        page = get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=app.title,
-            swagger_js_url=f"{root}{assets}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{assets}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{assets}/favicon.png",
-        )
-        return _guarded(page)
+    def add(name: str, make_page: Callable[..., HTMLResponse], **files: str) -> None:
+        @app.get(f"{prefix}/{name}", include_in_schema=False)
+        def page(request: Request) -> HTMLResponse:
+            root = request.scope.get("root_path", "")
+            urls = {parameter: f"{root}{assets}/{file}" for parameter, file in files.items()}
+            return _guarded(make_page(openapi_url=f"{root}{app.openapi_url}", title=app.title, **urls))
 
-    @app.get(f"{prefix}/redoc", include_in_schema=False)
-    def redoc(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        page = get_redoc_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=app.title,
-            redoc_js_url=f"{root}{assets}/redoc.standalone.js",
-            redoc_favicon_url=f"{root}{assets}/favicon.png",
-            with_google_fonts=False,
-        )
-        return _guarded(page)
+    add(
+        "docs",
+        get_swagger_ui_html,
+        swagger_js_url="swagger-ui-bundle.js",
+        swagger_css_url="swagger-ui.css",
+        swagger_favicon_url="favicon.png",
+    )
+    redoc = partial(get_redoc_html, with_google_fonts=False)
+    add("redoc", redoc, redoc_js_url="redoc.standalone.js", redoc_favicon_url="favicon.png")
 
 
 def describe_gate(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:

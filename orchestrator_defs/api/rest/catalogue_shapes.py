@@ -6,15 +6,9 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_defs.api.rest.fields import Description, UnixTime
+from orchestrator_defs.api.rest.fields import Description, Shape, UnixTime
 from resources.catalogue.entries import CatalogueProduct
 from resources.types import ProductLifecycle, Target
-
-
-class Shape(BaseModel):
-    """An answer that is made from an object with the same attributes."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class ResourceType(Shape):

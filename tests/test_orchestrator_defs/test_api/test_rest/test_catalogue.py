@@ -254,7 +254,7 @@ def test_applying_the_catalogue_leaves_what_people_edited(engine, api, device):
 
 
 def test_the_log_says_who_edited(api, device, caplog):
-    with caplog.at_level(logging.INFO, logger="orchestrator_defs.api.rest.products"):
+    with caplog.at_level(logging.INFO, logger="orchestrator_defs.api.rest.catalogue"):
         api.patch(f"/products/{device['product_id']}", json={"description": "edited"})
     assert f"Product {device['product_id']} was edited by 'SYSTEM'." in caplog.text
 
