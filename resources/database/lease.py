@@ -41,11 +41,14 @@ def is_held(path: Path) -> bool:
 
 def wait_until_unused(path: Path) -> None:
     """Block until no process holds the lease."""
+    os.close(take_over(path))
+
+
+def take_over(path: Path) -> int:
+    """Block until no process holds the lease, and keep newcomers waiting until the descriptor is closed."""
     descriptor = reaper.open_lock(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 In its home, `lab` beside the embedded data, or `lab-<hash>` for a database of your own, lie
 
     lab.pid    pid, then address, of the server once it answers       lab.log     what it said
-    lab.lease  held by each process that uses it; its keeper ends the server when nobody does
+    lab.lease  held by each process that uses it; the server ends itself when nobody does
     lab.start  held while somebody looks whether it runs, and starts it
 """
 
@@ -30,16 +30,12 @@ def lab_url() -> str:
     Costs some microseconds when it runs. Raises ExternalSystemUnavailable when it cannot be started.
     """
     home = lab_home()
-    if lease.is_held(home / "lab.lease") and (url := running_url(home)):
+    if lease.is_held(lease_file(home)) and (url := running_url(home)):
         return url
     home.mkdir(parents=True, exist_ok=True)
-    lease.hold(home / "lab.lease")
+    lease.hold(lease_file(home))
     with lease.mutex(home / "lab.start"):
-        running = running_url(home)
-        url = running or _start(home)
-        if running is None or not lease.has_keeper(home / "lab.lease"):
-            lease.start_keeper(home / "lab.lease", pid_file(home))
-    return url
+        return running_url(home) or _start(home)
 
 
 def lab_home() -> Path:
@@ -52,6 +48,11 @@ def lab_home() -> Path:
 def pid_file(home: Path) -> Path:
     """Where the server says that it answers, and at which address."""
     return home / "lab.pid"
+
+
+def lease_file(home: Path) -> Path:
+    """What the users of the server hold."""
+    return home / "lab.lease"
 
 
 def running_url(home: Path) -> str | None:

@@ -2,18 +2,24 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
 import uvicorn
 
+from resources.database import lease
 from resources.database.reaper import running_pid
 from resources.database.session import SubscriptionDatabase
 from resources.lab.asgi import create_app
+from resources.lab.launcher import lease_file
 
 STOP_SECONDS = 2
+STUCK_SECONDS = 60
+"""A server that has not ended so long after it was told to ends on the spot."""
 
 
 def uvicorn_server(database: SubscriptionDatabase) -> uvicorn.Server:
@@ -39,7 +45,8 @@ def loopback_socket() -> tuple[socket.socket, str]:
 
 
 def serve(pid_file: Path) -> None:
-    """Serve until SIGINT or SIGTERM; the pid file appears when requests are answered and goes at the end."""
+    """Serve until SIGINT, SIGTERM or the end of the last user; the pid file is there while requests are answered."""
+    threading.Thread(target=_end_when_unused, args=(lease_file(pid_file.parent),), daemon=True).start()
     server = uvicorn_server(SubscriptionDatabase(uri=""))
     listener, url = loopback_socket()
     fresh = pid_file.with_suffix(".new")
@@ -51,6 +58,13 @@ def serve(pid_file: Path) -> None:
         pass
     finally:
         pid_file.unlink(missing_ok=True)
+
+
+def _end_when_unused(held: Path) -> None:
+    lease.take_over(held)  # newcomers wait until this process is gone, then start another
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(STUCK_SECONDS)
+    os._exit(1)
 
 
 def main(pid_file: Path) -> int:

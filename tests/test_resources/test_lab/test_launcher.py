@@ -33,8 +33,8 @@ def home(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def wait_for_end(home: Path) -> None:
-    """Until the keeper has done its work."""
-    while home.exists() and lease.has_keeper(home / "lab.lease"):
+    """Until the server has ended."""
+    while running_pid(pid_file(home)) is not None:
         time.sleep(0.02)
 
 
