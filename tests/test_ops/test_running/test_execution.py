@@ -1,8 +1,7 @@
 """One step, one transaction: what a run of a process commits, and what it does not."""
 
-from collections import Counter
 from contextlib import suppress
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
@@ -17,53 +16,8 @@ from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.session import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
-from resources.processes import ledger, process_rows
 from resources.runs.run_execution import create_run, execute
 from resources.types import ProcessStatus
-
-
-class Calls(Counter):
-    """Counts how often each step ran, and fails those that are broken."""
-
-    broken: set[str]
-
-    def __init__(self):
-        super().__init__()
-        self.broken = set()
-
-    def note(self, name):
-        self[name] += 1
-        if name in self.broken:
-            raise ValueError(f"{name} is broken")
-
-
-@pytest.fixture
-def calls():
-    return Calls()
-
-
-@pytest.fixture
-def three_steps(calls):
-    @step("First")
-    def first():
-        calls.note("first")
-        return {"first": 1}
-
-    @step("Second")
-    def second(first: int):
-        calls.note("second")
-        return {"second": first + 1}
-
-    @step("Third")
-    def third(second: int):
-        calls.note("third")
-        return {"third": second + 1}
-
-    @task("Count to three")
-    def count_to_three():
-        return begin >> first >> second >> third
-
-    return count_to_three
 
 
 def test_steps_run_in_order_and_hand_state_on(engine_of, three_steps):
@@ -399,115 +353,6 @@ def test_details_of_a_failure_are_kept(engine_of):
     }
 
 
-# --- who may act ---
-
-
-def test_stray_reexecution_of_a_finished_process_is_refused(engine_of, three_steps, calls):
-    """Re-executing everything in Dagster's UI does nothing to a finished process, and says why."""
-    engine = engine_of(three_steps)
-    process_id = engine.run("count_to_three")
-    result = engine.launch("count_to_three", tags={tags.PROCESS: str(process_id)})
-    assert not result.success
-    assert "is completed; it cannot be continued" in failure_of(result)
-    assert calls == {"first": 1, "second": 1, "third": 1}
-
-
-def test_stray_reexecution_of_a_failed_process_goes_on(engine_of, three_steps, calls):
-    """Re-executing everything continues from the last committed step."""
-    engine = engine_of(three_steps)
-    calls.broken = {"second"}
-    process_id = engine.run("count_to_three")
-    calls.broken = set()
-    result = engine.launch("count_to_three", tags={tags.PROCESS: str(process_id)})
-    assert result.success
-    assert calls == {"first": 1, "second": 2, "third": 1}
-
-
-def test_run_config_can_name_the_process(engine_of, three_steps, calls):
-    """The shell's way to continue: the same job, `process: id` in its config."""
-    engine = engine_of(three_steps)
-    calls.broken = {"second"}
-    process_id = engine.run("count_to_three")
-    calls.broken = set()
-    assert engine.launch("count_to_three", {"process": str(process_id)}).success
-    assert calls == {"first": 1, "second": 2, "third": 1}
-
-
-def test_naming_a_process_that_is_not_there_is_refused(engine_of, three_steps):
-    """And no process is made under that name."""
-    engine = engine_of(three_steps)
-    result = engine.launch("count_to_three", {"process": str(uuid4())})
-    assert "There is no process" in failure_of(result)
-    assert engine.count_processes() == 0
-
-
-def test_process_of_another_workflow_is_refused(engine_of, three_steps, calls):
-    """A job does not go on with another workflow's process."""
-
-    @task("Other")
-    def other():
-        return begin >> three_steps.workflow.steps[1]
-
-    engine = engine_of(three_steps, other)
-    calls.broken = {"second"}
-    process_id = engine.run("count_to_three")
-    result = engine.launch("other", {"process": str(process_id)})
-    assert "executes count_to_three, not other" in failure_of(result)
-
-
-def test_process_in_the_hands_of_a_live_run_is_refused(engine_of, three_steps, calls):
-    """Two runs never act for one process at once."""
-    engine = engine_of(three_steps)
-    calls.broken = {"second"}
-    process_id = engine.run("count_to_three")
-    holder = engine.instance.create_run_for_job(engine.orchestrator.job("count_to_three"))
-    with engine.database.transaction():
-        process_rows.take_over(process_id, run_id=holder.run_id, from_run_id=str(process_id))
-    result = engine.launch("count_to_three", {"process": str(process_id)})
-    assert f"is in the hands of run {holder.run_id}" in failure_of(result)
-
-
-def test_run_that_lost_its_process_commits_nothing(engine_of):
-    """A run whose process was taken over in the middle of a step rolls the step back."""
-    engine = None
-
-    @step("Lose")
-    def lose(process_id: UUID):
-        with_other_connection(engine, process_id)
-        return {"lost": True}
-
-    @task("Loser")
-    def loser():
-        return begin >> lose
-
-    engine = engine_of(loser)
-    process_id = engine.run("loser")
-    process = engine.process(process_id)
-    assert (process.run_id, process.last_status, "lost" in process.state) == ("another", "running", False)
-
-
-def with_other_connection(engine, process_id):
-    """Give the process to another run, on a connection of its own."""
-    with engine.database.engine.begin() as connection:
-        connection.execute(text("UPDATE processes SET run_id = 'another' WHERE process_id = :id"), {"id": process_id})
-
-
-def test_lost_answer_to_a_commit_is_no_failure(engine_of, three_steps, monkeypatch):
-    """The step was committed though its transaction seemed to fail: the ledger decides, and nothing runs twice."""
-    engine = engine_of(three_steps)
-    record_step = ledger.record_step
-
-    def commit_then_break(record, **options):
-        record_step(record, **options)
-        if record.step_key == "second":
-            current_session().commit()
-            raise ConnectionError("the answer was lost")
-
-    monkeypatch.setattr(ledger, "record_step", commit_then_break)
-    process_id = engine.run("count_to_three")
-    assert engine.process(process_id).last_status == "completed"
-
-
 def test_step_without_subscription_takes_two_round_trips(engine_of, round_trips):
     """One to claim, one to commit: what a step costs beside its own work, and Dagster's log."""
 
@@ -531,70 +376,6 @@ def test_step_without_subscription_takes_two_round_trips(engine_of, round_trips)
         engine.run(name)
         counts.append(len(round_trips))
     assert counts[1] - counts[0] == 10 * 2
-
-
-# --- code that changed ---
-
-
-def test_step_added_behind_the_last_committed_one_runs(engine_of, three_steps, calls):
-    """New steps after what is done simply run."""
-    engine = engine_of(three_steps)
-    calls.broken = {"third"}
-    process_id = engine.run("count_to_three")
-    calls.broken = set()
-    engine = engine_of(changed(three_steps, lambda a, b, c: begin >> a >> b >> extra >> c))
-    engine.resume(process_id)
-    assert engine.process(process_id).state["extra"]
-
-
-def test_step_added_before_the_last_committed_one_does_not_run(engine_of, three_steps, calls):
-    """Its time has passed for this process."""
-    engine = engine_of(three_steps)
-    calls.broken = {"third"}
-    process_id = engine.run("count_to_three")
-    calls.broken = set()
-    engine = engine_of(changed(three_steps, lambda a, b, c: begin >> a >> extra >> b >> c))
-    assert engine.resume(process_id) is ProcessStatus.COMPLETED
-    assert "extra" not in engine.process(process_id).state
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        (lambda a, b, c: begin >> a >> c, "has no step 'second' any more"),
-        (lambda a, b, c: begin >> b >> a >> c, "has its step 'second' in another place"),
-    ],
-)
-def test_changed_past_is_refused(engine_of, three_steps, calls, change, complaint):
-    """A step that the process has done may be neither missing nor elsewhere; the message names it."""
-    engine = engine_of(three_steps)
-    calls.broken = {"third"}
-    process_id = engine.run("count_to_three")
-    engine = engine_of(changed(three_steps, change))
-    result = engine.launch("count_to_three", {"process": str(process_id)})
-    assert complaint in failure_of(result)
-
-
-@step("Extra")
-def extra():
-    return {"extra": True}
-
-
-def changed(job, change):
-    """The same workflow as a later version of the code has it."""
-    first, second, third = job.workflow.steps[1:4]
-
-    @task("Count to three")
-    def count_to_three():
-        return change(first, second, third)
-
-    return count_to_three
-
-
-def failure_of(result):
-    """What the first failed op of a run said."""
-    event = next(event for event in result.all_events if event.is_step_failure)
-    return event.step_failure_data.error_display_string + str(event.step_failure_data.user_failure_data)
 
 
 def test_terminated_step_fails_its_process_and_cancels_its_run(engine_of):

@@ -28,34 +28,7 @@ from resources.processes import ledger, process_rows
 from resources.processes.ledger import StepRecord
 from resources.settings import settings
 from resources.types import ProcessStatus, StepStatus
-from tests.test_ops.test_running.test_execution import Calls, changed, extra, failure_of
-
-
-@pytest.fixture
-def calls():
-    return Calls()
-
-
-@pytest.fixture
-def three_steps(calls):
-    @step("First")
-    def first():
-        calls.note("first")
-        return {"first": 1}
-
-    @step("Second")
-    def second():
-        calls.note("second")
-
-    @step("Third")
-    def third():
-        calls.note("third")
-
-    @task("Count to three")
-    def count_to_three():
-        return begin >> first >> second >> third
-
-    return count_to_three
+from tests.test_ops.counted_steps import changed, extra, failure_of
 
 
 def one_step(function):

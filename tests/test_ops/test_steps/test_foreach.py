@@ -19,14 +19,8 @@ from resources.database.session import current_session
 from resources.errors import WorkflowDeclarationError
 from resources.processes import ledger
 from resources.types import Assignee, ProcessStatus
-from tests.test_ops.test_running.test_execution import Calls
 
 PORTS = ["a", "b", "c", "d"]
-
-
-@pytest.fixture
-def calls():
-    return Calls()
 
 
 @pytest.fixture

@@ -18,18 +18,12 @@ from resources.errors import WorkflowDeclarationError
 from resources.processes import ledger, waits
 from resources.processes.owner import Owner
 from resources.types import Assignee, ProcessStatus
-from tests.test_ops.test_running.test_execution import Calls
 
 
 class PortForm(SubmitFormPage):
     """What a child is started with."""
 
     port: str
-
-
-@pytest.fixture
-def calls():
-    return Calls()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from resources.domain.subscription_model import SubscriptionModel
 from resources.types import SubscriptionLifecycle
 
 PROVISIONING, ACTIVE = SubscriptionLifecycle.PROVISIONING, SubscriptionLifecycle.ACTIVE
+TERMINATED = SubscriptionLifecycle.TERMINATED
 CUSTOMER = "customer"
 
 

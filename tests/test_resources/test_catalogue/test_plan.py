@@ -1,9 +1,6 @@
-"""The catalogue: declaration, comparison with the database, and application."""
+"""What the plan of a catalogue says, and what applying it makes of rows and of stored values."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from enum import StrEnum
 from types import new_class
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,10 +12,9 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from resources.catalogue.apply import catalogue_id
-from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
-from resources.database.session import StatementCount, SubscriptionDatabase
+from resources.catalogue.catalogue import Catalogue
+from resources.database.session import StatementCount
 from resources.database.tables import (
-    EngineSettingsTable,
     ProductBlockRelationTable,
     ProductBlockTable,
     ProductTable,
@@ -28,93 +24,12 @@ from resources.database.tables import (
     SubscriptionVersionTable,
     WorkflowTable,
 )
-from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.subscription_model import SubscriptionModel
-from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
-from resources.types import ProductLifecycle, SubscriptionLifecycle, Target
+from resources.types import SubscriptionLifecycle
+from tests.test_resources.test_catalogue.nodes import BLOCK, CREATE_NODE, PLAIN, WITH_SPEED, Speed, details, node, row
 from tests.test_resources.test_domain.samples import block, documents, model, product, stored_values, subscribe
 
 ACTIVE = SubscriptionLifecycle.ACTIVE
-
-
-class Speed(StrEnum):
-    FAST = "fast"
-    SLOW = "slow"
-
-
-def node(**fields: Any) -> Catalogue:
-    """One product `Node` with one block `Node` of these values."""
-    return Catalogue([product(model("NodeModel", {"node": block("Node", fields)}))])
-
-
-def details(catalogue: Catalogue, **options: bool) -> list[str]:
-    return [str(change) for change in catalogue.plan(**options)]
-
-
-def row(session: Session, name: str = "Node") -> ProductTable:
-    session.expire_all()
-    return session.query(ProductTable).filter_by(name=name).one()
-
-
-CREATE_NODE = WorkflowEntry("create_node", Target.CREATE, "Create a node", False, ("Node",))
-BLOCK = block("Node", {"node_name": str})
-PLAIN = model("PlainModel", {"node": BLOCK})
-WITH_SPEED = model("SpeedModel", {"speed": Speed, "node": BLOCK})
-
-
-# --- declaration ---
-
-
-@pytest.mark.parametrize(
-    ("declared", "words"),
-    [
-        ([product(PLAIN), product(PLAIN)], "Product 'Node' is listed twice."),
-        ([product(WITH_SPEED)], "gives no value for the fixed input 'speed' of SpeedModel"),
-        ([product(PLAIN, fixed_inputs={"speed": 1})], "gives a fixed input 'speed' that PlainModel does not have"),
-        ([product(WITH_SPEED, fixed_inputs={"speed": "warp"})], "fixed input 'speed' of SpeedModel cannot be 'warp'"),
-        ([product(PLAIN, tag="A" * 21)], "a tag has 1 to 20 characters"),
-        ([product(PLAIN, name="")], "has no name"),
-        ([product(PLAIN, description="x" * 2001)], "a description of 2001 characters"),
-        (
-            [product(PLAIN, formerly="Port"), product(PLAIN, name="Port")],
-            "was formerly 'Port', but 'Port' is",
-        ),
-        ([product(PLAIN, formerly="A"), product(PLAIN, name="B", formerly="A")], "More than one product says"),
-        ([product(str)], "which is not a SubscriptionModel class"),  # type: ignore[arg-type]
-    ],
-)
-def test_a_faulty_product_is_refused_with_its_name_and_fault(declared: list[Product], words: str) -> None:
-    with pytest.raises(CatalogueError, match="(?s)" + words.replace("(", r"\(")):
-        Catalogue(declared)
-
-
-def test_all_faults_of_the_products_are_named_at_once() -> None:
-    with pytest.raises(ModelDeclarationError, match=r"2 faults.*'Node'.*'Port'"):
-        Catalogue([product(WITH_SPEED), product(WITH_SPEED, name="Port")])
-
-
-def test_a_workflow_for_an_unknown_product_type_is_refused() -> None:
-    with pytest.raises(CatalogueError, match=r"'create_port' is for product type 'Port'.*known product types: Node"):
-        Catalogue([product(PLAIN)], [WorkflowEntry("create_port", Target.CREATE, "", False, ("Port",))])
-
-
-def test_two_workflows_of_one_name_are_refused() -> None:
-    with pytest.raises(CatalogueError, match="Workflow 'create_node' is listed twice"):
-        Catalogue([product(PLAIN)], [CREATE_NODE, CREATE_NODE])
-
-
-def test_a_catalogue_registers_its_models_by_product_name() -> None:
-    Catalogue([product(PLAIN, name="Registered")])
-    assert SUBSCRIPTION_MODEL_REGISTRY["Registered"] is PLAIN
-
-
-def test_the_hash_does_not_depend_on_what_people_may_edit() -> None:
-    edited = product(PLAIN, description="Other words", status=ProductLifecycle.PHASE_OUT)
-    assert Catalogue([product(PLAIN)]).hash == Catalogue([edited]).hash
-
-
-def test_the_hash_depends_on_the_values_of_a_block() -> None:
-    assert node(node_name=str).hash != node(node_name=str, site=str).hash
 
 
 # --- the first time ---
@@ -356,128 +271,6 @@ def test_a_value_that_may_be_missing_does_not_warn(session: Session, annotation:
     node(node_name=str).apply()
     subscribe(row(session).product_id, Node={"node_name": "ams1"})
     assert not node(node_name=str, site=annotation).plan().warnings
-
-
-# --- being current ---
-
-
-def test_being_current_is_known_after_one_statement(database: SubscriptionDatabase, statements: StatementCount) -> None:
-    catalogue = node(node_name=str)
-    with database.transaction():
-        catalogue.apply()
-    statements.clear()
-    catalogue.ensure_current(database)
-    catalogue.ensure_current(database)
-    assert statements.count == 1
-
-
-def test_a_server_of_your_own_is_never_changed_unasked(database: SubscriptionDatabase) -> None:
-    with pytest.raises(CatalogueOutOfDate, match=r"(?s)orchestrator catalogue apply.*create product 'Node'"):
-        node(node_name=str).ensure_current(database)
-
-
-@pytest.fixture
-def embedded(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> SubscriptionDatabase:
-    """A database that counts as embedded; what this process saw of it is forgotten each time."""
-    monkeypatch.setattr(SubscriptionDatabase, "is_embedded", True)
-    monkeypatch.setattr("resources.catalogue.catalogue._seen", Forgetful())
-    return database
-
-
-class Forgetful(set[tuple[str, str]]):
-    """Every look is a new process's first."""
-
-    def __contains__(self, _: object) -> bool:
-        return False
-
-
-def names(session: Session, table: Any) -> set[str]:
-    """Of the rows that are neither retired nor deleted."""
-    ended = table.deleted_at if table is WorkflowTable else table.end_date
-    return set(session.scalars(sa.select(table.name).where(ended.is_(None))))
-
-
-def test_the_embedded_database_is_brought_up_to_date(embedded: SubscriptionDatabase) -> None:
-    node(node_name=str).ensure_current(embedded)
-    with embedded.transaction() as session:
-        assert row(session).tag == "NODE"
-
-
-def test_an_experiment_on_the_embedded_database_retires_nothing(embedded: SubscriptionDatabase) -> None:
-    Catalogue([product(PLAIN)], [CREATE_NODE]).ensure_current(embedded)
-    with embedded.transaction() as session:
-        subscribe(row(session).product_id, Node={"node_name": "ams1"})
-    domain = model("DomainModel", {"domain": block("Domain", {"fqdn": str})})
-    Catalogue([product(domain, name="Domain")]).ensure_current(embedded)
-    with embedded.transaction() as session:
-        assert names(session, ProductTable) == names(session, ProductBlockTable) == {"Node", "Domain"}
-        assert names(session, WorkflowTable) == {"create_node"}
-
-
-def test_what_vanished_from_the_code_stays_until_the_catalogue_is_applied(embedded: SubscriptionDatabase) -> None:
-    Catalogue([product(PLAIN), product(PLAIN, name="Port")]).ensure_current(embedded)
-    smaller = Catalogue([product(PLAIN)])
-    smaller.ensure_current(embedded)
-    with embedded.transaction() as session:
-        assert names(session, ProductTable) == {"Node", "Port"}
-        assert details(smaller) == ["remove product 'Port': no longer in the code"]
-        smaller.apply()
-        assert names(session, ProductTable) == {"Node"}
-
-
-def test_a_value_an_input_and_a_workflow_that_vanished_stay_likewise(embedded: SubscriptionDatabase) -> None:
-    Catalogue([product(WITH_SPEED, fixed_inputs={"speed": "fast"})], [CREATE_NODE]).ensure_current(embedded)
-    smaller = Catalogue([product(model("NodeModel", {"node": block("Node", {"site": str})}))])
-    smaller.ensure_current(embedded)
-    with embedded.transaction() as session:
-        assert row(session).fixed_inputs == {"speed": "fast"}
-        assert details(smaller) == [
-            "remove workflow 'create_node': no longer in the code; its processes keep their history",
-            "remove resource type 'node_name': no block has it",
-            "update product block 'Node': value 'node_name' removed; no instance holds it",
-            "update product 'Node': fixed input speed: fast → nothing",
-            "update product 'Node': workflow 'create_node' removed",
-        ]
-        smaller.apply()
-        assert not smaller.plan()
-
-
-def test_two_code_locations_add_to_one_embedded_database_in_turn(embedded: SubscriptionDatabase) -> None:
-    one = Catalogue([product(PLAIN, name="One")], [replace(CREATE_NODE, name="create_one")])
-    two = Catalogue([product(PLAIN, name="Two")], [replace(CREATE_NODE, name="create_two")])
-    for catalogue in (one, two, one, two):
-        catalogue.ensure_current(embedded)
-        with embedded.transaction() as session:
-            assert not catalogue.plan().additions
-    with embedded.transaction() as session:
-        assert names(session, ProductTable) == {"One", "Two"}
-        assert names(session, WorkflowTable) == {"create_one", "create_two"}
-
-
-def test_with_other_code_in_the_database_being_current_still_takes_one_statement(
-    embedded: SubscriptionDatabase, statements: StatementCount
-) -> None:
-    Catalogue([product(PLAIN), product(PLAIN, name="Port")]).ensure_current(embedded)
-    node(node_name=str).ensure_current(embedded)
-    statements.clear()
-    node(node_name=str).ensure_current(embedded)
-    assert statements.count == 1
-
-
-def test_a_difference_that_is_none_is_no_reason_to_refuse(database: SubscriptionDatabase) -> None:
-    with database.transaction() as session:
-        node(node_name=str).apply()
-        session.execute(sa.update(EngineSettingsTable).values(catalogue_hash="of an older version"))
-    node(node_name=str).ensure_current(database)
-
-
-def test_two_processes_may_apply_at_once(database: SubscriptionDatabase) -> None:
-    def apply(_: int) -> bool:
-        with database.transaction():
-            return bool(node(node_name=str).apply())
-
-    with ThreadPoolExecutor(4) as threads:
-        assert sorted(threads.map(apply, range(4))) == [False, False, False, True]
 
 
 # --- together with the models ---
