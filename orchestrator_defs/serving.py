@@ -33,9 +33,9 @@ class Serving:
         return [sys.executable, "-m", "orchestrator_defs.api", json.dumps(asdict(self))]
 
     @classmethod
-    def from_order(cls, order: str) -> "Serving":
+    def from_json(cls, text: str) -> "Serving":
         """What the command was given."""
-        return cls(**json.loads(order))
+        return cls(**json.loads(text))
 
     @property
     def address(self) -> str:

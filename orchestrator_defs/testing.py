@@ -55,11 +55,11 @@ class Testbed:
     def run(self, workflow: str, inputs: Any = None, *, user: str = TESTER) -> "Run":
         """Start a workflow and run it until it stops. Raises what a start raises, and nothing was written then."""
         run = Run(self, self.processes.starts.start(workflow, inputs, user=user))
-        return run.go_on(user=user)
+        return run.execute(user=user)
 
     def wake(self) -> "list[Run]":
         """Do what the daemon does now and then: end the waits whose time has come, and run those processes."""
-        return [Run(self, process_id).go_on(user="SYSTEM") for process_id in self.processes.answers.wake()]
+        return [Run(self, process_id).execute(user="SYSTEM") for process_id in self.processes.answers.wake()]
 
     def subscription(self, subscription_id: SubscriptionId | str) -> Any:
         """A subscription as it is now."""
@@ -91,9 +91,9 @@ class Run:
     def run_children(self) -> "list[Run]":
         """Run the children that are new or told to go on, one after the other, each until it stops."""
         found = self.bed.processes.runs.children_to_launch(self.process_id)
-        return [Run(self.bed, child).go_on(user="SYSTEM") for child in found]
+        return [Run(self.bed, child).execute(user="SYSTEM") for child in found]
 
-    def go_on(self, *, user: str = TESTER) -> "Run":
+    def execute(self, *, user: str = TESTER) -> "Run":
         """Run it until it stops: it was just started, or told to go on."""
         self.bed.processes.runs.execute(self.process_id, user=user)
         return self
@@ -101,30 +101,30 @@ class Run:
     def answer(self, inputs: Any, *, user: str = TESTER) -> "Run":
         """Fill the form that it waits with. Raises FormInvalid, FormIncomplete, NotWaiting."""
         self.bed.processes.answers.answer(self.process_id, inputs, user=user)
-        return self.go_on(user=user)
+        return self.execute(user=user)
 
     def callback(self, result: Any) -> "Run":
         """Be the external system that it waits for."""
         with self.bed.database.transaction():
             (step_key, *_) = [w.step_key for w in waits.find_open(self.process_id) if w.kind == WaitKind.CALLBACK]
-            token = waits.give_token(self.process_id, step_key)  # the first one only the action has seen
+            token = waits.create_token(self.process_id, step_key)  # the first one only the action has seen
         self.bed.processes.answers.callback(self.process_id, token, result)
-        return self.go_on(user="SYSTEM")
+        return self.execute(user="SYSTEM")
 
     def retry(self, *, user: str = TESTER) -> "Run":
         """Try the step again that failed, or that waits for better times."""
         self.bed.processes.interventions.resume(self.process_id, user=user)
-        return self.go_on(user=user)
+        return self.execute(user=user)
 
     def skip(self, *, reason: str = "test", changes: Mapping[str, Any] | None = None, user: str = TESTER) -> "Run":
         """Spare it the step that it failed at; `changes` is what that would have added to the state."""
         self.bed.processes.interventions.skip(self.process_id, user=user, reason=reason, changes=changes)
-        return self.go_on(user=user)
+        return self.execute(user=user)
 
     def back(self, to: str, *, reason: str = "test", user: str = TESTER) -> "Run":
         """Send it back to a step that it has done."""
         self.bed.processes.interventions.go_back(self.process_id, to, user=user, reason=reason)
-        return self.go_on(user=user)
+        return self.execute(user=user)
 
     def abort(self, *, user: str = TESTER) -> interventions.Aborted:
         """End it for good."""

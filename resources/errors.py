@@ -353,7 +353,7 @@ class DriftFound(InconsistentData):
     """Reality is not what the subscription says; `details` lists expected and actual values."""
 
 
-class NobodyAsked(ProcessFailure):
+class CallbackNotRequested(ProcessFailure):
     """Nobody was told where to call back, so no answer can come."""
 
 

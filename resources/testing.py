@@ -50,7 +50,7 @@ def pytest_configure_node(node: object) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the directory if no test started the server; else its keeper does, once the last process is gone."""
     home = Path(os.environ[HOME])
-    if not hasattr(config, "workerinput") and not lease.has_keeper(home / "pg.lease"):
+    if not hasattr(config, "workerinput") and not lease.has_reaper(home / "pg.lease"):
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator_defs.api.app import OrchestratorApp
 from orchestrator_defs.api.security import problems
-from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.login import routes
 from orchestrator_defs.api.server_settings import ApiSettings
 from tests.api import serving
@@ -171,7 +171,7 @@ def guarded_app(settings: ApiSettings, **options: Any) -> FastAPI:
     """An application with little behind its gate: what is looked at is the gate."""
     app = OrchestratorApp(openapi_url=None)
     app.state.settings = settings
-    app.state.guard = Guard(settings, **options)
+    app.state.authorisation = Authorisation(settings, **options)
     problems.install(app)
     app.include_router(routes.router, prefix="/api")
 

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from ops.steps.state import Delta, readable
 from ops.steps.step import LedgerStep, Step
 from ops.steps.workflow import Workflow
 from resources import clock
-from resources.database.session import commit_with_each_statement, was_away
+from resources.database.session import commit_with_each_statement, was_unreachable
 from resources.domain.saving.authorship import Author, authored_by
 from resources.domain.saving.changes import SubscriptionChange
 from resources.errors import (
@@ -41,7 +42,7 @@ from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
-HOW_TO_GO_ON = (
+HOW_TO_RESUME = (
     "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
     "re-executing this run from failure."
@@ -64,7 +65,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
         segment.claim_run()
         with segment.database.statements():
             exists = process_rows.find_claim(segment.process_id) is not None
-        state = _begin(segment, place, started) if exists else _admit_here(segment, place, started)
+        state = _take_over(segment, place, started) if exists else _admit(segment, place, started)
     except (OrchestratorError, ExternalSystemError) as error:
         raise refused(error) from error
     segment.tag_first(**tags_of(workflow, state, segment))
@@ -72,7 +73,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
 
 
-def _begin(segment: Segment, place: LedgerStep, started: datetime) -> State:
+def _take_over(segment: Segment, place: LedgerStep, started: datetime) -> State:
     """Take over a process that a door has started, or that goes on; its state as it is now."""
     with segment.database.transaction():
         claim = segment.claim()
@@ -82,7 +83,7 @@ def _begin(segment: Segment, place: LedgerStep, started: datetime) -> State:
     return claim.state
 
 
-def _admit_here(segment: Segment, place: LedgerStep, started: datetime) -> State:
+def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
     """Start a process from inside its own run: Dagster's UI, the shell or a schedule launched it."""
     if segment.is_named:
         raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
@@ -214,7 +215,7 @@ def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
         with segment.database.transaction(read_only=True):
             lines = {line.step_key: line for line in ledger.committed_of(claim.process_id, of_items=place.key)}
     except Exception as error:  # noqa: BLE001  # a condition or lens of an organisation's own may raise anything
-        return _end_badly(segment, place, claim, started, error)
+        return _handle_failure(segment, place, claim, started, error)
     for index, item in enumerate(items):
         assert seen is not None, "there are no items otherwise"
         state = state_with(place, seen.part, item)
@@ -248,9 +249,9 @@ def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
     try:
         return _perform(segment, place, claim, started)
     except BaseException as error:
-        if _is_tried_again_at_once(segment.op, place, error):
+        if _is_retried_in_run(segment.op, place, error):
             raise
-        return _end_badly(segment, place, claim, started, error)
+        return _handle_failure(segment, place, claim, started, error)
 
 
 def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
@@ -265,16 +266,16 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         _resources(segment.op),
     )
     with segment.database.transaction():
-        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _passing(segment, place)))
+        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _callback_route(segment, place)))
     author = Author(segment.user, segment.process_id, place.key)
     with authored_by(author), owned_by(segment.owner), segment.database.transaction():
         if invocation is None:
             return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
         if step.is_held:
-            process_rows.hold(segment.process_id, segment.run_id)
+            process_rows.lock_row_for_run(segment.process_id, segment.run_id)
         result = _result(segment, place, invocation)
-        if step.judge is not None:
-            result = step.judge(result, context)
+        if step.interpret is not None:
+            result = step.interpret(result, context)
         if isinstance(result, Wait):
             return _wait(segment, place, started, result)
         changes = _save(segment, claim, result, step)
@@ -291,12 +292,12 @@ def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:
     return invocation.run()
 
 
-def _passing(segment: Segment, place: LedgerStep) -> dict[str, Any]:
+def _callback_route(segment: Segment, place: LedgerStep) -> dict[str, Any]:
     """What the action of a callback is given and the state never has: where its answer is to be sent."""
     callback = place.step.callback
     if callback is None or place.step.key != callback.action:
         return {}
-    token = waits.give_token(segment.process_id, place.beside(callback.waiting))
+    token = waits.create_token(segment.process_id, place.beside(callback.waiting))
     return {callback.route_key: waits.route_of(segment.process_id, token)}
 
 
@@ -310,11 +311,10 @@ def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) ->
 
 def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[SubscriptionChange, ...]:
     """Save the models of a result, and do what the step does to the engine's own rows."""
-    changes = save_models(
-        result, claim.process_id, claim.holds, hold=lambda: process_rows.hold(claim.process_id, segment.run_id)
-    )
+    lock_row = partial(process_rows.lock_row_for_run, claim.process_id, segment.run_id)
+    changes = save_models(result, claim.process_id, claim.holds, lock_row=lock_row)
     if step.effect:
-        process_rows.hold(claim.process_id, segment.run_id)
+        lock_row()
         step.effect(claim.process_id)
     return changes
 
@@ -351,7 +351,7 @@ def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
 # --- failure ---
 
 
-def _is_tried_again_at_once(op: OpExecutionContext, place: LedgerStep, error: BaseException) -> bool:
+def _is_retried_in_run(op: OpExecutionContext, place: LedgerStep, error: BaseException) -> bool:
     """Dagster runs the op again after a short pause, by the op's retry policy; nothing is recorded before the last."""
     rule = place.step.retry
     if rule is None or not isinstance(error, Exception) or isinstance(error, RunMayNotAct):
@@ -359,27 +359,27 @@ def _is_tried_again_at_once(op: OpExecutionContext, place: LedgerStep, error: Ba
     return op.retry_number < rule.quick_tries
 
 
-def _end_badly(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done:
+def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done:
     """Record a failed attempt. Gives what the process waits for when the step is to be tried again later.
 
     Else it raises, unless the step is committed after all: the server did commit, and only its answer was lost.
     """
     if place.step.retry is not None and isinstance(error, Exception) and not isinstance(error, RunMayNotAct):
-        wait = _wait_for_better_times(segment, place, started, error)
+        wait = _wait_for_retry(segment, place, started, error)
         if wait is not None:
             return Done(wait=wait)
-    if was_away(error):
-        _go_on_by_itself(segment, error)
+    if was_unreachable(error):
+        _continue_by_itself(segment, error)
     committed = _fail(segment, place, claim, started, error)
     if not isinstance(error, Exception):
         raise error
     if committed is None:
-        segment.op.log.info(HOW_TO_GO_ON.format(process_id=segment.process_id))
+        segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
         raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
     return committed
 
 
-def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
+def _continue_by_itself(segment: Segment, error: BaseException) -> None:
     """End the run, and let the process go on in another: the database was away, which is no failure of the step.
 
     If it still is, nothing can be written: then the sweeper finds a running process whose run has failed. Returns when
@@ -387,13 +387,13 @@ def _go_on_by_itself(segment: Segment, error: BaseException) -> None:
     """
     reason = f"The database was away during a step of run {segment.run_id}. {_reason(error)}"
     with segment.database.transaction():
-        went_on = recovery.go_on_from(segment.process_id, segment.run_id, reason)
-    if went_on:
+        has_continued = recovery.continue_after_run(segment.process_id, segment.run_id, reason)
+    if has_continued:
         segment.tag(status=ProcessStatus.RESUMED)
         raise Failure(f"{reason} The process goes on by itself.", allow_retries=False) from error
 
 
-def _wait_for_better_times(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
+def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
     """Write why a retry step failed, and when it is tried again; None if it is not to be, or may not be written."""
     rule = place.step.retry
     assert rule is not None, "only such a step is tried again"
@@ -423,7 +423,7 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     """
     if isinstance(error, RunMayNotAct):
         return None
-    status, assignee = _verdict(segment.workflow, error)
+    status, assignee = _failure_status(segment.workflow, error)
     record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
     with segment.database.transaction():
         recorded = ledger.record_failure(
@@ -453,7 +453,7 @@ def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:
     return Done(Delta(line.set, line.removed))
 
 
-def _verdict(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
+def _failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
     """What a failure makes of the process; only tasks tell bad data and absent systems from other failures."""
     if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
         return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC

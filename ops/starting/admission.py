@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_forms.types import FormMeta
 
-from ops.starting.permission import ask_to_start
+from ops.starting.permission import check_may_start
 from ops.steps.context import Scope
 from ops.steps.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
 from ops.steps.state import ENGINE_KEYS, to_json
@@ -59,14 +59,14 @@ class StartRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class IdempotentStart:
     """A start that may be asked for again: the key that stands for it, and a hash of what is asked, and by whom."""
 
     key: str
     hash: str
 
     @classmethod
-    def of(cls, key: str, workflow_name: str, pages: Sequence[Page], user: str) -> "Ask":
+    def of(cls, key: str, workflow_name: str, pages: Sequence[Page], user: str) -> "IdempotentStart":
         """Raises ProcessError for a key that cannot be kept."""
         if not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
             raise ProcessError(f"An idempotency key has 1 to {LONGEST_KEY} printable characters.")
@@ -77,7 +77,7 @@ class Ask:
         """The process that was started so. Needs a transaction. Raises KeyUsed when the key stands for another
         start.
         """
-        found = process_rows.find_asked(self.key)
+        found = process_rows.find_started(self.key)
         if found is None:
             return None
         process_id, asked = found
@@ -97,7 +97,7 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and FormTimedOut when the context has a time
     limit and that has passed: then nothing was written.
     """
-    ask_to_start(request.workflow, request.user)
+    check_may_start(request.workflow, request.user)
     with database.transaction(read_only=True):
         pause.check_not_paused()
         check_predicate(request)
@@ -106,7 +106,7 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     with database.transaction():
         pause.check_not_paused()
         if request.workflow.run_predicate is not None:
-            process_rows.start_alone(request.workflow.name)
+            process_rows.lock_starts(request.workflow.name)
             check_predicate(request)
         _write(request, state)
         time_limit.decide()
@@ -180,12 +180,12 @@ def _write(request: StartRequest, state: State) -> None:
         )
     )
     if workflow.has_subscription:
-        _take_subscription(request, UUID(state["subscription_id"]), state["version"])
+        _lock_subscription(request, UUID(state["subscription_id"]), state["version"])
     if request.first_line is not None:
         ledger.record_step(request.first_line(state))
 
 
-def _take_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
+def _lock_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
     header = subscription_header(subscription_id, for_update=True)
     check_usable(request.workflow, header)
     if header.version != version:

@@ -17,12 +17,12 @@ from resources.errors import NotAuthorised
 from resources.types import StepKey
 
 
-def ask_to_start(workflow: Workflow, user: Any) -> None:
+def check_may_start(workflow: Workflow, user: Any) -> None:
     """Ask the workflow's callback; without one everybody may. Raises NotAuthorised."""
-    _ask(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
+    _check(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
 
 
-def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
+def check_may_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
     """Ask who may answer a step that waits: the last resume callback up to it, else the workflow's own of the start.
 
     Raises NotAuthorised.
@@ -30,10 +30,10 @@ def ask_to_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
     callback = workflow.authorize_callback
     for step in _up_to(workflow, place):
         callback = step.step.resume_auth_callback or callback
-    _ask(callback, AuthContext(user, "resume_workflow", workflow, place), "resume")
+    _check(callback, AuthContext(user, "resume_workflow", workflow, place), "resume")
 
 
-def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
+def check_may_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
     """Ask who may lay hands on a process: the last callback that the workflow and its steps so far name.
 
     The steps so far are those committed and the one that comes next; of branches, each that has not ended is asked for.
@@ -44,7 +44,7 @@ def ask_to_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, 
         callback = workflow.retry_auth_callback or workflow.authorize_callback
         for step in _up_to(workflow, place):
             callback = _retry_callback(step) or callback
-        _ask(callback, AuthContext(user, "retry_workflow", workflow, place), what)
+        _check(callback, AuthContext(user, "retry_workflow", workflow, place), what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ def user_permissions(
     places = [step for step in workflow.ledger_steps if step.key == waits_at]
     place = (places or workflow.heads(committed) or [workflow.ledger_steps[-1]])[0]
     return UserPermissions(
-        retry_allowed=_may(lambda: ask_to_retry(workflow, committed, user)),
-        resume_allowed=_may(lambda: ask_to_resume(workflow, place, user)),
+        retry_allowed=_may(lambda: check_may_retry(workflow, committed, user)),
+        resume_allowed=_may(lambda: check_may_resume(workflow, place, user)),
     )
 
 
-def _may(ask: Callable[[], None]) -> bool:
+def _may(check: Callable[[], None]) -> bool:
     try:
-        ask()
+        check()
     except NotAuthorised:
         return False
     return True
@@ -84,7 +84,7 @@ def _retry_callback(place: LedgerStep) -> AuthCallback | None:
     return place.step.retry_auth_callback or of_group or place.step.resume_auth_callback
 
 
-def _ask(callback: AuthCallback | None, context: AuthContext, what: str) -> None:
+def _check(callback: AuthCallback | None, context: AuthContext, what: str) -> None:
     if callback is None:
         return
     verdict = callback(context)

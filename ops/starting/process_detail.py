@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -52,7 +53,7 @@ class PendingStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingForm:
     """The page that somebody has to fill: its JSON schema and what its client is told besides, or why there is none."""
 
     form: dict[str, Any] | None = None
@@ -117,6 +118,7 @@ def process_detail(
     process_id = line.process_id
     row = process_rows.get_process(process_id)
     lines = ledger.steps_of(process_id)
+    form = partial(pending_form, process_id, workflow, resources or {})
     subscriptions, children = process_rows.subscriptions_of(process_id), process_rows.children_of(process_id)
     return ProcessDetail(  # the form comes last: it may break the transaction
         line=line,
@@ -125,7 +127,7 @@ def process_detail(
         steps=[_step(one) for one in lines],
         pending=_pending(row, lines, workflow),
         waits=[
-            _wait(wait, asked(process_id, workflow, resources or {}) if with_form and _asks(wait) else Asked())
+            _wait(wait, form() if with_form and wait.kind == WaitKind.INPUT else PendingForm())
             for wait in waits.find_open(process_id)
         ],
         subscriptions=subscriptions,
@@ -166,35 +168,31 @@ def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Wor
     return [PendingStep(step.key, step.label) for step in workflow.left(done) if step.key not in tried]
 
 
-def _asks(wait: ProcessWaitTable) -> bool:
-    return wait.kind == WaitKind.INPUT
-
-
-def _wait(wait: ProcessWaitTable, page: Asked) -> WaitDetail:
-    told = wait.progress or {}
+def _wait(wait: ProcessWaitTable, page: PendingForm) -> WaitDetail:
+    progress = wait.progress or {}
     return WaitDetail(
         kind=WaitKind(wait.kind),
         step_key=wait.step_key,
         since=wait.created_at,
         deadline=wait.deadline,
-        reason=told.get("reason"),
-        progress=masked(told.get("progress")),
+        reason=progress.get("reason"),
+        progress=masked(progress.get("progress")),
         form=page.form,
         meta=page.meta,
         form_error=page.error,
     )
 
 
-def asked(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> Asked:
+def pending_form(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> PendingForm:
     """The first page of the form that a process waits with; one that cannot be made says why, and hides nothing else of
     the process. Needs a transaction, which a form may break.
     """
     if workflow is None:
-        return Asked(error="The code does not have this workflow any more.")
+        return PendingForm(error="The code does not have this workflow any more.")
     try:
         page = submitted_answers.next_page(workflow, process_id, (), resources)
     except OrchestratorError as error:
-        return Asked(error=str(error))
+        return PendingForm(error=str(error))
     except Exception as error:  # noqa: BLE001  # an organisation's form may raise anything
-        return Asked(error=f"The form fails with {type(error).__name__}: {error}")
-    return Asked(page.schema, page.meta) if page else Asked()
+        return PendingForm(error=f"The form fails with {type(error).__name__}: {error}")
+    return PendingForm(page.schema, page.meta) if page else PendingForm()

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_forms.validators import Choice, Timestamp
 
 from ops.starting.admission import start_form
-from ops.starting.permission import ask_to_start
+from ops.starting.permission import check_may_start
 from ops.steps.context import Scope
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage, holds_secret
 from ops.steps.workflow import Workflow
@@ -175,7 +175,7 @@ def schedule_form(
 
 def _may_start(workflow: Workflow, user: Any) -> bool:
     try:
-        ask_to_start(workflow, user)
+        check_may_start(workflow, user)
     except NotAuthorised:
         return False
     return True

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ops.starting.admission import predicate_verdict
-from ops.starting.permission import ask_to_start
+from ops.starting.permission import check_may_start
 from ops.steps.workflow import RunPredicatePass, Workflow
 from resources.errors import EnginePaused, NotAuthorised
 from resources.processes import pause
 from resources.subscriptions.queries import workflow_descriptions
-from resources.subscriptions.usability import Obstacle, SubscriptionStanding, obstacles, subscription_standing
+from resources.subscriptions.usability import Obstacle, SubscriptionState, obstacles, subscription_state
 from resources.types import SubscriptionId, Target
 
 GLOBAL_REASONS = (
@@ -29,37 +29,37 @@ def startable(subscription_id: SubscriptionId, workflows: Iterable[Workflow], *,
     Needs a transaction. Five statements, however many workflows there are, and those of the organisation's own
     predicates and authorisation callbacks. Raises UnknownSubscription.
     """
-    standing = subscription_standing(subscription_id)
+    state = subscription_state(subscription_id)
     is_paused = pause.is_paused()
-    found = [workflow for workflow in workflows if _fits(workflow, standing)]
+    found = [workflow for workflow in workflows if _fits(workflow, state)]
     descriptions = workflow_descriptions([workflow.name for workflow in found])
     answer: dict[str, Any] = {target.value.lower(): [] for target in Target}
     for workflow in found:
         entry = {"name": workflow.name, "description": descriptions.get(workflow.name, workflow.description)}
-        if (why := next(_obstacles(workflow, standing, is_paused, user), None)) is not None:
+        if (why := next(_obstacles(workflow, state, is_paused, user), None)) is not None:
             entry |= _shown(why)
         answer[workflow.target.value.lower()].append(entry)
-    return answer | _global_reason(standing, is_paused)
+    return answer | _global_reason(state, is_paused)
 
 
-def _fits(workflow: Workflow, standing: SubscriptionStanding) -> bool:
+def _fits(workflow: Workflow, state: SubscriptionState) -> bool:
     """One that names no product types and works on a subscription works on any."""
     if not workflow.product_types:
         return workflow.has_subscription
-    return standing.product.product_type in workflow.product_types
+    return state.product.product_type in workflow.product_types
 
 
-def _obstacles(workflow: Workflow, standing: SubscriptionStanding, is_paused: bool, user: Any) -> Iterator[Obstacle]:
+def _obstacles(workflow: Workflow, state: SubscriptionState, is_paused: bool, user: Any) -> Iterator[Obstacle]:
     """Why a workflow may not start; what costs most is asked last."""
     try:
-        ask_to_start(workflow, user)
+        check_may_start(workflow, user)
     except NotAuthorised as refusal:
         yield Obstacle(refusal.reason, str(refusal))
     if is_paused:
         yield _paused()
     rule = workflow.rule
     yield from obstacles(
-        standing,
+        state,
         workflow.target,
         usable_when=rule.usable_when,
         usable_while_out_of_sync=rule.usable_while_out_of_sync,
@@ -70,11 +70,11 @@ def _obstacles(workflow: Workflow, standing: SubscriptionStanding, is_paused: bo
         yield Obstacle("workflow.predicate", verdict.message)
 
 
-def _global_reason(standing: SubscriptionStanding, is_paused: bool) -> dict[str, Any]:
+def _global_reason(state: SubscriptionState, is_paused: bool) -> dict[str, Any]:
     found = obstacles(
-        standing,
+        state,
         Target.MODIFY,
-        usable_when=frozenset({standing.status}),
+        usable_when=frozenset({state.status}),
         usable_while_out_of_sync=False,
         blocked_by_in_use=False,
     )

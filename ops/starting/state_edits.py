@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ops.steps.context import Scope, StepContext
-from ops.steps.invocation import look, view
+from ops.steps.invocation import view, view_unconditionally
 from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, arguments_of, to_json
 from ops.steps.step import LedgerStep
 from resources.errors import OrchestratorError, ProcessError, StateError
@@ -24,7 +24,7 @@ def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed:
     if not changes and not removed:
         return Delta({}, [])
     to_json(dict(changes), "The edit")  # keys too are kept
-    seen = look(place.step, state)
+    seen = view_unconditionally(place.step, state)
     secret = {key for key, value in seen.part.items() if isinstance(value, Mapping) and set(value) == {SECRET}}
     result = {
         key: SecretStr(value) if key in secret and isinstance(value, str) else value for key, value in changes.items()
@@ -32,7 +32,7 @@ def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed:
     return Delta.between(state, seen.state_after({**result, REMOVE_KEYS: list(removed)}))
 
 
-def check_sparable(place: LedgerStep) -> None:
+def check_skippable(place: LedgerStep) -> None:
     """Refuse to spare a process what only the engine can do. Raises ProcessError."""
     if place.position == 0 or place.step.effect is not None:
         raise ProcessError(f"The step {place.label!r} is the engine's own work and cannot be skipped.")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from ops.starting.permission import ask_to_resume
+from ops.starting.permission import check_may_resume
 from ops.steps.branches import state_of
 from ops.steps.context import Scope
 from ops.steps.forms import FormGenerator, Page, fill, pages_of
@@ -68,10 +68,10 @@ def answer(
     with database.transaction(read_only=True):
         pause.check_not_paused()
         claim, wait, place = find_question(workflow, process_id)
-        ask_to_resume(workflow, place, user)
+        check_may_resume(workflow, place, user)
         seen, result = _filled(workflow, place, claim, pages, resources or {})
     with authored_by(Author(user, process_id, place.key)), database.transaction():
-        row = process_rows.hold_from_outside(process_id)
+        row = process_rows.lock_row(process_id)
         pause.check_not_paused()
         if wait.wait_id not in [one.wait_id for one in waits.find_open(process_id)]:
             raise NotWaiting(f"Somebody else has just answered process {process_id}, which is {row.last_status}.")
@@ -140,11 +140,11 @@ def _filled(
 
 def _commit(row: ProcessTable, place: LedgerStep, seen: View, result: State, user: str) -> str:
     process_id = row.process_id
-    save_models(result, process_id, locks.held_by(process_id), hold=lambda: None)  # the row is held
+    save_models(result, process_id, locks.held_by(process_id), lock_row=lambda: None)  # the row is held
     delta = Delta.between(seen.whole, seen.state_after(result))
     waits.close(process_id, by=user, answer=to_json(result, place.label), steps=[place.key])
     run_id = str(uuid4())
-    if not ledger.record_from_outside(
+    if not ledger.record_while_stopped(
         _record(row, place, StepStatus.SUCCESS, user, delta), at=SUSPENDED, status=ProcessStatus.RESUMED, run_id=run_id
     ):
         raise NotWaiting(f"Process {process_id} is past {place.label!r}.")
@@ -155,11 +155,11 @@ def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str,
     """What a person says about a callback that has not come in time."""
     assert place.step.callback is not None, "only then is there something to decide"
     if decision == "wait":
-        return interventions.set_going(row.process_id, user=user, at=SUSPENDED)
+        return interventions.resume(row.process_id, user=user, at=SUSPENDED)
     if decision == "retry":
-        return _act_again(workflow, place, row.process_id, user=user, reason=LATE)
+        return _retry_action(workflow, place, row.process_id, user=user, reason=LATE)
     waits.close(row.process_id, by=user, steps=[place.key])
-    ledger.record_from_outside(
+    ledger.record_while_stopped(
         _record(row, place, StepStatus.FAILED, user, Delta({}, [])),
         at=SUSPENDED,
         status=ProcessStatus.FAILED,
@@ -169,7 +169,7 @@ def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str,
     return row.run_id or ""
 
 
-def _act_again(workflow: Workflow, place: LedgerStep, process_id: ProcessId, *, user: str, reason: str) -> str:
+def _retry_action(workflow: Workflow, place: LedgerStep, process_id: ProcessId, *, user: str, reason: str) -> str:
     assert place.step.callback is not None, "only a callback has an action"
     action = workflow.place(place.beside(place.step.callback.action))
     undo = [step.key for step in workflow.onwards(action)]
@@ -212,12 +212,12 @@ def receive(
         if not _awaits(row, wait):
             return Verdict.STORED, None
         if pause.is_paused():
-            _keep_for_the_release(row, wait)
+            _wait_for_release(row, wait)
             return Verdict.STORED, None
         return Verdict.RESUMED, interventions.next_segment(row)
 
 
-def note_progress(process_id: ProcessId, token: str, progress: Any, *, database: SubscriptionDatabase) -> bool:
+def record_progress(process_id: ProcessId, token: str, progress: Any, *, database: SubscriptionDatabase) -> bool:
     """Keep what an external system says of its work, for people to read; False when nobody waits for it. Commits.
 
     Raises UnknownToken, StateError.
@@ -233,7 +233,7 @@ def note_progress(process_id: ProcessId, token: str, progress: Any, *, database:
 
 def _find_token(process_id: ProcessId, token: str) -> tuple[ProcessTable, ProcessWaitTable]:
     try:
-        row = process_rows.hold_from_outside(process_id)
+        row = process_rows.lock_row(process_id)
     except UnknownProcess:
         raise UnknownToken from None
     wait = waits.find_token(process_id, token)
@@ -252,7 +252,7 @@ def _awaits(row: ProcessTable, wait: ProcessWaitTable) -> bool:
     return bool(asks) and row.last_status == ProcessStatus.SUSPENDED
 
 
-def _keep_for_the_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
+def _wait_for_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
     """The engine is paused: what waited for the answer waits for the release now."""
     row.last_status = ProcessStatus.WAITING
     current_session().flush()
@@ -266,7 +266,7 @@ def _keep_for_the_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
 def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) -> str | None:
     """End a wait whose time has come; the id of the run to be launched, None when it has ended otherwise. Commits."""
     with database.transaction():
-        row = process_rows.hold_from_outside(due.process_id)
+        row = process_rows.lock_row(due.process_id)
         still = [one for one in waits.find_open(due.process_id, due.step_key) if one.kind == due.kind]
         if not still or row.last_status != due.kind.process_status:
             return None
@@ -275,15 +275,15 @@ def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) 
             return interventions.next_segment(row)
         if not any(one.deadline is not None and one.deadline <= clock.now() for one in still):
             return None
-        if _may_act_again(workflow, due):
+        if _may_retry_action(workflow, due):
             place = workflow.place(due.step_key)
             with suppress(ProcessError):  # an action that has made a subscription is not tried again: it times out
-                return _act_again(workflow, place, due.process_id, user="SYSTEM", reason=LATE)
+                return _retry_action(workflow, place, due.process_id, user="SYSTEM", reason=LATE)
         return interventions.next_segment(row)  # its tokens stay good: the step itself says what comes of it
 
 
-def _may_act_again(workflow: Workflow, due: waits.Due) -> bool:
+def _may_retry_action(workflow: Workflow, due: waits.Due) -> bool:
     callback = next((step.step.callback for step in workflow.ledger_steps if step.key == due.step_key), None)
     if callback is None or callback.on_timeout is not OnTimeout.RETRY:
         return False
-    return waits.tokens_given(due.process_id, due.step_key) <= callback.retries
+    return waits.count_tokens(due.process_id, due.step_key) <= callback.retries

@@ -73,7 +73,7 @@ def check_agree(changes: Iterable[Change]) -> None:
             if not _agree(value, other_value):
                 raise BranchesDisagree(
                     f"The branches disagree on {key!r} of the state: branch {branch.number} ({label!r}) "
-                    f"{_said(value)}, branch {other.number} ({other_label!r}) {_said(other_value)}. Let each use a key "
+                    f"{_made(value)}, branch {other.number} ({other_label!r}) {_made(other_value)}. Let each use a key "
                     f"of its own; to go on with this process, skip the join and say what {key!r} is to be."
                 )
 
@@ -84,5 +84,5 @@ def _agree(one: Any, other: Any) -> bool:
     return is_same(one, other)
 
 
-def _said(value: Any) -> str:
+def _made(value: Any) -> str:
     return "has removed it" if value is REMOVED else f"has set it to {shown(value)}"

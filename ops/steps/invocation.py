@@ -65,7 +65,7 @@ def view(step: Step, state: State) -> View | None:
     return View(step, state, tuple(lenses))
 
 
-def look(step: Step, state: State) -> View:
+def view_unconditionally(step: Step, state: State) -> View:
     """Look through the step's lenses, whatever its conditions say."""
     unconditional = replace(step, wrappers=tuple(one for one in step.wrappers if isinstance(one, Lens)))
     seen = view(unconditional, state)

@@ -11,7 +11,7 @@ from resources.types import ProcessId, SubscriptionId
 
 
 def save_models(
-    result: Any, process_id: ProcessId, holds: list[SubscriptionId], *, hold: Callable[[], None]
+    result: Any, process_id: ProcessId, holds: list[SubscriptionId], *, lock_row: Callable[[], None]
 ) -> tuple[SubscriptionChange, ...]:
     """Save the models of a result, and take what was saved in this transaction, by others too, for the process.
 
@@ -22,20 +22,20 @@ def save_models(
     saved = saved_in_transaction()
     if not (found or saved):
         return ()
-    hold()
+    lock_row()
     for model in found:
         if not model.is_new:
-            _take(process_id, model.subscription_id, holds)
+            _lock(process_id, model.subscription_id, holds)
         model.save()
     saved += saved_in_transaction()
     for one in saved:
         if one.change is not None and one.change.before is None:
             locks.link(process_id, one.subscription_id)
-        _take(process_id, one.subscription_id, holds)
+        _lock(process_id, one.subscription_id, holds)
     return tuple(one.change for one in saved if one.change is not None)
 
 
-def _take(process_id: ProcessId, subscription_id: SubscriptionId, holds: list[SubscriptionId]) -> None:
+def _lock(process_id: ProcessId, subscription_id: SubscriptionId, holds: list[SubscriptionId]) -> None:
     """Be the one writer of a subscription; another process's is refused. Its mark stays: it is in sync or not."""
     if subscription_id not in holds:
         locks.lock(process_id, subscription_id, unsync=False)

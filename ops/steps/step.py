@@ -121,7 +121,7 @@ class Step:
     form: Any = None
     assignee: Assignee = Assignee.SYSTEM
     retry: RetryRule | None = None
-    judge: Callable[[Any, StepContext], Any] | None = None
+    interpret: Callable[[Any, StepContext], Any] | None = None
     callback: Callback | None = None
     is_held: bool = False
     is_join: bool = False
@@ -398,12 +398,12 @@ def finish() -> None:
     """Complete the process and let go of what it still holds: the engine does it."""
 
 
-def _let_go(process_id: ProcessId) -> None:
+def _release(process_id: ProcessId) -> None:
     locks.release(process_id, in_sync=False)
 
 
 init = Step("start", "Start", start)
 """The first step of every workflow."""
 
-done = Step("done", "Done", finish, effect=_let_go, outcome=StepStatus.COMPLETE)
+done = Step("done", "Done", finish, effect=_release, outcome=StepStatus.COMPLETE)
 """The last step of every workflow."""

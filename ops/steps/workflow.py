@@ -115,10 +115,10 @@ class Workflow:
 
         One that is new in the code before a committed step, on the way to that, is behind: its time has passed.
         """
-        behind = _Furthest()
+        behind = _Progress()
         for step in self.ledger_steps:
             if step.key in committed:
-                behind.note(step)
+                behind.add(step)
         return [step for step in self.ledger_steps if step.key not in committed and not behind.is_past(step)]
 
     def heads(self, committed: Collection[StepKey]) -> list[LedgerStep]:
@@ -126,7 +126,7 @@ class Workflow:
         left = self.left(committed)
         return [step for step in left if not any(other.precedes(step) for other in left[: left.index(step)])]
 
-    def standing(self, committed: Collection[StepKey], tried: StepKey | None) -> LedgerStep | None:
+    def stopped_at(self, committed: Collection[StepKey], tried: StepKey | None) -> LedgerStep | None:
         """The step that a process stands at, which is the one it `tried` last or the next; None when it has ended.
 
         Of a step over a list it is what that does for one item.
@@ -153,7 +153,7 @@ class Workflow:
         was done for an item of a list is its step's affair. Raises StepsChanged naming the step in the way.
         """
         places = {step.key: step for step in self.ledger_steps}
-        reached = _Furthest()
+        reached = _Progress()
         for key in done:
             if ledger.is_of_item(key):
                 continue
@@ -167,16 +167,16 @@ class Workflow:
                     f"{self.name} has its step {key!r} in another place than when the process did it; "
                     f"restore the order, or abort the process."
                 )
-            reached.note(places[key])
+            reached.add(places[key])
 
 
-class _Furthest:
+class _Progress:
     """How far things have come: the last position outside of branches, and in each of them."""
 
     def __init__(self) -> None:
         self._positions: dict[Branch | None, int] = {}
 
-    def note(self, step: LedgerStep) -> None:
+    def add(self, step: LedgerStep) -> None:
         self._positions[step.branch] = max(step.position, self._positions.get(step.branch, -1))
 
     def is_past(self, step: LedgerStep) -> bool:

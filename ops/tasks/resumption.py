@@ -29,11 +29,11 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
     with database.detached():
         while True:
             with database.transaction(read_only=True):
-                found = waits.for_better_times(after=after, limit=BATCH)
+                found = waits.waiting_for_retry(after=after, limit=BATCH)
             for process_id in found:
                 try:
                     with database.transaction():
-                        interventions.set_going(process_id, user=context.user, at={ProcessStatus.WAITING})
+                        interventions.resume(process_id, user=context.user, at={ProcessStatus.WAITING})
                     resumed += 1
                 except OrchestratorError as error:  # it went on, or was aborted, since the batch was read
                     faults.append(f"{process_id}: {error}")

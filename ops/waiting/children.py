@@ -140,11 +140,11 @@ def wait_children(
             raise StateError(f"There are no children to wait for: the state has no {children!r}.")
         found = _found(context, state[children])
         failed = [child for child in found if _has_failed(child)]
-        at_work = [child for child in found if not (child.status.is_final or child.status.is_failure)]
-        if not at_work and len(failed) > accept and retry == "failed":
-            at_work = _tried_again(failed, context)
-        if at_work:
-            return Wait(WaitKind.CHILDREN, reason=f"{len(at_work)} of {len(found)} children are not at rest.")
+        running = [child for child in found if not (child.status.is_final or child.status.is_failure)]
+        if not running and len(failed) > accept and retry == "failed":
+            running = _retry_failed(failed, context)
+        if running:
+            return Wait(WaitKind.CHILDREN, reason=f"{len(running)} of {len(found)} children are not at rest.")
         if len(failed) > accept:
             raise _too_many(failed, len(found), accept)
         outcome = [{"process_id": str(child.process_id), "status": child.status.value} for child in found]
@@ -165,16 +165,16 @@ def _has_failed(child: Child) -> bool:
     return child.status.is_failure or child.status is ProcessStatus.ABORTED
 
 
-def _tried_again(failed: Sequence[Child], context: StepContext) -> list[Child]:
+def _retry_failed(failed: Sequence[Child], context: StepContext) -> list[Child]:
     """Have the failed children go on, if this step has failed with them before; those that go on."""
     line = ledger.line_of(context.process_id, context.step_key)
     if line is None or line.status != StepStatus.FAILED:
         return []
-    going = sorted((child for child in failed if child.status.is_failure), key=lambda child: child.process_id)
-    for child in going:
+    resumed = sorted((child for child in failed if child.status.is_failure), key=lambda child: child.process_id)
+    for child in resumed:
         with suppress(NotWaiting):  # somebody else has had it go on, or has aborted it
-            interventions.set_going(child.process_id, user=context.user, at=interventions.FAILURES)
-    return going
+            interventions.resume(child.process_id, user=context.user, at=interventions.FAILURES)
+    return resumed
 
 
 def _too_many(failed: Sequence[Child], count: int, accept: int) -> ChildrenFailed:

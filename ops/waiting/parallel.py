@@ -25,7 +25,7 @@ def parallel(*branches: AnySteps, name: str = "", label: str = "") -> Fork:
     for step in (step for branch in parted for step in _steps_in(branch)):
         _check_own(step, "a branch, for the others are still at work")
     key = name or f"join_{next(_steps_in(parted[0])).key}"[:LONGEST_NAME]
-    return Fork(parted, Step(key, label or "Join the branches", _come_together, is_join=True))
+    return Fork(parted, Step(key, label or "Join the branches", _join, is_join=True))
 
 
 def _steps_in(items: StepList) -> Iterator[Step]:
@@ -42,7 +42,7 @@ def _check_own(step: Step, where: str) -> None:
         )
 
 
-def _come_together() -> None:
+def _join() -> None:
     """Check that no two branches have set a key of the state to different values: the engine does it."""
 
 
@@ -98,12 +98,12 @@ def _plain(item: Any) -> Step:
 
 def _callback_of(inner: tuple[Step, ...], items: str) -> Callable[..., Any] | None:
     """Who may retry: what the steps say, if they do not differ."""
-    said = {step.retry_auth_callback for step in inner if step.retry_auth_callback is not None}
-    if len(said) > 1:
+    callbacks = {step.retry_auth_callback for step in inner if step.retry_auth_callback is not None}
+    if len(callbacks) > 1:
         raise WorkflowDeclarationError(
             f"The steps of `foreach` over {items!r} differ in who may retry them; say it with `retry_auth_callback`."
         )
-    return next(iter(said), None)
+    return next(iter(callbacks), None)
 
 
 def _do_each() -> None:

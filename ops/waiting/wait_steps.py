@@ -23,7 +23,7 @@ from ops.steps.step import (
     step_group,
 )
 from resources import clock
-from resources.errors import NobodyAsked, StateError, TimedOut, WorkflowDeclarationError
+from resources.errors import CallbackNotRequested, StateError, TimedOut, WorkflowDeclarationError
 from resources.processes import ledger, waits
 from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, State, StepStatus
@@ -140,7 +140,7 @@ def poll_step(
     if every <= timedelta():
         raise WorkflowDeclarationError(f"The poll step {label!r} needs a pause between its looks.")
 
-    def look(found: Any, context: StepContext) -> Any:
+    def interpret(found: Any, context: StepContext) -> Any:
         if found is True or (found is not None and found is not False):
             return None if found is True else found
         began = waits.first_of_step(context.process_id, context.step_key) or clock.now()
@@ -149,7 +149,7 @@ def poll_step(
         return Wait(WaitKind.POLL, deadline=clock.now() + every, reason=f"Looks again every {every}.")
 
     def decorate(check: StepFunction) -> Step:
-        return replace(step(label, retry_auth_callback=retry_auth_callback)(check), judge=look)
+        return replace(step(label, retry_auth_callback=retry_auth_callback)(check), interpret=interpret)
 
     return decorate
 
@@ -218,13 +218,13 @@ def _awaiting(callback: Callback) -> StepFunction:
         if ledger.status_of(process_id, key) is StepStatus.AWAITING_CALLBACK and waits.is_late(process_id, key):
             return _late(callback)
         if not waits.find_open(process_id, key):
-            raise NobodyAsked(_nobody_asked(callback, context))
+            raise CallbackNotRequested(_not_requested(callback, context))
         return Wait(WaitKind.CALLBACK, deadline=clock.now() + callback.timeout if callback.timeout else None)
 
     return await_callback
 
 
-def _nobody_asked(callback: Callback, context: StepContext) -> str:
+def _not_requested(callback: Callback, context: StepContext) -> str:
     """Without a token that is out nothing can come: to wait would be to wait for ever."""
     action = ".".join((*context.step_key.split(".")[:-1], callback.action))
     return (

@@ -24,11 +24,11 @@ from orchestrator_defs.api.rest import (
 )
 from orchestrator_defs.api.security import problems
 from orchestrator_defs.api.security.access_rules import Policy, Rule
-from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.limits import is_api
 from orchestrator_defs.api.security.login import routes as login
 from orchestrator_defs.api.security.login.origins import path_of
-from orchestrator_defs.api.security.middleware import Gate
+from orchestrator_defs.api.security.middleware import AuthorisationMiddleware
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import websocket
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
@@ -66,13 +66,13 @@ class OrchestratorApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application's own stack, with the gate around it."""
-        return Gate(super().build_middleware_stack(), self.state.guard, lambda: self.routes)
+        return AuthorisationMiddleware(super().build_middleware_stack(), self.state.authorisation, lambda: self.routes)
 
     def openapi(self) -> dict[str, Any]:
         """The description of the API, with what the gate answers."""
-        guard: Guard = self.state.guard
-        with_login = guard.settings.oauth2_active
-        return documentation.describe_gate(super().openapi(), guard.rules, with_login=with_login)
+        authorisation: Authorisation = self.state.authorisation
+        with_login = authorisation.settings.oauth2_active
+        return documentation.describe_authorisation(super().openapi(), authorisation.rules, with_login=with_login)
 
 
 def create_app(
@@ -113,7 +113,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.settings = settings
-    app.state.guard = Guard(settings, policy=policy, rules=rules)
+    app.state.authorisation = Authorisation(settings, policy=policy, rules=rules)
     app.state.page = page
     problems.install(app)
     documentation.install(app, PREFIX)

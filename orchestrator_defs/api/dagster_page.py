@@ -120,7 +120,7 @@ class DagsterPage:
             refusal = 503, "Dagster's page is not running."
         if refusal is None and self._served is not None:
             # Its routes have the prefix themselves; what was cut off for ours is put before them again.
-            await self._served[0]({**scope, "root_path": "", "guard": scope["app"].state.guard}, receive, send)
+            await self._served[0]({**scope, "root_path": "", "guard": scope["app"].state.authorisation}, receive, send)
         elif refusal is not None and scope["type"] == "http":
             await problem(*refusal)(scope, receive, send)
         else:
@@ -216,12 +216,12 @@ class ActingInstance(DagsterInstance):
     def create_run(self, *_: Any, **named: Any) -> DagsterRun:
         """Launches come through here. Raises NotAuthorised for a workflow whose least role the user has not."""
         self.check(named["job_name"], "launch")
-        return super().create_run(**{**named, "tags": self._signed(named["tags"])})
+        return super().create_run(**{**named, "tags": self._with_user(named["tags"])})
 
     def create_reexecuted_run(self, *_: Any, **named: Any) -> DagsterRun:
         """Re-executions come through here; the tags of the first run would go with them. Raises NotAuthorised."""
         self.check(named["parent_run"].job_name, "launch")
-        return super().create_reexecuted_run(**{**named, "extra_tags": self._signed(named.get("extra_tags"))})
+        return super().create_reexecuted_run(**{**named, "extra_tags": self._with_user(named.get("extra_tags"))})
 
     def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
         """Backfills come through here, also those that repeat another; the daemon launches their runs.
@@ -230,10 +230,10 @@ class ActingInstance(DagsterInstance):
         """
         if partition_backfill.job_name is not None:
             self.check(partition_backfill.job_name, "launch")
-        signed = partition_backfill._replace(tags=self._signed(partition_backfill.tags))
+        signed = partition_backfill._replace(tags=self._with_user(partition_backfill.tags))
         super().add_backfill(signed)
 
-    def _signed(self, chosen: Any) -> dict[str, Any]:
+    def _with_user(self, chosen: Any) -> dict[str, Any]:
         return {**(chosen or {}), tags.USER: self.acts_for}
 
 
@@ -304,11 +304,11 @@ def guarded_schema() -> Schema:
     for field in mutations.fields.values():
         if field.resolve is None:
             raise TypeError("A mutation of Dagster's has no resolver to put a guard before.")
-        field.resolve = _guarded(field.resolve)
+        field.resolve = _for_engineers(field.resolve)
     return schema
 
 
-def _guarded(resolve: Callable[..., Any]) -> Callable[..., Any]:
+def _for_engineers(resolve: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(resolve)
     def resolved(root: Any, info: Any, **arguments: Any) -> Any:
         context: RequestContext = info.context

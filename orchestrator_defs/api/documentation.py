@@ -32,7 +32,7 @@ def install(app: FastAPI, prefix: str) -> None:
         def page(request: Request) -> HTMLResponse:
             root = request.scope.get("root_path", "")
             urls = {parameter: f"{root}{assets}/{file}" for parameter, file in files.items()}
-            return _guarded(make_page(openapi_url=f"{root}{app.openapi_url}", title=app.title, **urls))
+            return _with_policy(make_page(openapi_url=f"{root}{app.openapi_url}", title=app.title, **urls))
 
     add(
         "docs",
@@ -45,7 +45,7 @@ def install(app: FastAPI, prefix: str) -> None:
     add("redoc", redoc, redoc_js_url="redoc.standalone.js", redoc_favicon_url="favicon.png")
 
 
-def describe_gate(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:
+def describe_authorisation(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:
     """Write into an OpenAPI document what the gate answers in the place of an operation, and which need a login.
 
     Errors get the one media type that they have. May run twice.
@@ -87,7 +87,7 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": title_of(status), "content": {MEDIA_TYPE: reference}}
 
 
-def _guarded(page: HTMLResponse) -> HTMLResponse:
+def _with_policy(page: HTMLResponse) -> HTMLResponse:
     """With a policy that lets run what this server sent, and nothing else."""
     hashes = [
         f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'"

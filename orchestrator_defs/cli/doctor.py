@@ -10,7 +10,7 @@ from rich.table import Table
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application
 from orchestrator_defs.health.diagnosis import Finding, Verdict, diagnose
-from orchestrator_defs.health.inflight import Misfit, misfits
+from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.processes.instance import dagster_instance
 
 SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WRONG: "[red]wrong[/]"}
@@ -37,16 +37,16 @@ def doctor(application: Application, as_json: bool) -> None:
 def check_inflight(application: Application, as_json: bool) -> None:
     """Compare the code with every unfinished process. Exit code 1 when it would break one: run this before a deploy."""
     compared, broken = 0, []
-    for one in misfits(application.orchestrator):
-        if isinstance(one, Misfit):
+    for one in mismatches(application.orchestrator):
+        if isinstance(one, Mismatch):
             broken.append(one)
         else:
             compared += one
     if as_json:
         output.show_json({"compared": compared, "broken": [asdict(one) for one in broken]})
     else:
-        for misfit in broken:
-            click.echo(f"{misfit.process_id} ({misfit.workflow}, {misfit.status}): {misfit.problem}")
+        for mismatch in broken:
+            click.echo(f"{mismatch.process_id} ({mismatch.workflow}, {mismatch.status}): {mismatch.problem}")
         click.echo(f"{compared} processes are not finished; this code would break {len(broken)} of them.")
     if broken:
         raise click.exceptions.Exit(1)

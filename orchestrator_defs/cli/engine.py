@@ -23,7 +23,7 @@ def status(application: Application, as_json: bool) -> None:
     """Say whether the engine is RUNNING, PAUSING (steps in progress are not at their end yet) or PAUSED."""
     with reading(application):
         found = engine_pause.state()
-    _say(found, as_json=as_json)
+    _print_state(found, as_json=as_json)
 
 
 @engine.command()
@@ -32,7 +32,7 @@ def status(application: Application, as_json: bool) -> None:
 def pause(application: Application, as_json: bool) -> None:
     """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
     with application.processes() as service:
-        _say(service.engine.pause(user=operator()), as_json=as_json)
+        _print_state(service.engine.pause(user=operator()), as_json=as_json)
 
 
 @engine.command()
@@ -46,10 +46,10 @@ def release(application: Application, as_json: bool) -> None:
                 now = service.runs.launch_or_execute(process_id, user=operator())
             if not as_json:
                 click.echo(f"Process {process_id} goes on: it is {now}.")
-        _say(service.engine.status(), as_json=as_json)
+        _print_state(service.engine.status(), as_json=as_json)
 
 
-def _say(state: EngineState, *, as_json: bool) -> None:
+def _print_state(state: EngineState, *, as_json: bool) -> None:
     if as_json:
         show_json(
             {

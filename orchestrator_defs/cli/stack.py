@@ -40,10 +40,10 @@ class PartFailed(Exception):
 class Stack:
     """Server, daemon, workers and the making of the example; all stopped at the end of a `with`."""
 
-    def __init__(self, serving: Serving, folder: Path, tell: Callable[[str], None], told: threading.Event) -> None:
+    def __init__(self, serving: Serving, folder: Path, report: Callable[[str], None], stop: threading.Event) -> None:
         self.serving = serving
-        self.tell = tell
-        self.told = told
+        self.report = report
+        self.stop = stop
         home = {"ORCHESTRATOR_HOME": str(settings().home.absolute())}
         # Dagster demands DAGSTER_HOME of its daemon; it says where dagster.yaml is.
         configuration = {"DAGSTER_HOME": str(dagster_home() or project_folder() or Path.cwd())}
@@ -77,12 +77,12 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        told = (self.examples, self.daemon)
-        for part in told:
+        stop = (self.examples, self.daemon)
+        for part in stop:
             part.terminate()
         with suppress(*DATABASE_ERRORS):
             self._stop_workers()
-        for part in (*told, self.server):  # last whose code servers the daemon uses
+        for part in (*stop, self.server):  # last whose code servers the daemon uses
             part.stop()
         self._closing.close()
 
@@ -94,18 +94,18 @@ class Stack:
 
     def start_examples(self) -> None:
         """Have the example network made, beside everything else."""
-        self.tell("There is no subscription yet: a small example network is made meanwhile.")
+        self.report("There is no subscription yet: a small example network is made meanwhile.")
         self.examples.start()
 
     def wait_for_server(self) -> bool:
         """Return when the server answers; False when told to stop before. Raises PartFailed."""
-        give_up = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while not _answers(self.serving):
-            if self.told.wait(POLL_SECONDS):
+            if self.stop.wait(POLL_SECONDS):
                 return False
             if not self.server.is_running:
                 raise PartFailed(self.server, "did not start")
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise PartFailed(self.server, f"does not answer after {START_SECONDS:g} seconds")
         return True
 
@@ -115,7 +115,7 @@ class Stack:
         self._instance = self._closing.enter_context(dagster_instance())
         launcher = self._instance.run_launcher
         if isinstance(launcher, WarmRunLauncher):
-            manager = WorkerManager(self._instance, launcher.dispatch, launcher.plan(idle_seconds=0), self.tell)
+            manager = WorkerManager(self._instance, launcher.dispatch, launcher.plan(idle_seconds=0), self.report)
             if manager.start():
                 self._manager = manager
 
@@ -128,7 +128,7 @@ class Stack:
 
     def watch(self) -> None:
         """Keep the parts alive until told to stop. Raises PartFailed when one cannot be."""
-        while not self.told.wait(POLL_SECONDS):
+        while not self.stop.wait(POLL_SECONDS):
             if not self.server.is_running:
                 self._count_restart(self.server)
                 self.daemon.stop()  # it knows the code servers of the former one
@@ -148,7 +148,7 @@ class Stack:
         self._restarts = [*(at for at in self._restarts if now - at < WITHIN_SECONDS), now]
         if len(self._restarts) > MOST_RESTARTS:
             raise PartFailed(part, "ends again and again")
-        self.tell(f"{part.name} ended with status {part.exit_status}; it is started again. {part.log} may say why.")
+        self.report(f"{part.name} ended with status {part.exit_status}; it is started again. {part.log} may say why.")
 
     def _check_daemon(self) -> None:
         if self._daemon_is_ready or self._instance is None:
@@ -157,7 +157,7 @@ class Stack:
             latest = [one.last_heartbeat for one in self._instance.get_daemon_statuses().values() if one.required]
             if latest and all(beat is not None and beat.timestamp >= self._daemon_started for beat in latest):
                 self._daemon_is_ready = True
-                self.tell("Ready: the daemon, for schedules, sensors, and what was lost.")
+                self.report("Ready: the daemon, for schedules, sensors, and what was lost.")
         if not self._daemon_is_ready and time.time() - self._daemon_started > START_SECONDS:
             raise PartFailed(self.daemon, f"shows no sign of life after {START_SECONDS:g} seconds")
 
@@ -167,9 +167,9 @@ class Stack:
             return
         self._examples_reported = True
         if status == 0:
-            self.tell("Ready: the example network; `orchestrator subscriptions` lists it.")
+            self.report("Ready: the example network; `orchestrator subscriptions` lists it.")
         else:
-            self.tell(str(PartFailed(self.examples, f"ended with status {status}")))
+            self.report(str(PartFailed(self.examples, f"ended with status {status}")))
 
     # --- stop ---
 
@@ -180,18 +180,18 @@ class Stack:
         host = os.uname().nodename
         workers_here = {worker.worker for worker in dispatch.workers() if worker.host == host}
         self._manager.stop()
-        give_up = time.monotonic() + RUN_SECONDS
+        deadline = time.monotonic() + RUN_SECONDS
         is_reported = False
         while left := [worker for worker in dispatch.workers() if worker.worker in workers_here]:
             busy = [worker.run_id for worker in left if worker.run_id]
             if busy and not is_reported:
-                self.tell(f"Waiting {RUN_SECONDS:g} seconds for the end of {', '.join(busy)}.")
+                self.report(f"Waiting {RUN_SECONDS:g} seconds for the end of {', '.join(busy)}.")
                 is_reported = True
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 for worker in left:
                     with suppress(ProcessLookupError):
                         os.kill(worker.pid, signal.SIGKILL)
-                self.tell("What was not finished goes on from its last committed step when this is started again.")
+                self.report("What was not finished goes on from its last committed step when this is started again.")
                 return
             time.sleep(POLL_SECONDS)
 

@@ -25,10 +25,10 @@ from resources.lab.launcher import lab_home, lab_url, pid_file
 from resources.settings import project_folder, settings
 from resources.subscriptions.lists import subscription_ids
 
-OURS = "orchestrator_defs"
-LEAVE_SECONDS = 10.0
+SHIPPED = "orchestrator_defs"
+STOP_SECONDS = 10.0
 """How long a port, the lab or the database may take to be left by those who used them before."""
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 HINTS = """\
 Try: {address}jobs, job create_node, tab Launchpad: the text of examples/create_node.yaml, with another name, creates a
@@ -45,63 +45,63 @@ def up(application: Application, port: int, examples: bool) -> None:
 
     Nobody has to log in, so it listens on this machine's loopback alone.
     """
-    told = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: stop.set())
     folder = embedded_home(settings().home) / "up"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     serving = Serving(port=port, runtime=str(folder), workspace=str(_workspace()))
-    with _only_one(folder, serving), _leaving_nothing():
+    with _only_one(folder, serving), _stopping_servers():
         try:
-            _run(application, serving, folder, examples, told)
+            _run(application, serving, folder, examples, stop)
         except (OrchestratorError, ExternalSystemError, PartFailed) as error:
-            if not told.is_set():
+            if not stop.is_set():
                 raise click.ClickException(str(error)) from error
-    tell("Everything is stopped.")
+    report("Everything is stopped.")
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Print, unless the terminal is gone."""
     with suppress(OSError):
         click.echo(text)
 
 
-def _run(application: Application, serving: Serving, folder: Path, examples: bool, told: threading.Event) -> None:
+def _run(application: Application, serving: Serving, folder: Path, examples: bool, stop: threading.Event) -> None:
     began = time.monotonic()
     if "base_url" not in settings().model_fields_set:
         os.environ["BASE_URL"] = serving.address.rstrip("/")  # to all parts: the lab calls back there
-    is_ours = OURS in Path(serving.workspace or "").read_text()
-    empty = _prepare(application, is_ours=is_ours)
-    with Stack(serving, folder, tell, told) as stack:
+    is_shipped = SHIPPED in Path(serving.workspace or "").read_text()
+    empty = _prepare(application, is_shipped=is_shipped)
+    with Stack(serving, folder, report, stop) as stack:
         stack.start_server()
         _tell_who_answers()
-        if examples and empty and is_ours and lab_answers(settings().netbox_url, settings().playbook_url):
+        if examples and empty and is_shipped and lab_answers(settings().netbox_url, settings().playbook_url):
             stack.start_examples()
         if not stack.wait_for_server():
             return
-        tell(
+        report(
             f"After {time.monotonic() - began:.1f} seconds:\n"
             f"  Dagster's page        {serving.address}\n"
             f"  the API, documented   {serving.address}api/docs\n"
             f"  live updates          ws://{serving.host}:{serving.port}/api/ws/events\n"
         )
         stack.start_others()
-        tell(HINTS.format(address=serving.address, folder=folder))
+        report(HINTS.format(address=serving.address, folder=folder))
         stack.watch()
-        tell("Stopping.")
+        report("Stopping.")
 
 
-def _prepare(application: Application, *, is_ours: bool) -> bool:
+def _prepare(application: Application, *, is_shipped: bool) -> bool:
     """Have the database there with schema and catalogue; whether it has no subscription."""
     database = application.database
-    if is_ours:
+    if is_shipped:
         application.orchestrator.prepare()
     else:
         schema.ensure_current(database)
     with database.transaction(read_only=True):
         is_empty = not subscription_ids(after=None, limit=1)
     where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
-    tell(f"The database is ready: {where}.")
+    report(f"The database is ready: {where}.")
     return is_empty
 
 
@@ -109,9 +109,9 @@ def _tell_who_answers() -> None:
     """Start the lab and say where it is, or say what is refused without a URL."""
     urls = {"NETBOX_URL": settings().netbox_url, "PLAYBOOK_URL": settings().playbook_url}
     if any(map(lab_answers, urls.values())):
-        tell(f"The lab answers at {lab_url()} (token: lab).")
+        report(f"The lab answers at {lab_url()} (token: lab).")
     elif missing := " and ".join(name for name, url in urls.items() if not url):
-        tell(f"On a database of your own no lab answers: what needs {missing} is refused until you set it.")
+        report(f"On a database of your own no lab answers: what needs {missing} is refused until you set it.")
 
 
 def _workspace() -> Path:
@@ -131,7 +131,7 @@ def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
         if not try_lock(lock, LOCK_EX):
             raise SettingsError(_where_it_runs(folder))
         left_over = bool(os.pread(lock, 1, 0))
-        _wait_for_port(serving, LEAVE_SECONDS if left_over else 0.0)
+        _wait_for_port(serving, STOP_SECONDS if left_over else 0.0)
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({"pid": os.getpid(), "address": serving.address}).encode(), 0)
         yield
@@ -142,18 +142,18 @@ def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
 
 def _where_it_runs(folder: Path) -> str:
     with suppress(OSError, ValueError, KeyError):
-        signed = json.loads((folder / "lock").read_text())
-        return f"`orchestrator up` runs already: {signed['address']} (process {signed['pid']}). ^C there ends it."
+        written = json.loads((folder / "lock").read_text())
+        return f"`orchestrator up` runs already: {written['address']} (process {written['pid']}). ^C there ends it."
     return "`orchestrator up` runs already; it is just starting."
 
 
-def _wait_for_port(serving: Serving, patience: float) -> None:
+def _wait_for_port(serving: Serving, timeout: float) -> None:
     """The parts of one that was killed need a moment to go. Raises SettingsError."""
-    give_up = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not _is_free(serving.port):
-        if time.monotonic() >= give_up:
+        if time.monotonic() >= deadline:
             raise SettingsError(f"Port {serving.port} of this machine is in use. Choose another with --port.")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _is_free(port: int) -> bool:
@@ -167,7 +167,7 @@ def _is_free(port: int) -> bool:
 
 
 @contextmanager
-def _leaving_nothing() -> Iterator[None]:
+def _stopping_servers() -> Iterator[None]:
     """Use lab and database no more at the end, and wait until they have stopped, unless somebody else uses them."""
     try:
         yield
@@ -185,9 +185,9 @@ def _leaving_nothing() -> Iterator[None]:
 
 
 def _wait_until_ended(name: str, pids: Path) -> None:
-    give_up = time.monotonic() + LEAVE_SECONDS
+    deadline = time.monotonic() + STOP_SECONDS
     while running_pid(pids) is not None:
-        if time.monotonic() > give_up:
-            tell(f"{name} stays: another process uses it.")
+        if time.monotonic() > deadline:
+            report(f"{name} stays: another process uses it.")
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

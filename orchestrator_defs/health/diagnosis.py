@@ -97,10 +97,10 @@ def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]
 
 
 def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
-    sick = [name for name, status in instance.get_daemon_statuses().items() if status.required and not status.healthy]
-    if sick:
+    statuses = instance.get_daemon_statuses()
+    if unhealthy := [name for name, one in statuses.items() if one.required and not one.healthy]:
         advice = "Start `dagster-daemon run` (or `dagster dev`): without it nothing goes on by itself."
-        yield Finding("daemon", Verdict.WRONG, f"No heartbeat of {', '.join(sorted(sick))}.", advice)
+        yield Finding("daemon", Verdict.WRONG, f"No heartbeat of {', '.join(sorted(unhealthy))}.", advice)
     else:
         yield Finding("daemon", Verdict.OK, "Its heart beats.")
     states = instance.all_instigator_state()
@@ -117,33 +117,31 @@ def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     if not isinstance(launcher, WarmRunLauncher):
         yield Finding("workers", Verdict.OK, f"Runs are launched by {type(launcher).__name__}.")
         return
-    living, waiting = len(launcher.dispatch.workers()), sum(launcher.dispatch.waiting().values())
-    if waiting and not living:
+    live, waiting = len(launcher.dispatch.workers()), sum(launcher.dispatch.waiting().values())
+    if waiting and not live:
         advice = "Run `orchestrator workers start`; the log of those before is workers/workers.log in the data folder."
         yield Finding("workers", Verdict.WRONG, f"{waiting} runs wait, and no worker lives.", advice)
     else:
-        yield Finding(
-            "workers", Verdict.OK, f"{living} live, {waiting} runs wait. The next launch starts those needed."
-        )
+        yield Finding("workers", Verdict.OK, f"{live} live, {waiting} runs wait. The next launch starts those needed.")
 
 
 def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         quiet = [
             one
-            for one in recovery.in_hand(Owner(orchestrator.name, storage_id(instance)), MOST)
+            for one in recovery.in_progress(Owner(orchestrator.name, storage_id(instance)), MOST)
             if one.quiet_seconds > QUIET_SECONDS
         ]
     ids = [one.run_id for one in quiet if one.run_id]
     runs = {run.run_id: run for run in instance.get_runs(RunsFilter(run_ids=ids))} if ids else {}
-    odd = [one for one in quiet if (run := runs.get(one.run_id or "")) is None or run.is_finished]
-    for one in odd:
+    inconsistent = [one for one in quiet if (run := runs.get(one.run_id or "")) is None or run.is_finished]
+    for one in inconsistent:
         run = runs.get(one.run_id or "")
         found = f"{one.process_id} is {one.status}, and its run " + (
             f"is over ({run.status.value})." if run else "is not there."
         )
         yield Finding("processes", Verdict.WRONG, found, "The sensor `sweeper` sets this right: see the daemon.")
-    if not odd:
+    if not inconsistent:
         yield Finding("processes", Verdict.OK, "None is in an odd state.")
 
 

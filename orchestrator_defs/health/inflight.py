@@ -14,7 +14,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class Mismatch:
     """A process that the code could not go on with, and why."""
 
     process_id: ProcessId
@@ -23,7 +23,7 @@ class Misfit:
     problem: str
 
 
-def misfits(orchestrator: Orchestrator) -> Iterator[Misfit | int]:
+def mismatches(orchestrator: Orchestrator) -> Iterator[Mismatch | int]:
     """Compare the code with every unfinished process, in batches: each misfit, and after each batch its size.
 
     Reads only; the schema may be that of the code that runs now.
@@ -35,7 +35,7 @@ def misfits(orchestrator: Orchestrator) -> Iterator[Misfit | int]:
             batch = recovery.unfinished(owner, BATCH, after)
         for one in batch:
             if problem := _problem(orchestrator, one):
-                yield Misfit(one.process_id, one.workflow_name, one.status.value, problem)
+                yield Mismatch(one.process_id, one.workflow_name, one.status.value, problem)
         yield len(batch)
         if len(batch) < BATCH:
             return

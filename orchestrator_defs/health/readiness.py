@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database import schema
-from resources.database.ping import feel_pulse
+from resources.database.ping import ping
 from resources.errors import OrchestratorError
 
 OK = "ok"
@@ -41,7 +41,7 @@ def readiness(orchestrator: Orchestrator) -> Readiness:
 
 
 def _database(orchestrator: Orchestrator) -> None:
-    feel_pulse(orchestrator.database)
+    ping(orchestrator.database)
 
 
 def _schema(orchestrator: Orchestrator) -> str | None:

@@ -28,7 +28,7 @@ class Launched:
     """What came of launching: runs that Dagster is asked for, and lines for people about what could not be."""
 
     requests: list[RunRequest] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:
@@ -48,16 +48,16 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
         except RunMayNotAct:  # somebody else has just launched it, or ended it
             continue
         except OrchestratorError as error:
-            _give_up(service, process_id, str(error))
-            launched.troubles.append(f"{process_id} cannot go on: {error}")
+            _mark_as_failed(service, process_id, str(error))
+            launched.problems.append(f"{process_id} cannot go on: {error}")
         except Exception as error:  # noqa: BLE001  whatever a launcher raises, the other processes must be launched
-            launched.troubles.append(f"{process_id} is not launched yet: {error}")
+            launched.problems.append(f"{process_id} is not launched yet: {error}")
     return launched
 
 
 def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[RunRequest]:
     with service.database.transaction(read_only=True):
-        found = recovery.standing(process_ids)
+        found = recovery.states_of(process_ids)
     return [
         RunRequest(
             run_key=one.run_id,
@@ -65,13 +65,13 @@ def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[Ru
             tags={tags.PROCESS: str(one.process_id), tags.USER: SYSTEM},
         )
         for one in found
-        if one.status in recovery.IN_HAND and one.workflow_name in service.orchestrator.workflows
+        if one.status in recovery.IN_PROGRESS and one.workflow_name in service.orchestrator.workflows
     ]
 
 
-def _give_up(service: Processes, process_id: ProcessId, reason: str) -> None:
+def _mark_as_failed(service: Processes, process_id: ProcessId, reason: str) -> None:
     with service.database.transaction():
-        process_rows.hold_from_outside(process_id)
-        for found in recovery.standing([process_id]):
-            if found.status in recovery.IN_HAND:
-                recovery.give_up(found, reason)
+        process_rows.lock_row(process_id)
+        for found in recovery.states_of([process_id]):
+            if found.status in recovery.IN_PROGRESS:
+                recovery.mark_as_failed(found, reason)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dagster import DagsterInstance, build_resources
 
-from ops.starting.permission import ask_to_retry
+from ops.starting.permission import check_may_retry
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import form_resource_keys
 from orchestrator_defs.jobs.orchestrator import Orchestrator
@@ -56,19 +56,19 @@ class ProcessAccess:
         return claim, self.orchestrator.workflow(claim.workflow_name)
 
     @contextmanager
-    def held(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
+    def locked(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
         """A transaction that holds a process's row, in which it may be resumed. Raises EnginePaused."""
         with self.database.transaction():
-            process_rows.hold_from_outside(process_id)
+            process_rows.lock_row(process_id)
             pause.check_not_paused()
             yield self.claim(process_id)
 
-    def hold_to_end(self, process_id: ProcessId, user: str, what: str) -> None:
+    def lock_to_end(self, process_id: ProcessId, user: str, what: str) -> None:
         """Hold a process's row to end it, if this user may; a workflow that the code no longer has forbids nothing."""
-        process_rows.hold_from_outside(process_id)
+        process_rows.lock_row(process_id)
         claim = self.find_claim(process_id)
         if (workflow := self.orchestrator.workflows.get(claim.workflow_name)) is not None:
-            ask_to_retry(workflow, claim.committed, user, what=what)
+            check_may_retry(workflow, claim.committed, user, what=what)
 
     def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
         """The external systems that a workflow's forms ask, set up as a run has them."""

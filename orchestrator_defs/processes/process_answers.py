@@ -3,7 +3,7 @@
 from typing import Any
 
 from ops.starting import submitted_answers
-from ops.starting.process_detail import Asked, asked
+from ops.starting.process_detail import PendingForm, pending_form
 from ops.starting.submitted_answers import Verdict
 from ops.steps.forms import as_pages
 from orchestrator_defs.jobs.decorators import form_resource_keys
@@ -13,7 +13,7 @@ from resources.errors import FormIncomplete
 from resources.processes import process_rows, waits
 from resources.types import ProcessId
 
-WAKE_AT_ONCE = 500
+WAKE_BATCH = 500
 """How many waits one look at the clock ends."""
 
 
@@ -24,12 +24,12 @@ class ProcessAnswers:
         self._access = access
         self._queries = queries
 
-    def asked(self, process_id: ProcessId) -> Asked:
+    def pending_form(self, process_id: ProcessId) -> PendingForm:
         """The first page of the form that a process waits with, or why there is none. Raises UnknownProcess."""
         workflow = self._access.orchestrator.workflows.get(self._queries.line(process_id).workflow)
         keys = form_resource_keys(workflow) if workflow else iter(())
         with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
-            return asked(process_id, workflow, resources)
+            return pending_form(process_id, workflow, resources)
 
     def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
         """The next page of the form that a process waits with, after these pages; None when there is no other.
@@ -67,9 +67,9 @@ class ProcessAnswers:
 
         Raises UnknownToken, StateError.
         """
-        return submitted_answers.note_progress(process_id, token, progress, database=self._access.database)
+        return submitted_answers.record_progress(process_id, token, progress, database=self._access.database)
 
-    def wake(self, limit: int = WAKE_AT_ONCE) -> list[ProcessId]:
+    def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
         """End the waits whose time has come; the processes to launch. Commits each wait by itself."""
         with self._access.database.transaction(read_only=True):
             found = waits.due(self._access.owner, limit)

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ops.starting.permission import ask_to_retry
-from ops.starting.state_edits import check_next, check_sparable, edited
+from ops.starting.permission import check_may_retry
+from ops.starting.state_edits import check_next, check_skippable, edited
 from ops.steps.branches import state_of
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
@@ -17,7 +17,7 @@ from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
 
-RESUME_AT_ONCE = 100
+RESUME_BATCH = 100
 """How many tasks are resumed in one transaction."""
 
 
@@ -41,10 +41,10 @@ class ProcessInterventions:
 
         Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged.
         """
-        with self._access.held(process_id) as (claim, workflow):
+        with self._access.locked(process_id) as (claim, workflow):
             workflow.check_fits(claim.committed)
-            ask_to_retry(workflow, claim.committed, user)
-            interventions.set_going(process_id, user=user)
+            check_may_retry(workflow, claim.committed, user)
+            interventions.resume(process_id, user=user)
 
     def resume_all(self, *, user: str, check: Callable[[str], None] = lambda _: None) -> list[ProcessId]:
         """Retry all tasks that failed or back off; the processes to launch. Commits a batch at a time.
@@ -53,27 +53,27 @@ class ProcessInterventions:
         and raises NotAuthorised to leave it out too. Two callers at once share the tasks: each is resumed once. Raises
         EnginePaused.
         """
-        going: list[ProcessId] = []
+        resumed: list[ProcessId] = []
         last: ProcessId | None = None
         while True:
             with self._access.database.transaction():
                 pause.check_not_paused()
-                found = interventions.hold_tasks_to_resume(self._access.owner, RESUME_AT_ONCE, after=last)
-                going += [process_id for process_id in found if self._is_set_going(process_id, user, check)]
+                found = interventions.lock_tasks_to_resume(self._access.owner, RESUME_BATCH, after=last)
+                resumed += [process_id for process_id in found if self._try_to_resume(process_id, user, check)]
             if not found:
-                return going
+                return resumed
             last = found[-1]
 
-    def _is_set_going(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> bool:
+    def _try_to_resume(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> bool:
         try:
             claim, workflow = self._access.claim(process_id)
             check(workflow.name)
             workflow.check_fits(claim.committed)
-            ask_to_retry(workflow, claim.committed, user)
+            check_may_retry(workflow, claim.committed, user)
         except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
             log.info("Process %s is not resumed: %s", process_id, refusal)
             return False
-        interventions.set_going(process_id, user=user)
+        interventions.resume(process_id, user=user)
         return True
 
     def skip(
@@ -91,13 +91,13 @@ class ProcessInterventions:
         state. Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, StateError, and
         ProcessError for a step that is the engine's own, or without a reason.
         """
-        with self._access.held(process_id) as (claim, workflow):
+        with self._access.locked(process_id) as (claim, workflow):
             workflow.check_fits(claim.committed)
-            place = workflow.standing(claim.committed, ledger.tried_last(process_id))
+            place = workflow.stopped_at(claim.committed, ledger.tried_last(process_id))
             if place is None:
                 raise NotWaiting(f"Process {process_id} has no step left to skip.")
-            ask_to_retry(workflow, claim.committed, user, what="skip a step of")
-            check_sparable(place)
+            check_may_retry(workflow, claim.committed, user, what="skip a step of")
+            check_skippable(place)
             seen = state_of(workflow, place, process_id, claim.state)
             delta = edited(place, seen, changes or {}, removed)
             interventions.skip(
@@ -119,8 +119,8 @@ class ProcessInterventions:
         A group's name stands for its first step. Subscriptions that it has unlocked since, it locks again. Raises
         UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, SubscriptionLocked, ProcessError.
         """
-        with self._access.held(process_id) as (claim, workflow):
-            ask_to_retry(workflow, claim.committed, user, what="send back")
+        with self._access.locked(process_id) as (claim, workflow):
+            check_may_retry(workflow, claim.committed, user, what="send back")
             place = workflow.entrance(to)
             if place.position == 0:
                 raise ProcessError("A process cannot be sent back to its start: abort it, and start another.")
@@ -128,7 +128,7 @@ class ProcessInterventions:
             undo = [*(step.key for step in behind), *workflow.lost(claim.committed, place)]
             interventions.go_back(process_id, to=place.key, undo=undo, user=user, reason=reason)
             if any(step.step.effect is not None and step.key in claim.committed for step in behind):
-                interventions.take_again(process_id)
+                interventions.lock_again(process_id)
             workflow.check_fits(self._access.claim(process_id)[0].committed)
         return place.key
 
@@ -139,7 +139,7 @@ class ProcessInterventions:
         that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded.
         """
         with self._access.database.transaction():
-            self._access.hold_to_end(process_id, user, "abort")
+            self._access.lock_to_end(process_id, user, "abort")
             found = interventions.abort(process_id, user=user, reason=reason)
         self._terminate(found.run_id)
         return found
@@ -160,7 +160,7 @@ class ProcessInterventions:
         Raises UnknownProcess, NotAuthorised, and ProcessError for what is no task, has not ended, or has children.
         """
         with self._access.database.transaction():
-            self._access.hold_to_end(process_id, user, "delete")
+            self._access.lock_to_end(process_id, user, "delete")
             interventions.delete_task(process_id)
         log.info("Process %s was deleted by %s.", process_id, user)
 

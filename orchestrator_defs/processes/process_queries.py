@@ -38,11 +38,9 @@ class ProcessQueries:
         with self._access.database.transaction(read_only=True):
             line = process_line(process_id)
         workflow = self._access.orchestrator.workflows.get(line.workflow)
-        asks = workflow is not None and with_form and line.status is ProcessStatus.SUSPENDED
-        with (
-            self._access.resources_of(form_resource_keys(workflow) if workflow and asks else iter(())) as resources,
-            self._access.database.transaction(read_only=True),
-        ):
+        needs_form = workflow is not None and with_form and line.status is ProcessStatus.SUSPENDED
+        keys = form_resource_keys(workflow) if workflow and needs_form else iter(())
+        with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
             return process_detail(line, workflow, resources, with_form=with_form)
 
     def fill_form(self, key: str, inputs: Any, *, user: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dagster import DagsterRun
 
 from ops.running.segment import check_may_act
-from ops.starting.permission import ask_to_retry
+from ops.starting.permission import check_may_retry
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources import tags
@@ -101,14 +101,14 @@ class ProcessRuns:
     def _next(self, process_id: ProcessId, user: str) -> Claim:
         """Check that a process may continue, and let it be claimed by a run that is yet to be created."""
         with self._access.database.transaction():
-            process_rows.hold_from_outside(process_id)
+            process_rows.lock_row(process_id)
             claim, workflow = self._access.claim(process_id)
             has_run = claim.run_id is not None and self._access.instance.get_run_by_id(claim.run_id) is not None
             check_may_act(claim, workflow, self._access.instance, None if has_run else claim.run_id)
             if has_run:
                 pause.check_not_paused()
-                ask_to_retry(workflow, claim.committed, user)
-                interventions.set_going(process_id, user=user, at=interventions.UNFINISHED)
+                check_may_retry(workflow, claim.committed, user)
+                interventions.resume(process_id, user=user, at=interventions.UNFINISHED)
                 claim, _ = self._access.claim(process_id)
         return claim
 

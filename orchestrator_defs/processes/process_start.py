@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from ops.starting.admission import Ask, StartRequest, admit
+from ops.starting.admission import IdempotentStart, StartRequest, admit
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages
 from ops.steps.workflow import Workflow
@@ -43,13 +43,13 @@ class ProcessStart:
         pages = as_pages(inputs)
         if idempotency_key is None:
             return self._admit(workflow, pages, user, empty_page_is_asked=empty_page_is_asked)
-        ask = Ask.of(idempotency_key, workflow.name, pages, user)
-        if (found := self._started_with(ask)) is not None:
+        idempotent = IdempotentStart.of(idempotency_key, workflow.name, pages, user)
+        if (found := self._started_with(idempotent)) is not None:
             return found
         try:
-            return self._admit(workflow, pages, user, ask, empty_page_is_asked=empty_page_is_asked)
+            return self._admit(workflow, pages, user, idempotent, empty_page_is_asked=empty_page_is_asked)
         except OrchestratorError:
-            if (found := self._started_with(ask)) is not None:  # the same request, at the same moment
+            if (found := self._started_with(idempotent)) is not None:  # the same request, at the same moment
                 return found
             raise
 
@@ -58,7 +58,7 @@ class ProcessStart:
         workflow: Workflow,
         pages: Sequence[Page],
         user: str,
-        ask: Ask | None = None,
+        idempotent: IdempotentStart | None = None,
         *,
         empty_page_is_asked: bool,
     ) -> ProcessId:
@@ -70,8 +70,8 @@ class ProcessStart:
                 user=user,
                 process_id=process_id,
                 run_id=str(process_id),
-                idempotency_key=ask.key if ask else None,
-                asked=ask.hash if ask else None,
+                idempotency_key=idempotent.key if idempotent else None,
+                asked=idempotent.hash if idempotent else None,
                 empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
             )
@@ -79,9 +79,9 @@ class ProcessStart:
                 admit(request, self._access.database)
         return process_id
 
-    def _started_with(self, ask: Ask) -> ProcessId | None:
+    def _started_with(self, idempotent: IdempotentStart) -> ProcessId | None:
         with self._access.database.transaction(read_only=True):
-            return ask.find()
+            return idempotent.find()
 
     def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
         """Which workflows may run on a subscription now, and if not why; see `ops.starting.startable`."""

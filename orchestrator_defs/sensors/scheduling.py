@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ops.starting.admission import StartRequest
-from ops.starting.permission import ask_to_start
+from ops.starting.permission import check_may_start
 from ops.starting.schedule_inputs import check_inputs
 from ops.steps.forms import as_pages
 from ops.steps.workflow import Workflow
@@ -126,7 +126,7 @@ class Scheduling:
 
     def _ask(self, workflow: Workflow, user: str) -> None:
         self.check(workflow.name, "start")
-        ask_to_start(workflow, user)
+        check_may_start(workflow, user)
 
     def _inputs(self, workflow: Workflow, inputs: Any, user: str) -> list[Any]:
         pages = as_pages(inputs)

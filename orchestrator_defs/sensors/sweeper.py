@@ -15,13 +15,13 @@ from orchestrator_defs.processes.launching import RUN_KEY
 from resources import tags
 from resources.processes import recovery
 from resources.processes.owner import Owner
-from resources.processes.recovery import Place, Standing
+from resources.processes.recovery import Place, ProcessState
 from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
 from resources.types import ProcessId, ProcessStatus
 
-AT_ONCE = 200
+BATCH = 200
 """How many processes, and how many runs, one sweep looks at; the next one goes on from there."""
 LAUNCH_SECONDS = 10.0
 """So long whoever has started a process, or set it going, may take to create and launch its run."""
@@ -38,7 +38,7 @@ class Sweep:
     """What a sweep has found: what is to be launched, what it did, in lines for people, and where the next begins."""
 
     launch: list[ProcessId] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    report: list[str] = field(default_factory=list)
     seen: int = 0
     place: Place | None = None
 
@@ -59,20 +59,20 @@ class Sweeper:
         """
         sweep = Sweep()
         with self.database.transaction(read_only=True):
-            found = recovery.in_hand(self.owner, AT_ONCE, after)
+            found = recovery.in_progress(self.owner, BATCH, after)
         sweep.seen = len(found)
-        if len(found) == AT_ONCE:
+        if len(found) == BATCH:
             sweep.place = (found[-1].last_modified_at, found[-1].process_id)
         runs = self._runs_of(found)
         self._end_lost(runs.values(), sweep)
         for one in found:
-            self._look_at(one, runs.get(one.run_id or ""), sweep)
-        self._stop_strays(sweep)
+            self._check(one, runs.get(one.run_id or ""), sweep)
+        self._terminate_strays(sweep)
         return sweep
 
     # --- processes in hand ---
 
-    def _runs_of(self, found: Collection[Standing]) -> dict[str, DagsterRun]:
+    def _runs_of(self, found: Collection[ProcessState]) -> dict[str, DagsterRun]:
         """The runs that rows name, by that name: the run of this id, or the one that Dagster was asked for by it."""
         ids = [one.run_id for one in found if one.run_id]
         if not ids:
@@ -92,73 +92,73 @@ class Sweeper:
         unfinished = [run for run in runs if not run.is_finished]
         at_work = [run.run_id for run in unfinished if not (is_monitored and tags.CELERY_SENT in run.tags)]
         for run_id, reason in end_lost_runs(self.instance, at_work):
-            sweep.told.append(f"run {run_id} has failed: {reason}")
+            sweep.report.append(f"run {run_id} has failed: {reason}")
 
-    def _look_at(self, one: Standing, run: DagsterRun | None, sweep: Sweep) -> None:
+    def _check(self, one: ProcessState, run: DagsterRun | None, sweep: Sweep) -> None:
         if run is None:
             self._without_run(one, sweep)
         elif run.status is DagsterRunStatus.NOT_STARTED:
             self._never_launched(one, run, sweep)
         elif run.status is DagsterRunStatus.CANCELED:
             how = "before it began" if one.status is not ProcessStatus.RUNNING else "between two steps"
-            self._give_up(one, f"Its run {run.run_id} was canceled {how}. Resume the process, or abort it.", sweep)
+            self._mark_as_failed(one, f"Its run {run.run_id} was canceled {how}. Resume or abort the process.", sweep)
         elif run.status in FINISHED:
-            self._go_on(one, f"Run {run.run_id} ended as {run.status.value} without an end of its process.", sweep)
+            self._continue(one, f"Run {run.run_id} ended as {run.status.value} without an end of its process.", sweep)
 
-    def _without_run(self, one: Standing, sweep: Sweep) -> None:
+    def _without_run(self, one: ProcessState, sweep: Sweep) -> None:
         if one.status is ProcessStatus.RUNNING:
-            self._go_on(one, f"Dagster does not have its run {one.run_id} any more.", sweep)
+            self._continue(one, f"Dagster does not have its run {one.run_id} any more.", sweep)
         elif one.quiet_seconds > LAUNCH_SECONDS:
             sweep.launch.append(one.process_id)
-            sweep.told.append(f"{one.process_id} was {one.status} without a run: launched")
+            sweep.report.append(f"{one.process_id} was {one.status} without a run: launched")
 
-    def _never_launched(self, one: Standing, run: DagsterRun, sweep: Sweep) -> None:
+    def _never_launched(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
         if one.quiet_seconds <= LAUNCH_SECONDS:
             return
         if not launches_to_workers(self.instance):  # made in a process of its own, which Dagster cannot launch
             report_end(self.instance, run.run_id, "Nobody has begun to execute the run.")
-            self._go_on(one, f"Run {run.run_id} was created, and nobody began to execute it.", sweep)
+            self._continue(one, f"Run {run.run_id} was created, and nobody began to execute it.", sweep)
             return
         try:
             self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
         except Exception as error:  # noqa: BLE001  whatever the launcher raises, the other processes must be looked at
-            sweep.told.append(f"{one.process_id}: its run {run.run_id} cannot be launched: {error}")
+            sweep.report.append(f"{one.process_id}: its run {run.run_id} cannot be launched: {error}")
         else:
-            sweep.told.append(f"{one.process_id}: its run {run.run_id} was created and not launched: launched")
+            sweep.report.append(f"{one.process_id}: its run {run.run_id} was created and not launched: launched")
 
-    def _go_on(self, one: Standing, reason: str, sweep: Sweep) -> None:
+    def _continue(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         """Continue from the last committed step, unless that was done too often without one more being committed."""
-        if not recovery.may_go_on(one):
+        if not recovery.may_continue(one):
             times = "once" if one.recoveries == 1 else f"{one.recoveries} times"
             tried = f" It went on by itself {times}, and no step was committed since." if one.recoveries else ""
-            self._give_up(one, f"{reason}{tried} Look into its runs, then resume the process.", sweep)
+            self._mark_as_failed(one, f"{reason}{tried} Look into its runs, then resume the process.", sweep)
             return
         if one.recoveries and one.quiet_seconds < PAUSE_SECONDS * 2 ** (one.recoveries - 1):
             return
         with self.database.transaction():
-            run_id = recovery.go_on(one, reason)
+            run_id = recovery.continue_process(one, reason)
         if run_id is not None:
             sweep.launch.append(one.process_id)
-            sweep.told.append(f"{one.process_id} goes on as run {run_id}: {reason}")
+            sweep.report.append(f"{one.process_id} goes on as run {run_id}: {reason}")
 
-    def _give_up(self, one: Standing, reason: str, sweep: Sweep) -> None:
+    def _mark_as_failed(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         with self.database.transaction():
-            if recovery.give_up(one, reason):
-                sweep.told.append(f"{one.process_id} has failed: {reason}")
+            if recovery.mark_as_failed(one, reason):
+                sweep.report.append(f"{one.process_id} has failed: {reason}")
 
     # --- runs at work ---
 
-    def _stop_strays(self, sweep: Sweep) -> None:
+    def _terminate_strays(self, sweep: Sweep) -> None:
         """Terminate the runs that are still there although their process has ended, or waits."""
-        at_work = self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]), limit=AT_ONCE)
+        at_work = self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]), limit=BATCH)
         runs = {process_id: run for run in at_work if (process_id := _process_of(run)) is not None}
         with self.database.transaction(read_only=True):
-            found = recovery.standing(list(runs))
+            found = recovery.states_of(list(runs))
         for one in found:
             run = runs[one.process_id]
-            is_over = one.status not in recovery.IN_HAND and one.quiet_seconds > STRAY_SECONDS
+            is_over = one.status not in recovery.IN_PROGRESS and one.quiet_seconds > STRAY_SECONDS
             if is_over and run.run_id == one.run_id:
-                sweep.told.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
+                sweep.report.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
 
     def _stop(self, run: DagsterRun) -> str:
         return "terminated" if _try(lambda: self.instance.run_launcher.terminate(run.run_id)) else "cannot be stopped"

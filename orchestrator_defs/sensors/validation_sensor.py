@@ -59,11 +59,11 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         with owned_by(Owner(fleet.name, storage_id(context.instance))):
-            requests, story = _tick(fleet)
-        context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": story}))
+            requests, summary = _tick(fleet)
+        context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": summary}))
         yield from requests
         if not requests:
-            yield SkipReason(story)
+            yield SkipReason(summary)
 
     return JobsSensor(
         name="validation_sensor",
@@ -97,8 +97,8 @@ def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
     if not found:
         return [], "No subscription can be validated: none is in sync, free and of a product with a validation."
     oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
-    story = f"Started {len(requests)} validations; the oldest was last begun {oldest}."
-    return requests, " ".join([story, *refusals[:3]])
+    summary = f"Started {len(requests)} validations; the oldest was last begun {oldest}."
+    return requests, " ".join([summary, *refusals[:3]])
 
 
 def _start(workflow: Workflow, candidate: Candidate, database: SubscriptionDatabase) -> RunRequest | str:

@@ -63,8 +63,8 @@ def wake_tick(orchestrator: Orchestrator) -> Tick:
         service = Processes(orchestrator, context.instance)
         woken = service.answers.wake(WAKE_AT_ONCE)
         launched = launch_all(service, woken)
-        told = [f"{process_id} goes on: what it waited for is there" for process_id in woken]
-        yield from _tell(context, told, launched, "Nothing waits for a time that has come.")
+        report = [f"{process_id} goes on: what it waited for is there" for process_id in woken]
+        yield from _report(context, report, launched, "Nothing waits for a time that has come.")
 
     return tick
 
@@ -79,9 +79,9 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
         learn_code(orchestrator, context)
         sweep = Sweeper(orchestrator, context.instance).sweep(_read_cursor(context.cursor))
         launched = launch_all(Processes(orchestrator, context.instance), sweep.launch)
-        context.update_cursor(_write_cursor(sweep.place, sweep.told))
+        context.update_cursor(_write_cursor(sweep.place, sweep.report))
         nothing = f"{sweep.seen} processes are in the hands of a run, and nothing is amiss."
-        yield from _tell(context, sweep.told, launched, nothing)
+        yield from _report(context, sweep.report, launched, nothing)
 
     return tick
 
@@ -93,11 +93,11 @@ def learn_code(orchestrator: Orchestrator, context: SensorEvaluationContext) -> 
         orchestrator.code = workspaces.code_of(origin, repository)
 
 
-def _tell(
-    context: SensorEvaluationContext, told: Sequence[str], launched: Launched, nothing: str
+def _report(
+    context: SensorEvaluationContext, report: Sequence[str], launched: Launched, nothing: str
 ) -> Iterator[RunRequest | SkipReason]:
     """Ask for runs, and say what was done and why: in the tick's message, or in its log when it asks for runs."""
-    lines = [*told, *launched.troubles]
+    lines = [*report, *launched.problems]
     for line in lines:
         context.log.info(line)
     yield from launched.requests
@@ -106,8 +106,8 @@ def _tell(
         yield SkipReason("; ".join([*lines[:MOST_LINES], *more]) or nothing)
 
 
-def _write_cursor(place: Place | None, told: Sequence[str]) -> str:
-    cursor: dict[str, Any] = {"at": clock.now().isoformat(timespec="seconds"), "set right": len(told)}
+def _write_cursor(place: Place | None, report: Sequence[str]) -> str:
+    cursor: dict[str, Any] = {"at": clock.now().isoformat(timespec="seconds"), "set right": len(report)}
     if place is not None:
         cursor["after"] = [place[0].isoformat(), str(place[1])]
     return json.dumps(cursor)

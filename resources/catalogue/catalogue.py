@@ -69,7 +69,7 @@ class Catalogue:
         self.products = tuple(products)
         self.workflows = tuple(workflows)
         _refuse(CatalogueError, _clashes(self.products, self.workflows))
-        _refuse(ModelDeclarationError, [fault for product in self.products for fault in _misfits(product)])
+        _refuse(ModelDeclarationError, [fault for product in self.products for fault in _mismatches(product)])
         SUBSCRIPTION_MODEL_REGISTRY.update({product.name: product.model for product in self.products})
         self.rows = _declared(self.products, self.workflows)
         self.hash = _hash(self.rows)
@@ -213,7 +213,7 @@ def _too_long(what: str, name: str, description: str) -> list[str]:
     return faults
 
 
-def _misfits(product: Product) -> list[str]:
+def _mismatches(product: Product) -> list[str]:
     what = f"Product '{product.name}'"
     faults = _too_long(what, product.name, product.description)
     if len(product.tag) > LONGEST_TAG or not product.tag:

@@ -115,8 +115,8 @@ class EmbeddedServer:
         with lease.mutex(self.home / "pg.start"):
             if not self._answers():
                 self._start()
-            elif not lease.has_keeper(self.lease):
-                self._start_keeper()
+            elif not lease.has_reaper(self.lease):
+                self._start_reaper()
 
     def detach(self) -> None:
         """Stop using the server; it stops if nobody else uses it."""
@@ -126,14 +126,14 @@ class EmbeddedServer:
 
     def _answers(self) -> bool:
         """Whether the server takes connections, with its databases made; waits while it is starting or stopping."""
-        give_up = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while self._listens():
             try:
                 self._make_databases()
             except psycopg.OperationalError as error:
-                said = str(error)
-                refused = "FATAL" in said and "the database system is" not in said  # … starting up, shutting down
-                if refused or time.monotonic() > give_up:
+                message = str(error)
+                refused = "FATAL" in message and "the database system is" not in message  # … starting up, shutting down
+                if refused or time.monotonic() > deadline:
                     raise EmbeddedServerError(
                         f"The embedded PostgreSQL in {self.data} does not answer: {error}"
                     ) from error
@@ -143,11 +143,11 @@ class EmbeddedServer:
         return False
 
     def _listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
-                knock.connect(str(self.data / SOCKET))
+                probe.connect(str(self.data / SOCKET))
             except PermissionError:
-                self._refuse_stranger()
+                self._refuse_other_user()
             except OSError:
                 return False
             return True
@@ -165,32 +165,32 @@ class EmbeddedServer:
         self._check_version()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
-        self._end_leftovers()
+        self._clear_leftovers()
         self._write_configuration()
         self._run("pg_ctl", "-D", self.data, "-l", self.data / "server.log", "-t", START_SECONDS, "-w", "-s", "start")
         # Unconditionally: a keeper that is just being killed may still look alive.
-        self._start_keeper()
+        self._start_reaper()
         if not self._answers():
             raise EmbeddedServerError(f"The embedded PostgreSQL in {self.data} ended at once.{self._log_tail()}")
 
-    def _start_keeper(self) -> None:
-        lease.start_keeper(self.lease, self.pid_file, leftover=self.home if self.throwaway else None)
+    def _start_reaper(self) -> None:
+        lease.start_reaper(self.lease, self.pid_file, leftover=self.home if self.throwaway else None)
 
     def _make_home(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.lease, os.O_RDWR | os.O_CREAT, 0o666))
-            if self.origin != self.home and not (note := self.home / "origin").exists():
-                note.write_bytes(os.fsencode(self.origin) + b"\n")
+            if self.origin != self.home and not (origin_file := self.home / "origin").exists():
+                origin_file.write_bytes(os.fsencode(self.origin) + b"\n")
         except PermissionError:
-            self._refuse_stranger()
+            self._refuse_other_user()
         except OSError as error:
             raise EmbeddedServerError(
                 f"The embedded PostgreSQL cannot keep its data in {self.home}: {error.strerror}."
                 " Set ORCHESTRATOR_HOME to a directory that can be written, or DATABASE_URI to a server."
             ) from error
 
-    def _refuse_stranger(self) -> NoReturn:
+    def _refuse_other_user(self) -> NoReturn:
         there = next(path for path in (self.data, self.home, *self.home.parents) if path.exists())
         raise EmbeddedServerError(
             f"The embedded PostgreSQL's directory {there} belongs to user {_owner(there)}, this process runs as"
@@ -230,13 +230,13 @@ class EmbeddedServer:
             text = text.replace("io_method = sync\n", "")
         (self.data / "postgresql.conf").write_text(text)
 
-    def _end_leftovers(self) -> None:
+    def _clear_leftovers(self) -> None:
         """Clear what a killed server left: backends, a postmaster without socket, files with a pid now another's."""
         if (pid := running_pid(self.pid_file)) is not None:
             os.kill(pid, signal.SIGQUIT)
-        give_up = time.monotonic() + LEFTOVER_SECONDS
+        deadline = time.monotonic() + LEFTOVER_SECONDS
         while leftovers := list(self._processes()):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 for process in leftovers:
                     with suppress(self._wheel.psutil.NoSuchProcess):
                         process.kill()
@@ -267,11 +267,11 @@ class EmbeddedServer:
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,
             )
-        said = output.read_text(errors="replace").strip()
+        message = output.read_text(errors="replace").strip()
         output.unlink()
         if result.returncode:
             raise EmbeddedServerError(
-                f"The embedded PostgreSQL in {self.data} cannot be started: {program} says: {said}{self._log_tail()}"
+                f"The embedded PostgreSQL in {self.data} cannot be started: {program} says: {message}{self._log_tail()}"
             )
 
     def _log_tail(self) -> str:
@@ -339,7 +339,7 @@ class Wheel:
 
 
 _servers: dict[Path, EmbeddedServer] = {}
-_guard = threading.Lock()
+_lock = threading.Lock()
 
 
 def embedded_server() -> EmbeddedServer:
@@ -352,15 +352,15 @@ def embedded_server() -> EmbeddedServer:
 def embedded_uri(database: str = "orchestrator") -> str:
     """Where to connect to the embedded server, which runs when this returns. Raises EmbeddedServerError."""
     server = embedded_server()
-    with _guard:
+    with _lock:
         if not lease.is_held(server.lease):
             server.attach()
     return server.uri(database)
 
 
-def revive(host: str) -> bool:
+def restart_embedded(host: str) -> bool:
     """Start the embedded server again if `host` is its socket's directory and it was killed; False: it is another's."""
-    with _guard:
+    with _lock:
         servers = [server for server in _servers.values() if str(server.data) == host]
         for server in servers:
             server.attach()
@@ -397,7 +397,7 @@ def server_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SERVER_USER)
     except KeyError:
         pass
-    said = ""
+    message = ""
     try:
         made = subprocess.run(
             ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER],
@@ -405,11 +405,11 @@ def server_user() -> pwd.struct_passwd:
             capture_output=True,
             text=True,
         )
-        said = made.stderr.strip()
+        message = made.stderr.strip()
         return pwd.getpwnam(SERVER_USER)  # also when another process was first
     except (OSError, KeyError) as error:
         raise EmbeddedServerError(
-            f"PostgreSQL does not run as root, and its user {SERVER_USER} cannot be made: {said or error}."
+            f"PostgreSQL does not run as root, and its user {SERVER_USER} cannot be made: {message or error}."
             f" Make that user, work as an ordinary one, or set DATABASE_URI to a server."
         ) from error
 

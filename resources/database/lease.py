@@ -16,20 +16,20 @@ from pathlib import Path
 from resources.database import reaper
 
 _held: dict[Path, int] = {}
-_guard = threading.RLock()
+_lock = threading.RLock()
 
 
 def hold(path: Path) -> None:
     """Hold the lease until this process ends; waits while the keeper stops the server. May be called again."""
     path = path.resolve()
-    with _guard:
+    with _lock:
         if path not in _held:
             _held[path] = _shared(path)
 
 
 def release(path: Path) -> None:
     """Give the lease back before the process ends."""
-    with _guard:
+    with _lock:
         if (descriptor := _held.pop(path.resolve(), None)) is not None:
             os.close(descriptor)
 
@@ -62,16 +62,16 @@ def mutex(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def has_keeper(path: Path) -> bool:
+def has_reaper(path: Path) -> bool:
     """Whether a keeper waits for the end of this lease."""
-    descriptor = reaper.open_lock(reaper.keeper_lock(path))
+    descriptor = reaper.open_lock(reaper.reaper_lock(path))
     try:
         return not reaper.try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
 
-def start_keeper(path: Path, pid_file: Path, *, leftover: Path | None = None) -> None:
+def start_reaper(path: Path, pid_file: Path, *, leftover: Path | None = None) -> None:
     """Start the process that stops the server of `pid_file` when the lease is unused; it ends at once if there is one.
 
     The server must work in the directory of its pid file, by which it is told from another process with a reused pid.
@@ -98,8 +98,8 @@ def _shared(path: Path) -> int:
 def _own_leases_after_fork() -> None:
     # A forked child shares its parent's locks: what one gives back, both lose. It takes its own first, so it never is
     # without, and without waiting: the inherited lock keeps the keeper out.
-    global _guard
-    _guard = threading.RLock()
+    global _lock
+    _lock = threading.RLock()
     for path, inherited in list(_held.items()):
         with suppress(OSError):
             _held[path] = _shared(path)

@@ -6,7 +6,7 @@ from resources.database.session import SubscriptionDatabase
 from resources.errors import DatabaseUnreachable
 
 
-def feel_pulse(database: SubscriptionDatabase) -> None:
+def ping(database: SubscriptionDatabase) -> None:
     """Have the database answer one small statement, whatever its schema. Raises DatabaseError; may take long."""
     try:
         with database.engine.connect() as connection:

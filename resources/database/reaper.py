@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 CLAIM_SECONDS = 2.0
-PATIENCE_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
 def open_lock(path: Path) -> int:
@@ -21,7 +21,7 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
 
-def keeper_lock(lease: Path) -> Path:
+def reaper_lock(lease: Path) -> Path:
     """The file that the one keeper of a lease has locked for as long as it keeps."""
     return lease.with_suffix(".keeper")
 
@@ -37,10 +37,10 @@ def try_lock(descriptor: int, operation: int) -> bool:
 
 def claim(lease: Path) -> int | None:
     """Become the keeper of `lease`, or None when there is one. Those who look whether there is lock for an instant."""
-    descriptor = open_lock(keeper_lock(lease))
-    give_up = time.monotonic() + CLAIM_SECONDS
+    descriptor = open_lock(reaper_lock(lease))
+    deadline = time.monotonic() + CLAIM_SECONDS
     while not try_lock(descriptor, fcntl.LOCK_EX):
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             return None
         time.sleep(0.02)
     return descriptor
@@ -65,8 +65,8 @@ def stop(pid_file: Path) -> None:
         if (pid := running_pid(pid_file)) is None:
             return
         os.kill(pid, signal_number)
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < give_up:
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
             if running_pid(pid_file) is None:
                 return
             time.sleep(0.02)
@@ -74,8 +74,8 @@ def stop(pid_file: Path) -> None:
 
 def main(lease: Path, pid_file: Path, leftover: Path | None = None) -> None:
     """Keep until the lease is unused. The lease stays locked during the stop, so newcomers wait, then start anew."""
-    keeping = claim(lease)
-    if keeping is None or os.fork() > 0:
+    own_lock = claim(lease)
+    if own_lock is None or os.fork() > 0:
         return
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     in_use = open_lock(lease)
@@ -83,7 +83,7 @@ def main(lease: Path, pid_file: Path, leftover: Path | None = None) -> None:
     stop(pid_file)
     if leftover is not None:
         shutil.rmtree(leftover, ignore_errors=True)
-    os.close(keeping)  # before the lease: whoever gets that next must find the keeper gone
+    os.close(own_lock)  # before the lease: whoever gets that next must find the keeper gone
     os.close(in_use)
 
 

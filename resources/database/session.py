@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.database.embedded import embedded_uri, revive
+from resources.database.embedded import embedded_uri, restart_embedded
 from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
     DatabaseBusy,
@@ -43,7 +43,7 @@ IDLE_SECONDS = 5.0
 
 _engines: dict[str, sa.Engine] = {}
 _longest_statement: float | None = None
-_guard = threading.Lock()
+_lock = threading.Lock()
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
@@ -84,7 +84,7 @@ class SubscriptionDatabase:
     def engine(self) -> sa.Engine:
         """The one engine of this process for this database; a forked child makes its own."""
         key = _engine_key(self._known_uri)
-        with _guard:
+        with _lock:
             if key not in _engines:
                 _engines[key] = _make_engine(self.url)
             return _engines[key]
@@ -105,7 +105,7 @@ class SubscriptionDatabase:
         bind = engine.execution_options(postgresql_readonly=True) if read_only else engine
         with Session(bind, expire_on_commit=False) as session:
             if (limit := current_limit()) is not None:
-                _keep_to(limit, session)
+                _apply_limit(limit, session)
             token = _session.set(session)
             try:
                 yield session
@@ -150,13 +150,13 @@ class SubscriptionDatabase:
 
     def dispose(self) -> None:
         """Close this process's idle connections to the database; the next use opens new ones."""
-        with _guard:
+        with _lock:
             engine = _engines.pop(_engine_key(self._known_uri), None)
         if engine is not None:
             engine.dispose()
 
 
-def _keep_to(limit: TimeLimit, session: Session) -> None:
+def _apply_limit(limit: TimeLimit, session: Session) -> None:
     """Have the server stop a statement when the limit passes, and send none after that; one statement more."""
 
     def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
@@ -185,7 +185,7 @@ def commit_with_each_statement() -> None:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
-def see_one_moment() -> None:
+def use_one_snapshot() -> None:
     """Let all statements of the current transaction see the database as the first one does, if none was sent yet.
 
     For answers that several statements make; it costs nothing, and a transaction that only reads is never refused.
@@ -216,17 +216,17 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
     """Count what this process sends through `engine`, for tests and benchmarks."""
     counted = StatementCount()
 
-    def note(*arguments: Any) -> None:
+    def record(*arguments: Any) -> None:
         counted.statements.append(arguments[2])
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         yield counted
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", record)
 
 
-def was_away(error: BaseException) -> bool:
+def was_unreachable(error: BaseException) -> bool:
     """Whether an error means that the server could not be reached, or went away in the middle, or that no connection to
     it was free; not what was asked.
     """
@@ -265,42 +265,42 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
-def connect_or_revive(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
+def connect_or_restart(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
     """Connect; when that fails and the embedded server was killed under its users, start it again and connect."""
     try:
         return dialect.connect(*positional, **named)
     except dialect.loaded_dbapi.OperationalError:
-        if not revive(str(named.get("host"))):
+        if not restart_embedded(str(named.get("host"))):
             raise
     return dialect.connect(*positional, **named)
 
 
-def try_doubtful_connections(engine: sa.Engine) -> None:
+def ping_doubtful_connections(engine: sa.Engine) -> None:
     """Try a connection when it is taken from the pool, if it was idle for a while or the server has spoken on it.
 
     A dead one empties the pool. Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
     """
-    event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _trial(engine.dialect))
+    event.listen(engine, "checkin", _record_use)
+    event.listen(engine, "checkout", _pinger(engine.dialect))
 
 
-def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+def _record_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
     entry.info["used"] = time.monotonic()
 
 
-def _trial(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
-    def try_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-        rested = time.monotonic() - entry.info.get("used", float("inf"))
+def _pinger(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry, object], None]:
+    def ping_doubtful(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        idle_seconds = time.monotonic() - entry.info.get("used", float("inf"))
         try:
-            if rested >= IDLE_SECONDS or _has_news(connection):
+            if idle_seconds >= IDLE_SECONDS or _has_unread_data(connection):
                 dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
             raise sa.exc.InvalidatePoolError from error
 
-    return try_doubtful
+    return ping_doubtful
 
 
-def _has_news(connection: DBAPIConnection) -> bool:
+def _has_unread_data(connection: DBAPIConnection) -> bool:
     """Whether the server said something unasked: of a connection at rest that is its end, when the server stops."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -319,7 +319,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     )
     event.listen(engine, "do_connect", _connect)
     event.listen(engine, "handle_error", _name_refusal)
-    try_doubtful_connections(engine)
+    ping_doubtful_connections(engine)
     return engine
 
 
@@ -356,7 +356,7 @@ def _connect(
     dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
 ) -> DBAPIConnection:
     try:
-        return connect_or_revive(dialect, positional, named)
+        return connect_or_restart(dialect, positional, named)
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable(_unreachable(named, error)) from error
 
@@ -378,8 +378,8 @@ def _engine_of(session: Session) -> sa.Engine:
 
 def _forget_after_fork() -> None:
     # The parent's connections are the parent's: the child leaves its sockets alone and opens others.
-    global _guard
-    _guard = threading.Lock()
+    global _lock
+    _lock = threading.Lock()
     for engine in _engines.values():
         engine.dispose(close=False)
     _session.set(None)

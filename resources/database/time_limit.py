@@ -27,7 +27,7 @@ class TimeLimit:
         self.seconds = seconds
         self._end = time.monotonic() + seconds
         self._stage = _Stage.OPEN
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def left(self) -> float:
@@ -36,7 +36,7 @@ class TimeLimit:
 
     def expire(self) -> bool:
         """Give the work up; False when it has decided already."""
-        with self._guard:
+        with self._lock:
             if self._stage is _Stage.OPEN:
                 self._stage = _Stage.EXPIRED
             return self._stage is _Stage.EXPIRED
@@ -50,7 +50,7 @@ class TimeLimit:
 
     def decide(self) -> None:
         """Say that the work will be committed now; may be said twice. Raises FormTimedOut when it was given up."""
-        with self._guard:
+        with self._lock:
             if self._stage is _Stage.EXPIRED:
                 raise self.error()
             self._stage = _Stage.DECIDED

@@ -19,7 +19,7 @@ from resources.lab.answers import VERSION
 from resources.lab.launcher import TOKEN
 from resources.lab.netbox_api import Answer, Asked, answer
 from resources.lab.refusals import RefusedError, not_found
-from resources.lab.rules import Mood, mood
+from resources.lab.rules import InjectedFault, injected_fault
 from resources.lab.runner import Runner
 from resources.lab.tables import calls, install
 
@@ -54,19 +54,19 @@ class Application:
     async def serve(self, request: Request) -> Response:
         body = await request.body()
         path = f"/{request.path_params['path']}"
-        its_mood = await run_in_threadpool(self._mood, f"{request.method} {path}")
-        await asyncio.sleep(its_mood.seconds)
-        return await run_in_threadpool(self._respond, request, path, body, its_mood)
+        fault = await run_in_threadpool(self._fault, f"{request.method} {path}")
+        await asyncio.sleep(fault.seconds)
+        return await run_in_threadpool(self._respond, request, path, body, fault)
 
-    def _mood(self, event: str) -> Mood:
+    def _fault(self, event: str) -> InjectedFault:
         with self.engine.begin() as connection:
-            return mood(connection, event)
+            return injected_fault(connection, event)
 
-    def _respond(self, request: Request, path: str, body: bytes, its_mood: Mood) -> Response:
+    def _respond(self, request: Request, path: str, body: bytes, fault: InjectedFault) -> Response:
         given: Any = None
         try:
-            if its_mood.failure is not None:
-                raise RefusedError(its_mood.failure, {"detail": "The lab was told to fail."})
+            if fault.failure is not None:
+                raise RefusedError(fault.failure, {"detail": "The lab was told to fail."})
             given = _json(body)
             _check_token(request)
             result = self._answer(request, path, given)

@@ -96,7 +96,7 @@ class Inventory:
         for other in KINDS.values():
             for name, value in other.fields.items():
                 if value.refers == kind:
-                    self._let_go(other, name, value, gone)
+                    self._clear_references(other, name, value, gone)
         if kind == "dcim/interfaces":
             self._empty_interface(gone)
         self.connection.execute(sa.delete(objects).where(objects.c.id == gone.id))
@@ -215,7 +215,7 @@ class Inventory:
             for one in self.with_values(kind, **held):
                 self.delete(kind, one.id)
 
-    def _let_go(self, kind: Kind, name: str, value: Value, gone: Stored) -> None:
+    def _clear_references(self, kind: Kind, name: str, value: Value, gone: Stored) -> None:
         holders = self.with_values(kind.path, **{name: [gone.id] if value.many else gone.id})
         if holders and value.when_gone == "protect":
             raise conflict(

@@ -10,14 +10,14 @@ from resources.lab.tables import rules
 
 
 @dataclass(frozen=True, slots=True)
-class Mood:
+class InjectedFault:
     """What the rules do to one event: seconds to wait, and the status to fail with, if any."""
 
     seconds: float = 0
     failure: int | None = None
 
 
-def mood(connection: sa.Connection, event: str) -> Mood:
+def injected_fault(connection: sa.Connection, event: str) -> InjectedFault:
     """How to treat `METHOD /path` or `job PLAYBOOK`. A rule that applies a number of times has been used up by one."""
     seconds, failure = 0.0, None
     for rule in connection.execute(sa.select(rules).order_by(rules.c.id)).all():
@@ -26,7 +26,7 @@ def mood(connection: sa.Connection, event: str) -> Mood:
         seconds += rule.seconds
         if rule.effect == "fail" and failure is None:
             failure = rule.status
-    return Mood(seconds, failure)
+    return InjectedFault(seconds, failure)
 
 
 def matches(pattern: str, event: str) -> bool:

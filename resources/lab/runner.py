@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from resources.database.session import SubscriptionDatabase
 from resources.lab.devices import CHECKS, Config, Configs, differences, empty_config, rendered
 from resources.lab.refusals import RefusedError, bad_field, conflict, not_found
-from resources.lab.rules import mood
+from resources.lab.rules import injected_fault
 from resources.lab.tables import devices, jobs
 
 CALLBACK_SECONDS = 10
@@ -84,9 +84,9 @@ class Runner:
         with self.engine.begin() as connection:
             running = sa.update(jobs).where(jobs.c.id == job_id).values(status="running").returning(jobs.c.playbook)
             playbook = connection.execute(running).scalar_one()
-            its_mood = mood(connection, f"job {playbook}")
-            error = f"The lab was told to fail {playbook}." if its_mood.failure else None
-        time.sleep(its_mood.seconds)
+            fault = injected_fault(connection, f"job {playbook}")
+            error = f"The lab was told to fail {playbook}." if fault.failure else None
+        time.sleep(fault.seconds)
         if error:
             with self.engine.begin() as connection:
                 _set(connection, job_id, status="failed", error=error, finished=sa.func.clock_timestamp())

@@ -26,7 +26,7 @@ LONGEST_NOTE = 5000
 BACK_KEY = f"{OTHER_LINES}back_{{}}__"
 
 FAILURES = frozenset(status for status in ProcessStatus if status.is_failure)
-STANDING = FAILURES | {ProcessStatus.WAITING, ProcessStatus.SUSPENDED, ProcessStatus.AWAITING_CALLBACK}
+NOT_RUNNING = FAILURES | {ProcessStatus.WAITING, ProcessStatus.SUSPENDED, ProcessStatus.AWAITING_CALLBACK}
 """In which statuses no run is at work, nor about to be."""
 UNFINISHED = frozenset(status for status in ProcessStatus if not status.is_final)
 RESUMABLE = FAILURES | {ProcessStatus.WAITING}
@@ -69,7 +69,7 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded for
     a process that has ended already.
     """
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     was = ProcessStatus(row.last_status)
     if was.is_final:
         raise ProcessEnded(f"Process {process_id} is {row.last_status}; it cannot be aborted.")
@@ -86,19 +86,19 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
     current_session().flush()
     why = {"by": user, "reason": ledger.storable(reason), "message": aborted.message}
-    _note(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, why)
+    _write_line(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, why)
     waits.close(process_id, by=user)
     locks.release(process_id, in_sync=False)
     return aborted
 
 
-def set_going(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
+def resume(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
     """Have a process that stands still go on: the id of the run that is to be launched for it.
 
     What it waited for is waited for no longer, but for calls of external systems: those stay welcome. Raises NotWaiting
     when its status is not one of `at`.
     """
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     _check_status(row, at, "be set going")
     waits.close(process_id, by=user, tokens=False)
     return next_segment(row)
@@ -134,7 +134,7 @@ def skip(
     failure, and what the state had before. Raises NotWaiting, ProcessError.
     """
     _check_reason(reason)
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     _check_status(row, SKIPPABLE, "be spared a step")
     if any(wait.kind == WaitKind.PAUSE for wait in waits.find_open(process_id)):
         raise NotWaiting(f"Process {process_id} only waits for the engine's release; its next step has not failed.")
@@ -153,7 +153,7 @@ def skip(
     )
     waits.close(process_id, by=user, tokens=False)
     waits.close(process_id, by=user, steps=[key])
-    if not ledger.record_from_outside(record, at=SKIPPABLE, status=ProcessStatus.RESUMED, run_id=run_id):
+    if not ledger.record_while_stopped(record, at=SKIPPABLE, status=ProcessStatus.RESUMED, run_id=run_id):
         raise ProcessError(f"Step {key!r} of process {process_id} is done already.")
     return run_id
 
@@ -165,7 +165,7 @@ def go_back(
     undo: Collection[StepKey],
     user: str,
     reason: str,
-    at: Collection[ProcessStatus] = STANDING,
+    at: Collection[ProcessStatus] = NOT_RUNNING,
 ) -> str:
     """Send a process back to a step that it has done, with the state it had then; the id of the run to be launched.
 
@@ -177,7 +177,7 @@ def go_back(
     subscription: it would make another one.
     """
     _check_reason(reason)
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     _check_status(row, at, "be sent back")
     lines = ledger.steps_of(process_id)
     taken_back = [line for line in lines if ledger.step_of(line.step_key) in undo]
@@ -185,7 +185,7 @@ def go_back(
         raise ProcessError(f"Process {process_id} has not done {to!r}, so it cannot go back there.")
     keys = {*undo, *(line.step_key for line in taken_back)}
     kept = [line for line in lines if line not in taken_back]
-    _check_makes_nothing_twice(process_id, keys)
+    _check_creates_nothing_twice(process_id, keys)
     why = {
         "to": to,
         "by": user,
@@ -199,20 +199,20 @@ def go_back(
     )
     waits.close(process_id, by=user, tokens=False)
     waits.close(process_id, by=user, steps=keys)
-    waits.set_aside(process_id, keys)
+    waits.discard_answers(process_id, keys)
     current_session().execute(
         update(ProcessTable)
         .where(ProcessTable.process_id == process_id)
         .values(state=state_after(kept), generation=row.generation + 1)
     )
     current_session().refresh(row)
-    _note(row, BACK_KEY.format(row.generation), f"Back to {to}", StepStatus.SUCCESS, user, why)
+    _write_line(row, BACK_KEY.format(row.generation), f"Back to {to}", StepStatus.SUCCESS, user, why)
     return next_segment(row)
 
 
-def _check_makes_nothing_twice(process_id: ProcessId, keys: Collection[StepKey]) -> None:
+def _check_creates_nothing_twice(process_id: ProcessId, keys: Collection[StepKey]) -> None:
     version = SubscriptionVersionTable
-    made = (
+    created = (
         current_session()
         .execute(
             select(version.step_key, version.subscription_id).where(
@@ -221,14 +221,15 @@ def _check_makes_nothing_twice(process_id: ProcessId, keys: Collection[StepKey])
         )
         .first()
     )
-    if made is not None:
+    if created is not None:
         raise ProcessError(
-            f"Step {made.step_key!r} of process {process_id} has made subscription {made.subscription_id} and would "
-            f"make another: go back to a step behind it, or abort the process and start anew."
+            f"Step {created.step_key!r} of process {process_id} has created subscription "
+            f"{created.subscription_id} and would create another: go back to a later step, or abort the process and "
+            f"start a new one."
         )
 
 
-def take_again(process_id: ProcessId) -> None:
+def lock_again(process_id: ProcessId) -> None:
     """Take the subscriptions again that a process worked on and has let go of, since it works on them again.
 
     Raises SubscriptionLocked when another process has one.
@@ -237,13 +238,13 @@ def take_again(process_id: ProcessId) -> None:
         locks.lock(process_id, subscription_id, unsync=True)
 
 
-def hold_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -> list[ProcessId]:
+def lock_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -> list[ProcessId]:
     """Take the rows of tasks that failed or wait for better times, those that nobody else has; in the order of ids.
 
     What waits for a moment, for children or for the engine's release is not among them: to try again helps nothing.
     """
     wait, process = ProcessWaitTable, ProcessTable
-    in_vain = (
+    not_retryable = (
         select(wait.process_id)
         .where(wait.process_id == process.process_id, wait.answered_at.is_(None))
         .where(wait.kind.in_([WaitKind.TIME, WaitKind.CHILDREN, WaitKind.PAUSE]))
@@ -251,7 +252,7 @@ def hold_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -
     )
     query = (
         select(process.process_id)
-        .where(process.is_task, process.last_status.in_(RESUMABLE), ~in_vain, owner.owns())
+        .where(process.is_task, process.last_status.in_(RESUMABLE), ~not_retryable, owner.owns())
         .order_by(process.process_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -263,7 +264,7 @@ def hold_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -
 
 def delete_task(process_id: ProcessId) -> None:
     """Remove a task that has ended. Raises UnknownProcess, ProcessError."""
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     if not row.is_task:
         raise ProcessError(f"Process {process_id} is no task; what was done to a subscription is kept.")
     if not ProcessStatus(row.last_status).is_final:
@@ -277,7 +278,7 @@ def write_note(process_id: ProcessId, note: str | None) -> None:
     """Keep a note on a process; None for none. Raises UnknownProcess, ProcessError when it is too long."""
     if note is not None and len(note) > LONGEST_NOTE:
         raise ProcessError(f"The note has {len(note)} characters; {LONGEST_NOTE} fit.")
-    row = process_rows.hold_from_outside(process_id)
+    row = process_rows.lock_row(process_id)
     row.note = None if note is None else ledger.storable(note)
 
 
@@ -304,7 +305,7 @@ def _check_reason(reason: str) -> None:
         raise ProcessError("Say why: whoever reads the process later will want to know.")
 
 
-def _note(row: ProcessTable, key: StepKey, name: str, status: StepStatus, user: str, why: Any) -> None:
+def _write_line(row: ProcessTable, key: StepKey, name: str, status: StepStatus, user: str, why: Any) -> None:
     ledger.write_line(
         StepRecord(row.process_id, key, name, status, row.run_id or "", user, datetime.now(UTC), {}, error=why)
     )

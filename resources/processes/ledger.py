@@ -20,10 +20,10 @@ from resources.processes.statements import (
     OF_PROCESS,
     OTHER_LINES,
     RECORD_FAILURE,
-    RECORD_FROM_OUTSIDE,
     RECORD_ITEM,
-    RECORD_ITEM_FROM_OUTSIDE,
+    RECORD_ITEM_WHILE_STOPPED,
     RECORD_STEP,
+    RECORD_WHILE_STOPPED,
     line_parameters,
 )
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, StepStatus
@@ -144,7 +144,7 @@ def record_step(
         refuse(record.process_id, record.run_id)
 
 
-def record_from_outside(
+def record_while_stopped(
     record: StepRecord,
     *,
     at: Collection[ProcessStatus],
@@ -157,7 +157,7 @@ def record_from_outside(
     `run_id` is the run that is to go on from there; `reason` is why it cannot. False, and nothing written, unless the
     process has a status of `at` and the ledger lacks the step.
     """
-    statement = RECORD_ITEM_FROM_OUTSIDE if is_of_item(record.step_key) else RECORD_FROM_OUTSIDE
+    statement = RECORD_ITEM_WHILE_STOPPED if is_of_item(record.step_key) else RECORD_WHILE_STOPPED
     written = _advance(
         statement, record, at=list(at), new_last_status=status, new_run_id=run_id, new_failed_reason=reason
     )

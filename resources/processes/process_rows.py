@@ -22,7 +22,7 @@ from resources.database.tables import (
 )
 from resources.errors import ProcessExists, RunMayNotAct, UnknownProcess, UnknownWorkflow
 from resources.processes.owner import Owner, current_owner
-from resources.processes.statements import BY_RUN, FIND_CLAIM, HOLD, OF_PROCESS
+from resources.processes.statements import BY_RUN, FIND_CLAIM, LOCK_ROW, OF_PROCESS
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepKey, SubscriptionId
 
 FINAL = [status for status in ProcessStatus if status.is_final]
@@ -186,7 +186,7 @@ def children_to_launch(limit: int, owner: Owner, *, of: ProcessId | None = None)
     return list(current_session().scalars(query))
 
 
-def find_asked(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
+def find_started(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
     """The process that was started with a key, and the hash of what was asked."""
     row = current_session().execute(
         select(ProcessTable.process_id, ProcessTable.asked).where(ProcessTable.idempotency_key == idempotency_key)
@@ -234,7 +234,7 @@ def create_process(new: NewProcess) -> None:
         raise ProcessExists(f"Process {new.process_id} has been started already.")
 
 
-def start_alone(workflow_name: str) -> None:
+def lock_starts(workflow_name: str) -> None:
     """Let no other process of this workflow start before this transaction ends: what is asked first stays true."""
     current_session().execute(select(func.pg_advisory_xact_lock(lock_key(f"start {workflow_name}"))))
 
@@ -274,12 +274,12 @@ def take_over(
     return result.first() is not None
 
 
-def hold(process_id: ProcessId, run_id: str) -> None:
+def lock_row_for_run(process_id: ProcessId, run_id: str) -> None:
     """Take the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may act no longer.
 
     Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
     """
-    held = current_session().execute(HOLD, {OF_PROCESS: process_id, BY_RUN: run_id})
+    held = current_session().execute(LOCK_ROW, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
         refuse(process_id, run_id)
 
@@ -287,7 +287,7 @@ def hold(process_id: ProcessId, run_id: str) -> None:
 def is_paused_for(process_id: ProcessId, run_id: str) -> bool:
     """Whether the engine is paused, for a run that is about to do more. Raises RunMayNotAct if it may act no longer."""
     paused = select(func.coalesce(select(EngineSettingsTable.global_lock).scalar_subquery(), False))
-    found: bool | None = current_session().scalar(paused.where(*in_the_hands_of(process_id, run_id)))
+    found: bool | None = current_session().scalar(paused.where(*of_current_run(process_id, run_id)))
     if found is None:
         refuse(process_id, run_id)
     return found
@@ -297,7 +297,7 @@ def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
     """Give a process another status between two steps. Raises RunMayNotAct if the run may act no longer."""
     stopped = current_session().execute(
         update(ProcessTable)
-        .where(*in_the_hands_of(process_id, run_id))
+        .where(*of_current_run(process_id, run_id))
         .values(last_status=status, last_modified_at=func.clock_timestamp())
         .returning(ProcessTable.process_id)
     )
@@ -305,13 +305,13 @@ def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
         refuse(process_id, run_id)
 
 
-def hold_from_outside(process_id: ProcessId) -> ProcessTable:
+def lock_row(process_id: ProcessId) -> ProcessTable:
     """Take the row of a process for the rest of the transaction, whoever has it in hand. Raises UnknownProcess."""
     process = current_session().get(ProcessTable, process_id, populate_existing=True, with_for_update=True)
     return process or get_process(process_id)
 
 
-def in_the_hands_of(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
+def of_current_run(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
     """The run is the process's current segment, and the process is running."""
     process = ProcessTable
     return (

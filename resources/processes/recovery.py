@@ -23,13 +23,13 @@ from resources.processes.waits import WaitKind
 from resources.settings import settings
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 
-IN_HAND = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED, ProcessStatus.RUNNING})
+IN_PROGRESS = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED, ProcessStatus.RUNNING})
 """In which statuses a run is at work for a process, or about to be."""
 LOST_RUN_KEY = f"{OTHER_LINES}lost_{{}}__"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProcessState:
     """How a process stands. `quiet_seconds`: for how long its row was not written."""
 
     process_id: ProcessId
@@ -45,13 +45,13 @@ Place = tuple[datetime, ProcessId]
 """Where a look at the processes in hand has stopped."""
 
 
-def in_hand(owner: Owner, limit: int, after: Place | None = None) -> list[Standing]:
+def in_progress(owner: Owner, limit: int, after: Place | None = None) -> list[ProcessState]:
     """Processes that are in the hands of a run, in the order in which they were last written; at most so many.
 
     Read by an index that finished processes are not in.
     """
-    query = _standing().where(
-        ProcessTable.last_status.in_(sorted(IN_HAND)),
+    query = _select_states().where(
+        ProcessTable.last_status.in_(sorted(IN_PROGRESS)),
         text("last_status <> 'completed'"),  # as the index has it, for the planner to see that it serves
         owner.owns(),
     )
@@ -60,17 +60,17 @@ def in_hand(owner: Owner, limit: int, after: Place | None = None) -> list[Standi
     return _read(query.order_by(ProcessTable.last_modified_at, ProcessTable.process_id).limit(limit))
 
 
-def standing(process_ids: Collection[ProcessId]) -> list[Standing]:
+def states_of(process_ids: Collection[ProcessId]) -> list[ProcessState]:
     """How these processes stand."""
-    return _read(_standing().where(ProcessTable.process_id.in_(process_ids))) if process_ids else []
+    return _read(_select_states().where(ProcessTable.process_id.in_(process_ids))) if process_ids else []
 
 
-def go_on(found: Standing, reason: str) -> str | None:
+def continue_process(found: ProcessState, reason: str) -> str | None:
     """Put a process whose run is gone into the hands of another run; its id. None when that is not needed any more.
 
     The ledger keeps which run was lost, and why.
     """
-    row = _take(found)
+    row = _lock_if_unchanged(found)
     if row is None:
         return None
     name = f"Went on after a lost run ({row.recoveries + 1})"
@@ -91,22 +91,22 @@ def go_on(found: Standing, reason: str) -> str | None:
     return interventions.next_segment(row, recoveries=row.recoveries + 1)
 
 
-def may_go_on(found: Standing) -> bool:
+def may_continue(found: ProcessState) -> bool:
     """Whether a process may go on by itself once more: it has committed a step since, or was not lost too often."""
     return found.recoveries < settings().recovery_attempts
 
 
-def go_on_from(process_id: ProcessId, run_id: str, reason: str) -> bool:
+def continue_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
     """Have a process go on by itself after a run that knows its own end; False when it may not, or is another's."""
-    for found in standing([process_id]):
-        if found.run_id == run_id and found.status is ProcessStatus.RUNNING and may_go_on(found):
-            return go_on(found, reason) is not None
+    for found in states_of([process_id]):
+        if found.run_id == run_id and found.status is ProcessStatus.RUNNING and may_continue(found):
+            return continue_process(found, reason) is not None
     return False
 
 
-def give_up(found: Standing, reason: str) -> bool:
+def mark_as_failed(found: ProcessState, reason: str) -> bool:
     """Let a process fail whose run is gone; False when that is not needed any more. A person may resume it."""
-    row = _take(found)
+    row = _lock_if_unchanged(found)
     if row is None:
         return False
     row.last_status, row.assignee = ProcessStatus.FAILED, Assignee.SYSTEM
@@ -116,13 +116,13 @@ def give_up(found: Standing, reason: str) -> bool:
     return True
 
 
-def _take(found: Standing) -> ProcessTable | None:
+def _lock_if_unchanged(found: ProcessState) -> ProcessTable | None:
     """The row, taken for the rest of the transaction; None when the process has changed hands or status since."""
-    row = process_rows.hold_from_outside(found.process_id)
+    row = process_rows.lock_row(found.process_id)
     return row if (row.run_id, row.last_status) == (found.run_id, found.status) else None
 
 
-def _standing() -> Select[Any]:
+def _select_states() -> Select[Any]:
     quiet: ColumnElement[Any] = func.extract("epoch", func.clock_timestamp() - ProcessTable.last_modified_at)
     columns: Sequence[Any] = (
         ProcessTable.process_id,
@@ -136,9 +136,9 @@ def _standing() -> Select[Any]:
     return select(*columns).join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
 
 
-def _read(query: Select[Any]) -> list[Standing]:
+def _read(query: Select[Any]) -> list[ProcessState]:
     return [
-        Standing(process_id, name, ProcessStatus(status), run_id, recoveries, float(quiet), modified)
+        ProcessState(process_id, name, ProcessStatus(status), run_id, recoveries, float(quiet), modified)
         for process_id, name, status, run_id, recoveries, quiet, modified in current_session().execute(query)
     ]
 

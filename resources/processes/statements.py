@@ -59,7 +59,7 @@ def of_process() -> BindParameter[Any]:
     return bindparam(OF_PROCESS, type_=process.process_id.type)
 
 
-def in_the_hands_of_run() -> tuple[ColumnElement[bool], ...]:
+def of_current_run() -> tuple[ColumnElement[bool], ...]:
     """The run is the process's current segment, and the process is running."""
     return (
         process.process_id == of_process(),
@@ -68,7 +68,7 @@ def in_the_hands_of_run() -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def at_rest() -> tuple[ColumnElement[bool], ...]:
+def not_running() -> tuple[ColumnElement[bool], ...]:
     """The process has one of the statuses `at`, in which no run acts for it."""
     return (process.process_id == of_process(), process.last_status.in_(bindparam("at", expanding=True)))
 
@@ -114,8 +114,8 @@ def _find_claim() -> Executable:
     )
 
 
-def _hold() -> Executable:
-    return select(process.process_id).where(*in_the_hands_of_run()).with_for_update()
+def _lock_row() -> Executable:
+    return select(process.process_id).where(*of_current_run()).with_for_update()
 
 
 def _state_after() -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _record_failure() -> Executable:
     )
     held = (
         update(PROCESSES)
-        .where(*in_the_hands_of_run(), ~committed)
+        .where(*of_current_run(), ~committed)
         .values(
             **{column: new(column) for column in ("last_status", "last_step", "assignee")},
             **{column: new(column) for column in ("failed_reason", "traceback")},
@@ -190,17 +190,17 @@ def _write_line(held: CTE) -> Executable:
 
 FIND_CLAIM = _find_claim()
 """A process, the keys that its ledger has, and the subscriptions that it holds."""
-HOLD = _hold()
+LOCK_ROW = _lock_row()
 """The row of a process, for the rest of the transaction, if the run may act for it."""
 _BY_RUN = {"assignee": new("assignee"), "failed_reason": None}
-_FROM_OUTSIDE = {"run_id": new("run_id"), "failed_reason": new("failed_reason")}
-RECORD_STEP = _advance(in_the_hands_of_run(), **_BY_RUN, **_state_after())
+_WHILE_STOPPED = {"run_id": new("run_id"), "failed_reason": new("failed_reason")}
+RECORD_STEP = _advance(of_current_run(), **_BY_RUN, **_state_after())
 """What a run has done: the process's state, status and last step, and the ledger's line."""
-RECORD_ITEM = _advance(in_the_hands_of_run(), **_BY_RUN)
+RECORD_ITEM = _advance(of_current_run(), **_BY_RUN)
 """The same for one item of a list, which does not change the state."""
-RECORD_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE, **_state_after())
+RECORD_WHILE_STOPPED = _advance(not_running(), **_WHILE_STOPPED, **_state_after())
 """The same for what was done to a process that no run acts for."""
-RECORD_ITEM_FROM_OUTSIDE = _advance(at_rest(), **_FROM_OUTSIDE)
+RECORD_ITEM_WHILE_STOPPED = _advance(not_running(), **_WHILE_STOPPED)
 """And that for one item of a list."""
 RECORD_FAILURE = _record_failure()
 """A failed attempt: why the process stands still, and the ledger's line, unless the step is committed after all."""

@@ -139,7 +139,7 @@ def close(
     current_session().execute(query.values(answered_at=clock.now(), answered_by=by, answer=answer))
 
 
-def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
+def discard_answers(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
     """Let answers that came for these steps count no longer, since the steps are done again."""
     current_session().execute(
         update(ProcessWaitTable)
@@ -148,7 +148,7 @@ def set_aside(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
     )
 
 
-def tokens_given(process_id: ProcessId, step_key: StepKey) -> int:
+def count_tokens(process_id: ProcessId, step_key: StepKey) -> int:
     """How many tokens were given out for a step, those of its earlier goes included."""
     keys = (step_key, OTHER_LINES + step_key)
     found = current_session().scalar(
@@ -209,7 +209,7 @@ def _children_at_work(process_id: Any) -> Exists:
     return select(child.process_id).where(child.parent_process_id == process_id, is_at_work).exists()
 
 
-def for_better_times(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
+def waiting_for_retry(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
     """The next processes that would try, or look, again by themselves some time; in the order of their ids."""
     wait = ProcessWaitTable
     query = (
@@ -228,7 +228,7 @@ def for_better_times(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
 # --- tokens ---
 
 
-def give_token(process_id: ProcessId, step_key: StepKey) -> str:
+def create_token(process_id: ProcessId, step_key: StepKey) -> str:
     """Make a token with which an external system may answer for a step. Only its hash is kept."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     current_session().execute(

@@ -40,7 +40,7 @@ MOST_PLANS = 100
 """Plans that are kept. Jobs whose runs have the same config need one each; a new config is a new plan."""
 
 _plans: dict[tuple[JobDefinition, str, str], ExecutionPlan] = {}
-_guard = threading.Lock()
+_lock = threading.Lock()
 
 
 def create_run(
@@ -128,7 +128,7 @@ def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callab
     plan = _plans.get(key)
     if plan is None:
         plan = make()
-        with _guard:
+        with _lock:
             while len(_plans) >= MOST_PLANS:
                 del _plans[next(iter(_plans))]
             _plans[key] = plan

@@ -51,7 +51,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionStanding(SubscriptionHeader):
+class SubscriptionState(SubscriptionHeader):
     """What decides whether a workflow may run on a subscription, as the database had it when it was read."""
 
     locked_by_workflow: str | None
@@ -60,7 +60,7 @@ class SubscriptionStanding(SubscriptionHeader):
     relations: RelationStatus
 
 
-def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStanding:
+def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
     """Read it, in three statements whatever hangs on the subscription. Raises UnknownSubscription."""
     query = (
         select_headers(WorkflowTable.name, ProcessTable.last_status, reconcile_workflow())
@@ -72,7 +72,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
     workflow, status, reconcile = row[HEADER_LENGTH:]
-    return SubscriptionStanding.of(
+    return SubscriptionState.of(
         row,
         locked_by_workflow=workflow,
         locked_by_status=status,
@@ -82,7 +82,7 @@ def subscription_standing(subscription_id: SubscriptionId) -> SubscriptionStandi
 
 
 def obstacles(
-    standing: SubscriptionStanding,
+    state: SubscriptionState,
     target: Target,
     *,
     usable_when: frozenset[SubscriptionLifecycle],
@@ -91,23 +91,23 @@ def obstacles(
 ) -> list[Obstacle]:
     """Every reason why a workflow may not run; empty when it may. The first is the one to show alone. No statement."""
     found: list[Obstacle] = []
-    if standing.status not in usable_when:
-        found.append(_wrong_status(standing, target, usable_when))
-    if standing.locked_by is not None:
-        found.append(_locked(standing))
+    if state.status not in usable_when:
+        found.append(_wrong_status(state, target, usable_when))
+    if state.locked_by is not None:
+        found.append(_locked(state))
     if not usable_while_out_of_sync:
-        if not standing.insync and not _is_given_up(standing, target):
-            found.append(_out_of_sync(standing))
-        if standing.relations.locked_relations:
-            found.append(_relations_out_of_sync(standing))
-    if blocked_by_in_use and standing.relations.unterminated_in_use_by:
-        found.append(_in_use(standing, target))
+        if not state.insync and not _is_given_up(state, target):
+            found.append(_out_of_sync(state))
+        if state.relations.locked_relations:
+            found.append(_relations_out_of_sync(state))
+    if blocked_by_in_use and state.relations.unterminated_in_use_by:
+        found.append(_in_use(state, target))
     return found
 
 
-def _is_given_up(standing: SubscriptionStanding, target: Target) -> bool:
+def _is_given_up(state: SubscriptionState, target: Target) -> bool:
     """A subscription whose create was aborted: never in sync, it can only be taken away again."""
-    return target is Target.TERMINATE and standing.status is SubscriptionLifecycle.PROVISIONING
+    return target is Target.TERMINATE and state.status is SubscriptionLifecycle.PROVISIONING
 
 
 def why_not_usable(
@@ -120,7 +120,7 @@ def why_not_usable(
 ) -> list[Obstacle]:
     """`subscription_standing` and `obstacles` in one call: three statements. Raises UnknownSubscription."""
     return obstacles(
-        subscription_standing(subscription_id),
+        subscription_state(subscription_id),
         target,
         usable_when=usable_when,
         usable_while_out_of_sync=usable_while_out_of_sync,
@@ -128,46 +128,44 @@ def why_not_usable(
     )
 
 
-def _wrong_status(
-    standing: SubscriptionStanding, target: Target, usable_when: frozenset[SubscriptionLifecycle]
-) -> Obstacle:
+def _wrong_status(state: SubscriptionState, target: Target, usable_when: frozenset[SubscriptionLifecycle]) -> Obstacle:
     allowed = sorted(status.value for status in usable_when)
     return Obstacle(
         "subscription.no_modify_invalid_status",
-        f"{_named(standing)} is {standing.status}; a {target.value.lower()} workflow needs one that is "
+        f"{_named(state)} is {state.status}; a {target.value.lower()} workflow needs one that is "
         f"{' or '.join(allowed) or 'yet to be made'}.",
-        {"usable_when": allowed, "status": standing.status.value, "action": _action(target)},
+        {"usable_when": allowed, "status": state.status.value, "action": _action(target)},
     )
 
 
-def _locked(standing: SubscriptionStanding) -> Obstacle:
+def _locked(state: SubscriptionState) -> Obstacle:
     return Obstacle(
         "subscription.locked_by_process",
-        f"{_named(standing)} is being changed by {standing.locked_by_workflow} (process {standing.locked_by}, "
-        f"{standing.locked_by_status}); let that process finish, `orchestrator resume {standing.locked_by}`, or "
-        f"`orchestrator abort {standing.locked_by}`.",
+        f"{_named(state)} is being changed by {state.locked_by_workflow} (process {state.locked_by}, "
+        f"{state.locked_by_status}); let that process finish, `orchestrator resume {state.locked_by}`, or "
+        f"`orchestrator abort {state.locked_by}`.",
         {
-            "locked_by": str(standing.locked_by),
-            "workflow": standing.locked_by_workflow,
-            "process_status": standing.locked_by_status,
+            "locked_by": str(state.locked_by),
+            "workflow": state.locked_by_workflow,
+            "process_status": state.locked_by_status,
         },
     )
 
 
-def _out_of_sync(standing: SubscriptionStanding) -> Obstacle:
-    command = _reconciling(standing)
+def _out_of_sync(state: SubscriptionState) -> Obstacle:
+    command = _reconciling(state)
     return Obstacle(
         "subscription.not_in_sync",
-        f"{_named(standing)} is out of sync; reconcile it{f': {command}' if command else ''}.",
+        f"{_named(state)} is out of sync; reconcile it{f': {command}' if command else ''}.",
     )
 
 
-def _relations_out_of_sync(standing: SubscriptionStanding) -> Obstacle:
-    related = standing.relations.locked_relations
+def _relations_out_of_sync(state: SubscriptionState) -> Obstacle:
+    related = state.relations.locked_relations
     commands = [command for one in related[:5] if (command := _reconciling(one))]
     return Obstacle(
         "subscription.relations_not_in_sync",
-        f"{_named(standing)} depends on or is used by subscriptions that are out of sync, {_listed(related)}: "
+        f"{_named(state)} depends on or is used by subscriptions that are out of sync, {_listed(related)}: "
         f"reconcile them{': ' if commands else ''}{', '.join(commands)}.",
         {
             "locked_relations": [str(one.subscription_id) for one in related],
@@ -181,11 +179,11 @@ def _action(target: Target) -> str:
     return "terminated" if target is Target.TERMINATE else "modified"
 
 
-def _in_use(standing: SubscriptionStanding, target: Target) -> Obstacle:
-    users = standing.relations.unterminated_in_use_by
+def _in_use(state: SubscriptionState, target: Target) -> Obstacle:
+    users = state.relations.unterminated_in_use_by
     return Obstacle(
         "subscription.no_modify_subscription_in_use_by_others",
-        f"{_named(standing)} is in use by others: {_listed(users)}; {target.value.lower()} those first.",
+        f"{_named(state)} is in use by others: {_listed(users)}; {target.value.lower()} those first.",
         {
             "unterminated_in_use_by_subscriptions": [str(user.subscription_id) for user in users],
             "unterminated_in_use_by_subscriptions_detail": [user.as_detail() for user in users],
@@ -194,15 +192,15 @@ def _in_use(standing: SubscriptionStanding, target: Target) -> Obstacle:
     )
 
 
-def _reconciling(one: SubscriptionStanding | RelatedSubscription) -> str:
+def _reconciling(one: SubscriptionState | RelatedSubscription) -> str:
     """The command that reconciles it; empty when its product has none, or its status none."""
     if one.reconcile_workflow is None or one.status not in DEFAULT_RULES[Target.RECONCILE].usable_when:
         return ""
     return f"orchestrator run {one.reconcile_workflow} subscription_id={one.subscription_id}"
 
 
-def _named(standing: SubscriptionStanding) -> str:
-    return f"Subscription '{standing.description}' ({standing.subscription_id})"
+def _named(state: SubscriptionState) -> str:
+    return f"Subscription '{state.description}' ({state.subscription_id})"
 
 
 def _listed(related: tuple[RelatedSubscription, ...]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from resources.database.embedded import revive
+from resources.database.embedded import restart_embedded
 from resources.database.session import CONNECT_SECONDS, SubscriptionDatabase, lock_key, place
 from resources.database.tables import CHANNEL
 from resources.errors import DatabaseError
@@ -25,14 +25,14 @@ APPLICATION = "orchestrator live updates"
 """How the connection is called among those of the server."""
 LEADER = "live_updates"
 """The advisory lock of the one server that passes changes on to the others."""
-VACANCY_SECONDS = 2.0
+LEADER_POLL_SECONDS = 2.0
 """How often the others look whether there is a leader."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to connect again; each pause is twice the one before."""
-BEAT_SECONDS = 20.0
+PING_SECONDS = 20.0
 """A connection on which nothing was told for so long is tried."""
 ANSWER_SECONDS = 10.0
-AWAY = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, OSError, TimeoutError)
+CONNECTION_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, OSError, TimeoutError)
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """So that a connection whose other end is gone without a word is known to be lost, in seconds."""
 
@@ -69,7 +69,7 @@ class ChangeFeed:
 
     def __init__(self, database: SubscriptionDatabase) -> None:
         self._database = database
-        self._is_away = False
+        self._is_disconnected = False
 
     async def changes(self, *, as_leader: bool = False) -> AsyncGenerator[Change]:
         """Every change from now on, each soon after its commit. Never ends, and never raises when the database is away.
@@ -81,24 +81,24 @@ class ChangeFeed:
         while True:
             try:
                 if as_leader:
-                    await self._wait_for_vacancy()
-                async with await self._connect() as connection, aclosing(self._listen(connection, as_leader)) as told:
-                    async for change in told:
+                    await self._wait_for_leader_lock()
+                async with await self._connect() as connection, aclosing(self._listen(connection, as_leader)) as found:
+                    async for change in found:
                         pause = FIRST_PAUSE
                         yield change
-            except AWAY as error:
-                self._note_away(error)
+            except CONNECTION_ERRORS as error:
+                self._log_lost(error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any], as_leader: bool) -> AsyncGenerator[Change]:
-        if as_leader and not await self._take_lead(connection):
+        if as_leader and not await self._take_leader_lock(connection):
             return
         await connection.execute(f"LISTEN {CHANNEL}")
-        self._note_back()
+        self._log_restored()
         yield Change(Subject.EVERYTHING)
         while True:
-            async for notice in connection.notifies(timeout=BEAT_SECONDS):
+            async for notice in connection.notifies(timeout=PING_SECONDS):
                 if (change := change_of(notice.payload)) is not None:
                     yield change
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -112,34 +112,34 @@ class ChangeFeed:
         try:
             return await _open(url)
         except psycopg.OperationalError:
-            if not await asyncio.to_thread(revive, str(url.query.get("host"))):
+            if not await asyncio.to_thread(restart_embedded, str(url.query.get("host"))):
                 raise
         return await _open(url)
 
-    def _note_away(self, error: BaseException) -> None:
-        if not self._is_away:
-            self._is_away = True
+    def _log_lost(self, error: BaseException) -> None:
+        if not self._is_disconnected:
+            self._is_disconnected = True
             reason = " ".join(str(error).split()) or type(error).__name__
             log.warning("Live updates wait for the database: %s", reason)
 
-    def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
+    def _log_restored(self) -> None:
+        if self._is_disconnected:
+            self._is_disconnected = False
             log.warning("Live updates go on: the %s is there again.", place(self._database.url))
 
     # --- the lead ---
 
-    async def _wait_for_vacancy(self) -> None:
-        while not await asyncio.to_thread(self._is_vacant):
-            await asyncio.sleep(VACANCY_SECONDS)
+    async def _wait_for_leader_lock(self) -> None:
+        while not await asyncio.to_thread(self._leader_lock_is_free):
+            await asyncio.sleep(LEADER_POLL_SECONDS)
 
-    def _is_vacant(self) -> bool:
+    def _leader_lock_is_free(self) -> bool:
         """Whether nobody has the lead. Asked on a connection of the pool: who does not lead keeps none for this."""
         with self._database.transaction(read_only=True) as session:
             return bool(session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(LEADER)))))
 
     @staticmethod
-    async def _take_lead(connection: psycopg.AsyncConnection[Any]) -> bool:
+    async def _take_leader_lock(connection: psycopg.AsyncConnection[Any]) -> bool:
         answer = await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(LEADER),))
         row = await answer.fetchone()
         return bool(row and row[0])
@@ -154,8 +154,8 @@ async def _open(url: sa.URL) -> psycopg.AsyncConnection[Any]:
 
 def change_of(payload: str) -> Change | None:
     """The change that a trigger told of; None for a word of a newer version."""
-    word, _, identifier = payload.partition(" ")
+    subject, _, identifier = payload.partition(" ")
     try:
-        return Change(Subject(word), identifier or None)
+        return Change(Subject(subject), identifier or None)
     except ValueError:
         return None

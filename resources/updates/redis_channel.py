@@ -15,7 +15,7 @@ CHANNEL = "events"
 """The name that orchestrator-core uses, too."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to connect again; each pause is twice the one before."""
-BEAT_SECONDS = 15.0
+PING_SECONDS = 15.0
 """How often a silent connection is tried."""
 CONNECT_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class RedisChannel:
             client: Any = importlib.import_module("redis.asyncio")
             no_backoff = importlib.import_module("redis.backoff").NoBackoff()
             retry = importlib.import_module("redis.asyncio.retry").Retry(no_backoff, 0)
-            self._away = (importlib.import_module("redis.exceptions").RedisError, OSError, TimeoutError)
+            self._connection_errors = (importlib.import_module("redis.exceptions").RedisError, OSError, TimeoutError)
         except ModuleNotFoundError as error:
             raise SettingsError(
                 "WEBSOCKET_BROADCASTER_URL names Redis, and its client is not installed."
@@ -43,17 +43,17 @@ class RedisChannel:
             raise SettingsError(
                 "WEBSOCKET_BROADCASTER_URL cannot be read; expected redis://host:port/number."
             ) from None
-        self._is_away = False
+        self._is_disconnected = False
 
     async def publish(self, text: str) -> bool:
         """Say something to all who hear the channel; False when Redis is away, and then perhaps nobody heard it."""
         try:
             try:
                 await self._client.publish(CHANNEL, text)
-            except self._away:  # a connection of the pool that Redis has closed since
+            except self._connection_errors:  # a connection of the pool that Redis has closed since
                 await self._client.publish(CHANNEL, text)
-        except self._away as error:
-            self._note_away(error)
+        except self._connection_errors as error:
+            self._log_lost(error)
             return False
         return True
 
@@ -67,15 +67,15 @@ class RedisChannel:
             try:
                 async with self._client.pubsub() as channel:
                     await channel.subscribe(CHANNEL)
-                    async for said in _heard(channel):
+                    async for message in _received(channel):
                         pause = FIRST_PAUSE
-                        if said["type"] == "subscribe":
-                            self._note_back()
+                        if message["type"] == "subscribe":
+                            self._log_restored()
                             yield None
-                        elif said["type"] == "message":
-                            yield bytes(said["data"]).decode(errors="replace")
-            except self._away as error:
-                self._note_away(error)
+                        elif message["type"] == "message":
+                            yield bytes(message["data"]).decode(errors="replace")
+            except self._connection_errors as error:
+                self._log_lost(error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -83,24 +83,24 @@ class RedisChannel:
         """Give the connections back."""
         await self._client.aclose()
 
-    def _note_away(self, error: BaseException) -> None:
-        if not self._is_away:
-            self._is_away = True
+    def _log_lost(self, error: BaseException) -> None:
+        if not self._is_disconnected:
+            self._is_disconnected = True
             log.warning("Live updates wait for Redis: %s", " ".join(str(error).split()) or type(error).__name__)
 
-    def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
+    def _log_restored(self) -> None:
+        if self._is_disconnected:
+            self._is_disconnected = False
             log.warning("Live updates go on: Redis is there again.")
 
 
-async def _heard(channel: Any) -> AsyncGenerator[dict[str, Any]]:
+async def _received(channel: Any) -> AsyncGenerator[dict[str, Any]]:
     """Whatever comes over a connection. Raises TimeoutError when it is silent although it was asked for an answer."""
     while True:
-        said = await channel.get_message(timeout=BEAT_SECONDS)
-        if said is None:
+        message = await channel.get_message(timeout=PING_SECONDS)
+        if message is None:
             await channel.ping()
-            said = await channel.get_message(timeout=CONNECT_SECONDS)
-            if said is None:
+            message = await channel.get_message(timeout=CONNECT_SECONDS)
+            if message is None:
                 raise TimeoutError("Redis does not answer")
-        yield said
+        yield message

@@ -216,25 +216,25 @@ def act(chance, known, process_id, status):
         attempt("abort", lambda: known.abort(process_id, user="tester"))
     elif status == ProcessStatus.SUSPENDED:
         page = {"name": "x"} if dice < 0.8 else {"nome": "x"}
-        go_on(known, process_id, "answer", lambda: known.answer(process_id, page, user="tester"))
+        try_to(known, process_id, "answer", lambda: known.answer(process_id, page, user="tester"))
     elif status == ProcessStatus.AWAITING_CALLBACK:
-        go_on(known, process_id, "callback", lambda: call_back(chance, known, process_id))
+        try_to(known, process_id, "callback", lambda: call_back(chance, known, process_id))
     elif status.is_failure and dice < 0.15:
-        go_on(known, process_id, "skip", lambda: known.skip(process_id, user="tester", reason="done by hand"))
+        try_to(known, process_id, "skip", lambda: known.skip(process_id, user="tester", reason="done by hand"))
     elif status.is_failure and dice < 0.25:
-        go_on(known, process_id, "back", lambda: known.go_back(process_id, "count", user="tester", reason="again"))
+        try_to(known, process_id, "back", lambda: known.go_back(process_id, "count", user="tester", reason="again"))
     elif status.is_failure or status == ProcessStatus.WAITING:
-        go_on(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
+        try_to(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
 
 
 def help_on(known, process_id, status):
     """What the process needs."""
     if status == ProcessStatus.SUSPENDED:
-        go_on(known, process_id, "answer", lambda: known.answer(process_id, {"name": "x"}, user="tester"))
+        try_to(known, process_id, "answer", lambda: known.answer(process_id, {"name": "x"}, user="tester"))
     elif status == ProcessStatus.AWAITING_CALLBACK:
-        go_on(known, process_id, "callback", lambda: call_back(random, known, process_id))
+        try_to(known, process_id, "callback", lambda: call_back(random, known, process_id))
     elif status.is_failure:
-        go_on(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
+        try_to(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
 
 
 def call_back(chance, known, process_id):
@@ -244,7 +244,7 @@ def call_back(chance, known, process_id):
         known.callback(process_id, route.rpartition("/")[2], {"n": 1})
 
 
-def go_on(known, process_id, name, what):
+def try_to(known, process_id, name, what):
     """Do it, and launch what it has set going, as every door does."""
     if attempt(name, what):
         attempt("launch", lambda: known.launch(process_id, user="tester"))

@@ -68,7 +68,7 @@ def handed(function, before="", after=""):
 execution._check_due = handed(execution._check_due, before="claimed")  # in the transaction of the claim
 execution._perform = handed(execution._perform, before="before", after="committed")
 execution._commit = handed(execution._commit, before="after", after="written")
-execution._begin = handed(execution._begin, before="claimed", after="committed")
+execution._take_over = handed(execution._take_over, before="claimed", after="committed")
 wake.INTERVAL_SECONDS = 1
 
 

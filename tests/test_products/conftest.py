@@ -63,9 +63,9 @@ class Network:
     def try_run(self, workflow: str, *pages: Mapping[str, Any]) -> ProcessTable:
         """Run a workflow; its process as it stands then. Raises when it may not start."""
         process_id = self.processes.starts.start(workflow, list(pages), user=OPERATOR)
-        return self.go_on(process_id)
+        return self.execute(process_id)
 
-    def go_on(self, process_id: UUID) -> ProcessTable:
+    def execute(self, process_id: UUID) -> ProcessTable:
         """Run a process until it stops."""
         self.processes.runs.execute(process_id, user=OPERATOR)
         with self.database.transaction(read_only=True) as session:

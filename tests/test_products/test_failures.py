@@ -31,7 +31,7 @@ def test_a_playbook_that_fails_is_started_anew(network: Network) -> None:
     assert failed.last_status == ProcessStatus.FAILED
     assert "provision_node" in str(failed.failed_reason)
 
-    done = network.go_on(failed.process_id)
+    done = network.execute(failed.process_id)
     assert done.last_status == ProcessStatus.COMPLETED
     assert network.subscription(network.find("Node lon1 Nokia")).status == SubscriptionLifecycle.ACTIVE
 
@@ -42,7 +42,7 @@ def test_what_was_made_before_the_failure_is_not_made_again(network: Network) ->
     failed = network.try_run("create_node", {"product": "Node Nokia"}, LON1)
     assert failed.last_status in (ProcessStatus.FAILED, ProcessStatus.API_UNAVAILABLE)
 
-    network.go_on(failed.process_id)
+    network.execute(failed.process_id)
     assert created(network, "/dcim/devices") == before + 1
     assert network.subscription(network.find("Node lon1 Nokia")).insync
 
@@ -107,7 +107,7 @@ def test_vlans_taken_since_the_form_was_filled_in_are_refused(network: Network, 
     pages = [{"product": "L2VPN"}, {"speed": 1000}, access_points((port, "400"), (other_port, "400"))]
     slow = network.processes.starts.start("create_l2vpn", pages, user=OPERATOR)
     network.l2vpn((port, "400"), (other_port, "401"))
-    process = network.go_on(slow)
+    process = network.execute(slow)
     assert process.last_status in (ProcessStatus.FAILED, ProcessStatus.INCONSISTENT_DATA)
     assert "VLAN 400 on port ams1 1/2/1 10G is in use by L2VPN 1000 Mbit/s ams1" in str(process.failed_reason)
     assert "`orchestrator abort` this process and start again" in str(process.failed_reason)

@@ -119,7 +119,7 @@ def called_back(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def test_a_redeployment_ends_when_the_runner_calls_back(network: Network, lon1: UUID) -> None:
     process_id = redeploying(network, lon1)
     network.processes.answers.answer(process_id, [{"go_ahead": True}], user=OPERATOR)
-    network.go_on(process_id)
+    network.execute(process_id)
     give_up = time.monotonic() + 20
     while (
         network.processes.queries.status(process_id) is ProcessStatus.AWAITING_CALLBACK and time.monotonic() < give_up
@@ -128,7 +128,7 @@ def test_a_redeployment_ends_when_the_runner_calls_back(network: Network, lon1: 
     if (
         network.processes.queries.status(process_id) is ProcessStatus.RESUMED
     ):  # not when it called before it was waited for
-        network.go_on(process_id)
+        network.execute(process_id)
     assert network.processes.queries.status(process_id) is ProcessStatus.COMPLETED
     assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Amsterdam"
 

@@ -82,7 +82,7 @@ def set_status(lock: Lock, processes: ProcessesDep, user: UserDep, background: B
     """Have nothing new begin, or let what the pause has stopped go on. May be done twice."""
     if lock.global_lock:
         return _status(processes.engine.pause(user=user))
-    background.add_task(_go_on, processes, processes.engine.release(user=user))
+    background.add_task(_launch, processes, processes.engine.release(user=user))
     return _status(processes.engine.status())
 
 
@@ -90,11 +90,11 @@ def _status(state: EngineState) -> Status:
     return Status(global_lock=state.is_paused, global_status=state.status, running_processes=state.running)
 
 
-def _go_on(processes: Processes, process_ids: list[ProcessId]) -> None:
+def _launch(processes: Processes, process_ids: list[ProcessId]) -> None:
     """Launch what the release has set going; under a launcher that wants to be asked by Dagster, the sensor does."""
     if launches_to_workers(processes.instance):
-        for trouble in launch_all(processes, process_ids).troubles:
-            log.warning("After the release of the engine, process %s", trouble)
+        for problem in launch_all(processes, process_ids).problems:
+            log.warning("After the release of the engine, process %s", problem)
 
 
 @router.get("/worker-status", summary="Read how the workers stand", responses=problems(503))

@@ -10,7 +10,7 @@ from orchestrator_defs.api.rest.shared_question import Question
 from orchestrator_defs.api.security.problems import example, problem, problems
 from orchestrator_defs.health.readiness import Readiness, readiness
 from orchestrator_defs.jobs.orchestrator import Orchestrator
-from resources.database.ping import feel_pulse
+from resources.database.ping import ping
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -28,7 +28,7 @@ class Ready(BaseModel):
 @router.get("/", summary="Ask whether the database answers", responses=example(OK) | problems(503))
 async def get_health(request: Request) -> str:
     """OK after a small statement. 503 when the database does not answer, or not in time."""
-    await _answer(request, "health", lambda orchestrator: feel_pulse(orchestrator.database))
+    await _answer(request, "health", lambda orchestrator: ping(orchestrator.database))
     return OK
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from ops.starting.process_detail import Asked, PendingStep, ProcessDetail, StepDetail
+from ops.starting.process_detail import PendingForm, PendingStep, ProcessDetail, StepDetail
 from ops.steps.state import readable
 from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
 from resources.domain.saving.headers import SubscriptionHeader
@@ -270,7 +270,7 @@ class ProcessWithSteps(Process):
         linked: list[SubscriptionHeader],
         *,
         state: dict[str, Any],
-        asked: Asked,
+        pending_form: PendingForm,
         runs: list[Run],
         permissions: Permissions,
     ) -> "ProcessWithSteps":
@@ -281,9 +281,9 @@ class ProcessWithSteps(Process):
             linked,
             current_state=state,
             steps=[*map(ProcessStep.of, detail.steps), *map(ProcessStep.of, detail.pending)],
-            form=readable(asked.form),  # a default may be anything
-            form_meta=readable(asked.meta),
-            form_error=asked.error,
+            form=readable(pending_form.form),  # a default may be anything
+            form_meta=readable(pending_form.meta),
+            form_error=pending_form.error,
             traceback=detail.traceback,
             waits=[Waiting(**{name: getattr(wait, name) for name in waits}) for wait in detail.waits],
             children=[

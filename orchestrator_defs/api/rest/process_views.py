@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ops.starting.permission import UserPermissions, user_permissions
-from ops.starting.process_detail import Asked, ProcessDetail
+from ops.starting.process_detail import PendingForm, ProcessDetail
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.conditional import tagged
@@ -68,7 +68,7 @@ class _View:
     permissions: UserPermissions
 
     @property
-    def asks(self) -> bool:
+    def needs_form(self) -> bool:
         """Whether somebody has to fill a form."""
         return self.detail.wait is not None and self.detail.wait.kind is WaitKind.INPUT
 
@@ -100,17 +100,17 @@ async def get_process(
     made, or takes too long, says so in `form_error`.
     """
     view = await run_in_threadpool(_read, processes, process_id, user)
-    asked = Asked()
-    if view.asks:
+    pending_form = PendingForm()
+    if view.needs_form:
         try:
-            asked = await forms.run(lambda: processes.answers.asked(process_id))
+            pending_form = await forms.run(lambda: processes.answers.pending_form(process_id))
         except (FormTimedOut, FormsBusy) as error:
-            asked = Asked(error=str(error))
+            pending_form = PendingForm(error=str(error))
     return ProcessWithSteps.of_detail(
         view.detail,
         view.linked,
         state=view.state,
-        asked=asked,
+        pending_form=pending_form,
         runs=list(_runs(view.detail, request.scope.get("root_path", ""))),
         permissions=_permissions(view, check),
     )
@@ -122,7 +122,7 @@ def _read(processes: Processes, process_id: ProcessId, user: User) -> _View:
         linked = linked_subscriptions([process_id])[process_id]
         subject = _subject(detail.state, linked)
         comparison = compare_around(process_id, subject) if subject else None
-    return _View(detail, linked, comparison, _asked_callbacks(processes, detail, user))
+    return _View(detail, linked, comparison, _callback_permissions(processes, detail, user))
 
 
 def _subject(state: State, linked: list[SubscriptionHeader]) -> SubscriptionId | None:
@@ -132,7 +132,7 @@ def _subject(state: State, linked: list[SubscriptionHeader]) -> SubscriptionId |
     return next((one.subscription_id for one in linked if str(one.subscription_id) == named), None)
 
 
-def _asked_callbacks(processes: Processes, detail: ProcessDetail, user: User) -> UserPermissions:
+def _callback_permissions(processes: Processes, detail: ProcessDetail, user: User) -> UserPermissions:
     """A workflow that the code has no more is neither retried nor answered."""
     workflow = processes.orchestrator.workflows.get(detail.line.workflow)
     if workflow is None:

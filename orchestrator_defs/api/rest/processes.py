@@ -33,7 +33,7 @@ router = APIRouter(prefix="/processes", tags=["processes"])
 router.include_router(callbacks.router)
 router.include_router(process_views.router)
 
-HANDS = (403, 404, 409, 422, 503)
+REFUSALS = (403, 404, 409, 422, 503)
 """What may be answered to whoever lays hands on a process: not allowed, none such, not as it stands, not understood,
 paused."""
 
@@ -115,16 +115,16 @@ async def start_process(
 )
 def resume_all(processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep, background: BackgroundTasks) -> Count:
     """How many are set going; those of which the user may not retry the workflow are passed by."""
-    going = processes.interventions.resume_all(user=user, check=lambda name: check(name, "retry"))
-    background.add_task(processes.runs.try_to_launch, going, user=user)
-    return Count(count=len(going))
+    resumed = processes.interventions.resume_all(user=user, check=lambda name: check(name, "retry"))
+    background.add_task(processes.runs.try_to_launch, resumed, user=user)
+    return Count(count=len(resumed))
 
 
 @router.put(
     "/{process_id}/resume",
     status_code=204,
     summary="Answer what a process asks, or have it try again",
-    responses=problems(400, 412, *HANDS, 504, 510),
+    responses=problems(400, 412, *REFUSALS, 504, 510),
 )
 async def resume_process(
     process_id: UUID,
@@ -156,7 +156,7 @@ async def resume_process(
     background.add_task(processes.runs.try_to_launch, [process_id], user=user)
 
 
-@router.put("/{process_id}/abort", status_code=204, summary="End a process for good", responses=problems(*HANDS))
+@router.put("/{process_id}/abort", status_code=204, summary="End a process for good", responses=problems(*REFUSALS))
 def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
     """What it has done stays; what it holds is let go of, out of sync. A run that is at work for it is stopped. Also
     while the engine is paused. One that has ended cannot be aborted: 409.
@@ -165,7 +165,11 @@ def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, chec
     processes.interventions.abort(process_id, user=user)
 
 
-@router.put("/{process_id}/skip", summary="Spare a process the step it stands at", responses=problems(400, *HANDS))
+@router.put(
+    "/{process_id}/skip",
+    summary="Skip the step at which a process has stopped",
+    responses=problems(400, *REFUSALS),
+)
 def skip_step(
     process_id: UUID,
     skip: Skip,
@@ -188,7 +192,7 @@ def skip_step(
 @router.put(
     "/{process_id}/back",
     summary="Send a process back to a step that it has done",
-    responses=problems(400, 412, *HANDS),
+    responses=problems(400, 412, *REFUSALS),
 )
 def go_back(
     process_id: UUID,

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-ABANDON = 5
+ABANDON_AFTER = 5
 """A question that has no answer after so many limits is asked anew: its connection may be dead, and the next is not."""
 
 
@@ -20,22 +20,22 @@ class Question(Generic[T]):
 
     def __init__(self, put: Callable[[], T]) -> None:
         self._put = put
-        self._asked: asyncio.Future[T] | None = None
+        self._answer: asyncio.Future[T] | None = None
         self._since = 0.0
 
     async def answer(self, seconds: float) -> T:
         """The answer. Raises TimeoutError when it has not come in time, and what the question raises."""
-        is_open = self._asked is not None and not self._asked.done()
-        if self._asked is None or not is_open or time.monotonic() - self._since > ABANDON * seconds:
-            self._asked, self._since = self._ask(), time.monotonic()
-        return await asyncio.wait_for(asyncio.shield(self._asked), seconds)
+        is_open = self._answer is not None and not self._answer.done()
+        if self._answer is None or not is_open or time.monotonic() - self._since > ABANDON_AFTER * seconds:
+            self._answer, self._since = self._start(), time.monotonic()
+        return await asyncio.wait_for(asyncio.shield(self._answer), seconds)
 
-    def _ask(self) -> "asyncio.Future[T]":
+    def _start(self) -> "asyncio.Future[T]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting any more
 
-        def give(result: T) -> None:
+        def succeed(result: T) -> None:
             if not answer.done():
                 answer.set_result(result)
 
@@ -43,14 +43,14 @@ class Question(Generic[T]):
             if not answer.done():
                 answer.set_exception(error)
 
-        def ask() -> None:
+        def run() -> None:
             with suppress(RuntimeError):  # the loop is closed: the server has ended
                 try:
                     result = self._put()
                 except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
                     loop.call_soon_threadsafe(fail, error)
                 else:
-                    loop.call_soon_threadsafe(give, result)
+                    loop.call_soon_threadsafe(succeed, result)
 
-        threading.Thread(target=ask, daemon=True, name="question").start()
+        threading.Thread(target=run, daemon=True, name="question").start()
         return answer

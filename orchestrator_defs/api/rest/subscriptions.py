@@ -22,9 +22,9 @@ from orchestrator_defs.api.rest.subscription_shapes import (
     VersionItem,
     VersionWhole,
 )
-from orchestrator_defs.api.security.authorisation import GuardDep
+from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.problems import problems
-from resources.database.session import SubscriptionDatabase, see_one_moment
+from resources.database.session import SubscriptionDatabase, use_one_snapshot
 from resources.domain.saving.authorship import Author, authored_by
 from resources.subscriptions.etag import view_mark
 from resources.subscriptions.history import count_history, read_history, read_version
@@ -64,7 +64,7 @@ def list_subscriptions(
 ) -> list[SubscriptionItem]:
     """The newest first, unless sorted; what has no value comes last."""
     with database.transaction(read_only=True):
-        see_one_moment()
+        use_one_snapshot()
         filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
         page = find_subscriptions("", filters, order, limit=part.limit, offset=part.first)
     part.note(response, NOUN, page.lines, page.total)
@@ -81,7 +81,7 @@ def search_subscriptions(
     sorted.
     """
     with database.transaction(read_only=True):
-        see_one_moment()
+        use_one_snapshot()
         page = find_subscriptions(query, (), read_pairs(sort, "sort"), limit=part.limit, offset=part.first)
     part.note(response, NOUN, page.lines, page.total)
     return _items(page)
@@ -111,7 +111,7 @@ def read_domain_model(
     `warning` says why.
     """
     with database.transaction(read_only=True):
-        see_one_moment()
+        use_one_snapshot()
         tag = etag(view_mark(subscription_id, filter_owner_relations=filter_owner_relations))
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         if is_known(request, tag):
@@ -130,10 +130,10 @@ def read_domain_model(
     responses=problems(403, 404, 422),
 )
 def read_startable_workflows(
-    subscription_id: UUID, processes: ProcessesDep, user: UserDep, guard: GuardDep
+    subscription_id: UUID, processes: ProcessesDep, user: UserDep, authorisation: AuthorisationDep
 ) -> dict[str, Any]:
     """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
-    return guard.workflows.mark(user, processes.starts.startable(subscription_id, user=user))
+    return authorisation.workflows.mark(user, processes.starts.startable(subscription_id, user=user))
 
 
 @router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))
@@ -198,7 +198,7 @@ def list_depends_on(
 def list_versions(subscription_id: UUID, response: Response, database: DatabaseDep, part: PartDep) -> list[VersionItem]:
     """Who changed what, when, and by which process; the newest change first."""
     with database.transaction(read_only=True):
-        see_one_moment()
+        use_one_snapshot()
         subscription_line(subscription_id)
         total = count_history(subscription_id)
         found = read_history(subscription_id, limit=part.limit, offset=part.first)
@@ -234,7 +234,7 @@ def _related(
     depth: int,
 ) -> list[RelatedItem]:
     with database.transaction(read_only=True):
-        see_one_moment()
+        use_one_snapshot()
         subscription_line(subscription_id)
         page = related_page(
             subscription_id, direction, statuses=statuses, depth=depth, limit=part.limit, offset=part.first

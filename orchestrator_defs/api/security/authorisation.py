@@ -17,7 +17,7 @@ from orchestrator_defs.api.server_settings import ApiSettings
 from resources.users import User
 
 
-class Guard:
+class Authorisation:
     """One per application. Raises SettingsError when a login is asked for and no provider is named."""
 
     def __init__(self, settings: ApiSettings, *, policy: Policy | None = None, rules: Sequence[Rule] = ()) -> None:
@@ -50,10 +50,10 @@ class Guard:
         return lambda workflow_name, action: self.workflows.check(user, workflow_name, action)
 
 
-async def _guard(connection: HTTPConnection) -> Guard:
-    found: Guard = connection.app.state.guard
+async def _authorisation(connection: HTTPConnection) -> Authorisation:
+    found: Authorisation = connection.app.state.authorisation
     return found
 
 
-GuardDep = Annotated[Guard, Depends(_guard)]
+AuthorisationDep = Annotated[Authorisation, Depends(_authorisation)]
 """The guard of the application, for routes that ask it about more than the call itself."""

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_defs.api.security.access_rules import WEBSOCKET, Call, Open, Rule
-from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.limits import BodyLimit, SecurityHeaders, is_api
 from orchestrator_defs.api.security.login.identity import ANONYMOUS, NOBODY, user_of
 from orchestrator_defs.api.security.login.origins import SAFE_METHODS, is_foreign, is_loopback, is_own, path_of
@@ -46,18 +46,18 @@ class Denied(Exception):
         self.close = close
 
 
-class Gate:
+class AuthorisationMiddleware:
     """An ASGI application around another: it puts the `user` into the scope, or answers itself.
 
     `routes` gives those of the application, to tell them from the pages of Dagster that lie behind them.
     """
 
-    def __init__(self, app: ASGIApp, guard: Guard, routes: Callable[[], Sequence[BaseRoute]]) -> None:
+    def __init__(self, app: ASGIApp, authorisation: Authorisation, routes: Callable[[], Sequence[BaseRoute]]) -> None:
         self.app = app
-        self.guard = guard
-        self.settings = settings = guard.settings
+        self.authorisation = authorisation
+        self.settings = settings = authorisation.settings
         self.routes = routes
-        inner: ASGIApp = BodyLimit(self._let_in, settings)
+        inner: ASGIApp = BodyLimit(self._authorise, settings)
         if settings.cors_origins:
             # never with credentials: other sites' pages call with a bearer token, and no cookie of ours goes with it
             inner = CORSMiddleware(
@@ -76,16 +76,16 @@ class Gate:
             try:
                 await self.app(scope, receive, send)
             finally:
-                await self.guard.close()
+                await self.authorisation.close()
         elif scope["type"] in ("http", "websocket"):
             await self.outermost(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _authorise(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         body = _Body(scope, receive)
         try:
             rule, parts = self._rule(scope)
-            user, cookies = await self._who(connection, rule)
+            user, cookies = await self._authenticate(connection, rule)
             await self._check(user, rule, parts, connection, body)
         except Denied as denied:
             await self._answer(denied, scope, receive, send)
@@ -111,7 +111,8 @@ class Gate:
 
     def _rule(self, scope: Scope) -> tuple[Rule, dict[str, str]]:
         path = path_of(scope)
-        return self.guard.rules.find(_method(scope), path, is_dagsters=not is_api(path) and self._is_dagsters(scope))
+        is_dagsters = not is_api(path) and self._is_dagsters(scope)
+        return self.authorisation.rules.find(_method(scope), path, is_dagsters=is_dagsters)
 
     def _is_dagsters(self, scope: Scope) -> bool:
         """Whether no route of the application has this path: then it is a page of Dagster, which has all others."""
@@ -119,25 +120,25 @@ class Gate:
 
     # --- who ---
 
-    async def _who(self, connection: HTTPConnection, rule: Rule) -> tuple[User, Headers]:
+    async def _authenticate(self, connection: HTTPConnection, rule: Rule) -> tuple[User, Headers]:
         """Who calls, and what is to be kept by their browser. Raises Denied."""
         token = _token(connection)
         if not self.settings.oauth2_active:
-            self._check_neighbour(connection)
+            self._check_without_login(connection)
             return NOBODY, []
-        if token is None and self.guard.sessions.has_cookie(connection):
+        if token is None and self.authorisation.sessions.has_cookie(connection):
             self._check_own(connection)
         if rule.least is Open.EVERYBODY:
             return ANONYMOUS, []
         try:
             if token is not None:
-                return await self.guard.user_with(token), []
+                return await self.authorisation.user_with(token), []
             return await self._in_session(connection)
         except LoginRefused as refusal:
-            raise self._asking_for_login(connection, str(refusal), is_refused=token is not None) from None
+            raise self._login_required(connection, str(refusal), is_refused=token is not None) from None
 
     async def _in_session(self, connection: HTTPConnection) -> tuple[User, Headers]:
-        sessions = self.guard.sessions
+        sessions = self.authorisation.sessions
         session = sessions.of(connection)
         if session is None:
             raise LoginRefused("Log in first: send a bearer token, or open /api/login in a browser.")
@@ -155,7 +156,7 @@ class Gate:
                 403, "A session in a browser may do this from the server's own pages only; others send a bearer token."
             )
 
-    def _check_neighbour(self, connection: HTTPConnection) -> None:
+    def _check_without_login(self, connection: HTTPConnection) -> None:
         """Without login any page that a browser here shows could call us; it may only when that was said twice."""
         if self.settings.serve_without_login:
             return
@@ -166,16 +167,16 @@ class Gate:
                 f"Without login the server answers to names of this machine only, not to {host[:255]!r}. Use 127.0.0.1,"
                 " or set up a login, or set SERVE_WITHOUT_LOGIN=True.",
             )
-        friends = set(self.settings.cors_origins) - {"*"}
-        may_harm = _may_change(connection) or "origin" in connection.headers
-        if may_harm and is_foreign(connection, self.settings.base_url, friends=friends):
+        trusted = set(self.settings.cors_origins) - {"*"}
+        may_be_harmful = _may_change(connection) or "origin" in connection.headers
+        if may_be_harmful and is_foreign(connection, self.settings.base_url, trusted=trusted):
             raise Denied(
                 403,
                 "Without login the server answers to its own pages and those of CORS_ORIGINS (named, not *) only. Add"
                 " the page's origin there, or set up a login, or set SERVE_WITHOUT_LOGIN=True.",
             )
 
-    def _asking_for_login(self, connection: HTTPConnection, detail: str, *, is_refused: bool) -> Denied:
+    def _login_required(self, connection: HTTPConnection, detail: str, *, is_refused: bool) -> Denied:
         if not is_refused and _is_navigation(connection):
             prefix = connection.scope.get("root_path", "")
             query = connection.scope["query_string"].decode("latin-1")
@@ -199,13 +200,13 @@ class Gate:
             return
         scope = connection.scope
         call = Call(_method(scope), path_of(scope), rule.least, parts, dict(connection.query_params), body.read_json)
-        if (why := await self.guard.policy.refusal(user, call)) is not None:
+        if (why := await self.authorisation.policy.refusal(user, call)) is not None:
             raise Denied(403, why)
 
     def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
         address = connection.client.host if connection.client else ""
         # not by process: whoever guesses tokens would keep the right one out
-        seconds = self.guard.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
+        seconds = self.authorisation.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
         if seconds:
             raise Denied(429, "Too many callbacks; come back later.", {"Retry-After": str(int(seconds) + 1)})
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ops.steps.state import readable
-from resources.database.session import was_away
+from resources.database.session import was_unreachable
 from resources.errors import (
     AlreadyDescribed,
     CatalogueError,
@@ -220,7 +220,7 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    if was_away(error):
+    if was_unreachable(error):
         return problem(503, AWAY)
     log.error("A request failed.", exc_info=error)
     return problem(500, "Something went wrong in the server; its log says what.")

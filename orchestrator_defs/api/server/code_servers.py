@@ -121,7 +121,7 @@ class CodeServers:
                 raise SettingsError(f"The code servers have not loaded their code in {LOAD_SECONDS:g} seconds.")
             time.sleep(LOOK_SECONDS)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Start again what has ended. To be called now and then."""
         for server in self._servers:
             server.look()

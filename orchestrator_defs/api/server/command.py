@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Serve as ordered until told to stop; the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for ours in ("orchestrator_defs", "ops", "resources"):
@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
     for number in STOPPING:
         signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
     try:
-        return serve(Serving.from_order(words[0]))
+        return serve(Serving.from_json(arguments[0]))
     except (OrchestratorError, ExternalSystemError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
@@ -121,7 +121,7 @@ def _prefork(
         forwarded_allow_ips=serving.forwarded_allow_ips,
         access_log=serving.access_log,
         on_ready=announce,
-        tick=servers.look,
+        tick=servers.check,
     )
 
 

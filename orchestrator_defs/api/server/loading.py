@@ -110,5 +110,5 @@ def _importing(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise SettingsError(f"{what} cannot be loaded: {said} ({place.filename}, line {place.lineno}).") from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise SettingsError(f"{what} cannot be loaded: {message} ({place.filename}, line {place.lineno}).") from error

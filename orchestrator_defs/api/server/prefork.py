@@ -58,19 +58,19 @@ class Prefork:
         self.tick = tick
         self.children = children
         self.status = 0
-        self._told = False
+        self._is_stopping = False
         self._has_served = False
         self._kill_at = 0.0
 
     def run(self) -> int:
         """Serve until told to stop; the exit status, not 0 when the application does not start."""
         self.children.listen(self.stop)
-        while not self._told or self.children.of_kind(SERVING):
-            self._fill_up()
+        while not self._is_stopping or self.children.of_kind(SERVING):
+            self._start_missing()
             self.children.wait(TICK_SECONDS)
-            self._note_ready()
+            self._announce_when_ready()
             self.children.reap()
-            if not self._told:
+            if not self._is_stopping:
                 self.tick()
             elif time.monotonic() > self._kill_at:
                 self.children.kill_all(signal.SIGKILL, SERVING)
@@ -78,19 +78,19 @@ class Prefork:
 
     def stop(self, *_: object) -> None:
         """Let the processes finish what they answer, then end. Told again, they are killed."""
-        if self._told:
+        if self._is_stopping:
             self._kill_at = 0.0
             return
-        self._told = True
+        self._is_stopping = True
         self._kill_at = time.monotonic() + STOP_SECONDS
         self.children.kill_all(signal.SIGTERM, SERVING)
 
-    def _fill_up(self) -> None:
+    def _start_missing(self) -> None:
         """One first: when the application does not start, one says so."""
         is_sure = self._has_served or any(child.has_reported for child in self.children.of_kind(SERVING))
         wanted = self.count if is_sure else 1
-        while not self._told and len(self.children.of_kind(SERVING)) < wanted and self.children.may_fork:
-            self.children.fork(SERVING, self._serve, self._miss)
+        while not self._is_stopping and len(self.children.of_kind(SERVING)) < wanted and self.children.may_fork:
+            self.children.fork(SERVING, self._serve, self._replace_or_stop)
 
     def _serve(self, report: Report) -> int:
         try:
@@ -115,15 +115,15 @@ class Prefork:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
 
-    def _note_ready(self) -> None:
+    def _announce_when_ready(self) -> None:
         ready = sum(child.has_reported for child in self.children.of_kind(SERVING))
         if not self._has_served and ready == self.count:
             self._has_served = True
             self.on_ready()
 
-    def _miss(self, child: Child) -> None:
+    def _replace_or_stop(self, child: Child) -> None:
         """A process that has served gets a successor; the first that never did ends it all."""
-        if self._told:
+        if self._is_stopping:
             return
         if self._has_served or child.has_reported:
             log.warning("Serving process %d %s; another takes its place.", child.pid, child.end)
@@ -162,11 +162,11 @@ class Sentences:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Change nothing but what is said when the application does not start."""
 
-        async def tell(message: Message) -> None:
+        async def send_readable(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
                 error = sys.exc_info()[1]
                 if isinstance(error, OrchestratorError | ExternalSystemError):
                     message = {**message, "message": str(error)}
             await send(message)
 
-        await self.app(scope, receive, tell if scope["type"] == "lifespan" else send)
+        await self.app(scope, receive, send_readable if scope["type"] == "lifespan" else send)

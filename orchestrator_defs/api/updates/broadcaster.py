@@ -70,10 +70,10 @@ class Broadcaster:
         finally:
             self._clients.discard(client)
 
-    def note(self, message: Message) -> None:
+    def notify(self, message: Message) -> None:
         """Something has changed: tell it soon, and once more."""
         loop = asyncio.get_running_loop()
-        self._pacer.note(message, loop.time())
+        self._pacer.notify(message, loop.time())
         due = self._pacer.next_due()
         if due is not None and (self._timer is None or due < self._timer.when()):
             self._wake_at(due)
@@ -91,9 +91,9 @@ class Broadcaster:
 
     def _wake_at(self, when: float) -> None:
         self.close()
-        self._timer = asyncio.get_running_loop().call_at(when, self._tell)
+        self._timer = asyncio.get_running_loop().call_at(when, self._send_due)
 
-    def _tell(self) -> None:
+    def _send_due(self) -> None:
         self._timer = None
         for message in self._pacer.take_due(asyncio.get_running_loop().time() + 0.001):
             for client in self._clients:

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates.broadcaster import Broadcaster
 from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
-from orchestrator_defs.api.updates.pacing import CROWD
+from orchestrator_defs.api.updates.pacing import MANY
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError
 from resources.updates import redis_channel
@@ -18,11 +18,11 @@ from resources.updates.redis_channel import RedisChannel
 log = logging.getLogger(__name__)
 
 THE_DATABASE_ITSELF = ("postgres://", "postgresql://", "memory://")
-RELAY_SECONDS = 0.02
+COLLECT_SECONDS = 0.02
 """So long what is to be passed on is collected."""
 WORKERS_SECONDS = 10.0
 """How often who looks at the workers asks again: these come and go without a change in the database that is heard."""
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 """After so long it is tried again what failed: to publish, or unexpectedly."""
 
 
@@ -38,7 +38,7 @@ class LiveUpdates:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hear and tell, for as long as the block lasts. Whether database and Redis are there makes no difference."""
-        tasks = [asyncio.create_task(_kept(source)) for source in self._sources()]
+        tasks = [asyncio.create_task(_restarting(source)) for source in self._sources()]
         try:
             yield
         finally:
@@ -53,35 +53,35 @@ class LiveUpdates:
         if not self.is_enabled:
             return []
         if self._channel is None:
-            return [self._hear_database, self._mind_workers]
+            return [self._listen_to_database, self._refresh_workers]
         relay = _Relay(self._feed, self._channel)
-        return [self._hear_redis, relay.listen, relay.publish, self._mind_workers]
+        return [self._listen_to_redis, relay.listen, relay.publish, self._refresh_workers]
 
-    async def _hear_database(self) -> None:
+    async def _listen_to_database(self) -> None:
         async with aclosing(self._feed.changes()) as changes:
             async for change in changes:
-                self._note(*messages_of(change))
+                self._notify(*messages_of(change))
 
-    async def _hear_redis(self) -> None:
+    async def _listen_to_redis(self) -> None:
         assert self._channel is not None, "it is one of the sources only then"
-        async with aclosing(self._channel.messages()) as said:
-            async for text in said:
+        async with aclosing(self._channel.messages()) as messages:
+            async for text in messages:
                 if text is None:
-                    self._note(*EVERYTHING)
+                    self._notify(*EVERYTHING)
                 elif (message := message_of(text)) is not None:
-                    self._note(message)
+                    self._notify(message)
                 elif is_sendable(text):
                     self.broadcaster.pass_on(text)
 
-    async def _mind_workers(self) -> None:
+    async def _refresh_workers(self) -> None:
         while True:
             await asyncio.sleep(WORKERS_SECONDS)
             if self.broadcaster.client_count:
-                self._note(Message(Kind.WORKER_STATUS))
+                self._notify(Message(Kind.WORKER_STATUS))
 
-    def _note(self, *messages: Message) -> None:
+    def _notify(self, *messages: Message) -> None:
         for message in messages:
-            self.broadcaster.note(message)
+            self.broadcaster.notify(message)
 
 
 class _Relay:
@@ -104,22 +104,22 @@ class _Relay:
         """Pass it on; all of it, when some of it could not be."""
         while True:
             await self._ready.wait()
-            await asyncio.sleep(RELAY_SECONDS)
+            await asyncio.sleep(COLLECT_SECONDS)
             self._ready.clear()
             waiting, self._waiting = self._waiting, {}
             for message in _folded(waiting):
                 if not await self._channel.publish(message.text):
                     self._waiting |= dict.fromkeys(EVERYTHING)
                     self._ready.set()
-                    await asyncio.sleep(AGAIN_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
                     break
 
 
 def _folded(messages: dict[Message, None]) -> list[Message]:
     """The same messages; many about single things of one kind as one about all of them."""
     single = [message.kind for message in messages if not message.is_shared]
-    crowded = {kind for kind in single if single.count(kind) > CROWD} if len(single) > CROWD else set()
-    return list(dict.fromkeys(Message(m.kind) if m.kind in crowded else m for m in messages))
+    folded = {kind for kind in single if single.count(kind) > MANY} if len(single) > MANY else set()
+    return list(dict.fromkeys(Message(m.kind) if m.kind in folded else m for m in messages))
 
 
 def _channel_of(url: str) -> RedisChannel | None:
@@ -134,11 +134,11 @@ def _channel_of(url: str) -> RedisChannel | None:
     return None
 
 
-async def _kept(source: Callable[[], Awaitable[None]]) -> None:
+async def _restarting(source: Callable[[], Awaitable[None]]) -> None:
     """Do it again when it fails: what is not foreseen must not leave clients without updates for good."""
     while True:
         try:
             await source()
         except Exception:
             log.exception("Live updates are interrupted, and begin anew.")
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)

@@ -11,12 +11,12 @@ OWN_GAP_SECONDS = 0.25
 """One process or subscription is not told of more often, after the first time."""
 SHARED_GAP_SECONDS = 0.75
 """Nor what everybody looks at, however much happens: each message makes each open page ask again."""
-AGAIN_SECONDS = 0.75
+REPEAT_SECONDS = 0.75
 """So long after it was last sent each message is sent once more.
 
 The web client loses one that comes in the first milliseconds after an answer has come, and asks for nothing by itself.
 """
-CROWD = 20
+MANY = 20
 """More processes (or subscriptions) than this within a second are told of as all of them."""
 
 
@@ -26,7 +26,7 @@ class _Entry:
 
     due: float
     sent: float = -math.inf
-    is_news: bool = True
+    is_new: bool = True
 
 
 class Pacer:
@@ -36,32 +36,32 @@ class Pacer:
         self._entries: dict[Message, _Entry] = {}
         self._single: dict[Kind, int] = {}
         """How many of a kind's entries are about one process or subscription."""
-        self._crowded: set[Kind] = set()
+        self._folded: set[Kind] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def note(self, message: Message, now: float) -> None:
+    def notify(self, message: Message, now: float) -> None:
         """Something has changed: have the message sent."""
-        if message.kind in self._crowded:
+        if message.kind in self._folded:
             message = Message(message.kind)
-        elif not message.is_shared and message not in self._entries and self._single.get(message.kind, 0) >= CROWD:
+        elif not message.is_shared and message not in self._entries and self._single.get(message.kind, 0) >= MANY:
             self._fold(message.kind)
             message = Message(message.kind)
         entry = self._entries.get(message)
         if entry is None:
             self._put(message, _Entry(now + TOGETHER_SECONDS))
-        elif not entry.is_news:
+        elif not entry.is_new:
             gap = SHARED_GAP_SECONDS if message.is_shared else OWN_GAP_SECONDS
-            entry.is_news, entry.due = True, max(now + TOGETHER_SECONDS, entry.sent + gap)
+            entry.is_new, entry.due = True, max(now + TOGETHER_SECONDS, entry.sent + gap)
 
     def take_due(self, now: float) -> list[Message]:
         """The messages to send now."""
         due = [message for message, entry in self._entries.items() if entry.due <= now]
         for message in due:
             entry = self._entries[message]
-            if entry.is_news:
-                entry.is_news, entry.sent, entry.due = False, now, now + AGAIN_SECONDS
+            if entry.is_new:
+                entry.is_new, entry.sent, entry.due = False, now, now + REPEAT_SECONDS
             else:
                 self._remove(message)
         return due
@@ -74,7 +74,7 @@ class Pacer:
         """Tell of all from now on, until it is quiet: what is not sent yet, or not sent again, goes in with it."""
         for message in [message for message in self._entries if message.kind is kind and message.id is not None]:
             self._remove(message)
-        self._crowded.add(kind)
+        self._folded.add(kind)
 
     def _put(self, message: Message, entry: _Entry) -> None:
         self._entries[message] = entry
@@ -86,4 +86,4 @@ class Pacer:
         if not message.is_shared:
             self._single[message.kind] -= 1
         elif message.id is None:
-            self._crowded.discard(message.kind)
+            self._folded.discard(message.kind)

@@ -27,7 +27,7 @@ CLOSE_SECONDS = 1.0
 
 PROTOCOL_ERROR, LOGIN_EXPIRED, TOO_LONG, TOO_SLOW = 1002, 1008, 1009, 1013
 
-Wording = Callable[[Message | str], Awaitable[str]]
+Format = Callable[[Message | str], Awaitable[str]]
 """How a message is said on a channel."""
 
 
@@ -55,7 +55,7 @@ async def of_engine(websocket: WebSocket) -> None:
 
 
 async def _serve(
-    websocket: WebSocket, kinds: Collection[Kind] | None, wording: Wording, *, first: Message | None = None
+    websocket: WebSocket, kinds: Collection[Kind] | None, format_: Format, *, first: Message | None = None
 ) -> None:
     live: LiveUpdates = websocket.app.state.live
     if not live.is_enabled:
@@ -67,7 +67,7 @@ async def _serve(
         else:
             if first is not None:
                 client.put(first)
-            code = await _talk(websocket, client, wording)
+            code = await _exchange(websocket, client, format_)
     if code is not None:
         await _close(websocket, code)
 
@@ -80,45 +80,45 @@ async def _accept(websocket: WebSocket) -> bool:
     return not offered or (len(offered) == 2 and offered[0] == BEARER_PROTOCOL)
 
 
-async def _talk(websocket: WebSocket, client: Client, wording: Wording) -> int | None:
+async def _exchange(websocket: WebSocket, client: Client, format_: Format) -> int | None:
     """Listen and tell until one of the two is over, or the login. The code to close with; None: the client has."""
-    hearing = asyncio.create_task(_hear(websocket))
-    telling = asyncio.create_task(_tell(websocket, client, wording))
+    receiving = asyncio.create_task(_receive(websocket))
+    sending = asyncio.create_task(_send_messages(websocket, client, format_))
     try:
         done, _ = await asyncio.wait(
-            (hearing, telling), timeout=_seconds_of_login(websocket), return_when=asyncio.FIRST_COMPLETED
+            (receiving, sending), timeout=_seconds_of_login(websocket), return_when=asyncio.FIRST_COMPLETED
         )
     finally:
-        hearing.cancel()
-        telling.cancel()
-        await asyncio.gather(hearing, telling, return_exceptions=True)
+        receiving.cancel()
+        sending.cancel()
+        await asyncio.gather(receiving, sending, return_exceptions=True)
     if not done:
         return LOGIN_EXPIRED
-    return (hearing if hearing in done else telling).result()
+    return (receiving if receiving in done else sending).result()
 
 
-async def _hear(websocket: WebSocket) -> int | None:
+async def _receive(websocket: WebSocket) -> int | None:
     while True:
-        said = await websocket.receive()
-        if said["type"] == "websocket.disconnect":
+        received = await websocket.receive()
+        if received["type"] == "websocket.disconnect":
             return None
-        text = said.get("text")
-        if len(text if text is not None else said.get("bytes") or b"") > LONGEST_TEXT:
+        text = received.get("text")
+        if len(text if text is not None else received.get("bytes") or b"") > LONGEST_TEXT:
             return TOO_LONG
-        if text == PING and not await _say(websocket, PONG):
+        if text == PING and not await _send(websocket, PONG):
             return TOO_SLOW
 
 
-async def _tell(websocket: WebSocket, client: Client, wording: Wording) -> int | None:
+async def _send_messages(websocket: WebSocket, client: Client, format_: Format) -> int | None:
     while True:
         for message in await client.take():
-            if not await _say(websocket, await wording(message)):
+            if not await _send(websocket, await format_(message)):
                 return TOO_SLOW
         if client.is_lost:
             return TOO_SLOW
 
 
-async def _say(websocket: WebSocket, text: str) -> bool:
+async def _send(websocket: WebSocket, text: str) -> bool:
     """Send it; False when the client does not take it, or is gone."""
     try:
         async with asyncio.timeout(SEND_SECONDS):

@@ -10,7 +10,7 @@ from orchestrator_defs.cli.application import Application, ApplicationGroup, ope
 from orchestrator_defs.cli.output import show as show_on_screen
 from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.cli.processes import interventions
-from orchestrator_defs.cli.processes.endings import go_on, waiting
+from orchestrator_defs.cli.processes.endings import continue_process, waiting
 from orchestrator_defs.cli.processes.inputs import read_inputs
 from orchestrator_defs.cli.processes.ledger import as_json as all_of
 from orchestrator_defs.cli.processes.ledger import explanations, facts, ledger_table, line_as_json, list_table
@@ -38,7 +38,7 @@ def run(application: Application, workflow: str, fields: tuple[str, ...], config
     with application.processes() as service:
         process_id = service.starts.start(workflow, inputs, user=operator())
         click.echo(f"Process {process_id} of {workflow} is created.")
-        go_on(service, process_id, detach=detach)
+        continue_process(service, process_id, detach=detach)
 
 
 @click.group(cls=ApplicationGroup)

@@ -39,7 +39,7 @@ CODES: Mapping[ProcessStatus, ExitCode] = {
 }
 
 
-def go_on(service: "Processes", process_id: ProcessId, *, detach: bool) -> None:
+def continue_process(service: "Processes", process_id: ProcessId, *, detach: bool) -> None:
     """Run a process in the foreground until it stops and end as it then stands, or hand it to the workers."""
     if detach:
         if not service.runs.can_launch:
@@ -60,9 +60,9 @@ def go_on(service: "Processes", process_id: ProcessId, *, detach: bool) -> None:
 def end(detail: "ProcessDetail") -> NoReturn:
     """Say how a process stands and what can be done, and leave with the code for it."""
     lines = list(_sentences(detail))
-    is_well = CODES.get(detail.line.status, ExitCode.FAILED) in (ExitCode.DONE, ExitCode.WAITS)
+    is_ok = CODES.get(detail.line.status, ExitCode.FAILED) in (ExitCode.DONE, ExitCode.WAITS)
     for line in lines:
-        click.echo(line, err=not is_well)
+        click.echo(line, err=not is_ok)
     raise SystemExit(CODES.get(detail.line.status, ExitCode.FAILED))
 
 
@@ -89,7 +89,7 @@ def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:
         yield wait.reason
     if wait.kind is WaitKind.INPUT:
         yield f"It waits for input by {detail.line.assignee}."
-        yield from asked(process_id, wait.form, wait.form_error)
+        yield from describe_form(process_id, wait.form, wait.form_error)
         return
     if wait.progress is not None:
         yield f"Progress: {json.dumps(wait.progress, ensure_ascii=False)}"
@@ -101,7 +101,7 @@ def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:
         yield f"It is tried again by itself; to try now: orchestrator resume {process_id}"
 
 
-def asked(process_id: ProcessId, schema: Mapping[str, Any] | None, error: str | None = None) -> Iterator[str]:
+def describe_form(process_id: ProcessId, schema: Mapping[str, Any] | None, error: str | None = None) -> Iterator[str]:
     """The fields of a page, and the command that fills it."""
     if error:
         yield f"Its form cannot be shown: {error}"

@@ -9,7 +9,7 @@ import click
 
 from orchestrator_defs.cli.application import Application, operator
 from orchestrator_defs.cli.output import show_json, without_events
-from orchestrator_defs.cli.processes.endings import ExitCode, asked, go_on
+from orchestrator_defs.cli.processes.endings import ExitCode, continue_process, describe_form
 from orchestrator_defs.cli.processes.inputs import read_fields, read_inputs
 from orchestrator_defs.cli.transactions import reading
 from resources.processes import process_rows
@@ -24,7 +24,7 @@ id_argument = click.argument("process_id", metavar="ID")
 
 
 @contextmanager
-def _in_hand(application: Application, name: str) -> "Iterator[tuple[Processes, ProcessId]]":
+def _process(application: Application, name: str) -> "Iterator[tuple[Processes, ProcessId]]":
     with reading(application):
         found = process_rows.find_process_id(name)
     with application.processes() as service:
@@ -42,15 +42,15 @@ def answer(
 ) -> None:
     """Fill the form that a process waits with; it goes on then. Without input: print what the next page asks."""
     inputs = read_inputs(config, fields)
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         page = service.answers.next_page(found, inputs)
         if page is not None:
             click.echo(str(page))
-            for line in asked(found, page.schema):
+            for line in describe_form(found, page.schema):
                 click.echo(line)
             raise SystemExit(ExitCode.WAITS)
         service.answers.answer(found, inputs, user=operator())
-        go_on(service, found, detach=detach)
+        continue_process(service, found, detach=detach)
 
 
 @click.command()
@@ -62,10 +62,10 @@ def resume(application: Application, process_id: str, detach: bool) -> None:
 
     One that failed or waits for better times tries again now; one that was set going and not launched is taken up.
     """
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         if service.queries.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
             service.interventions.retry(found, user=operator())
-        go_on(service, found, detach=detach)
+        continue_process(service, found, detach=detach)
 
 
 @click.command()
@@ -74,9 +74,9 @@ def resume(application: Application, process_id: str, detach: bool) -> None:
 @click.pass_obj
 def retry(application: Application, process_id: str, detach: bool) -> None:
     """Try again the step at which a process failed, or waits for better times."""
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         service.interventions.retry(found, user=operator())
-        go_on(service, found, detach=detach)
+        continue_process(service, found, detach=detach)
 
 
 @click.command("resume-all")
@@ -88,8 +88,8 @@ def resume_all(application: Application, detach: bool, as_json: bool) -> None:
     with application.processes() as service:
         if detach and not service.runs.can_launch:
             raise click.ClickException("The run launcher of this instance takes no runs from here; leave out --detach.")
-        going = service.interventions.resume_all(user=operator())
-        for process_id in going:
+        resumed = service.interventions.resume_all(user=operator())
+        for process_id in resumed:
             if detach:
                 service.runs.launch(process_id, user=operator())
                 continue
@@ -98,9 +98,9 @@ def resume_all(application: Application, detach: bool, as_json: bool) -> None:
             if not as_json:
                 click.echo(f"Process {process_id} is {status}.")
     if as_json:
-        show_json({"count": len(going)})
+        show_json({"count": len(resumed)})
     else:
-        click.echo(f"Tasks resumed: {len(going)}.")
+        click.echo(f"Tasks resumed: {len(resumed)}.")
 
 
 @click.command()
@@ -119,12 +119,12 @@ def skip(
     detach: bool,
 ) -> None:
     """Spare a process the step that it stands at, because you have done it; FIELD=VALUE is what it would have given."""
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         key = service.interventions.skip(
             found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed
         )
         click.echo(f"Process {found} is spared its step {key}.")
-        go_on(service, found, detach=detach)
+        continue_process(service, found, detach=detach)
 
 
 @click.command()
@@ -138,10 +138,10 @@ def back(application: Application, process_id: str, step: str, reason: str, deta
 
     What the steps from there on did, to subscriptions or outside, is not undone: it is done again.
     """
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         key = service.interventions.go_back(found, step, user=operator(), reason=reason)
         click.echo(f"Process {found} is sent back to {key}.")
-        go_on(service, found, detach=detach)
+        continue_process(service, found, detach=detach)
 
 
 @click.command()
@@ -151,7 +151,7 @@ def back(application: Application, process_id: str, step: str, reason: str, deta
 @click.pass_obj
 def abort(application: Application, process_id: str, reason: str, yes: bool) -> None:
     """End a process for good; what it changed stays, and its subscription is free but out of sync."""
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         with reading(application):
             row = process_rows.get_process(found)
             what = f"{process_rows.workflow_name_of(row)}, {row.last_status}, last step '{row.last_step}'"
@@ -169,7 +169,7 @@ def abort(application: Application, process_id: str, reason: str, yes: bool) -> 
 @click.pass_obj
 def note(application: Application, process_id: str, text: str) -> None:
     """Write a note on a process, at most 5000 characters; without TEXT take it away."""
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         service.interventions.note(found, text or None, user=operator())
 
 
@@ -179,7 +179,7 @@ def note(application: Application, process_id: str, text: str) -> None:
 @click.pass_obj
 def delete(application: Application, process_id: str, yes: bool) -> None:
     """Remove a task that has ended, with its ledger."""
-    with _in_hand(application, process_id) as (service, found):
+    with _process(application, process_id) as (service, found):
         if not yes:
             click.confirm(f"Delete process {found} and its ledger?", abort=True)
         service.interventions.delete(found, user=operator())

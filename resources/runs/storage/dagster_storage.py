@@ -34,7 +34,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from resources.errors import SettingsError
 from resources.runs.storage.event_log import GroupedEventLogStorage, PooledEventLogStorage
-from resources.runs.storage.pool import POOL_SIZE, again_when_cut, dagster_urls, pooled_engine, prepare
+from resources.runs.storage.pool import POOL_SIZE, dagster_urls, pooled_engine, prepare, retry_when_disconnected
 
 Parts = tuple[RunStorage[Any], EventLogStorage[Any], ScheduleStorage[Any]]
 
@@ -60,15 +60,15 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
 
     def fetchall(self, query: Any) -> Sequence[Any]:
         """Read rows about runs; stock reads them through this alone,"""
-        return again_when_cut(partial(super().fetchall, query))
+        return retry_when_disconnected(partial(super().fetchall, query))
 
     def fetchone(self, query: Any) -> Any | None:
         """and one through this."""
-        return again_when_cut(partial(super().fetchone, query))
+        return retry_when_disconnected(partial(super().fetchone, query))
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
         """Note in a run's row what an event says of it; twice is as once."""
-        again_when_cut(partial(super().handle_run_event, run_id, event, update_timestamp))
+        retry_when_disconnected(partial(super().handle_run_event, run_id, event, update_timestamp))
 
     def has_run_stats_index_cols(self) -> bool:
         """Stock looks for each run; columns once there stay."""

@@ -26,19 +26,19 @@ LARGEST = 200
 """Rows in one group; as many waiting rows make the next caller write."""
 OLDEST_SECONDS = 0.04
 """A row is committed when it is older, which with the writing itself keeps it below 50 ms."""
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 """How long the database may be away before a run is told: a restart takes seconds."""
 EXIT_SECONDS = 5.0
 """The same for a process that ends."""
-LOCK_SECONDS = PATIENCE_SECONDS + 15
+LOCK_SECONDS = TIMEOUT_SECONDS + 15
 """How long another thread may be at writing; longer than a connection may take to be refused."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 IDLE_SECONDS = 5.0
 """The thread ends when nothing came for so long; the next row starts another."""
 
-UNFIT = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
+ROW_ERRORS = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
 """Errors that are a row's own: it will never be written, the others can be. Every other error is the database's."""
-AWAY = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
 
 _all: "weakref.WeakSet[EventGroups]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -63,9 +63,9 @@ class EventGroups:
         self._changed = threading.Condition()
         self._writing = threading.RLock()
         self._nested = False
-        self._unsure = 0
+        self._unacknowledged = 0
         """How many rows at the front were sent without an answer."""
-        self._away_since: float | None = None
+        self._unreachable_since: float | None = None
         self._incomplete: dict[str, str] = {}
         """Runs of whose log something will never be written, and why."""
         self._thread: threading.Thread | None = None
@@ -79,7 +79,7 @@ class EventGroups:
             self._waiting.append((time.monotonic(), row))
             full = len(self._waiting) >= LARGEST
         if not (now or full):
-            self._see_to_it()
+            self._wake_thread()
             return
         try:
             self.flush()
@@ -88,37 +88,37 @@ class EventGroups:
             raise
         finally:
             if self._waiting:
-                self._see_to_it()
+                self._wake_thread()
 
-    def flush(self, patience: float = PATIENCE_SECONDS) -> None:
+    def flush(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Commit everything taken before this call. Raises EventsNotWritten when the database stays away (`patience`,
         in seconds since it went); everything is kept then.
         """
-        with self._alone() as nested:
+        with self._exclusively() as nested:
             due = 0 if nested else len(self._waiting)
             pause = FIRST_PAUSE
             while due > 0 and self._waiting:
                 try:
                     due -= self._write_next()
-                except AWAY as error:
-                    if time.monotonic() - self._note_away() >= patience:
+                except DATABASE_ERRORS as error:
+                    if time.monotonic() - self._mark_unreachable() >= timeout:
                         raise self._not_written(error) from error
                     time.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
 
-    def complain(self, run_id: str) -> None:
+    def raise_if_incomplete(self, run_id: str) -> None:
         """Raise EventsNotWritten if something of the run's log was given up."""
         if (reason := self._incomplete.get(run_id)) is not None:
             raise EventsNotWritten(f"The log of run {run_id} is incomplete, so the run cannot go on. {reason}")
 
-    def forget(self, run_id: str) -> None:
+    def forget_incomplete(self, run_id: str) -> None:
         """The run has failed: its log needs no completeness any more."""
         self._incomplete.pop(run_id, None)
 
     # --- writing ---
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _exclusively(self) -> Iterator[bool]:
         """Keep other threads from writing. Gives whether this thread was at it already: what it calls may log a row."""
         if not self._writing.acquire(timeout=LOCK_SECONDS):
             raise EventsNotWritten(f"Another thread has been writing events for {LOCK_SECONDS:g} s.")
@@ -131,37 +131,37 @@ class EventGroups:
 
     def _write_next(self) -> int:
         """Write one group; how many rows that were."""
-        group = [row for _, row in self._waiting[: self._unsure or LARGEST]]
+        group = [row for _, row in self._waiting[: self._unacknowledged or LARGEST]]
         try:
             self._send(group)
-        except UNFIT as error:
+        except ROW_ERRORS as error:
             self._write_singly(group, error)
         return len(group)
 
     def _send(self, group: list[Row]) -> None:
         # A group is one statement: when its first row is there, it is.
-        if not (self._unsure and self._is_written(group[0])):
-            self._unsure = len(group)
+        if not (self._unacknowledged and self._is_written(group[0])):
+            self._unacknowledged = len(group)
             self._write(group)
         self._drop(len(group))
-        self._away_since = None
+        self._unreachable_since = None
 
     def _write_singly(self, group: list[Row], error: Exception) -> None:
         """Write what can be written of a group in which a row is unfit."""
-        self._unsure = 0
+        self._unacknowledged = 0
         for row in group:
             try:
                 if len(group) == 1:
                     raise error
                 self._send([row])
-            except UNFIT as reason:
+            except ROW_ERRORS as reason:
                 self._drop(1)
-                self._give_up(row, f"An event cannot be written: {_first_line(reason)}.")
+                self._mark_incomplete(row, f"An event cannot be written: {_first_line(reason)}.")
 
     def _drop(self, count: int) -> None:
         with self._changed:
             del self._waiting[:count]
-            self._unsure = 0
+            self._unacknowledged = 0
 
     def _withdraw(self, row: Row, reason: str) -> None:
         """Take a row back that was not written: whoever gave it is told so."""
@@ -169,28 +169,28 @@ class EventGroups:
             for index, (_, waiting) in enumerate(self._waiting):
                 if waiting is row:
                     del self._waiting[index]
-                    self._unsure -= index < self._unsure
-                    self._give_up(row, reason)
+                    self._unacknowledged -= index < self._unacknowledged
+                    self._mark_incomplete(row, reason)
                     return
 
-    def _give_up(self, row: Row, reason: str) -> None:
+    def _mark_incomplete(self, row: Row, reason: str) -> None:
         self._incomplete[str(row["run_id"])] = reason
 
-    def _note_away(self) -> float:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        return self._away_since
+    def _mark_unreachable(self) -> float:
+        if self._unreachable_since is None:
+            self._unreachable_since = time.monotonic()
+        return self._unreachable_since
 
     def _not_written(self, error: Exception) -> EventsNotWritten:
-        away = time.monotonic() - self._note_away()
+        seconds = time.monotonic() - self._mark_unreachable()
         return EventsNotWritten(
-            f"Dagster's database has taken no events for {away:.1f} s: {_first_line(error)}."
+            f"Dagster's database has taken no events for {seconds:.1f} s: {_first_line(error)}."
             f" {len(self._waiting)} events wait. Check that the server runs and has room."
         )
 
     # --- the thread ---
 
-    def _see_to_it(self) -> None:
+    def _wake_thread(self) -> None:
         """Have the thread write what waits, in time."""
         _flush_in_finalizers()
         with self._changed:
@@ -206,8 +206,8 @@ class EventGroups:
     def _write_in_time(self) -> None:
         pause = FIRST_PAUSE
         while (due := self._await_row()) is not None:
-            if (early := due - time.monotonic()) > 0:
-                time.sleep(early)
+            if (remaining := due - time.monotonic()) > 0:
+                time.sleep(remaining)
             elif self._try_once():
                 pause = FIRST_PAUSE
             else:
@@ -225,7 +225,7 @@ class EventGroups:
     def _try_once(self) -> bool:
         # Says nothing when it fails: whoever needs the rows written tries again, and is told in a thread of its own.
         try:
-            self.flush(patience=0)
+            self.flush(timeout=0)
         except EventsNotWritten:
             return False
         return True

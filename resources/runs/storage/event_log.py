@@ -114,13 +114,13 @@ class GroupedEventLogStorage(PooledEventLogStorage):
         if kind in LINKED or kind is DagsterEventType.RUN_SUCCESS:
             self._groups.flush()  # a run succeeds only once its log is there
         if kind is not None and kind not in TOLERANT:
-            self._groups.complain(event.run_id)
+            self._groups.raise_if_incomplete(event.run_id)
         if kind in LINKED:
             super().store_event(event)
             return
         self._groups.add(self._event_to_row(event), now=kind in BARRIERS)
         if kind in ENDS:
-            self._groups.forget(event.run_id)
+            self._groups.forget_incomplete(event.run_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write asset events as stock does, behind what came before them."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from resources.errors import OrchestratorError
 
 POLL_SECONDS = 0.3
-AWAY = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
 
 Records = tuple[list[tuple[Any, str]], str | None]
 """Events, each with its own cursor, and the cursor behind them all."""
@@ -66,7 +66,7 @@ class EventWatch:
     def _poll(self) -> None:
         while watches := self._current():
             for watch in watches:
-                self._tell(watch)
+                self._notify(watch)
             with self._changed:
                 self._changed.wait_for(lambda: not self._watches, POLL_SECONDS)
 
@@ -76,10 +76,10 @@ class EventWatch:
                 self._thread = None
             return list(self._watches)
 
-    def _tell(self, watch: Watch) -> None:
+    def _notify(self, watch: Watch) -> None:
         try:
             events, behind = self._read(watch.run_id, watch.cursor)
-        except AWAY:
+        except DATABASE_ERRORS:
             return  # the next round tries again
         for event, cursor in events:
             if watch not in self._watches:

@@ -23,14 +23,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.database.embedded import embedded_uri
-from resources.database.session import connect_or_revive, lock_key, place, postgres_url, try_doubtful_connections
+from resources.database.session import connect_or_restart, lock_key, ping_doubtful_connections, place, postgres_url
 from resources.errors import DatabaseUnreachable
 from resources.settings import settings
 
 Answer = TypeVar("Answer")
 
 POOL_SIZE = 4
-PATIENCE_SECONDS = 15.0
+RETRY_SECONDS = 15.0
 """How long to ask again; with the last try's own patience, longer than a restart on a busy machine."""
 PAUSE_SECONDS = 0.1
 OVERFLOW = 20
@@ -42,7 +42,7 @@ LOCK = "dagster tables"
 
 _engines: dict[tuple[str, int, int], sa.Engine] = {}
 _prepared: set[str] = set()
-_guard = threading.RLock()
+_lock = threading.RLock()
 
 
 def dagster_urls(configured: str = "") -> tuple[sa.URL, sa.URL]:
@@ -66,7 +66,7 @@ def dagster_urls(configured: str = "") -> tuple[sa.URL, sa.URL]:
 def prepare(url: sa.URL, maintenance: sa.URL) -> None:
     """Make the database and Dagster's tables where they are missing; looks once in a process. Safe in many at once."""
     text = url.render_as_string(hide_password=False)
-    with _guard:
+    with _lock:
         if text not in _prepared:
             _ensure_database(url, maintenance)
             _ensure_tables(text)
@@ -76,25 +76,25 @@ def prepare(url: sa.URL, maintenance: sa.URL) -> None:
 def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.Engine:
     """The one engine of this process for these settings. `statement_timeout` in ms, 0: none."""
     key = (url, pool_size, statement_timeout)
-    with _guard:
+    with _lock:
         if key not in _engines:
             _engines[key] = _make_engine(*key)
         return _engines[key]
 
 
-def again_when_cut(ask: Callable[[], Answer]) -> Answer:
+def retry_when_disconnected(query: Callable[[], Answer]) -> Answer:
     """Do what may be done twice, and do it again when the server ended the connection in the middle of it.
 
     That a connection is there to begin with is seen to by the pool; while there is none to be had, dagster-postgres
     tries for about ten seconds, and this until `PATIENCE_SECONDS` are over.
     """
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + RETRY_SECONDS
     while True:
         try:
-            return ask()
+            return query()
         except (sa.exc.DBAPIError, DagsterPostgresException) as error:
-            is_cut = isinstance(error, DagsterPostgresException) or error.connection_invalidated
-            if not is_cut or time.monotonic() > give_up:
+            is_disconnected = isinstance(error, DagsterPostgresException) or error.connection_invalidated
+            if not is_disconnected or time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE_SECONDS)
 
@@ -113,14 +113,14 @@ def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
         },
     )
     event.listen(engine, "do_connect", _connect)
-    try_doubtful_connections(engine)
+    ping_doubtful_connections(engine)
     return engine
 
 
 def _connect(
     dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
 ) -> DBAPIConnection:
-    return connect_or_revive(dialect, positional, named)
+    return connect_or_restart(dialect, positional, named)
 
 
 def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:
@@ -179,8 +179,8 @@ def _conninfo(url: sa.URL) -> str:
 
 
 def _own_connections_after_fork() -> None:
-    global _guard
-    _guard = threading.RLock()
+    global _lock
+    _lock = threading.RLock()
     for engine in _engines.values():
         engine.dispose(close=False)
 

@@ -47,7 +47,7 @@ class UnsupervisedLiveness(LivenessThread):
         super()._interrupt()
 
     def _heartbeat(self) -> None:
-        with self._guard:
+        with self._lock:
             if self._run_id is not None and self._kill_at is not None and time.monotonic() > self._kill_at:
                 kill_this_process()
 

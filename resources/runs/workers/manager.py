@@ -26,11 +26,13 @@ RESTART_SECONDS = 10.0
 class WorkerManager:
     """The workers that one process wants there to be. They leave when it is gone, however it went."""
 
-    def __init__(self, instance: DagsterInstance, dispatch: Dispatch, plan: Plan, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, instance: DagsterInstance, dispatch: Dispatch, plan: Plan, report: Callable[[str], None]
+    ) -> None:
         self.instance = instance
         self.dispatch = dispatch
         self.plan = plan
-        self.tell = tell
+        self.report = report
         self.locks = SupervisorLocks(dispatch.place, plan.location.name)
         self._lock: HeldLock | None = None
         self._launcher_lock: LauncherLock | None = None
@@ -73,13 +75,13 @@ class WorkerManager:
         if len(there) >= self.plan.count + self.plan.reserved:
             self._ready.add(supervisor)
             also = f", and {self.plan.reserved} in reserve" if self.plan.reserved else ""
-            self.tell(f"Ready: {self.plan.count} for all runs of {self.plan.location.name}{also}.")
+            self.report(f"Ready: {self.plan.count} for all runs of {self.plan.location.name}{also}.")
 
     def _restart(self) -> None:
         is_changed = self._code != self.plan.location.fingerprint()
         if is_changed or time.monotonic() - self._started > RESTART_SECONDS:
             log = supervisor_lock.folder() / "workers.log"
-            self.tell(f"The supervisor of {self.plan.location.name} has ended; {log} may say why. Starting another.")
+            self.report(f"The supervisor of {self.plan.location.name} has ended; {log} may say why. Starting another.")
             self._note_start()
             start_supervisor(self.instance, self.locks, self.plan)
 

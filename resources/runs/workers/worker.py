@@ -212,18 +212,18 @@ class LivenessThread(threading.Thread):
         self.is_finished = False
         self._run_id: str | None = None
         self._canceled: set[str] = set()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def run_started(self, run_id: str) -> None:
         """The main thread executes a run from now on."""
-        with self._guard:
+        with self._lock:
             self._run_id = run_id
             if run_id in self._canceled:
                 self._interrupt()
 
     def run_ended(self) -> None:
         """The main thread executes nothing."""
-        with self._guard:
+        with self._lock:
             self._run_id = None
             self._canceled.clear()
 
@@ -276,10 +276,10 @@ class LivenessThread(threading.Thread):
 
     def _cancel(self, run_id: str) -> None:
         """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
-        with self._guard:
+        with self._lock:
             self._canceled.add(run_id)
         while True:
-            with self._guard:
+            with self._lock:
                 if self._run_id != run_id:
                     return None
                 if self.dispatch.mark_canceling(run_id):
@@ -288,7 +288,7 @@ class LivenessThread(threading.Thread):
 
     def _abandon(self, run_id: str) -> None:
         """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
-        with self._guard:
+        with self._lock:
             if self._run_id == run_id:
                 kill_this_process()
 
@@ -299,7 +299,7 @@ class LivenessThread(threading.Thread):
 
     def _finish_when_idle(self) -> None:
         # Without a supervisor the run in hand goes on to its end, and this session must live as long.
-        with self._guard:
+        with self._lock:
             if self._run_id is None:
                 self._finish_thread()
         self.wakeup.wake()

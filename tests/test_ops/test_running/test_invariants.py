@@ -158,7 +158,7 @@ class Hands(RuleBasedStateMachine):
             token = routes[number % len(routes)].rpartition("/")[2]
             self.do(
                 run,
-                lambda one: self.bed.processes.answers.callback(one.process_id, token, {"n": result}) and one.go_on(),
+                lambda one: self.bed.processes.answers.callback(one.process_id, token, {"n": result}) and one.execute(),
             )
 
     @rule(run=runs)

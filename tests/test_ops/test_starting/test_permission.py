@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from ops.starting.permission import ask_to_resume, ask_to_retry, ask_to_start
+from ops.starting.permission import check_may_resume, check_may_retry, check_may_start
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.wait_steps import inputstep
@@ -100,10 +100,10 @@ def test_policy(row, around):
     keys = workflow.step_keys
     place = workflow.ledger_steps[2]
     found = [
-        allowed(lambda user: ask_to_start(workflow, user)),
-        allowed(lambda user: ask_to_retry(workflow, keys[:1], user)),
-        allowed(lambda user: ask_to_resume(workflow, place, user)),
-        *(allowed(lambda user, n=n: ask_to_retry(workflow, keys[:n], user)) for n in (2, 3)),
+        allowed(lambda user: check_may_start(workflow, user)),
+        allowed(lambda user: check_may_retry(workflow, keys[:1], user)),
+        allowed(lambda user: check_may_resume(workflow, place, user)),
+        *(allowed(lambda user, n=n: check_may_retry(workflow, keys[:n], user)) for n in (2, 3)),
     ]
     start, before, resume, behind = row[4:]
     assert found == [start, before, resume, behind, behind]
@@ -131,17 +131,17 @@ def test_group_names_who_may_retry_its_steps(own, expected):
 
     workflow = grouped.workflow
     for done in (1, 2):
-        ask_to_retry(workflow, workflow.step_keys[:done], expected)
+        check_may_retry(workflow, workflow.step_keys[:done], expected)
         with pytest.raises(NotAuthorised):
-            ask_to_retry(workflow, workflow.step_keys[:done], "C")
-    ask_to_resume(workflow, workflow.ledger_steps[1], "C")
+            check_may_retry(workflow, workflow.step_keys[:done], "C")
+    check_may_resume(workflow, workflow.ledger_steps[1], "C")
 
 
 def test_step_that_is_new_before_the_last_committed_one_hides_no_rule():
     """The input step behind it has been passed."""
     workflow = workflow_of(["None", "None", "C", "None"], AROUND["nothing"])
     with pytest.raises(NotAuthorised):
-        ask_to_retry(workflow, ["start", "ask"], "A")
+        check_may_retry(workflow, ["start", "ask"], "A")
 
 
 async def not_bob(context):
@@ -155,18 +155,18 @@ def later():
 
 
 def test_answer_that_comes_later_is_waited_for():
-    ask_to_start(later.workflow, "ada")
+    check_may_start(later.workflow, "ada")
     with pytest.raises(NotAuthorised, match="bob may not start later"):
-        ask_to_start(later.workflow, "bob")
+        check_may_start(later.workflow, "bob")
 
 
 def test_answer_that_comes_later_is_waited_for_inside_an_event_loop():
     """As a server has one in its thread."""
 
     async def serve():
-        ask_to_start(later.workflow, "ada")
+        check_may_start(later.workflow, "ada")
         with pytest.raises(NotAuthorised):
-            ask_to_start(later.workflow, "bob")
+            check_may_start(later.workflow, "bob")
 
     asyncio.run(serve())
 
@@ -186,9 +186,9 @@ def test_callback_is_told_what_is_wanted_and_where():
         return begin >> only_step
 
     workflow = noting.workflow
-    ask_to_start(workflow, "ada")
-    ask_to_resume(workflow, workflow.ledger_steps[1], "ada")
-    ask_to_retry(workflow, ["start"], "ada")
+    check_may_start(workflow, "ada")
+    check_may_resume(workflow, workflow.ledger_steps[1], "ada")
+    check_may_retry(workflow, ["start"], "ada")
     assert seen == [
         ("start_workflow", "noting", None),
         ("resume_workflow", "noting", "only_step"),

@@ -143,7 +143,7 @@ def test_process_that_is_sent_back_starts_other_children(bed_of, calls):
     parent.bed.wake()
     calls.broken = set()
     parent.bed.processes.interventions.go_back(parent.process_id, "start_configure_port", user="noc", reason="again")
-    parent.go_on()
+    parent.execute()
     parent.run_children()
     parent.bed.wake()
     parent.assert_completed()
@@ -189,9 +189,9 @@ def test_parent_goes_on_when_the_last_child_is_at_rest(bed_of):
     parent = bed.run("configure_ports")
     first, *others = parent.children
     for one in others:
-        one.go_on()
+        one.execute()
     assert bed.wake() == []
-    first.go_on()
+    first.execute()
     assert [run.process_id for run in bed.wake()] == [parent.process_id]
     parent.assert_completed()
     assert results_of(parent) == ["completed"] * 3

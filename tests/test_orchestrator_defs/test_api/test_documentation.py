@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.documentation import describe_gate
+from orchestrator_defs.api.documentation import describe_authorisation
 from orchestrator_defs.api.security.access_rules import RuleBook
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from tests.api import serving
@@ -56,7 +56,7 @@ def test_the_description_says_what_the_gate_answers_in_the_place_of_a_route():
     rules = RuleBook()
     callback = {"requestBody": {}, "responses": {"200": {}}}
     schema = {"paths": {"/api/processes/{process_id}/callback/{token}": {"post": callback}}}
-    describe_gate(schema, rules, with_login=True)
+    describe_authorisation(schema, rules, with_login=True)
     assert callback["responses"].keys() == {"200", "413", "429"}
 
 

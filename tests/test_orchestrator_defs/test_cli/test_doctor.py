@@ -17,7 +17,7 @@ from ops.steps.step import StepList, begin, step
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.cli import doctor as cli
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
-from orchestrator_defs.health.inflight import Misfit, misfits
+from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.types import Assignee
@@ -178,7 +178,7 @@ def ask_as(steps: StepList) -> Any:
 
 
 def problems(orchestrator: Orchestrator) -> dict[UUID, str]:
-    return {one.process_id: one.problem for one in misfits(orchestrator) if isinstance(one, Misfit)}
+    return {one.process_id: one.problem for one in mismatches(orchestrator) if isinstance(one, Mismatch)}
 
 
 def test_code_that_has_not_changed_breaks_nothing(engine):
@@ -215,16 +215,16 @@ def test_step_that_is_new_behind_breaks_nothing(engine):
 def test_process_that_has_ended_is_not_compared(engine):
     process_id = engine.run("ask")
     engine.of(process_id).abort()
-    assert list(misfits(later_code(engine))) == [0]
+    assert list(mismatches(later_code(engine))) == [0]
 
 
 def test_processes_are_compared_in_batches(engine, monkeypatch):
     """Each once."""
     monkeypatch.setattr("orchestrator_defs.health.inflight.BATCH", 2)
     ids = {engine.run("ask") for _ in range(5)}
-    found = list(misfits(later_code(engine)))
+    found = list(mismatches(later_code(engine)))
     assert [one for one in found if isinstance(one, int)] == [2, 2, 1]
-    assert sorted(one.process_id for one in found if isinstance(one, Misfit)) == sorted(ids)
+    assert sorted(one.process_id for one in found if isinstance(one, Mismatch)) == sorted(ids)
 
 
 def test_command_names_what_would_break_and_fails(engine):

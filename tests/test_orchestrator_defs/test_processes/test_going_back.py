@@ -150,7 +150,7 @@ def test_step_that_made_a_subscription_is_not_done_again(network):
     engine, world = network
     world.broken = {"configure"}
     process_id = create_device(engine)
-    with pytest.raises(ProcessError, match=r"'construct'.* has made subscription .* would make another"):
+    with pytest.raises(ProcessError, match=r"'construct'.* has created subscription .* would create another"):
         engine.service.interventions.go_back(process_id, "construct", user="ada", reason=WHY)
 
 

@@ -255,10 +255,10 @@ def test_person_who_acts_between_look_and_repair_wins(ward):
     """The repair takes the row first, and finds it changed."""
     process_id, _ = ward.half_done()
     with ward.database.transaction(read_only=True):
-        (found,) = recovery.in_hand(Owner(), 1)
+        (found,) = recovery.in_progress(Owner(), 1)
     ward.service.interventions.abort(process_id, user="somebody")
     with ward.database.transaction():
-        assert recovery.go_on(found, "lost") is None
+        assert recovery.continue_process(found, "lost") is None
     assert ward.process(process_id).last_status == "aborted"
 
 
@@ -370,7 +370,7 @@ def test_processes_in_hand_are_found_by_an_index(ward):
 
 def test_large_number_is_looked_at_in_turns(ward, monkeypatch):
     """The cursor says where the next sweep begins, and after the last one it begins anew."""
-    monkeypatch.setattr("orchestrator_defs.sensors.sweeper.AT_ONCE", 2)
+    monkeypatch.setattr("orchestrator_defs.sensors.sweeper.BATCH", 2)
     for _ in range(3):
         ward.start()
     ward.an_hour_later()

@@ -42,7 +42,7 @@ def home() -> Iterator[Path]:
     yield path
     with suppress(FileNotFoundError):  # its keeper has removed it
         lease.wait_until_unused(path / "pg.lease")
-        assert within(20, lambda: not lease.has_keeper(path / "pg.lease"))
+        assert within(20, lambda: not lease.has_reaper(path / "pg.lease"))
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -109,10 +109,10 @@ def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
     with using(home) as one:
         assert ready(one)
         os.kill(reaper_pid(home), signal.SIGKILL)
-        assert within(5, lambda: not lease.has_keeper(home / "pg.lease"))
+        assert within(5, lambda: not lease.has_reaper(home / "pg.lease"))
         with using(home) as two:
             assert ready(two)
-            assert lease.has_keeper(home / "pg.lease")
+            assert lease.has_reaper(home / "pg.lease")
     assert within(20, lambda: is_stopped(home))
 
 
@@ -131,7 +131,7 @@ def test_a_user_survives_the_death_of_the_server(home: Path, monkeypatch: pytest
     monkeypatch.setitem(embedded._servers, home, server)
     server.attach()
     os.kill(postmaster(home), signal.SIGKILL)
-    assert embedded.revive(str(server.data))
+    assert embedded.restart_embedded(str(server.data))
     with psycopg.connect(server.uri("orchestrator")) as connection:
         assert connection.info.dbname == "orchestrator"
     server.detach()

@@ -126,19 +126,19 @@ def test_the_keeper_stops_the_server_when_the_last_holder_is_gone(
     held: tuple[Path, "subprocess.Popen[str]"], background: "subprocess.Popen[bytes]"
 ) -> None:
     path, holder = held
-    lease.start_keeper(path, path.with_name("server.pid"))
-    assert lease.has_keeper(path)
+    lease.start_reaper(path, path.with_name("server.pid"))
+    assert lease.has_reaper(path)
     assert background.poll() is None
     holder.kill()
     assert background.wait(5) == -signal.SIGINT
-    assert within(5, lambda: not lease.has_keeper(path))
+    assert within(5, lambda: not lease.has_reaper(path))
 
 
 def test_a_second_keeper_is_not_needed(
     held: tuple[Path, "subprocess.Popen[str]"], background: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = held
-    lease.start_keeper(path, path.with_name("server.pid"))
+    lease.start_reaper(path, path.with_name("server.pid"))
     monkeypatch.setattr(reaper, "CLAIM_SECONDS", 0)
     assert reaper.claim(path) is None
 
@@ -150,15 +150,15 @@ def test_a_keeper_leaves_a_stranger_with_a_reused_pid_alone(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "server.pid").write_text(f"{background.pid}\n")
-    lease.start_keeper(path, elsewhere / "server.pid")
+    lease.start_reaper(path, elsewhere / "server.pid")
     holder.kill()
-    assert within(5, lambda: not lease.has_keeper(path))
+    assert within(5, lambda: not lease.has_reaper(path))
     assert background.poll() is None
 
 
 def test_a_keeper_removes_what_is_to_be_thrown_away(held: tuple[Path, "subprocess.Popen[str]"], tmp_path: Path) -> None:
     path, holder = held
     (tmp_path / "data").mkdir()
-    lease.start_keeper(path, tmp_path / "data" / "server.pid", leftover=tmp_path / "data")
+    lease.start_reaper(path, tmp_path / "data" / "server.pid", leftover=tmp_path / "data")
     holder.kill()
     assert within(5, lambda: not (tmp_path / "data").exists())

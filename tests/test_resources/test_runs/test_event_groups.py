@@ -176,12 +176,12 @@ def test_who_was_refused_a_row_is_reminded_until_the_run_fails(groups: EventGrou
     with pytest.raises(EventsNotWritten):
         groups.add(row(0), now=True)
     table.away = False
-    groups.complain("another")
+    groups.raise_if_incomplete("another")
     for _ in range(2):
         with pytest.raises(EventsNotWritten, match="The log of run r is incomplete"):
-            groups.complain("r")
-    groups.forget("r")
-    groups.complain("r")
+            groups.raise_if_incomplete("r")
+    groups.forget_incomplete("r")
+    groups.raise_if_incomplete("r")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -225,9 +225,9 @@ def test_an_unfit_row_does_not_hold_the_others_up(groups: EventGroups, table: Ta
     groups.add(row(-1, "bad"))
     groups.add(row(2, "good"), now=True)
     assert table.numbers == [0, 2]
-    groups.complain("good")
+    groups.raise_if_incomplete("good")
     with pytest.raises(EventsNotWritten, match="value too long"):
-        groups.complain("bad")
+        groups.raise_if_incomplete("bad")
 
 
 def test_a_row_that_writing_itself_logs_is_taken(groups: EventGroups, table: Table) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.runs.storage.event_groups import PATIENCE_SECONDS
+from resources.runs.storage.event_groups import TIMEOUT_SECONDS
 from tests.scale import Scaled
 from tests.test_resources.test_database.own_server import OwnServer, server_of_its_own
 from tests.test_resources.test_runs.dagster_instances import QUIET, custom
@@ -79,7 +79,7 @@ def cut(own: OwnServer, how: signal.Signals) -> None:
     own.stop(how)
     time.sleep(OUTAGE_SECONDS)
     own.start()
-    if (away := time.monotonic() - began) > PATIENCE_SECONDS - 5:
+    if (away := time.monotonic() - began) > TIMEOUT_SECONDS - 5:
         pytest.skip(f"This machine is too busy: its server was away for {away:.0f} s, for which no run is to wait.")
 
 

@@ -39,13 +39,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def is_foreign(connection: HTTPConnection, base_url: str = "", *, friends: Collection[str] = ()) -> bool:
+def is_foreign(connection: HTTPConnection, base_url: str = "", *, trusted: Collection[str] = ()) -> bool:
     """Whether a browser says that a page of another origin sent this. What is no browser says nothing.
 
     `friends` are origins that count as our own.
     """
     origin = connection.headers.get("origin")
-    if origin is not None and origin in friends:
+    if origin is not None and origin in trusted:
         return False
     site = connection.headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):

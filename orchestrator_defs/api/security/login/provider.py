@@ -73,7 +73,7 @@ class Provider:
         """
         await self.metadata()
         if self.clock() - self._fetched_at > KEYS_SECONDS:
-            self._refresh_beside()
+            self._refresh_in_background()
         if (found := self._find(kid)) is None:
             await self._fetch()
             found = self._find(kid)
@@ -107,7 +107,7 @@ class Provider:
             return self._keys[0] if len(self._keys) == 1 else None
         return next((key for key in self._keys if key.kid == kid), None)
 
-    def _refresh_beside(self) -> None:
+    def _refresh_in_background(self) -> None:
         if self._refresh is None or self._refresh.done():
             self._refresh = asyncio.create_task(self._refresh_quietly())
 

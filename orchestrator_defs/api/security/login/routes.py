@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from orchestrator_defs.api.dependencies import SettingsDep, UserDep
-from orchestrator_defs.api.security.authorisation import GuardDep
+from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.login.cookies import is_secure
 from orchestrator_defs.api.security.login.identity import user_of
 from orchestrator_defs.api.security.login.origins import base_of, is_loopback
@@ -48,7 +48,10 @@ def who_am_i(user: UserDep, settings: SettingsDep) -> Me:
 
 @router.get("/login", include_in_schema=False)
 async def log_in(
-    request: Request, settings: SettingsDep, guard: GuardDep, target: Annotated[str, Query(alias="next")] = ""
+    request: Request,
+    settings: SettingsDep,
+    authorisation: AuthorisationDep,
+    target: Annotated[str, Query(alias="next")] = "",
 ) -> Response:
     """Send a browser to the identity provider, and afterwards back to where it wanted."""
     target = safe_target(target, otherwise=f"{request.scope.get('root_path', '')}/")
@@ -59,19 +62,24 @@ async def log_in(
             400,
             "Browsers keep a login over https only. Serve over https, or set BASE_URL to the proxy's https address.",
         )
-    address, headers = await guard.sessions.begin(request, target)
+    address, headers = await authorisation.sessions.begin(request, target)
     return _sent(address, headers)
 
 
 @router.get("/login/callback", include_in_schema=False)
 async def come_back(
-    request: Request, settings: SettingsDep, guard: GuardDep, code: str = "", state: str = "", error: str = ""
+    request: Request,
+    settings: SettingsDep,
+    authorisation: AuthorisationDep,
+    code: str = "",
+    state: str = "",
+    error: str = "",
 ) -> Response:
     """Begin the session of a browser that the identity provider sends back."""
     if error:
         word = error if error.isascii() and error.isidentifier() else "an error"
         return _refused(f"The identity provider refused the login: {word}. Begin again at /api/login.")
-    sessions = guard.sessions
+    sessions = authorisation.sessions
     try:
         session, target = await sessions.end_of_login(request, code, state)
         user = user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
@@ -93,12 +101,12 @@ def ask_to_log_out() -> HTMLResponse:
     response_model=LoggedOut,
     responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403)},
 )
-async def log_out(request: Request, settings: SettingsDep, guard: GuardDep) -> Response:
+async def log_out(request: Request, settings: SettingsDep, authorisation: AuthorisationDep) -> Response:
     """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
 
     A bearer token stays good until it expires.
     """
-    sessions = guard.sessions
+    sessions = authorisation.sessions
     address = await sessions.end(request) if settings.oauth2_active else None
     if "text/html" in request.headers.get("accept", ""):
         return _sent(address or f"{base_of(request, settings.base_url)}/", sessions.forgotten(request))

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from orchestrator_defs.api.security.access_rules import Open, Rule, RuleBook, WorkflowRoles
-from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.exposure import check_exposure
 from orchestrator_defs.api.security.limits import RateLimit
 from orchestrator_defs.api.server_settings import ApiSettings
@@ -106,7 +106,7 @@ def test_without_login_loopback_is_bound_to(host):
 
 def test_a_login_without_a_provider_is_an_error_that_says_what_to_set():
     with pytest.raises(SettingsError, match=r"OIDC_BASE_URL \(or OIDC_CONF_URL\) and OAUTH2_RESOURCE_SERVER_ID"):
-        Guard(ApiSettings())
+        Authorisation(ApiSettings())
     with pytest.raises(SettingsError, match="OIDC_BASE_URL"):
         check_exposure(ApiSettings(), "127.0.0.1")
 

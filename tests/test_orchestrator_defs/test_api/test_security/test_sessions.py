@@ -46,9 +46,9 @@ def own(client):
 
 def age(server, seconds):
     """Let time pass for the server's sessions and tokens."""
-    guard = server.app.state.guard
-    before = guard.sessions.now
-    guard.sessions.now = lambda: before() + seconds
+    authorisation = server.app.state.authorisation
+    before = authorisation.sessions.now
+    authorisation.sessions.now = lambda: before() + seconds
 
 
 def test_a_browser_logs_in_and_is_where_it_wanted(server):

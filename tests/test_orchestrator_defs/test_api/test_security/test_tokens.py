@@ -130,7 +130,7 @@ def test_keys_are_fetched_once(provider, guarded):
 
 def clock_of(client, seconds):
     """Have the server's knowledge of the provider be older by so much."""
-    provider = client.app.state.guard.provider
+    provider = client.app.state.authorisation.provider
     before = provider.clock
     provider.clock = lambda: before() + seconds
 

@@ -314,7 +314,7 @@ async def walk(provider: OidcProvider, folder: Path) -> Walked:
             who: await _mutations(whole, tokens[who]) for who in ("no role", Role.VIEWER, Role.OPERATOR, Role.ENGINEER)
         }
         for app in (whole, stopped):
-            await app.state.guard.close()
+            await app.state.authorisation.close()
         return Walked(found, outcomes, mutations)
 
 

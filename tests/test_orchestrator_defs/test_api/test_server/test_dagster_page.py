@@ -31,7 +31,7 @@ from websockets.typing import Subprotocol
 
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.dagster_page import NOT_BY_GET, NOT_ENGINEER, DagsterPage, Webserver
-from orchestrator_defs.api.security.authorisation import Guard
+from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.server_settings import ApiSettings
 from resources import tags
 from resources.errors import SettingsError
@@ -124,7 +124,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
         app = Starlette(lifespan=lifespan)
         app.router.default = page
-        app.state.guard = Guard(ApiSettings(oauth2_active=False, workflow_roles={"kept": Role.ADMIN}))
+        app.state.authorisation = Authorisation(ApiSettings(oauth2_active=False, workflow_roles={"kept": Role.ADMIN}))
         with serving(Named(app)) as url:
             asked = httpx.post(
                 f"{url}/graphql", headers={"x-role": "viewer"}, json={"query": get_introspection_query()}, timeout=30

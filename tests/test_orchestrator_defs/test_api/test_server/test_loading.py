@@ -112,7 +112,7 @@ def test_an_address_that_is_not_here_is_refused() -> None:
 
 def test_an_order_is_understood_as_it_was_given() -> None:
     serving = Serving(host="::", port=81, workers=3, path_prefix="/orc")
-    assert Serving.from_order(serving.command()[-1]) == serving
+    assert Serving.from_json(serving.command()[-1]) == serving
     assert serving.address == "http://[::1]:81/orc/"
 
 

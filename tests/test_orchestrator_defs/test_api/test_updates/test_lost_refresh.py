@@ -141,7 +141,7 @@ def test_without_the_repetition_pages_stay_behind(engine: Engine, monkeypatch: p
     take_due = pacing.Pacer.take_due
 
     def news_alone(self: pacing.Pacer, now: float) -> list[Any]:
-        again = {message for message, entry in self._entries.items() if not entry.is_news}
+        again = {message for message, entry in self._entries.items() if not entry.is_new}
         return [message for message in take_due(self, now) if message not in again]
 
     monkeypatch.setattr(pacing.Pacer, "take_due", news_alone)

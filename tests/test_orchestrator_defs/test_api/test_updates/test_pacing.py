@@ -2,7 +2,7 @@
 
 from orchestrator_defs.api.updates.broadcaster import LIMIT, Client
 from orchestrator_defs.api.updates.messages import EVERYTHING, LIST, Kind, Message, is_sendable, message_of
-from orchestrator_defs.api.updates.pacing import CROWD, Pacer
+from orchestrator_defs.api.updates.pacing import MANY, Pacer
 
 SUBSCRIPTIONS = Message(Kind.SUBSCRIPTIONS)
 PROCESS = Message(Kind.PROCESSES, "1")
@@ -15,7 +15,7 @@ def sent(pacer: Pacer, notes: dict[float, list[Message]], until: float = 20.0) -
         now = tick / 100
         while moments and moments[0][0] <= now:
             for message in moments.pop(0)[1]:
-                pacer.note(message, now)
+                pacer.notify(message, now)
         due = pacer.next_due()
         if due is not None and due <= now:
             out += [(now, message) for message in pacer.take_due(now)]
@@ -49,7 +49,7 @@ def test_nothing_is_kept_once_it_is_quiet() -> None:
 
 
 def test_a_crowd_is_told_of_as_all_until_it_is_quiet() -> None:
-    crowd = [Message(Kind.PROCESSES, str(n)) for n in range(CROWD + 1)]
+    crowd = [Message(Kind.PROCESSES, str(n)) for n in range(MANY + 1)]
     lists = Message(Kind.PROCESSES, LIST)
     out = sent(Pacer(), {1.0: [lists, *crowd], 1.2: [lists, PROCESS], 5.0: [PROCESS]})
     everyone = Message(Kind.PROCESSES)
@@ -57,7 +57,7 @@ def test_a_crowd_is_told_of_as_all_until_it_is_quiet() -> None:
 
 
 def test_a_crowd_does_not_touch_other_kinds() -> None:
-    crowd = [Message(Kind.PROCESSES, str(n)) for n in range(CROWD + 1)]
+    crowd = [Message(Kind.PROCESSES, str(n)) for n in range(MANY + 1)]
     one = Message(Kind.SUBSCRIPTIONS, "1")
     assert one in [message for _, message in sent(Pacer(), {1.0: [*crowd, one]})]
 
