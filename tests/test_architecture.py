@@ -6,9 +6,9 @@ import pytest
 
 from tests import architecture
 from tests.architecture import (
-    ALLOWED,
     LONGEST_MODULE,
     MOST_MODULES,
+    ROOT,
     RULES,
     RULES_OF_ALL,
     Module,
@@ -16,6 +16,7 @@ from tests.architecture import (
     project_modules,
     room_of,
 )
+from tests.rooms import ALLOWED
 
 MODULES = project_modules()
 
@@ -44,6 +45,12 @@ def test_no_import_cycle() -> None:
     cycle = import_cycle(MODULES.values())
 
     assert not cycle, " -> ".join(cycle)
+
+
+def test_no_module_of_the_tests_is_too_long() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+
+    assert not [f"{path}: {length} lines" for path, length in lines.items() if length > LONGEST_MODULE]
 
 
 def test_all_three_floors_are_read() -> None:
