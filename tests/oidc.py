@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
@@ -27,7 +27,7 @@ from orchestrator_defs.api.security import problems
 from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.login import routes
 from orchestrator_defs.api.server_settings import ApiSettings
-from tests.api import serving
+from tests.api import At, calling, running, serving
 
 CLIENT = "orchestrator"
 SECRET = "the secret of the client"
@@ -214,32 +214,47 @@ def provided() -> Iterator[OidcProvider]:
         yield made
 
 
+class Stage:
+    """The address at which one provider after the other answers."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.provider = OidcProvider()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the provider of now."""
+        await self.provider(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Served over the network, where the application under test looks for it."""
+    stage = Stage()
+    with serving(stage) as stage.address:
+        yield stage
+
+
 @pytest.fixture
-def provider() -> Iterator[OidcProvider]:
+def provider(stage: Stage) -> OidcProvider:
     """An identity provider that runs."""
-    with provided() as made:
-        yield made
+    stage.provider = OidcProvider()
+    stage.provider.issuer = stage.address
+    return stage.provider
 
 
 @pytest.fixture
 def guarded(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
-    """Serves a small application with login; a client of it. Settings may be given by name.
+    """Runs a small application with login; a client of it. Settings may be given by name.
 
-    `client.app` is the application.
+    `client.app` is the application; it runs in this process, unless `at=serving` puts it on the network.
     """
-    stack: list[Callable[[], object]] = []
+    with ExitStack() as stack:
 
-    def make(*, options: dict[str, Any] | None = None, **settings: Any) -> httpx.Client:
-        app = guarded_app(settings_for(provider, **settings), **(options or {}))
-        served = serving(app)
-        client = httpx.Client(base_url=served.__enter__(), timeout=30)
-        client.app = app  # type: ignore[attr-defined]
-        stack.extend((client.close, lambda: served.__exit__(None, None, None)))
-        return client
+        def make(*, options: dict[str, Any] | None = None, at: At = running, **settings: Any) -> httpx.Client:
+            app = guarded_app(settings_for(provider, **settings), **(options or {}))
+            return stack.enter_context(calling(app, at))
 
-    yield make
-    for end in stack:
-        end()
+        yield make
 
 
 def settings_for(provider: OidcProvider, **settings: Any) -> ApiSettings:

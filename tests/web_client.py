@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.api import caller
+
 UI = "http://localhost:3000"
 """Where the pages come from that call the API: another origin."""
 
@@ -23,7 +25,7 @@ class WebClient:
     """Calls an API from the pages of `UI`, with a token if it has one."""
 
     def __init__(self, base_url: str, token: str | None = None) -> None:
-        self.http = httpx.Client(base_url=base_url, timeout=30)
+        self.http = caller(base_url)
         self.authorization = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __enter__(self) -> Self:

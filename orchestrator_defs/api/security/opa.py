@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from orchestrator_defs.api.security.access_rules import WEBSOCKET, Call
+from orchestrator_defs.api.security.login.provider import certificates
 from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import PolicyUnavailable
 from resources.users import User
@@ -21,7 +22,7 @@ class OpaPolicy:
 
     def __init__(self, settings: ApiSettings) -> None:
         self.url = settings.opa_url
-        self.http = httpx.AsyncClient(timeout=settings.opa_timeout_seconds)
+        self.http = httpx.AsyncClient(timeout=settings.opa_timeout_seconds, verify=certificates())
 
     async def close(self) -> None:
         """Close the connections."""

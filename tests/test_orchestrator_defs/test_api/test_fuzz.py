@@ -12,6 +12,7 @@ from ops.steps.step import begin
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
+from tests.api import serving
 from tests.scale import Scaled
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -55,7 +56,7 @@ def engine(engine_of):
 @pytest.mark.timeout(FULL_SECONDS + 300)
 def test_the_api_does_what_its_description_says(engine, api_of, scaled: Scaled, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    address = str(api_of(engine).base_url).rstrip("/")
+    address = str(api_of(engine, at=serving).base_url).rstrip("/")
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml"), "run"]
     seconds, examples = scaled(FULL_SECONDS, least=60), scaled(100, least=15)
     options = ["--checks", CHECKS, "--continue-on-failure", "--seed", "1"]

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -28,6 +30,12 @@ KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 Metadata = Mapping[str, Any]
 
 
+@cache
+def certificates() -> ssl.SSLContext:
+    """The certificates that this machine trusts, read once: that takes longer than to answer many requests."""
+    return httpx.create_ssl_context()
+
+
 class Provider:
     """An OpenID Connect provider. Its keys are kept, so that one that is down locks out nobody whose key is known.
 
@@ -36,7 +44,9 @@ class Provider:
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
-        self.http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, limits=httpx.Limits(max_connections=20))
+        self.http = httpx.AsyncClient(
+            timeout=TIMEOUT_SECONDS, limits=httpx.Limits(max_connections=20), verify=certificates()
+        )
         self.clock = clock
         self._metadata: Metadata | None = None
         self._keys: list[Key] = []

@@ -9,13 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 from dagster import DagsterInstance
 
-from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Testbed
 from resources.database.embedded import EmbeddedServer
 from resources.database.throwaway import fresh_database
-from tests.api import serving
+from tests.api import application, serving
 from tests.engine import Engine
 from tests.oidc import OidcProvider, login_at, provided
 from tests.test_orchestrator_defs.test_api.test_client_contract.workflows import contract_tasks
@@ -73,7 +71,7 @@ def _broken() -> None:
 @pytest.fixture(scope="package")
 def url(engine: Engine) -> Iterator[str]:
     """The API without login."""
-    app = create_app(ApiSettings(oauth2_active=False, **SETTINGS), engine.orchestrator, instance=engine.instance)
+    app = application(engine, **SETTINGS)
     app.add_api_route("/api/broken", _broken)
     with serving(app) as address:
         yield f"{address}/api"
@@ -91,8 +89,7 @@ def guarded(engine: Engine) -> Iterator[Guarded]:
     """The API with login."""
     with ExitStack() as stack:
         provider = stack.enter_context(provided())
-        settings = ApiSettings(**{**SETTINGS, **login_at(provider)})
-        app = create_app(settings, engine.orchestrator, instance=engine.instance)
+        app = application(engine, **SETTINGS, **login_at(provider))
         yield Guarded(f"{stack.enter_context(serving(app))}/api", provider)
 
 

@@ -203,7 +203,7 @@ def test_a_list_that_is_known_is_not_sent_again(ui: WebClient, engine: Engine) -
     assert (again.status, again.headers["etag"]) == (304, tag)
 
 
-@pytest.mark.parametrize("query", ["filter=colour,red", "filter=lastStatus", "range=2,1", "sort=colour,asc"])
-def test_a_list_that_cannot_be_is_refused_with_a_reason(ui: WebClient, query: str) -> None:
-    answer = ui.get(f"/processes/?{query}")
-    assert (answer.status, type(answer.data["detail"])) == (400, str)
+def test_a_list_that_cannot_be_is_refused_with_a_reason(ui: WebClient) -> None:
+    for query in ("filter=colour,red", "filter=lastStatus", "range=2,1", "sort=colour,asc"):
+        answer = ui.get(f"/processes/?{query}")
+        assert (answer.status, type(answer.data["detail"])) == (400, str), query

@@ -86,17 +86,14 @@ def test_fixed_inputs_are_text(engine_of, api_of):
     ]
 
 
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
+def test_products_are_filtered(api):
+    for query, names in (
         ({}, ["Other Thing", "Test Device"]),
         ({"tag": "OTHER"}, ["Other Thing"]),
         ({"product_type": "Device"}, ["Test Device"]),
         ({"tag": "OTHER", "product_type": "Device"}, []),
-    ],
-)
-def test_products_are_filtered(api, query, names):
-    assert [one["name"] for one in api.get("/products/", params=query).json()] == names
+    ):
+        assert [one["name"] for one in api.get("/products/", params=query).json()] == names, query
 
 
 def test_a_product_alone_is_the_same_as_in_the_list(api, device):
@@ -113,22 +110,22 @@ def test_a_list_takes_five_statements_however_many_products(engine, database, ap
     assert statements.count == 5
 
 
-@pytest.mark.parametrize("kind", ["products", "product_blocks", "resource_types", "workflows"])
-def test_what_there_is_not_is_404(api, kind):
-    unknown = uuid4()
-    for answer in (api.get(f"/{kind}/{unknown}"), api.patch(f"/{kind}/{unknown}", json={"description": "x"})):
-        assert answer.status_code == 404
-        assert str(unknown) in answer.json()["detail"]
+def test_what_there_is_not_is_404(api):
+    for kind in ("products", "product_blocks", "resource_types", "workflows"):
+        unknown = uuid4()
+        for answer in (api.get(f"/{kind}/{unknown}"), api.patch(f"/{kind}/{unknown}", json={"description": "x"})):
+            assert answer.status_code == 404, kind
+            assert str(unknown) in answer.json()["detail"], kind
 
 
-@pytest.mark.parametrize("kind", ["products", "product_blocks", "resource_types", "workflows"])
-def test_an_id_that_is_none_is_422(api, kind):
-    assert api.get(f"/{kind}/nonsense").status_code == 422
+def test_an_id_that_is_none_is_422(api):
+    for kind in ("products", "product_blocks", "resource_types", "workflows"):
+        assert api.get(f"/{kind}/nonsense").status_code == 422, kind
 
 
-@pytest.mark.parametrize("query", ["tag=%00", "product_type=a%00b"])
-def test_a_nul_character_is_refused(api, query):
-    assert api.get(f"/products/?{query}").status_code == 422
+def test_a_nul_character_is_refused(api):
+    for query in ("tag=%00", "product_type=a%00b"):
+        assert api.get(f"/products/?{query}").status_code == 422, query
 
 
 def test_workflows_are_listed_by_target_and_kind(api):
@@ -182,25 +179,21 @@ def test_what_the_code_has_no_more_gets_no_other_life(engine, api, device):
     assert "not in the code any more" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "place"),
-    [
+def test_a_description_is_edited(api, device):
+    for kind, place in (
         ("product_blocks", lambda device: device["product_blocks"][0]["product_block_id"]),
         ("resource_types", lambda device: device["product_blocks"][0]["resource_types"][0]["resource_type_id"]),
         ("workflows", lambda device: device["workflows"][0]["workflow_id"]),
-    ],
-)
-def test_a_description_is_edited(api, device, kind, place):
-    path = f"/{kind}/{place(device)}"
-    before = api.get(path).json()
-    answer = api.patch(path, json={"description": "in other words"})
-    assert answer.status_code == 200
-    assert answer.json() == before | {"description": "in other words"} == api.get(path).json()
+    ):
+        path = f"/{kind}/{place(device)}"
+        before = api.get(path).json()
+        answer = api.patch(path, json={"description": "in other words"})
+        assert answer.status_code == 200, kind
+        assert answer.json() == before | {"description": "in other words"} == api.get(path).json(), kind
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
+def test_what_is_the_codes_or_cannot_be_kept_is_refused(api, device):
+    for edit in (
         {"name": "Mine"},
         {"tag": "MINE"},
         {"description": ""},
@@ -208,26 +201,23 @@ def test_a_description_is_edited(api, device, kind, place):
         {"description": "a\0b"},
         {"description": 7},
         {"status": "splendid"},
-    ],
-)
-def test_what_is_the_codes_or_cannot_be_kept_is_refused(api, device, edit):
-    answer = api.patch(f"/products/{device['product_id']}", json=edit)
-    assert answer.status_code == 422
-    assert api.get(f"/products/{device['product_id']}").json() == device
+    ):
+        answer = api.patch(f"/products/{device['product_id']}", json=edit)
+        assert answer.status_code == 422, edit
+        assert api.get(f"/products/{device['product_id']}").json() == device, edit
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_what_json_can_hardly_say_is_refused(api, device):
+    for body in (
         b'{"description": "\\ud800"}',
         b'{"\\ud800": "key"}',
         b'{"description": NaN}',
         b'{"description": [-Infinity, 1e999]}',
-    ],
-)
-def test_what_json_can_hardly_say_is_refused(api, device, body):
-    answer = api.patch(f"/products/{device['product_id']}", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 422
+    ):
+        answer = api.patch(
+            f"/products/{device['product_id']}", content=body, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 422, body
 
 
 def test_applying_the_catalogue_leaves_what_people_edited(engine, api, device):

@@ -6,15 +6,12 @@ import threading
 import time
 from types import SimpleNamespace
 
-import httpx
 import pytest
 
-from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.rest.shared_question import Question
-from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.database.session import SubscriptionDatabase
-from tests.api import serving
+from tests.api import application, calling
 from tests.toy_network import DEVICE, World, device_workflows
 
 THREADS = 40
@@ -73,25 +70,22 @@ def test_health_does_not_wait_for_a_database_that_hangs(api_on, silent):
 
 
 def test_health_needs_none_of_the_threads_that_requests_run_in(engine):
-    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
+    app = application(engine)
     begun, end = threading.Semaphore(0), threading.Event()
 
     @app.get("/api/hang")
     def hang() -> None:
         begun.release()
-        end.wait(30)
+        end.wait(120)
 
-    with serving(app) as address:
-        waiting = [
-            threading.Thread(target=httpx.get, args=(f"{address}/api/hang",), kwargs={"timeout": 40})
-            for _ in range(THREADS)
-        ]
+    with calling(app) as client:
+        waiting = [threading.Thread(target=client.get, args=("/api/hang",)) for _ in range(THREADS)]
         for one in waiting:
             one.start()
         try:
-            assert all(begun.acquire(timeout=10) for _ in waiting)
+            assert all(begun.acquire(timeout=60) for _ in waiting)
             for path in ("live", "", "ready"):
-                assert httpx.get(f"{address}/api/health/{path}", timeout=10).status_code == 200
+                assert client.get(f"/api/health/{path}").status_code == 200
         finally:
             end.set()
             for one in waiting:

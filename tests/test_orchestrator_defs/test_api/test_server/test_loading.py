@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -17,7 +16,7 @@ from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
-from tests.api import serving
+from tests.api import calling
 from tests.architecture import ROOT
 
 
@@ -118,7 +117,7 @@ def test_an_order_is_understood_as_it_was_given() -> None:
 
 def test_what_is_not_under_the_prefix_is_not_there() -> None:
     inside = Starlette(routes=[Route("/api", lambda _: PlainTextResponse("inside"))])
-    with serving(Prefixed(inside, "/orc")) as url, httpx.Client(base_url=url) as client:
+    with calling(Prefixed(inside, "/orc")) as client:
         assert client.get("/orc/api").text == "inside"
         assert client.get("/").headers["location"] == "/orc/"
         assert client.get("/orchid").json()["status"] == 404

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import httpx
 import pytest
 
 from orchestrator_defs.api import app as app_module
-from tests.api import serving
+from tests.api import calling
 from tests.architecture import ROOT
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -50,11 +49,11 @@ def test_the_example_of_the_documentation_runs(engine_of, monkeypatch: pytest.Mo
     module = ModuleType("our_server")
     module.__dict__["defs"] = engine.orchestrator.definitions
     exec(compile(code.replace(of_the_project, ""), "docs/serving.md", "exec"), module.__dict__)
-    with serving(module.application()) as url:
-        answer = httpx.get(f"{url}/api/support")
+    with calling(module.application(), path="/api") as client:
+        answer = client.get("/support")
         assert answer.json() == {"user": "SYSTEM", "write_to": "noc@example.org", "subscriptions": 0}
         assert answer.headers["x-served-by"] == "our orchestrator"
-        assert httpx.get(f"{url}/api/openapi.json").json()["paths"]["/api/support"]
+        assert client.get("/openapi.json").json()["paths"]["/api/support"]
 
 
 def test_one_that_does_not_start_is_not_tried_again() -> None:

@@ -16,13 +16,11 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import live_updates, websocket
 from resources import clock
 from resources.updates.change_feed import APPLICATION
 from resources.users import User
-from tests.api import serving
+from tests.api import application, caller, serving
 from tests.engine import Engine
 from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url
 from tests.toy_network import DEVICE, World, device_workflows
@@ -41,7 +39,7 @@ def engine(engine_of: Callable[..., Engine]) -> Engine:
 
 @pytest.fixture
 def api(engine: Engine, api_of: Callable[..., httpx.Client]) -> httpx.Client:
-    return api_of(engine)
+    return api_of(engine, at=serving)
 
 
 @pytest.fixture
@@ -200,7 +198,7 @@ def test_who_says_too_much_is_sent_away(client: Browser) -> None:
 
 
 def test_when_switched_off_the_handshake_is_refused(engine: Engine, api_of: Callable[..., httpx.Client]) -> None:
-    api = api_of(engine, enable_websockets=False)
+    api = api_of(engine, at=serving, enable_websockets=False)
     with pytest.raises(InvalidStatus) as refused, connect(websocket_url(api), proxy=None):
         pass
     assert refused.value.response.status_code == 404
@@ -211,7 +209,7 @@ def test_when_switched_off_the_handshake_is_refused(engine: Engine, api_of: Call
 @contextmanager
 def served(engine: Engine, *, user: User | None = None, **settings: Any) -> Iterator[str]:
     """An application of the engine, of which this test decides when it ends; the address of its WebSocket."""
-    app = create_app(ApiSettings(**{"oauth2_active": False, **settings}), engine.orchestrator, instance=engine.instance)
+    app = application(engine, **settings)
     if user is not None:
         app.add_middleware(_Login, user=user)
     with serving(app) as address:
@@ -303,7 +301,7 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_sent_away(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "SEND_SECONDS", 0.5)
-    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
+    app = application(engine)
 
     @app.post("/flood")
     async def flood() -> int:
@@ -318,18 +316,18 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_sent_away(
 
     with serving(app) as address:
         url = f"{address.replace('http', 'ws')}{EVENTS}"
-        with deaf(url), connect(url, proxy=None) as other:
-            assert httpx.post(f"{address}/flood").json() == 2
+        with deaf(url), connect(url, proxy=None) as other, caller(address) as client:
+            assert client.post("/flood").json() == 2
             said = [other.recv(timeout=5) for _ in range(60 + len(EVERYTHING))]
             assert len([one for one in said if len(one) == 200_000]) == 60
-            wait_for(lambda: httpx.get(f"{address}/count").json() == 1)
+            wait_for(lambda: client.get("/count").json() == 1)
             do(engine, "UPDATE products SET description = 'other'")
             while "metadataProducts" not in str(other.recv(timeout=5)):
                 pass
 
 
 def test_clients_that_go_without_a_word_are_forgotten(engine: Engine) -> None:
-    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
+    app = application(engine)
     with serving(app) as address:
         gone = deaf(f"{address.replace('http', 'ws')}{EVENTS}")
         wait_for(lambda: app.state.live.broadcaster.client_count == 1)

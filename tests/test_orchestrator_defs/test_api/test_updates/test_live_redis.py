@@ -14,13 +14,12 @@ import pytest
 import redis
 from websockets.sync.client import connect
 
-from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from resources.errors import SettingsError
 from resources.updates import change_feed
 from resources.updates.redis_channel import CHANNEL, RedisChannel
-from tests.api import serving
+from tests.api import application, serving
 from tests.engine import Engine
 from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url
 from tests.test_resources.test_runs.celery_machines import REDIS, redis_server
@@ -44,10 +43,8 @@ class Server:
     """One of several servers, with a browser that is connected to it."""
 
     def __init__(self, engine: Engine, broker: str) -> None:
-        settings = ApiSettings(oauth2_active=False, websocket_broadcaster_url=broker)  # type: ignore[arg-type]
         self._stack = ExitStack()
-        app = create_app(settings, engine.orchestrator, instance=engine.instance)
-        address = self._stack.enter_context(serving(app))
+        address = self._stack.enter_context(serving(application(engine, websocket_broadcaster_url=broker)))
         self.url = f"{address.replace('http', 'ws')}{EVENTS}"
         self.browser: Browser = self._stack.enter_context(browser(self.url))
 
@@ -135,7 +132,7 @@ def test_a_server_ends_at_once_while_redis_is_away(engine: Engine, tmp_path: Pat
 
 
 def test_a_server_starts_without_redis(engine: Engine, api_of: Callable[..., httpx.Client]) -> None:
-    api = api_of(engine, websocket_broadcaster_url="redis://127.0.0.1:1/0")
+    api = api_of(engine, at=serving, websocket_broadcaster_url="redis://127.0.0.1:1/0")
     with connect(websocket_url(api), proxy=None) as connection:
         connection.send("__ping__")
         assert connection.recv(timeout=5) == "__pong__"

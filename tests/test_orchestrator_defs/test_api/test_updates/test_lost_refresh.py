@@ -12,10 +12,8 @@ import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
-from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import pacing
-from tests.api import serving
+from tests.api import application, serving
 from tests.engine import Engine
 from tests.live import EVENTS
 
@@ -98,7 +96,6 @@ def burst(database: str, process_id: UUID, seed: int) -> None:
 def trials(engine: Engine) -> list[FlawedPage]:
     """Some dozens of bursts, each looked at by a page of its own."""
     url = engine.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
 
     async def story(websocket: str) -> list[FlawedPage]:
         pages: list[FlawedPage] = []
@@ -114,7 +111,7 @@ def trials(engine: Engine) -> list[FlawedPage]:
             pages += some
         return pages
 
-    with serving(app) as address:
+    with serving(application(engine)) as address:
         return asyncio.run(story(f"{address.replace('http', 'ws')}{EVENTS}"))
 
 

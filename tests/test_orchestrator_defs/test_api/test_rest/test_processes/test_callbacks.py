@@ -51,35 +51,35 @@ def test_while_the_engine_is_paused_it_is_kept(api, engine, ordered):
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 
-@pytest.mark.parametrize("end", ["", "/progress"])
-def test_a_wrong_token_and_a_process_that_is_not_there_are_the_same(api, ordered, end):
-    process_id, route = ordered
-    token = route.rpartition("/")[2]
-    answers = [
-        api.post(f"/processes/{process_id}/callback/wrong{end}", json={}),
-        api.post(f"/processes/{process_id}/callback/%00%ff{end}", json={}),
-        api.post(f"/processes/{uuid4()}/callback/{token}{end}", json={}),
-    ]
-    assert [answer.status_code for answer in answers] == [404] * 3
-    assert len({answer.text for answer in answers}) == 1
+def test_a_wrong_token_and_a_process_that_is_not_there_are_the_same(api, ordered):
+    for end in ("", "/progress"):
+        process_id, route = ordered
+        token = route.rpartition("/")[2]
+        answers = [
+            api.post(f"/processes/{process_id}/callback/wrong{end}", json={}),
+            api.post(f"/processes/{process_id}/callback/%00%ff{end}", json={}),
+            api.post(f"/processes/{uuid4()}/callback/{token}{end}", json={}),
+        ]
+        assert [answer.status_code for answer in answers] == [404] * 3, end
+        assert len({answer.text for answer in answers}) == 1, end
 
 
-@pytest.mark.parametrize("body", [b"[]", b"1", b"null", b"", b"[", b'{"a": NaN}', b'{"a": "\\u0000"}'])
-def test_a_result_is_a_json_object_that_can_be_kept(api, engine, ordered, body):
-    process_id, route = ordered
-    answer = api.post(route, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code in (400, 422)
-    assert engine.process(process_id).last_status == ProcessStatus.AWAITING_CALLBACK
+def test_a_result_is_a_json_object_that_can_be_kept(api, engine, ordered):
+    for body in (b"[]", b"1", b"null", b"", b"[", b'{"a": NaN}', b'{"a": "\\u0000"}'):
+        process_id, route = ordered
+        answer = api.post(route, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422), body
+        assert engine.process(process_id).last_status == ProcessStatus.AWAITING_CALLBACK, body
 
 
-@pytest.mark.parametrize("told", ["half of it", {"percent": 50}])
-def test_progress_is_shown_with_the_process(api, ordered, told):
-    process_id, route = ordered
-    assert api.post(f"{route}/progress", json=told).status_code == 200
-    detail = api.get(f"/processes/{process_id}").json()
-    assert detail["current_state"]["callback_progress"] == told
-    assert [wait["progress"] for wait in detail["waits"]] == [told]
-    assert detail["last_status"] == "awaiting_callback"
+def test_progress_is_shown_with_the_process(api, ordered):
+    for told in ("half of it", {"percent": 50}):
+        process_id, route = ordered
+        assert api.post(f"{route}/progress", json=told).status_code == 200, told
+        detail = api.get(f"/processes/{process_id}").json()
+        assert detail["current_state"]["callback_progress"] == told, told
+        assert [wait["progress"] for wait in detail["waits"]] == [told], told
+        assert detail["last_status"] == "awaiting_callback", told
 
 
 def test_progress_after_the_answer_is_a_conflict(api, ordered):

@@ -152,12 +152,12 @@ def test_a_note_is_found(api, ids):
 # --- tags ---
 
 
-@pytest.mark.parametrize("form", ["{tag}", '"other", {tag}', "*"])
-def test_who_has_the_list_already_is_told_so(api, ids, form):
-    tag = api.get("/processes/").headers["etag"]
-    answer = api.get("/processes/", headers={"If-None-Match": form.format(tag=tag)})
-    assert (answer.status_code, answer.content) == (304, b"")
-    assert (answer.headers["etag"], answer.headers["content-range"]) == (tag, "processes 0-3/3")
+def test_who_has_the_list_already_is_told_so(api, ids):
+    for form in ("{tag}", '"other", {tag}', "*"):
+        tag = api.get("/processes/").headers["etag"]
+        answer = api.get("/processes/", headers={"If-None-Match": form.format(tag=tag)})
+        assert (answer.status_code, answer.content) == (304, b""), form
+        assert (answer.headers["etag"], answer.headers["content-range"]) == (tag, "processes 0-3/3"), form
 
 
 def test_when_something_has_changed_the_list_comes(api, ids):

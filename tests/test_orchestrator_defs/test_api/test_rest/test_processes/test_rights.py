@@ -1,6 +1,5 @@
 """Who asks for what: the server's policy is asked about the workflow by every route that does something with one."""
 
-import httpx
 import pytest
 
 from orchestrator_defs.api.app import create_app
@@ -9,7 +8,7 @@ from orchestrator_defs.api.security.rights import _workflow_check
 from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import NotAuthorised
 from resources.users import Role, User
-from tests.api import serving
+from tests.api import calling
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def refusing(engine, asked):
 
     app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=engine.instance)
     app.dependency_overrides[_workflow_check] = lambda: check
-    with serving(app) as address, httpx.Client(base_url=f"{address}/api") as client:
+    with calling(app, path="/api") as client:
         yield client
 
 
