@@ -20,8 +20,9 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.server_settings import ApiSettings
 from tests.engine import Engine
 
-START_SECONDS = 60
 TIMEOUT_SECONDS = 60
+GRACE_SECONDS = 20
+"""For which a server that ends waits for its clients."""
 PORTS = itertools.count(10_000)  # below those that the system gives to others
 """Applications in this process have addresses of their own, by ports that nobody listens at."""
 Result = TypeVar("Result")
@@ -95,7 +96,7 @@ class _Life:
 async def _start(app: ASGIApp) -> tuple[_Life, asyncio.Future[None]]:
     life = _Life()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-    lived: asyncio.Future[None] = asyncio.ensure_future(app(scope, life.receive, life.send))  # type: ignore[arg-type]
+    lived: asyncio.Future[None] = asyncio.ensure_future(app(scope, life.receive, life.send))
     await asyncio.wait((lived, life.started), return_when=asyncio.FIRST_COMPLETED)
     if lived.done():
         await lived
@@ -131,27 +132,27 @@ def serving(app: ASGIApp) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         config = uvicorn.Config(
-            app, log_level="warning", lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2
+            app, log_level="warning", lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=GRACE_SECONDS
         )
         server = uvicorn.Server(config)
-        started = threading.Event()
-
-        async def serve() -> None:
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            while not (server.started or task.done()):
-                await asyncio.sleep(0.005)
-            started.set()
-            await task
-
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
+        served = LOOP.run(_serve(server, listener))
         try:
-            assert started.wait(START_SECONDS), "the application does not start"
-            assert server.started, "the application did not start"
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            LOOP.run(_ended(served))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> asyncio.Future[None]:
+    served: asyncio.Future[None] = asyncio.ensure_future(server.serve(sockets=[listener]))
+    while not (server.started or served.done()):
+        await asyncio.sleep(0.005)
+    assert server.started, "the application does not start"
+    return served
+
+
+async def _ended(served: asyncio.Future[None]) -> None:
+    await served
 
 
 # --- what is called, and who calls ---

@@ -1,5 +1,7 @@
 """The plugins of this test suite: the public ones, which those who write workflows use too, and its own."""
 
+import signal
+
 import pytest
 
 from tests.scale import Scaled
@@ -13,6 +15,13 @@ pytest_plugins = [
     "tests.fixtures",
     "tests.round_trips",
 ]
+
+
+def pytest_configure() -> None:
+    """What tests start heeds the signals that a shell has its background jobs ignore."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 from orchestrator_defs.api.updates.messages import Kind
 from resources.updates.change_feed import APPLICATION
 from tests.engine import Engine
+from tests.waiting import PATIENCE
 
 EVENTS = "/api/ws/events"
 
@@ -46,7 +47,7 @@ class Browser:
                 break
         return heard
 
-    def hear_until(self, wanted: Callable[[set[Told]], bool], seconds: float = 20) -> set[Told]:
+    def hear_until(self, wanted: Callable[[set[Told]], bool], seconds: float = PATIENCE) -> set[Told]:
         """What is told until it is enough."""
         heard: set[Told] = set()
         give_up = time.monotonic() + seconds
@@ -61,10 +62,16 @@ class Browser:
         """All that is told until these are among it, and in the moment after."""
         return self.hear_until(lambda heard: heard >= expected) | set(self.hear(0.2))
 
+    def hear_out(self, seconds: float = 2) -> list[Told]:
+        """What is told until nothing came for so long."""
+        heard: list[Told] = []
+        while more := self.hear(seconds):
+            heard += more
+        return heard
+
     def quiet(self, seconds: float = 0.9) -> None:
-        """Let pass what is still told of earlier changes: until nothing came for so long."""
-        while self.hear(seconds):
-            pass
+        """Let pass what is still told of earlier changes."""
+        self.hear_out(seconds)
         self.told.clear()
 
     def times(self, wanted: Told) -> list[float]:
@@ -105,11 +112,3 @@ def listeners(engine: Engine) -> int:
         ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Until it is so."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it does not come about"
-        time.sleep(0.02)

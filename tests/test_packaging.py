@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from tests.architecture import FLOORS, ROOT, project_modules
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]  # one wheel and one environment for all
 
 SOURCES = (*FLOORS, "setup.py", "pyproject.toml", "README.md", "LICENSE")
 STEERING = ("DATABASE_URI", "DAGSTER_DATABASE_URI", "DAGSTER_HOME", "ORCHESTRATOR_HOME", "NETBOX_URL", "PLAYBOOK_URL")

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE, eventually
+
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-PATIENCE = 120
-"""Seconds in which anything that this machine is asked for has to be there."""
 
 
 class Project:
@@ -81,7 +81,7 @@ class Project:
         port = _free_port()
         with self.service(*words, "--port", str(port), **variables) as process:
             server = Webserver(port, location, process)
-            wait_for(lambda: server.is_up() or process.poll() is not None, words[0])
+            eventually(lambda: server.is_up() or process.poll() is not None, words[0])
             assert process.poll() is None, (self.home / f"{words[0]}.log").read_text()[-2000:]
             yield server
 
@@ -95,11 +95,11 @@ class Project:
                     found[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
         return found
 
-    def wait_until_left(self, seconds: float) -> None:
+    def wait_until_left(self) -> None:
         """No process of any kind works for this home any more."""
-        give_up = time.monotonic() + seconds
+        give_up = time.monotonic() + PATIENCE
         while left := self.processes():
-            assert time.monotonic() < give_up, f"after {seconds} s there still are: {left}"
+            assert time.monotonic() < give_up, f"after {PATIENCE} s there still are: {left}"
             time.sleep(0.1)
 
 
@@ -165,7 +165,7 @@ class Webserver:
 
     def outcome(self, run_id: str) -> str:
         """Wait for the end of a run; its status."""
-        return str(wait_for(lambda: self._finished(run_id), f"run {run_id} to end"))
+        return str(eventually(lambda: self._finished(run_id), f"run {run_id} to end"))
 
     def _finished(self, run_id: str) -> str | None:
         status = self.status(run_id)
@@ -196,16 +196,6 @@ def interrupt(process: "subprocess.Popen[str]") -> None:
         raise
 
 
-def wait_for(question: Any, what: str) -> Any:
-    """Ask until the answer is true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if answer := question():
-            return answer
-        time.sleep(0.2)
-    raise TimeoutError(f"Waited {PATIENCE} s for {what}.")
-
-
 @contextmanager
 def fresh_home() -> Iterator[Path]:
     """A home, removed at the end."""
@@ -223,7 +213,7 @@ def project() -> Iterator[Project]:
     with fresh_home() as home:
         project = Project(home)
         yield project
-        project.wait_until_left(PATIENCE)
+        project.wait_until_left()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.test_acceptance.conftest import PATIENCE, Project, fresh_home, wait_for
+from tests.test_acceptance.conftest import Project, fresh_home
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -52,7 +53,7 @@ def provider() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script, str(port)], stderr=subprocess.DEVNULL)
     try:
         issuer = f"http://localhost:{port}"
-        wait_for(lambda: _answers(f"{issuer}/.well-known/openid-configuration"), "the identity provider")
+        eventually(lambda: _answers(f"{issuer}/.well-known/openid-configuration"), "the identity provider")
         yield issuer
     finally:
         process.kill()
@@ -73,10 +74,10 @@ def site(provider: str) -> Iterator[str]:
         project = Project(home)
         words = ("orchestrator", "serve", "--port", str(port), "--path-prefix", "/orc")
         with project.service(*words, **login) as process:
-            wait_for(lambda: process.poll() is not None or _answers(f"{address}/api/health/live"), "the server")
+            eventually(lambda: process.poll() is not None or _answers(f"{address}/api/health/live"), "the server")
             assert process.poll() is None, (home / "orchestrator.log").read_text()[-3000:]
             yield address
-        project.wait_until_left(PATIENCE)
+        project.wait_until_left()
 
 
 @contextmanager

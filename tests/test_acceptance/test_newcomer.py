@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.test_acceptance.conftest import PROJECT, Project, Webserver, wait_for
+from tests.test_acceptance.conftest import PROJECT, Project, Webserver
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("newcomer")]
 
@@ -125,7 +126,7 @@ def test_daemon_is_healthy(webserver: Webserver) -> None:
         required = [daemon["healthy"] for daemon in found if daemon["required"]]
         return bool(required) and all(required)
 
-    assert wait_for(required_are_healthy, "the daemon's heartbeat")
+    assert eventually(required_are_healthy, "the daemon's heartbeat")
 
 
 LOCATION = {"repositoryLocationName": "orchestrator", "repositoryName": "__repository__"}

@@ -17,11 +17,11 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from tests.test_acceptance.conftest import Project, Webserver, fresh_home, wait_for
+from tests.test_acceptance.conftest import Project, Webserver, fresh_home
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
-ENDS_SECONDS = 30
 NODE = {"node_name": "ams8", "site": "Amsterdam", "role": "Provider edge", "device_type": "8201"}
 OPEN = {"OAUTH2_ACTIVE": "False"}
 
@@ -65,7 +65,7 @@ def served(project: Project, *words: str, prefix: str = "", **variables: str) ->
     command = ("orchestrator", "serve", "--port", str(port), *words)
     with project.service(*command, **OPEN, **variables) as process:
         server = Served(port, prefix, process)
-        wait_for(lambda: process.poll() is not None or _is_up(server), "the server")
+        eventually(lambda: process.poll() is not None or _is_up(server), "the server")
         assert process.poll() is None, (project.home / "orchestrator.log").read_text()[-3000:]
         yield server
 
@@ -90,8 +90,8 @@ def server(home: Path) -> Iterator[Served]:
     with served(project, "--workers", "2", "--path-prefix", "/orc", prefix="/orc") as server:
         yield server
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(ENDS_SECONDS) == 0
-    project.wait_until_left(ENDS_SECONDS)
+        assert server.process.wait(PATIENCE) == 0
+    project.wait_until_left()
 
 
 def test_api_and_page_lie_under_the_prefix(server: Served) -> None:
@@ -137,7 +137,7 @@ def test_a_reload_reaches_every_process(server: Served) -> None:
 def test_a_process_that_is_killed_is_replaced(server: Served) -> None:
     victim = min(server.processes())
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: len(server.processes() - {victim}) == 2, "another process")
+    eventually(lambda: len(server.processes() - {victim}) == 2, "another process")
     assert all("dagster_version" in server.get("/server_info") for _ in range(5))
 
 

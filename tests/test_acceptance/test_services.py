@@ -3,21 +3,17 @@
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.test_acceptance.conftest import PATIENCE, PROJECT, Project, Webserver, fresh_home, interrupt, wait_for
+from tests.test_acceptance.conftest import PROJECT, Project, Webserver, fresh_home, interrupt
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services")]
 
-LEFT_SECONDS = 30
-"""In which all has ended that a service has started; ten on a machine with nothing else to do."""
-NOTICED_SECONDS = 25
-"""In which a lost machine is noticed; fifteen on such a machine."""
 
 ERRANDS = """
 from pathlib import Path
@@ -76,7 +72,7 @@ def errands(home: Path, tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "word").write_text("one")
     project = Project(home, tmp_path)
     yield project
-    project.wait_until_left(LEFT_SECONDS)
+    project.wait_until_left()
 
 
 def workers(project: Project) -> dict[int, str]:
@@ -91,14 +87,14 @@ def test_dagster_dev_takes_all_with_it(errands: Project) -> None:
         assert server.outcome(server.launch("say_it", {})) == "SUCCESS"
         assert len(workers(errands)) == 4  # two workers, one in reserve, and their supervisor
         interrupt(server.process)
-        errands.wait_until_left(LEFT_SECONDS)
+        errands.wait_until_left()
 
 
 def test_a_run_in_hand_outlives_dagster_dev(errands: Project) -> None:
     """Ctrl-C ends the page, not the work: the run ends as it should, and then everything does."""
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
         run_id = server.launch("take_a_nap", nap(PATIENCE))
-        wait_for(lambda: server.status(run_id) == "STARTED", "the run to start")
+        eventually(lambda: server.status(run_id) == "STARTED", "the run to start")
     assert workers(errands)
     (errands.folder / "enough").touch()
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
@@ -112,7 +108,7 @@ def test_a_reload_in_the_page_reaches_the_workers(errands: Project) -> None:
         assert server.outcome(first) == "SUCCESS"
         assert "the word is one" in server.messages(first)
         old = server.launch("take_a_nap", nap(PATIENCE))
-        wait_for(lambda: server.status(old) == "STARTED", "the run to start")
+        eventually(lambda: server.status(old) == "STARTED", "the run to start")
         (errands.folder / "word").write_text("two")
         server.reload()
         second = server.launch("say_it", {})
@@ -127,7 +123,7 @@ def test_the_loss_of_the_machine_is_noticed_by_the_daemon(errands: Project) -> N
     """Supervisor, workers and code servers are killed together; the daemon, as on another machine, lives."""
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
         run_id = server.launch("take_a_nap", nap(PATIENCE))
-        wait_for(lambda: server.status(run_id) == "STARTED", "the run to start")
+        eventually(lambda: server.status(run_id) == "STARTED", "the run to start")
         victims = [
             pid
             for pid, command in errands.processes().items()
@@ -138,9 +134,7 @@ def test_the_loss_of_the_machine_is_noticed_by_the_daemon(errands: Project) -> N
         for pid in victims:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        lost = time.monotonic()
         assert server.outcome(run_id) == "FAILURE"
-        assert time.monotonic() - lost < NOTICED_SECONDS
         assert "is gone, and its supervisor with it" in server.messages(run_id)
 
 
@@ -151,7 +145,7 @@ def test_a_webserver_alone_executes_runs(home: Path) -> None:
         pages = [{"product": "Node Cisco"}, NODE]
         assert server.outcome(server.launch("create_node", {"inputs": pages})) == "SUCCESS"
         assert workers(project)
-    project.wait_until_left(LEFT_SECONDS)
+    project.wait_until_left()
 
 
 def test_a_webserver_and_a_daemon_share_the_workers(home: Path) -> None:
@@ -162,9 +156,9 @@ def test_a_webserver_and_a_daemon_share_the_workers(home: Path) -> None:
             assert (
                 server.outcome(server.launch("create_node", {"inputs": [{"product": "Node Cisco"}, NODE]})) == "SUCCESS"
             )
-            wait_for(lambda: required_daemons_are_healthy(server), "the daemon's heartbeat")
+            eventually(lambda: required_daemons_are_healthy(server), "the daemon's heartbeat")
         assert daemon.poll() is None
-    project.wait_until_left(LEFT_SECONDS)
+    project.wait_until_left()
 
 
 def required_daemons_are_healthy(server: Webserver) -> bool:
@@ -187,10 +181,10 @@ def test_bulk_in_dagsters_queue_lets_others_pass(home: Path, tmp_path: Path) -> 
     with project.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
         assert server.outcome(server.launch("say_it", {})) == "SUCCESS"
         runs = [server.launch("take_a_nap", nap(3), bulk) for _ in range(12)]
-        wait_for(lambda: server.status(runs[0]) == "STARTED", "the first in bulk")
+        eventually(lambda: server.status(runs[0]) == "STARTED", "the first in bulk")
         assert server.outcome(server.launch("say_it", {})) == "SUCCESS"
         statuses = [server.status(run) for run in runs]
         assert statuses.count("QUEUED") >= 6, statuses
         assert sum(status in ("STARTING", "STARTED") for status in statuses) <= 2, statuses
         assert [server.outcome(run) for run in runs] == ["SUCCESS"] * len(runs)
-    project.wait_until_left(LEFT_SECONDS)
+    project.wait_until_left()

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.test_acceptance.conftest import Project, fresh_home, wait_for
+from tests.test_acceptance.conftest import Project, fresh_home
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
-
-ENDS_SECONDS = 40
-"""In which all has ended, whoever ended it; six on a machine with nothing else to do."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def up(project: Project, port: int) -> Iterator["subprocess.Popen[str]"]:
     """Bring it up, and have it say that all is ready."""
     with project.service("orchestrator", "up", "--port", str(port)) as process:
         for ready in (f"http://127.0.0.1:{port}/api/docs", "Ready: the daemon", "Ready: 2 for all runs"):
-            wait_for(lambda ready=ready: process.poll() is not None or ready in said(project), ready)
+            eventually(lambda ready=ready: process.poll() is not None or ready in said(project), ready)
             assert process.poll() is None, said(project)
         yield process
 
@@ -46,7 +44,7 @@ def said(project: Project) -> str:
 
 def test_first_start_makes_an_example_network_and_a_kill_leaves_nothing(project: Project, port: int) -> None:
     with up(project, port) as process:
-        wait_for(lambda: "Ready: the example network" in said(project), "the example network")
+        eventually(lambda: "Ready: the example network" in said(project), "the example network")
         made = project.orchestrator("subscriptions", "--limit", "100")
         assert len(made) == 3 + 8 + 2 + 2
         assert {one["status"] for one in made} == {"active"}
@@ -55,7 +53,7 @@ def test_first_start_makes_an_example_network_and_a_kill_leaves_nothing(project:
         assert f"runs already: http://127.0.0.1:{port}/ (process {process.pid})" in second.stderr
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        project.wait_until_left(ENDS_SECONDS)
+        project.wait_until_left()
 
 
 def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Project, port: int) -> None:
@@ -66,11 +64,11 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
         _drive_the_api(project, port)
         (daemon,) = (pid for pid, words in project.processes().items() if "dagster._daemon run" in words)
         os.kill(daemon, signal.SIGKILL)
-        wait_for(lambda: said(project).count("Ready: the daemon") == 2, "another daemon")
+        eventually(lambda: said(project).count("Ready: the daemon") == 2, "another daemon")
         assert "The daemon ended with status -9; it is started again." in said(project)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(ENDS_SECONDS) == 0
-    project.wait_until_left(ENDS_SECONDS)
+        assert process.wait(PATIENCE) == 0
+    project.wait_until_left()
     assert said(project).endswith("Everything is stopped.\n")
     assert not list((project.home / "up").glob("*.sock"))
 

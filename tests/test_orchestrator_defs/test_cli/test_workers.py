@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.main import main
 from resources.runs.workers.manager import RESTART_SECONDS
-from tests.test_resources.test_runs.warm import PATIENCE, Warm, configure, eventually, gone, warm_instances
+from tests.test_resources.test_runs.warm import Warm, configure, gone, warm_instances
+from tests.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.xdist_group("workers")
 COMMAND = "from orchestrator_defs.cli.main import main; main()"
 
 
@@ -69,6 +69,7 @@ def started(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[tu
             warm.stop()
 
 
+@pytest.mark.slow
 def test_workers_are_started_shown_and_stopped(
     started: tuple[Warm, subprocess.Popen[str]], orchestrator: Callable[..., Result]
 ) -> None:
@@ -86,16 +87,20 @@ def test_workers_are_started_shown_and_stopped(
     assert "Ready: 1 for all runs of toys, and 1 in reserve." in keeper.stdout.read()
 
 
+@pytest.mark.slow
 def test_interrupted_workers_finish_what_they_have(started: tuple[Warm, subprocess.Popen[str]]) -> None:
     warm, keeper = started
-    run_id = warm.nap(2)
+    run_id = warm.stay()
     warm.begun(run_id)
     keeper.send_signal(signal.SIGINT)
+    time.sleep(1)  # in which the wrong thing would happen
+    warm.leave(run_id)
     assert keeper.wait(PATIENCE) == 0
     assert warm.status(run_id) == "SUCCESS"
     assert warm.workers() == []
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_dies_is_replaced(started: tuple[Warm, subprocess.Popen[str]]) -> None:
     warm, _ = started
     before = warm.supervisors()
@@ -104,6 +109,7 @@ def test_a_supervisor_that_dies_is_replaced(started: tuple[Warm, subprocess.Pope
     eventually(lambda: (now := warm.supervisors()) and not now & before)
 
 
+@pytest.mark.slow
 def test_workers_leave_when_who_asked_for_them_is_killed(started: tuple[Warm, subprocess.Popen[str]]) -> None:
     warm, keeper = started
     here = [*warm.workers(), *warm.supervisors()]
@@ -111,6 +117,7 @@ def test_workers_leave_when_who_asked_for_them_is_killed(started: tuple[Warm, su
     eventually(lambda: gone(here))
 
 
+@pytest.mark.slow
 def test_start_takes_over_from_workers_that_a_launch_has_started(
     dagster_instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

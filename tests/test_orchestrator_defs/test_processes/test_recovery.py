@@ -28,7 +28,7 @@ from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers import liveness
 from resources.settings import settings
 from tests.engine import Engine
-from tests.test_resources.test_runs.warm import eventually
+from tests.waiting import eventually
 
 
 @step("One")

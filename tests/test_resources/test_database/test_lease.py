@@ -95,7 +95,7 @@ def test_a_forked_child_keeps_the_lease_that_its_parent_gives_back(tmp_path: Pat
     lease.release(path)
     assert not is_unused(path)
     os.close(telling)
-    assert within(5, lambda: is_unused(path))
+    assert within(100, lambda: is_unused(path))
     os.close(told)
 
 
@@ -130,8 +130,8 @@ def test_the_keeper_stops_the_server_when_the_last_holder_is_gone(
     assert lease.has_reaper(path)
     assert background.poll() is None
     holder.kill()
-    assert background.wait(5) == -signal.SIGINT
-    assert within(5, lambda: not lease.has_reaper(path))
+    assert background.wait(100) == -signal.SIGINT
+    assert within(100, lambda: not lease.has_reaper(path))
 
 
 def test_a_second_keeper_is_not_needed(
@@ -152,7 +152,7 @@ def test_a_keeper_leaves_a_stranger_with_a_reused_pid_alone(
     (elsewhere / "server.pid").write_text(f"{background.pid}\n")
     lease.start_reaper(path, elsewhere / "server.pid")
     holder.kill()
-    assert within(5, lambda: not lease.has_reaper(path))
+    assert within(100, lambda: not lease.has_reaper(path))
     assert background.poll() is None
 
 
@@ -161,4 +161,4 @@ def test_a_keeper_removes_what_is_to_be_thrown_away(held: tuple[Path, "subproces
     (tmp_path / "data").mkdir()
     lease.start_reaper(path, tmp_path / "data" / "server.pid", leftover=tmp_path / "data")
     holder.kill()
-    assert within(5, lambda: not (tmp_path / "data").exists())
+    assert within(100, lambda: not (tmp_path / "data").exists())

@@ -123,7 +123,7 @@ def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
         words += [f"--{name}", str(value)]
     server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()

@@ -27,17 +27,17 @@ from resources.runs.dispatch_statements import LIVENESS
 from resources.runs.launching.celery_launcher import Attempt, OrchestratorCeleryLauncher
 from resources.runs.workers.liveness import DirectClaim
 from resources.settings import settings
+from tests.scale import Scaled
 from tests.test_resources.test_runs.celery_machines import REDIS, Machines, configure, redis_server
-from tests.test_resources.test_runs.warm import eventually
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = [
     pytest.mark.skipif(REDIS is None, reason="there is no redis-server; on Debian: apt-get install redis-server"),
-    pytest.mark.xdist_group("celery"),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("celery"),  # one Redis for all
 ]
 LOGGER = logging.getLogger("monitoring")
 ATTEMPTS = 2
-RUNS = int(os.environ.get("CELERY_RUNS", "24"))
-"""In the middle of which a machine is lost; 200 take some minutes on two cores."""
 FIVE = [f"effect_{number}" for number in range(5)]
 
 
@@ -78,7 +78,7 @@ def machines(installation: Machines) -> Iterator[Machines]:
         connection.default_channel.client.flushall()
 
 
-def monitored(machines: Machines, is_done: Callable[[], bool], seconds: float = 120) -> None:
+def monitored(machines: Machines, is_done: Callable[[], bool], seconds: float = 240) -> None:
     """As the daemon looks after runs, until something is so."""
     give_up = time.monotonic() + seconds
     with WorkspaceProcessContext(machines.instance, EmptyWorkspaceTarget()) as workspace:
@@ -109,7 +109,7 @@ def test_trouble_on_a_living_machine_ends_truly(machines: Machines) -> None:
     assert machines.status(sleeping) == "CANCELED"
     assert Path(f"/proc/{places[sleeping]}").exists()
     assert machines.status(deaf) == "CANCELED"
-    eventually(lambda: not Path(f"/proc/{places[deaf]}").exists(), 10)
+    eventually(lambda: not Path(f"/proc/{places[deaf]}").exists())
 
     poison = machines.launch("poison")
     monitored(machines, lambda: all_finished(machines, [poison]))
@@ -123,16 +123,17 @@ def places_of(machines: Machines) -> dict[str, int]:
     return {process: pid for process, _, pid in machines.begun()}
 
 
-def test_a_machine_lost_in_the_middle_loses_no_run_and_repeats_no_step(machines: Machines) -> None:
+def test_a_machine_lost_in_the_middle_loses_no_run_and_repeats_no_step(machines: Machines, scaled: Scaled) -> None:
+    count = scaled(200, least=16)
     machines.start("ams1", concurrency=2)
     machines.start("utr1", concurrency=2)
-    launched = [machines.launch("five") for _ in range(RUNS)]
-    eventually(lambda: len(machines.effects(launched)) > RUNS // 4 and "ams1" in machines.hosts(launched), 120)
+    launched = [machines.launch("five") for _ in range(count)]
+    eventually(lambda: len(machines.effects(launched)) > count // 4 and "ams1" in machines.hosts(launched))
     machines.kill("ams1")
     monitored(machines, lambda: all_finished(machines, launched), 300)
     assert {machines.status(run) for run in launched} == {"SUCCESS"}
     effects = machines.effects(launched)
-    assert len(effects) == RUNS
+    assert len(effects) == count
     assert all(keys == FIVE for keys in effects.values())
     assert machines.hosts(launched) == {"ams1", "utr1"}
 
@@ -259,7 +260,7 @@ def test_a_worker_that_has_lost_its_session_keeps_its_run(machines: Machines, se
     run_id = machines.launch("five")
     with held(machines, run_id) as claim:
         cut_session(server, claim)
-        eventually(lambda: is_executed(machines, run_id), 20)
+        eventually(lambda: is_executed(machines, run_id))
         assert machines.launcher.check_run_worker_health(machines.run(run_id)).status.value == "RUNNING"
     assert not is_executed(machines, run_id)
 
@@ -274,7 +275,7 @@ def test_a_worker_whose_run_went_to_another_ends_on_the_spot(
     with held(machines, run_id) as claim:
         cut_session(server, claim)
         with held(machines, run_id):
-            assert killed.wait(30)
+            assert killed.wait(PATIENCE)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from resources.runs.child_process import LONGEST_LOG, ChildProcess
+from tests.waiting import eventually
 
 PARENT = """
 import sys, time
@@ -25,11 +26,8 @@ def lives(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, seconds: float = 10) -> bool:
-    give_up = time.monotonic() + seconds
-    while lives(pid) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return not lives(pid)
+def gone(pid: int) -> bool:
+    return eventually(lambda: not lives(pid), f"the end of process {pid}")
 
 
 def test_it_ends_with_a_parent_that_is_killed() -> None:

@@ -15,9 +15,9 @@ import dagster as dg
 import pytest
 
 from tests.scale import Scaled
-from tests.test_resources.test_runs.warm import Warm, eventually, warm_instances
+from tests.test_resources.test_runs.warm import Warm, warm_instances
+from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("workers")
 ENDS = {"PIPELINE_SUCCESS": "SUCCESS", "PIPELINE_FAILURE": "FAILURE", "PIPELINE_CANCELED": "CANCELED"}
 
 
@@ -83,7 +83,9 @@ def test_with_workers_killed_at_random_every_run_has_one_true_end(warm_of: Calla
     with killing(warm, seconds=scaled(100, least=20) / 100) as counted:
         while len(runs) < scaled(5000) or counted["with a run"] < 3:
             runs.append(warm.launch("ten"))
-        eventually(lambda: not warm.launcher.dispatch.has_work("toys"), 1200)
+            if len(runs) >= scaled(5000):
+                time.sleep(0.1)
+        eventually(lambda: not warm.launcher.dispatch.has_work("toys"), seconds=1200)
     statuses = {run.run_id: run.status.value for run in warm.instance.get_runs()}
     steps, ends = steps_of(warm), ends_of(warm)
     print(dict(counted), Counter(statuses.values()))  # noqa: T201  for those who read along
@@ -157,8 +159,8 @@ def work_through(warm: Warm, count: int) -> None:
         else:
             warm.launch("nap_job", nap)
         if number % 50 == 49:
-            eventually(lambda: sum(warm.launcher.dispatch.waiting().values()) < 50, 120)
-    eventually(lambda: not warm.launcher.dispatch.has_work("toys"), 120)
+            eventually(lambda: sum(warm.launcher.dispatch.waiting().values()) < 50)
+    eventually(lambda: not warm.launcher.dispatch.has_work("toys"))
 
 
 @pytest.mark.timeout(7200)

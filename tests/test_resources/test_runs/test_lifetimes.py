@@ -10,9 +10,10 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 
 from resources.runs.workers.supervisor import LINGER_SECONDS
-from tests.test_resources.test_runs.warm import Warm, code_server, eventually, gone, look_again, warm_instances
+from tests.test_resources.test_runs.warm import Warm, code_server, gone, look_again, warm_instances
+from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -37,17 +38,19 @@ def test_workers_stay_as_long_as_somebody_launches_and_leave_soon_after(warm: Wa
     time.sleep(LINGER_SECONDS + 2)
     assert not gone(here)
     warm.launcher.dispose()
-    eventually(lambda: gone(here), LINGER_SECONDS + 10)
+    eventually(lambda: gone(here))
 
 
 def test_work_that_waits_or_is_in_hand_is_done_although_nobody_launches_any_more(warm: Warm) -> None:
-    first, second = warm.nap(LINGER_SECONDS + 2), warm.nap(LINGER_SECONDS + 2)
+    first, second = warm.stay(), warm.launch("nap_job", {"ops": {"nap": {"config": {"seconds": 0.0}}}})
     warm.begun(first)
     here = [*warm.workers(), *warm.supervisors()]
     warm.launcher.dispose()
+    time.sleep(LINGER_SECONDS + 2)
+    warm.leave(first)
     assert [warm.end(first), warm.end(second)] == ["SUCCESS", "SUCCESS"]
     assert warm.trace("end", first)[0][2] == warm.trace("end", second)[0][2]
-    eventually(lambda: gone(here), LINGER_SECONDS + 10)
+    eventually(lambda: gone(here))
 
 
 def test_a_launch_after_all_have_left_starts_workers_again(warm: Warm) -> None:
@@ -76,9 +79,8 @@ def say(warm: Warm, version: str) -> None:
     (warm.folder / "version").write_text(version)
 
 
-def launch(warm: Warm, workspace: WorkspaceProcessContext, job: str = "ten", seconds: float | None = None) -> str:
-    config = {"ops": {"nap": {"config": {"seconds": seconds}}}} if seconds is not None else None
-    run_id = warm.create(job, config)
+def launch(warm: Warm, workspace: WorkspaceProcessContext, job: str = "ten") -> str:
+    run_id = warm.create(job)
     context: WorkspaceRequestContext = workspace.create_request_context()
     warm.instance.launch_run(run_id, context)
     return run_id
@@ -93,11 +95,12 @@ def test_after_a_reload_only_code_loaded_since_executes(warm: Warm) -> None:
     with versioned(warm) as workspace:
         assert versions(warm, launch(warm, workspace)) == {"1"}
         for version in ("2", "3"):
-            old = launch(warm, workspace, "nap_job", 5)
+            old = launch(warm, workspace, "stay_job")
             warm.begun(old)
             say(warm, version)
             look_again(workspace, reload=True)
             assert versions(warm, launch(warm, workspace)) == {version}
+            warm.leave(old)
             assert versions(warm, old) == {str(int(version) - 1)}  # it was let finish
 
 

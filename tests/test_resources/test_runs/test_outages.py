@@ -16,9 +16,10 @@ from resources.runs.storage.event_groups import TIMEOUT_SECONDS
 from tests.scale import Scaled
 from tests.test_resources.test_database.own_server import OwnServer, server_of_its_own
 from tests.test_resources.test_runs.dagster_instances import QUIET, custom
-from tests.test_resources.test_runs.warm import Warm, eventually, gone, warm_instances
+from tests.test_resources.test_runs.warm import Warm, gone, warm_instances
+from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outages")]  # one server for all
 ROOT = Path(__file__).parents[3]
 OUTAGE_SECONDS = 5.0
 
@@ -53,7 +54,7 @@ class Daemons:
         with path.open("w") as log:
             daemon = subprocess.Popen(command, cwd=warm.folder, env=environment, stdout=log, stderr=log)
         self._started.append(daemon)
-        eventually(lambda: "Instance is configured with" in path.read_text(), 90)
+        eventually(lambda: "Instance is configured with" in path.read_text())
 
     def are_alive(self) -> bool:
         """Whether the newest works."""
@@ -124,7 +125,7 @@ def test_runs_that_talk_through_an_outage_have_their_whole_log(
         for run in runs:
             assert warm.end(run) == "SUCCESS", warm.messages(run)
             assert log_of(warm, run) == whole
-        assert warm.workers() == workers
+        eventually(lambda: warm.workers() == workers)  # noqa: B023
         assert daemons.are_alive()
 
 
@@ -140,7 +141,7 @@ def test_of_many_short_runs_an_outage_disturbs_none(
         runs = [warm.launch("ten") for _ in range(40)]
         eventually(lambda: warm.launcher.dispatch.waiting().get("toys", 0) < 20)
         cut(own, how)
-        failed = [run for run in runs if warm.end(run, 120) != "SUCCESS"]
+        failed = [run for run in runs if warm.end(run) != "SUCCESS"]
         assert not failed, "\n".join(map(warm.reasons, failed))
         assert all(len(warm.trace("step", run)) == 10 for run in runs)
         eventually(lambda: not warm.launcher.dispatch.has_work("toys"))
@@ -153,11 +154,12 @@ def test_a_run_whose_supervisor_was_killed_outlives_an_outage_too(
     warm = warm_of()
     daemons.start(warm)
     for _ in range(scaled(5)):
-        run_id = warm.nap(20)
+        run_id = warm.stay()
         worker = warm.begun(run_id)
         for supervisor in warm.supervisors():
             os.kill(supervisor, signal.SIGKILL)
         cut(own, signal.SIGINT)
+        warm.leave(run_id)
         assert warm.end(run_id) == "SUCCESS", warm.messages(run_id)
         assert "PIPELINE_FAILURE" not in [kind for kind, _, _ in log_of(warm, run_id)]
         eventually(lambda: gone([worker]))  # noqa: B023  it has nobody to work for
@@ -173,7 +175,7 @@ def test_a_fresh_daemon_fails_what_a_lost_machine_had_in_hand(
     warm = warm_of(workers=2)
     daemons.start(warm)
     for _ in range(scaled(10)):
-        runs = [warm.nap(120) for _ in range(2)]
+        runs = [warm.stay() for _ in range(2)]
         for run in runs:
             warm.begun(run)
         eventually(lambda: len(warm.processes()) >= 5)  # a supervisor, two workers, the daemon, its code server
@@ -182,7 +184,7 @@ def test_a_fresh_daemon_fails_what_a_lost_machine_had_in_hand(
         daemons.start(warm)
         up = time.monotonic()
         for run in runs:
-            assert warm.end(run, 15) == "FAILURE"
+            assert warm.end(run) == "FAILURE"
             assert "is gone, and its supervisor with it" in warm.messages(run)
         print(f"{time.monotonic() - began:.1f} s after its start, {time.monotonic() - up:.1f} s when up")  # noqa: T201
 
@@ -192,7 +194,7 @@ def test_after_the_loss_of_the_machine_the_next_launch_sees_to_all(
 ) -> None:
     warm = warm_of(workers=2)
     for _ in range(scaled(10)):
-        claimed = [warm.nap(120) for _ in range(2)]
+        claimed = [warm.stay() for _ in range(2)]
         for run in claimed:
             warm.begun(run)
         waiting = [warm.launch("ten") for _ in range(5)]

@@ -21,9 +21,10 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 
 from resources.runs.workers.worker import ENDS
 from tests.scale import Scaled
-from tests.test_resources.test_runs.warm import Warm, eventually, gone, warm_instances
+from tests.test_resources.test_runs.warm import Warm, gone, warm_instances
+from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workers")]
+pytestmark = pytest.mark.slow
 LOGGER = logging.getLogger("monitoring")
 
 
@@ -74,7 +75,7 @@ def test_a_termination_at_any_moment_has_one_true_end_and_spares_the_next_run(
         run_id = warm.launch("ten")
         time.sleep(chance.uniform(0, 0.15))
         warm.launcher.terminate(run_id)
-        seen[status := warm.end(run_id, 10)] += 1
+        seen[status := warm.end(run_id)] += 1
         assert status in ("SUCCESS", "CANCELED"), warm.messages(run_id)
         assert ends(warm, run_id) == [f"PIPELINE_{status}"], warm.messages(run_id)
         assert warm.end(warm.launch("ten")) == "SUCCESS"
@@ -158,7 +159,7 @@ def test_a_worker_that_was_given_up_and_comes_back_leaves_its_run_alone(
 ) -> None:
     warm = warm_of()
     for _ in range(scaled(5)):
-        run_id = warm.nap(12)
+        run_id = warm.stay()
         worker = warm.begun(run_id)
         stop_and_cut_off(warm, worker)
         if not supervised:
@@ -168,7 +169,7 @@ def test_a_worker_that_was_given_up_and_comes_back_leaves_its_run_alone(
             eventually(lambda: look(workspace, supervised) or warm.run(run_id).is_finished)  # noqa: B023
         assert warm.status(run_id) == "FAILURE"
         os.kill(worker, signal.SIGCONT)
-        eventually(lambda: gone([worker]), 10)  # noqa: B023
+        eventually(lambda: gone([worker]))  # noqa: B023
         assert not warm.trace("end", run_id)
         assert ends(warm, run_id) == ["PIPELINE_FAILURE"]
         assert warm.status(run_id) == "FAILURE"

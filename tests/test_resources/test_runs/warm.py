@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -20,6 +19,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from resources.database.embedded import EmbeddedServer
 from resources.runs.code_location import CodeLocation
 from resources.runs.launching.launcher import WarmRunLauncher
+from tests.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[3]
 TOYS = """
@@ -58,6 +58,15 @@ def nap(context):
 
 
 @dg.op
+def stay(context):
+    note(context, "begin")
+    give_up = time.monotonic() + 250
+    while time.monotonic() < give_up and not TRACE.with_name(f"leave_{context.run.run_id}").exists():
+        time.sleep(0.05)
+    note(context, "end")
+
+
+@dg.op
 def listen(context):
     ours, theirs = socket.socketpair()
     note(context, "begin")
@@ -74,7 +83,7 @@ def exit_seven(context):
 def play_deaf(context):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     note(context, "begin")
-    time.sleep(60)
+    time.sleep(250)
 
 
 @dg.op
@@ -116,23 +125,11 @@ def single(op):
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(**EXECUTION)
 
 
-defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, listen, exit_seven, play_deaf, grow, fail))])
+defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, stay, listen, exit_seven, play_deaf, grow, fail))])
 """
 
 QUIET_END = {"wait_for_local_processes_on_shutdown": True}
 """A workspace that a test closes leaves no process behind."""
-Answer = TypeVar("Answer")
-PATIENCE = 40.0
-"""Seconds for what takes three when the machine is quiet; a supervisor imports Dagster first."""
-
-
-def eventually(ask: Callable[[], Answer], seconds: float = PATIENCE) -> Answer:
-    """The first true answer. Fails when there is none in time."""
-    give_up = time.monotonic() + seconds
-    while not (answer := ask()):
-        assert time.monotonic() < give_up, f"nothing in {seconds} s"
-        time.sleep(0.01)
-    return answer
 
 
 @dataclass
@@ -165,6 +162,14 @@ class Warm:
         """Launch a run whose op sleeps."""
         return self.launch("nap_job", {"ops": {"nap": {"config": {"seconds": seconds}}}}, **options)
 
+    def stay(self, **options: Any) -> str:
+        """Launch a run whose op is at work until it may leave; minutes at most."""
+        return self.launch("stay_job", **options)
+
+    def leave(self, run_id: str) -> None:
+        """Let a run end that stays."""
+        (self.folder / f"leave_{run_id}").touch()
+
     def run(self, run_id: str) -> dg.DagsterRun:
         """As Dagster has it."""
         run = self.instance.get_run_by_id(run_id)
@@ -183,7 +188,9 @@ class Warm:
 
     def end(self, run_id: str, seconds: float = PATIENCE) -> str:
         """Wait for the end of a run."""
-        run = eventually(lambda: (run := self.instance.get_run_by_id(run_id)) and run.is_finished and run, seconds)
+        run = eventually(
+            lambda: (run := self.instance.get_run_by_id(run_id)) and run.is_finished and run, run_id, seconds=seconds
+        )
         assert isinstance(run, dg.DagsterRun)
         return run.status.value
 

@@ -16,7 +16,7 @@ from orchestrator_defs.api.rest import engine as engine_routes
 from orchestrator_defs.api.rest import exposed_settings
 from orchestrator_defs.api.rest.exposed_settings import MASK, expose_settings
 from orchestrator_defs.jobs.decorators import task
-from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.processes.process_runs import ProcessRuns
 from resources.processes import pause
 from resources.runs.dispatch import Dispatch, Loaded
 from resources.runs.dispatch_statements import LIVENESS
@@ -25,6 +25,7 @@ from resources.subscriptions.customer_descriptions import create_customer_descri
 from resources.subscriptions.metadata import write_metadata
 from tests.test_resources.test_runs.warm import Warm, configure
 from tests.toy_network import DEVICE, World, device_workflows
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_what_the_pause_stopped_is_launched_after_the_release(stopped, api_of, m
         launched.append((process_id, user))
         done.set()
 
-    monkeypatch.setattr(Processes, "launch", launch)
+    monkeypatch.setattr(ProcessRuns, "launch", launch)
     for module in (engine_routes, engine_routes.launch_all.__globals__):
         name = "launches_to_workers"
         if isinstance(module, dict):
@@ -118,7 +119,7 @@ def test_what_the_pause_stopped_is_launched_after_the_release(stopped, api_of, m
         else:
             monkeypatch.setattr(module, name, lambda _: True)
     assert api_of(engine).put("/settings/status", json={"global_lock": False}).status_code == 200
-    assert done.wait(5)
+    assert done.wait(PATIENCE)
     assert launched == [(process_id, "SYSTEM")]
 
 

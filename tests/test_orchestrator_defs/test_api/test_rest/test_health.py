@@ -39,7 +39,7 @@ def api_on(engine, api_of):
 def silent():
     """The address of a server that takes connections and never says anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"postgresql://a:b@127.0.0.1:{listener.getsockname()[1]}/c?connect_timeout=2"
+        yield f"postgresql://a:b@127.0.0.1:{listener.getsockname()[1]}/c?connect_timeout=60"
 
 
 def closed():
@@ -64,7 +64,7 @@ def test_health_does_not_wait_for_a_database_that_hangs(api_on, silent):
     api = api_on(silent, health_timeout_seconds=0.2)
     begin = time.monotonic()
     answer = api.get("/health/")
-    assert time.monotonic() - begin < 5  # it would hang for ever
+    assert time.monotonic() - begin < 30  # it would hang for ever
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The database has not answered in 0.2 s."
 
@@ -142,7 +142,7 @@ def test_ready_again_when_the_database_is():
     def put():
         told.append(len(told))
         if len(told) == 1:
-            hanging.wait(5)
+            hanging.wait(100)
         return "well"
 
     async def run():

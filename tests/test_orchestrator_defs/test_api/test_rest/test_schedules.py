@@ -187,7 +187,7 @@ def test_a_form_that_takes_too_long_is_given_up(engine_of, api_of):
     end = threading.Event()
 
     def slow():
-        end.wait(20)
+        end.wait(100)
         return Colour
 
     @task("Slow", slow)

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ def shipped(language):
     return translations(language, {}, [LOCALES, *orchestrator.translations])
 
 
+@cache
 def reasons():
     """Every key of a reason that the engine's sources speak of."""
     texts = {
@@ -36,6 +38,7 @@ def reasons():
     return sorted(text for text in texts if REASON.fullmatch(text))
 
 
+@cache
 def fields():
     """Every field of a page that the sources declare."""
     return sorted(

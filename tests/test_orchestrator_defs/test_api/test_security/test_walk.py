@@ -3,22 +3,17 @@
 What may be reached stands in a table here that knows nothing of the rules; a route that it does not name fails a test.
 """
 
-import asyncio
 import base64
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from dagster import DagsterInstance
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from graphql import build_client_schema, get_introspection_query
@@ -32,9 +27,13 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.dagster_page import NOT_ENGINEER, DagsterPage
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.users import Role
+from tests.api import LOOP, with_routes_of_before
 from tests.oidc import OidcProvider, bearer, provided, settings_for
-from tests.test_orchestrator_defs.test_api.test_server.test_dagster_page import CODE, OVERRIDES, call_of
+from tests.test_orchestrator_defs.test_api.conftest import RunningPage
+from tests.test_orchestrator_defs.test_api.test_server.test_dagster_page import call_of
 from tests.toy_network import DEVICE, World, device_workflows
+
+pytestmark = pytest.mark.xdist_group("dagster page")
 
 EVERYBODY, LOGGED_IN = "everybody", "logged in"
 LEAST: dict[str, str] = {
@@ -214,7 +213,8 @@ class Stop:
 
 def composed(provider: OidcProvider, page: DagsterPage) -> FastAPI:
     """The whole application, and a few things of an organisation's own."""
-    app = create_app(settings_for(provider), Orchestrator([DEVICE], device_workflows(World())), page=page)
+    orchestrator = Orchestrator([DEVICE], device_workflows(World()))
+    app = with_routes_of_before(create_app(settings_for(provider), orchestrator, page=page))
 
     @app.api_route("/organisation/{name}", methods=["GET", "POST"])
     def own(name: str) -> str:
@@ -289,33 +289,19 @@ class Walked:
     mutations: dict[str, dict[str, tuple[int, str]]]
 
 
-@asynccontextmanager
-async def running_page(folder: Path) -> AsyncIterator[DagsterPage]:
-    """Dagster's page over a small code location."""
-    (folder / "code.py").write_text(CODE)
-    (folder / "workspace.yaml").write_text(
-        "load_from: [{python_file: {relative_path: code.py, location_name: code.py}}]"
-    )
-    page = DagsterPage(str(folder / "workspace.yaml"))
-    with TemporaryDirectory() as home, DagsterInstance.local_temp(home, overrides=OVERRIDES) as instance:
-        async with page.running(instance):
-            yield page
-
-
-async def walk(provider: OidcProvider, folder: Path) -> Walked:
+async def walk(provider: OidcProvider, page: DagsterPage) -> Walked:
     """Try every credential at every route, and every mutation with every role."""
-    async with running_page(folder) as page:
-        whole, stopped = composed(provider, page), composed(provider, page)
-        stopped.add_middleware(Stop)
-        found = everything(whole)
-        tokens = credentials(provider)
-        outcomes = {who: await outcomes_of(stopped, found, token) for who, token in tokens.items()}
-        mutations = {
-            who: await _mutations(whole, tokens[who]) for who in ("no role", Role.VIEWER, Role.OPERATOR, Role.ENGINEER)
-        }
-        for app in (whole, stopped):
-            await app.state.authorisation.close()
-        return Walked(found, outcomes, mutations)
+    whole, stopped = composed(provider, page), composed(provider, page)
+    stopped.add_middleware(Stop)
+    found = everything(whole)
+    tokens = credentials(provider)
+    outcomes = {who: await outcomes_of(stopped, found, token) for who, token in tokens.items()}
+    mutations = {
+        who: await _mutations(whole, tokens[who]) for who in ("no role", Role.VIEWER, Role.OPERATOR, Role.ENGINEER)
+    }
+    for app in (whole, stopped):
+        await app.state.authorisation.close()
+    return Walked(found, outcomes, mutations)
 
 
 async def _mutations(app: FastAPI, token: str | None) -> dict[str, tuple[int, str]]:
@@ -335,9 +321,9 @@ async def _mutations(app: FastAPI, token: str | None) -> dict[str, tuple[int, st
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+def walked(running_page: RunningPage) -> Iterator[Walked]:
     with provided() as provider:
-        yield asyncio.run(walk(provider, tmp_path_factory.mktemp("walk")))
+        yield LOOP.run(walk(provider, running_page.page))
 
 
 def test_the_walk_finds_what_there_is(walked: Walked) -> None:

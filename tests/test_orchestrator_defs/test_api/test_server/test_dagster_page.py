@@ -1,11 +1,9 @@
 """Dagster's page behind the gate: engineers work in it under their own name, others look."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -36,37 +34,12 @@ from orchestrator_defs.api.server_settings import ApiSettings
 from resources import tags
 from resources.errors import SettingsError
 from resources.users import Role, User
-from tests.api import serving
+from tests.api import calling, serving
+from tests.test_orchestrator_defs.test_api.conftest import RunningPage
 from tests.toy_network import DEVICE, World, device_workflows
 
-CODE = """
-import dagster as dg
+pytestmark = pytest.mark.xdist_group("dagster page")
 
-@dg.op
-def say() -> None: ...
-
-@dg.job(tags={"orchestrator/user": "the code"})
-def plain():
-    say()
-
-@dg.job
-def kept():
-    say()
-
-@dg.job(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
-def parted():
-    say()
-
-@dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="none"))
-def growing(): ...
-
-defs = dg.Definitions(jobs=[plain, kept, parted], assets=[growing])
-"""
-# Runs are left in Dagster's queue, which nobody empties here.
-OVERRIDES = {
-    "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"},
-    "telemetry": {"enabled": False},
-}
 REPOSITORY = {"repositoryLocationName": "code.py", "repositoryName": "__repository__"}
 FORGED = [{"key": tags.USER, "value": "the boss"}, {"key": "color", "value": "blue"}]
 OF_DAGSTER_PLUS = {"setAppManagedComponent", "deleteAppManagedComponent"}
@@ -89,13 +62,13 @@ class Named:
 class Site:
     """A served page and the instance behind it."""
 
-    url: str
+    client: httpx.Client
     instance: DagsterInstance
     schema: GraphQLSchema
 
     def post(self, path: str, role: Role | None, **body: Any) -> httpx.Response:
         headers = {} if role is None else {"x-role": role}
-        return httpx.post(f"{self.url}{path}", headers=headers, json=body, timeout=30)
+        return self.client.post(path, headers=headers, json=body)
 
     def ask(self, role: Role, query: str, **variables: Any) -> Any:
         answer = self.post("/graphql", role, query=query, variables=variables).json()
@@ -109,27 +82,13 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "code.py").write_text(CODE)
-    workspace = folder / "workspace.yaml"
-    workspace.write_text("load_from: [{python_file: {relative_path: code.py, location_name: code.py}}]")
-    with TemporaryDirectory() as home, DagsterInstance.local_temp(home, overrides=OVERRIDES) as instance:
-        page = DagsterPage(str(workspace))
-
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            async with page.running(instance):
-                yield
-
-        app = Starlette(lifespan=lifespan)
-        app.router.default = page
-        app.state.authorisation = Authorisation(ApiSettings(oauth2_active=False, workflow_roles={"kept": Role.ADMIN}))
-        with serving(Named(app)) as url:
-            asked = httpx.post(
-                f"{url}/graphql", headers={"x-role": "viewer"}, json={"query": get_introspection_query()}, timeout=30
-            )
-            yield Site(url, instance, build_client_schema(asked.json()["data"]))
+def site(running_page: RunningPage) -> Iterator[Site]:
+    app = Starlette()
+    app.router.default = running_page.page
+    app.state.authorisation = Authorisation(ApiSettings(oauth2_active=False, workflow_roles={"kept": Role.ADMIN}))
+    with calling(Named(app), serving) as client:
+        asked = client.post("/graphql", headers={"x-role": "viewer"}, json={"query": get_introspection_query()})
+        yield Site(client, running_page.instance, build_client_schema(asked.json()["data"]))
 
 
 def mutations() -> list[str]:
@@ -169,22 +128,21 @@ def _least(kind: Any) -> str:
 # --- who may what ---
 
 
-@pytest.mark.parametrize("name", mutations())
-def test_a_viewer_may_send_no_mutation(site: Site, name: str) -> None:
-    query = f"mutation {{{call_of(site.schema, name)}}}"
-    for role in (Role.VIEWER, Role.OPERATOR):
-        answer = site.post("/graphql", role, query=query)
-        assert answer.status_code == 403
-        assert [error["message"] for error in answer.json()["errors"]] == [NOT_ENGINEER]
-        assert "errorInfo" not in answer.json()["errors"][0]["extensions"]
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_those_who_look_may_send_no_mutation(site: Site, role: Role) -> None:
+    for name in mutations():
+        answer = site.post("/graphql", role, query=f"mutation {{{call_of(site.schema, name)}}}")
+        assert answer.status_code == 403, name
+        assert [error["message"] for error in answer.json()["errors"]] == [NOT_ENGINEER], name
+        assert "errorInfo" not in answer.json()["errors"][0]["extensions"], name
 
 
-@pytest.mark.parametrize("name", mutations())
-def test_an_engineer_is_refused_no_mutation(site: Site, name: str) -> None:
-    answer = site.post("/graphql", Role.ENGINEER, query=f"mutation {{{call_of(site.schema, name)}}}")
-    assert answer.status_code != 403
-    assert NOT_ENGINEER not in answer.text
-    assert ("UnauthorizedError" in answer.text) == (name in OF_DAGSTER_PLUS)
+def test_an_engineer_is_refused_no_mutation(site: Site) -> None:
+    for name in mutations():
+        answer = site.post("/graphql", Role.ENGINEER, query=f"mutation {{{call_of(site.schema, name)}}}")
+        assert answer.status_code != 403, name
+        assert NOT_ENGINEER not in answer.text, name
+        assert ("UnauthorizedError" in answer.text) == (name in OF_DAGSTER_PLUS), name
 
 
 def test_no_mutation_comes_in_over_the_websocket(site: Site) -> None:
@@ -193,13 +151,13 @@ def test_no_mutation_comes_in_over_the_websocket(site: Site) -> None:
             for name in mutations():
                 query = f"mutation {{{call_of(site.schema, name)}}}"
                 socket.send(json.dumps({"type": "start", "id": name, "payload": {"query": query}}))
-                answer = json.loads(socket.recv(timeout=20))
+                answer = json.loads(socket.recv(timeout=60))
                 assert (answer["type"], answer["id"]) == ("error", name)
                 assert message in answer["payload"]["message"]
 
 
 def websocket(site: Site, role: str) -> ClientConnection:
-    address = site.url.replace("http", "ws") + "/graphql"
+    address = str(site.client.base_url).replace("http", "ws") + "/graphql"
     return connect(address, additional_headers={"x-role": role}, subprotocols=[Subprotocol("graphql-ws")])
 
 
@@ -210,7 +168,7 @@ def test_a_mutation_in_a_fragment_under_another_name_is_refused(site: Site) -> N
 
 def test_a_link_changes_nothing(site: Site) -> None:
     query = {"query": "mutation {setNuxSeen}"}
-    answer = httpx.get(f"{site.url}/graphql", params=query, headers={"x-role": "admin"})
+    answer = site.client.get("/graphql", params=query, headers={"x-role": "admin"})
     assert answer.status_code == 403
     assert answer.json()["errors"][0]["message"] == NOT_BY_GET
 
@@ -230,7 +188,7 @@ def test_events_of_assets_are_reported_by_engineers(site: Site) -> None:
 
 def test_without_a_role_the_page_is_closed(site: Site) -> None:
     for path in ("/", "/server_info", "/runs", "/logs/x", "/download_debug/x"):
-        assert httpx.get(f"{site.url}{path}").status_code == 403
+        assert site.client.get(path).status_code == 403
     assert site.post("/graphql", None, query="{version}").status_code == 403
     with pytest.raises(InvalidStatus), websocket(site, ""):
         pass
@@ -365,15 +323,14 @@ def test_a_reload_keeps_the_rights_of_who_asked(site: Site) -> None:
 def test_routes_win_over_the_page_in_whatever_order(engine_of, dagster_instance, tmp_path: Path) -> None:
     engine = engine_of(*device_workflows(World()), products=[DEVICE])
     (tmp_path / "workspace.yaml").write_text("load_from: []")
-    settings = ApiSettings(oauth2_active=False)
     page = DagsterPage(str(tmp_path / "workspace.yaml"))
-    app = create_app(settings, engine.orchestrator, instance=dagster_instance, page=page)
+    app = create_app(ApiSettings(oauth2_active=False), engine.orchestrator, instance=dagster_instance, page=page)
     app.get("/own")(lambda: "ours")
-    with serving(app) as url:
-        assert httpx.get(f"{url}/own").json() == "ours"
-        assert httpx.get(f"{url}/api/nothing").json()["status"] == 404
-        assert "<!DOCTYPE html>" in httpx.get(f"{url}/runs").text
-        assert "dagster_version" in httpx.get(f"{url}/server_info").json()
+    with calling(app) as client:
+        assert client.get("/own").json() == "ours"
+        assert client.get("/api/nothing").json()["status"] == 404
+        assert "<!DOCTYPE html>" in client.get("/runs").text
+        assert "dagster_version" in client.get("/server_info").json()
 
 
 def test_a_prefix_that_cannot_be_one_is_refused() -> None:

@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +14,7 @@ from orchestrator_defs.api import app as app_module
 from tests.api import calling
 from tests.architecture import ROOT
 from tests.toy_network import DEVICE, World, device_workflows
+from tests.waiting import PATIENCE, eventually
 
 SCRIPT = """
 import contextlib, logging, sys
@@ -56,32 +55,27 @@ def test_the_example_of_the_documentation_runs(engine_of, monkeypatch: pytest.Mo
         assert client.get("/openapi.json").json()["paths"]["/api/support"]
 
 
+@pytest.mark.slow
 def test_one_that_does_not_start_is_not_tried_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "fail"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", SCRIPT, "fail"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 3
     assert done.stderr.splitlines() == ["The moon is not full.", "Application startup failed. Exiting."]
 
 
+@pytest.mark.slow
 def test_processes_end_with_one_that_is_killed_and_are_replaced_by_one_that_lives() -> None:
     words = [sys.executable, "-c", SCRIPT, "serve"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         first, second = map(int, parent.stdout.readline().split())
         os.kill(first, signal.SIGKILL)
-        _wait(lambda: len(_children(parent.pid) - {first}) == 2)
+        eventually(lambda: len(_children(parent.pid) - {first}) == 2)
         children = _children(parent.pid)
         assert second in children
         parent.kill()
-        _wait(lambda: not any(map(_lives, children)))
-
-
-def _wait(question: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 30
-    while not question():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+        eventually(lambda: not any(map(_lives, children)))
 
 
 def _children(parent: int) -> set[int]:

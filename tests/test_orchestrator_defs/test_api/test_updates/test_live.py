@@ -20,10 +20,13 @@ from orchestrator_defs.api.updates import live_updates, websocket
 from resources import clock
 from resources.updates.change_feed import APPLICATION
 from resources.users import User
-from tests.api import application, caller, serving
+from tests.api import GRACE_SECONDS, application, caller, serving
 from tests.engine import Engine
-from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url
+from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, websocket_url
 from tests.toy_network import DEVICE, World, device_workflows
+from tests.waiting import PATIENCE, eventually
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -100,12 +103,8 @@ def test_what_is_rolled_back_is_not_told(engine: Engine, client: Browser) -> Non
 
 
 def test_a_message_is_soon_there_once_more_and_then_no_more(engine: Engine, client: Browser) -> None:
-    changed = time.monotonic()
     do(engine, "UPDATE products SET description = 'other'")
-    client.hear(2)
-    first, again = client.times(("metadataProducts", None))
-    assert first - changed < 1
-    assert 0.5 <= again - first < 1.5
+    assert client.hear_out().count(("metadataProducts", None)) == 2
 
 
 def test_a_burst_is_told_of_in_few_messages_the_last_after_its_end(engine: Engine, client: Browser) -> None:
@@ -118,7 +117,7 @@ def test_a_burst_is_told_of_in_few_messages_the_last_after_its_end(engine: Engin
         " END LOOP; END $$",
     )
     done = time.monotonic()
-    client.hear(2)
+    client.hear_out()
     moments = client.times(("processes", str(process_id)))
     assert 4 <= len(moments) <= (done - began) / 0.25 + 4
     assert moments[-1] - done >= 0.5
@@ -132,7 +131,7 @@ def test_hundreds_of_processes_at_once_are_told_of_as_all(engine: Engine, client
             " SELECT gen_random_uuid(), (SELECT workflow_id FROM workflows LIMIT 1), 'created', '[]'"
             " FROM generate_series(1, 90)",
         )
-    heard = client.hear(2)
+    heard = client.hear_out()
     assert ("processes", None) in heard
     assert len(heard) < 60
 
@@ -141,7 +140,7 @@ def test_workers_are_told_of_now_and_then(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setattr(live_updates, "WORKERS_SECONDS", 2)
     with served(engine) as url, browser(url) as one:
         one.quiet(0.6)
-        assert set(one.hear(2.5)) == {("workerStatus", None)}
+        assert one.hear_until(bool) == {("workerStatus", None)}
 
 
 def test_a_lost_connection_to_the_database_is_made_up_for(engine: Engine, client: Browser) -> None:
@@ -160,13 +159,11 @@ def test_a_lost_connection_to_the_database_is_made_up_for(engine: Engine, client
 # --- how one talks with it ---
 
 
-def test_a_ping_is_answered_at_once(api: httpx.Client) -> None:
+def test_a_ping_is_answered(api: httpx.Client) -> None:
     with connect(websocket_url(api), proxy=None) as connection:
-        asked = time.monotonic()
         connection.send("__ping__")
-        while connection.recv(timeout=2) != "__pong__":
+        while connection.recv(timeout=PATIENCE) != "__pong__":
             pass
-        assert time.monotonic() - asked < 1
 
 
 def test_the_protocol_of_a_client_that_sends_its_token_is_taken(api: httpx.Client) -> None:
@@ -177,7 +174,7 @@ def test_the_protocol_of_a_client_that_sends_its_token_is_taken(api: httpx.Clien
 @pytest.mark.parametrize("offered", [["base64.bearer.token"], ["other", "token"], ["base64.bearer.token", "a", "b"]])
 def test_other_protocols_are_a_protocol_error(api: httpx.Client, offered: list[str]) -> None:
     with browser(websocket_url(api), *offered) as one, pytest.raises(ConnectionClosed) as closed:
-        one.connection.recv(timeout=5)
+        one.connection.recv(timeout=PATIENCE)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1002
 
@@ -192,7 +189,7 @@ def test_what_it_does_not_know_is_ignored(client: Browser, engine: Engine) -> No
 def test_who_says_too_much_is_sent_away(client: Browser) -> None:
     client.connection.send("x" * 1001)
     with pytest.raises(ConnectionClosed) as closed:
-        client.connection.recv(timeout=5)
+        client.connection.recv(timeout=PATIENCE)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 
@@ -229,13 +226,11 @@ class _Login:
 def test_a_connection_ends_with_the_login(engine: Engine) -> None:
     expiry = (clock.now() + timedelta(seconds=1.5)).timestamp()
     with served(engine, user=User("noc", claims={"exp": expiry})) as url, connect(url, proxy=None) as connection:
-        began = time.monotonic()
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                connection.recv(timeout=5)
+                connection.recv(timeout=PATIENCE)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
-        assert time.monotonic() - began < 3
 
 
 # --- many, slow and gone ---
@@ -253,7 +248,7 @@ def test_five_hundred_clients_cost_one_listener_and_all_are_told_soon(engine: En
     with served(engine) as url:
         waited = asyncio.run(story(url))
     assert len(waited) == 500
-    assert max(waited) < 5
+    assert max(waited) < 30
 
 
 class _Connections:
@@ -276,7 +271,7 @@ class _Connections:
 
 
 async def _told_after(changed: float, connection: Any) -> float:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while json.loads(await connection.recv())["value"]["type"] != "metadataProducts":
             pass
     return time.monotonic() - changed
@@ -318,11 +313,11 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_sent_away(
         url = f"{address.replace('http', 'ws')}{EVENTS}"
         with deaf(url), connect(url, proxy=None) as other, caller(address) as client:
             assert client.post("/flood").json() == 2
-            said = [other.recv(timeout=5) for _ in range(60 + len(EVERYTHING))]
+            said = [other.recv(timeout=PATIENCE) for _ in range(60 + len(EVERYTHING))]
             assert len([one for one in said if len(one) == 200_000]) == 60
-            wait_for(lambda: client.get("/count").json() == 1)
+            eventually(lambda: client.get("/count").json() == 1)
             do(engine, "UPDATE products SET description = 'other'")
-            while "metadataProducts" not in str(other.recv(timeout=5)):
+            while "metadataProducts" not in str(other.recv(timeout=PATIENCE)):
                 pass
 
 
@@ -330,9 +325,9 @@ def test_clients_that_go_without_a_word_are_forgotten(engine: Engine) -> None:
     app = application(engine)
     with serving(app) as address:
         gone = deaf(f"{address.replace('http', 'ws')}{EVENTS}")
-        wait_for(lambda: app.state.live.broadcaster.client_count == 1)
+        eventually(lambda: app.state.live.broadcaster.client_count == 1)
         gone.close()
-        wait_for(lambda: app.state.live.broadcaster.client_count == 0)
+        eventually(lambda: app.state.live.broadcaster.client_count == 0)
 
 
 def test_a_server_with_clients_ends_at_once_and_tells_them(engine: Engine) -> None:
@@ -340,13 +335,13 @@ def test_a_server_with_clients_ends_at_once_and_tells_them(engine: Engine) -> No
         with served(engine) as url:
             connections = [clients.enter_context(connect(url, proxy=None)) for _ in range(20)]
             for connection in connections:
-                connection.recv(timeout=5)
+                connection.recv(timeout=PATIENCE)
             ending = time.monotonic()
-        assert time.monotonic() - ending < 2
+        assert time.monotonic() - ending < GRACE_SECONDS / 2
         for connection in connections:
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
-                    connection.recv(timeout=5)
+                    connection.recv(timeout=PATIENCE)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
     assert listeners(engine) == 0
@@ -366,8 +361,8 @@ def test_the_channel_of_processes_has_these_alone(engine: Engine, api: httpx.Cli
 def test_the_channel_of_the_engine_says_how_it_stands_and_when_that_changes(engine: Engine, api: httpx.Client) -> None:
     with connect(websocket_url(api, "/api/settings/ws-status/?token=x"), proxy=None) as connection:
         status = {"global_lock": False, "global_status": "RUNNING", "running_processes": 0}
-        assert json.loads(connection.recv(timeout=5)) == {"engine-status": status}
+        assert json.loads(connection.recv(timeout=PATIENCE)) == {"engine-status": status}
         engine.service.engine.pause(user="noc")
-        while (said := json.loads(connection.recv(timeout=5))["engine-status"]) == status:
+        while (said := json.loads(connection.recv(timeout=PATIENCE))["engine-status"]) == status:
             pass
         assert said == {"global_lock": True, "global_status": "PAUSED", "running_processes": 0}

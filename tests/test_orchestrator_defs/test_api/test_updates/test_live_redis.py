@@ -19,11 +19,13 @@ from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from resources.errors import SettingsError
 from resources.updates import change_feed
 from resources.updates.redis_channel import CHANNEL, RedisChannel
-from tests.api import application, serving
+from tests.api import GRACE_SECONDS, application, serving
 from tests.engine import Engine
-from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, wait_for, websocket_url
+from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, websocket_url
 from tests.test_resources.test_runs.celery_machines import REDIS, redis_server
+from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.slow
 needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server")
 
 
@@ -56,7 +58,7 @@ class Server:
 def servers(engine: Engine, broker: str) -> Iterator[list[Server]]:
     """Two, after what is told when they begin."""
     both = [Server(engine, broker) for _ in range(2)]
-    wait_for(lambda: listeners(engine) == 1)
+    eventually(lambda: listeners(engine) == 1)
     for server in both:
         server.browser.quiet()
     yield both
@@ -94,7 +96,7 @@ def test_other_programs_may_speak_too(servers: list[Server], broker: str) -> Non
             other.publish(CHANNEL, said)
         other.publish(CHANNEL, '{"name": "invalidateCache", "value": {"type": "processes", "id": "1"}}')
         other.publish(CHANNEL, '{"name": "news", "value": [1]}')
-        heard = [json.loads(listener.recv(timeout=5)) for _ in range(4)]
+        heard = [json.loads(listener.recv(timeout=PATIENCE)) for _ in range(4)]
     assert heard == [
         {"name": "invalidateCache", "value": {"type": "weather"}},
         {"name": "news", "value": [1]},
@@ -109,10 +111,10 @@ def test_a_redis_that_was_away_is_made_up_for(engine: Engine, tmp_path: Path, ca
         with redis_server(tmp_path) as broker:
             server = Server(engine, broker)
             stack.callback(server.stop)
-            wait_for(lambda: listeners(engine) == 1)
+            eventually(lambda: listeners(engine) == 1)
             server.browser.quiet()
         do(engine, "UPDATE processes SET note = 'unheard'")
-        wait_for(lambda: "wait for Redis" in caplog.text)
+        eventually(lambda: "wait for Redis" in caplog.text)
         stack.enter_context(redis_server(tmp_path, port=int(broker.rpartition(":")[2].split("/")[0])))
         assert server.browser.hear_until(lambda heard: heard >= EVERYTHING) == EVERYTHING
         server.browser.quiet(1.5)
@@ -128,14 +130,14 @@ def test_a_server_ends_at_once_while_redis_is_away(engine: Engine, tmp_path: Pat
     time.sleep(0.3)
     ending = time.monotonic()
     server.stop()
-    assert time.monotonic() - ending < 2
+    assert time.monotonic() - ending < GRACE_SECONDS / 2
 
 
 def test_a_server_starts_without_redis(engine: Engine, api_of: Callable[..., httpx.Client]) -> None:
     api = api_of(engine, at=serving, websocket_broadcaster_url="redis://127.0.0.1:1/0")
     with connect(websocket_url(api), proxy=None) as connection:
         connection.send("__ping__")
-        assert connection.recv(timeout=5) == "__pong__"
+        assert connection.recv(timeout=PATIENCE) == "__pong__"
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from tests.api import application, serving
 from tests.engine import Engine
 from tests.live import EVENTS
 
+pytestmark = pytest.mark.slow
 TRIALS = 12
 ROUNDS = 3
 STEPS = 6
 FINAL = str(STEPS - 1)
 LONGEST_QUERY_SECONDS = 0.6
-QUIET_SECONDS = 1.5
+QUIET_SECONDS = 3.0
 
 
 @pytest.fixture

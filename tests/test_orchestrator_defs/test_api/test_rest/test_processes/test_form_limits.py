@@ -18,9 +18,10 @@ from resources.database import time_limit
 from resources.database.session import current_session
 from resources.database.tables import EngineSettingsTable
 from resources.types import Assignee, ProcessStatus
+from tests.waiting import eventually
 
 SOON = 0.4
-LONG = 30.0
+LONG = 100.0
 
 
 class Gate:
@@ -125,7 +126,7 @@ def forgotten_forms(monkeypatch):
 def timed_out(answer):
     assert answer.status_code == 504, answer.text
     assert "took longer than 0.4 s" in answer.json()["detail"]
-    assert answer.elapsed.total_seconds() < SOON + 5
+    assert answer.elapsed.total_seconds() < LONG / 2
 
 
 def test_a_form_that_hangs_is_given_up(api, gate):
@@ -211,7 +212,7 @@ def test_forms_that_hang_take_nothing_from_others(engine, api_of, gate):
     ]
     for thread in threads:
         thread.start()
-    _until(lambda: _forms() == AT_ONCE)
+    eventually(lambda: _forms() == AT_ONCE)
     try:
         assert api.get("/processes/status-counts").status_code == 200
         assert api.put("/processes/resume-all").status_code == 200
@@ -229,7 +230,7 @@ def test_when_all_are_busy_one_more_is_told_so(engine, api_of, gate):
     ]
     for thread in threads:
         thread.start()
-    _until(lambda: _forms() == AT_ONCE)
+    eventually(lambda: _forms() == AT_ONCE)
     answer = api.post("/processes/plain", json=[{}])
     for thread in threads:
         thread.join()
@@ -283,11 +284,4 @@ def _forms():
 
 
 def _end_of_forms():
-    _until(lambda: _forms() == 0)
-
-
-def _until(is_so, seconds=10):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "it does not become so"
-        time.sleep(0.01)
+    eventually(lambda: _forms() == 0)

@@ -2,16 +2,14 @@
 
 import json
 import logging
-import time
 
 import pytest
 from dagster import DagsterInstance
 
-from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.processes.process_runs import ProcessRuns
 from resources import tags
 from resources.runs.dispatch import Dispatch
-
-SECONDS = 10
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -35,10 +33,7 @@ def api(engine, api_of):
 
 def queued(instance, run_id):
     """The run, once the workers can take it."""
-    end = time.monotonic() + SECONDS
-    while (entry := Dispatch(instance).entry(str(run_id))) is None:
-        assert time.monotonic() < end, "it is not launched"
-        time.sleep(0.01)
+    entry = eventually(lambda: Dispatch(instance).entry(str(run_id)), "the launch")
     assert entry.state == "queued"
     return instance.get_run_by_id(str(run_id))
 
@@ -77,7 +72,7 @@ def broken_launcher(monkeypatch):
         asked.append(process_id)
         raise RuntimeError("the launcher is on fire")
 
-    monkeypatch.setattr(Processes, "launch", launch)
+    monkeypatch.setattr(ProcessRuns, "launch", launch)
     return asked
 
 
@@ -85,9 +80,6 @@ def test_a_launch_that_fails_is_no_failure_of_the_start(api, engine, broken_laun
     with caplog.at_level(logging.ERROR):
         answer = api.post("/processes/look_around", json=[{}])
         assert answer.status_code == 201
-        end = time.monotonic() + SECONDS
-        while "could not be launched" not in caplog.text:
-            assert time.monotonic() < end, "nothing is said of it"
-            time.sleep(0.01)
+        eventually(lambda: "could not be launched" in caplog.text)
     assert [str(one) for one in broken_launcher] == [answer.json()["id"]]
     assert engine.process(answer.json()["id"]).last_status == "created"
