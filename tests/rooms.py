@@ -106,7 +106,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "orchestrator_defs.api.__main__": ("orchestrator_defs.api.server",),
     "orchestrator_defs.cli": (
-        "orchestrator_defs.definitions",
         "orchestrator_defs.health",
         "orchestrator_defs.jobs",
         "orchestrator_defs.processes",

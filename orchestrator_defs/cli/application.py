@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator_defs.cli.code_options import chosen_code
 from resources.errors import ExternalSystemError, OrchestratorError
 
 if TYPE_CHECKING:  # each is loaded when a command asks for it
@@ -36,7 +37,7 @@ class Application:
     @cached_property
     def orchestrator(self) -> "Orchestrator":
         """Whose products and workflows the command is about; the definitions are loaded for it."""
-        found: Orchestrator = self._load("orchestrator")
+        found: Orchestrator = self._load("orchestrator")(**chosen_code())
         return found
 
     @property

@@ -10,6 +10,7 @@ from rich.tree import Tree
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.transactions import reading, writing
 from resources.catalogue.plan import CataloguePlan
 from resources.catalogue.rows import BlockRow, DeclaredCatalogue, ProductRow
@@ -31,6 +32,7 @@ def catalogue() -> None:
 @drop_values
 @click.option("--check", is_flag=True, help="Exit with 1 when there is a difference.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@code_options
 @click.pass_obj
 def plan(application: Application, drop_values: bool, check: bool, as_json: bool) -> None:
     """Show what `apply` would change, and how many subscriptions each change touches."""
@@ -47,6 +49,7 @@ def plan(application: Application, drop_values: bool, check: bool, as_json: bool
 @drop_values
 @click.option("--yes", is_flag=True, help="Do not ask before values are deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@code_options
 @click.pass_obj
 def apply(application: Application, drop_values: bool, yes: bool, as_json: bool) -> None:
     """Make the catalogue in the database the one of the code. May run twice."""
@@ -61,6 +64,7 @@ def apply(application: Application, drop_values: bool, yes: bool, as_json: bool)
 
 @catalogue.command()
 @click.argument("product", required=False)
+@code_options
 @click.pass_obj
 def show(application: Application, product: str | None) -> None:
     """List the products of the code; with the name of one, its blocks, values and workflows."""

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator_defs.cli.application import Application, operator
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
@@ -42,6 +43,7 @@ LINK, TAGGED, UNTAGGED = "link member", "tagged", "untagged"
 
 @click.command()
 @click.option("--only-create", is_flag=True, help="Make the network, and leave it in service.")
+@code_options
 @click.pass_obj
 def demo(application: Application, only_create: bool) -> None:
     """Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.health.diagnosis import Finding, Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.processes.instance import dagster_instance
@@ -18,6 +19,7 @@ SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WR
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@code_options
 @click.pass_obj
 def doctor(application: Application, as_json: bool) -> None:
     """Tell how everything stands that processes need, and what to do. Exit code 1 when something needs hands."""
@@ -33,6 +35,7 @@ def doctor(application: Application, as_json: bool) -> None:
 
 @click.command("check-inflight")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@code_options
 @click.pass_obj
 def check_inflight(application: Application, as_json: bool) -> None:
     """Compare the code with every unfinished process. Exit code 1 when it would break one: run this before a deploy."""

@@ -3,6 +3,7 @@
 import click
 
 from orchestrator_defs.cli.application import Application, ApplicationGroup, operator
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.cli.transactions import reading
 from resources.processes import pause as engine_pause
@@ -28,6 +29,7 @@ def status(application: Application, as_json: bool) -> None:
 
 @engine.command()
 @json_option
+@code_options
 @click.pass_obj
 def pause(application: Application, as_json: bool) -> None:
     """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
@@ -37,6 +39,7 @@ def pause(application: Application, as_json: bool) -> None:
 
 @engine.command()
 @json_option
+@code_options
 @click.pass_obj
 def release(application: Application, as_json: bool) -> None:
     """End the pause: what it stopped goes on, by the workers if there are any, else here, one after the other."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from orchestrator_defs.cli.application import Application, ApplicationGroup
+from orchestrator_defs.cli.code_options import code_options
 
 COMMANDS = {
     "run": (
@@ -80,7 +81,7 @@ COMMANDS = {
 
 PARTS = {
     "database": "resources.database.session:SubscriptionDatabase",
-    "orchestrator": "orchestrator_defs.definitions:orchestrator",
+    "orchestrator": "orchestrator_defs.jobs.finding:find_orchestrator",
     "instance": "orchestrator_defs.processes.instance:dagster_instance",
     "processes": "orchestrator_defs.processes.processes:Processes",
 }
@@ -121,12 +122,13 @@ def imported(where: str) -> Any:
 
 
 def application() -> Application:
-    """What commands are given, on the shipped definitions."""
+    """What commands are given."""
     return Application(lambda part: imported(PARTS[part]))
 
 
 @click.group(cls=ApplicationGroup, commands=commands_below(""))
 @click.version_option(package_name="dagster-service-orchestrator")
+@code_options
 @click.pass_context
 def main(context: click.Context) -> None:
     """Service orchestrator on Dagster: products, subscriptions, and the workflows that move them through their life."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from dagster import RepositoryDefinition, deserialize_value
 
+# What Dagster takes for the mark of a project in pyproject.toml.
+from dagster._cli.utils import has_pyproject_dagster_block
+
 # The options -m, -f, -a, -d and -w, the variables of the same names, and the files that stand for them.
 from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT
@@ -21,6 +24,8 @@ from dagster_shared.cli import WorkspaceOpts
 from resources.errors import SettingsError
 from resources.runs.code_location import CodeLocation
 
+FILE = "workspace.yaml"
+
 
 @dataclass(frozen=True)
 class LoadedCode:
@@ -28,6 +33,11 @@ class LoadedCode:
 
     location: CodeLocation
     repository: RepositoryDefinition
+
+
+def is_here() -> bool:
+    """Whether the working folder says which code locations there are."""
+    return Path(FILE).exists() or has_pyproject_dagster_block("pyproject.toml")
 
 
 def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
@@ -38,9 +48,10 @@ def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
     try:
         return workspace_opts_to_load_target(options).create_origins()
     except Exception as error:
+        said = "" if type(error).__name__ == "UsageError" else f" ({' '.join(str(error).split())})"
         raise SettingsError(
-            f"No code location is found: {' '.join(str(error).split())} Name one with -m MODULE, -f FILE or"
-            " -w WORKSPACE, or run this in a folder with a workspace.yaml or a [tool.dagster] table in pyproject.toml."
+            f"No code location is found here{said}. Name one with -m MODULE, -f FILE or -w WORKSPACE, or run this in a"
+            f" folder with a {FILE} or a [tool.dagster] table in pyproject.toml."
         ) from error
 
 
@@ -80,6 +91,6 @@ def _cause(error: BaseException) -> str:
     """The first error of a chain with the line it came from: Dagster wraps what an organisation's code raises."""
     while error.__cause__ is not None:
         error = error.__cause__
-    place = traceback.extract_tb(error.__traceback__)[-1]
     said = " ".join(str(error).split()) or type(error).__name__
-    return f"{said} ({place.filename}, line {place.lineno})."
+    places = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    return f"{said} ({places[-1].filename}, line {places[-1].lineno})."

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator_defs.cli.application import Application, ApplicationGroup, operator
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.output import show as show_on_screen
 from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.cli.processes import interventions
@@ -28,6 +29,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with `inputs`: the pages of the form.")
 @interventions.detach_option
+@code_options
 @click.pass_obj
 def run(application: Application, workflow: str, fields: tuple[str, ...], config: Path | None, detach: bool) -> None:
     """Start WORKFLOW and wait until it stops; exit code 3 when it waits for something then.
@@ -82,6 +84,7 @@ def list_command(
 @process.command()
 @click.argument("process_id")
 @json_option
+@code_options
 @click.pass_obj
 def show(application: Application, process_id: str, as_json: bool) -> None:
     """Show a process (its id or the beginning of it): its ledger, what it waits for, its errors."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_defs.cli.application import Application, operator
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.output import show_json, without_events
 from orchestrator_defs.cli.processes.endings import ExitCode, continue_process, describe_form
 from orchestrator_defs.cli.processes.inputs import read_fields, read_inputs
@@ -36,6 +37,7 @@ def _process(application: Application, name: str) -> "Iterator[tuple[Processes, 
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with a page or a list of pages.")
 @detach_option
+@code_options
 @click.pass_obj
 def answer(
     application: Application, process_id: str, fields: tuple[str, ...], config: Path | None, detach: bool
@@ -56,6 +58,7 @@ def answer(
 @click.command()
 @id_argument
 @detach_option
+@code_options
 @click.pass_obj
 def resume(application: Application, process_id: str, detach: bool) -> None:
     """Go on with a process from its last committed step, and wait until it stops.
@@ -71,6 +74,7 @@ def resume(application: Application, process_id: str, detach: bool) -> None:
 @click.command()
 @id_argument
 @detach_option
+@code_options
 @click.pass_obj
 def retry(application: Application, process_id: str, detach: bool) -> None:
     """Try again the step at which a process failed, or waits for better times."""
@@ -82,6 +86,7 @@ def retry(application: Application, process_id: str, detach: bool) -> None:
 @click.command("resume-all")
 @detach_option
 @click.option("--json", "as_json", is_flag=True, help="Print only how many, for programs.")
+@code_options
 @click.pass_obj
 def resume_all(application: Application, detach: bool, as_json: bool) -> None:
     """Try again all tasks that failed or wait for better times, one after the other or by the workers."""
@@ -109,6 +114,7 @@ def resume_all(application: Application, detach: bool, as_json: bool) -> None:
 @click.option("--remove", "removed", multiple=True, metavar="FIELD", help="Take this key out of the state.")
 @reason_option
 @detach_option
+@code_options
 @click.pass_obj
 def skip(
     application: Application,
@@ -132,6 +138,7 @@ def skip(
 @click.argument("step")
 @reason_option
 @detach_option
+@code_options
 @click.pass_obj
 def back(application: Application, process_id: str, step: str, reason: str, detach: bool) -> None:
     """Send a process back to STEP, which it has done, with the state that it had then.
@@ -148,6 +155,7 @@ def back(application: Application, process_id: str, step: str, reason: str, deta
 @id_argument
 @click.option("--reason", default="", help="Why; the ledger keeps it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@code_options
 @click.pass_obj
 def abort(application: Application, process_id: str, reason: str, yes: bool) -> None:
     """End a process for good; what it changed stays, and its subscription is free but out of sync."""
@@ -166,6 +174,7 @@ def abort(application: Application, process_id: str, reason: str, yes: bool) -> 
 @click.command()
 @id_argument
 @click.argument("text", default="")
+@code_options
 @click.pass_obj
 def note(application: Application, process_id: str, text: str) -> None:
     """Write a note on a process, at most 5000 characters; without TEXT take it away."""
@@ -176,6 +185,7 @@ def note(application: Application, process_id: str, text: str) -> None:
 @click.command()
 @id_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@code_options
 @click.pass_obj
 def delete(application: Application, process_id: str, yes: bool) -> None:
     """Remove a task that has ended, with its ledger."""

@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.subscriptions.in_sync import set_in_sync_command
 from orchestrator_defs.cli.transactions import reading
 from resources.domain.models.block_model import resolve
@@ -124,6 +125,7 @@ def _list(
 @subscriptions.command()
 @click.argument("name", metavar="NAME")
 @as_json_option
+@code_options
 @click.pass_obj
 def show(application: Application, name: str, as_json: bool) -> None:
     """Show all of one subscription.

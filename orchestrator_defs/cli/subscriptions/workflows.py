@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ops.starting.startable import startable
 from orchestrator_defs.cli.application import Application, operator
+from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.output import show, show_json
 from orchestrator_defs.cli.transactions import reading
 from resources.subscriptions.queries import find_subscription_named
@@ -15,6 +16,7 @@ from resources.types import Target
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@code_options
 @click.pass_obj
 def workflows(application: Application, name: str, as_json: bool) -> None:
     """Show which workflows you may start on a subscription now, and if not why. NAME is as for `show`."""
