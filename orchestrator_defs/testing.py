@@ -27,10 +27,12 @@ from orchestrator_defs.processes.processes import Processes
 from resources.catalogue.catalogue import Product
 from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessStepTable, ProcessTable
+from resources.domain.blocks import ProductBlockModel
 from resources.domain.subscription_model import SubscriptionModel
 from resources.processes import interventions, ledger, process_rows, waits
 from resources.processes.waits import WaitKind
-from resources.types import ProcessId, ProcessStatus, State, SubscriptionId
+from resources.subscriptions.queries import find_product
+from resources.types import ProcessId, ProcessStatus, State, SubscriptionId, SubscriptionLifecycle
 
 TESTER = "tester"
 
@@ -60,6 +62,28 @@ class Testbed:
     def wake(self) -> "list[Run]":
         """Do what the daemon does now and then: end the waits whose time has come, and run those processes."""
         return [Run(self, process_id).execute(user="SYSTEM") for process_id in self.processes.answers.wake()]
+
+    def add(
+        self,
+        product: str,
+        *,
+        description: str = "",
+        customer_id: str = "customer",
+        status: SubscriptionLifecycle = SubscriptionLifecycle.ACTIVE,
+        **blocks: Mapping[str, Any],
+    ) -> Any:
+        """Have a subscription, in sync, whose create workflow is not what the test is about: saved in one transaction.
+
+        `blocks` are the values of its root blocks by field: `bed.add("Node", node={"node_name": "ams1"})`.
+        """
+        with self.database.transaction():
+            made: Any = SubscriptionModel.from_product_id(find_product(product).product_id, customer_id, insync=True)
+            made.description = description
+            for name, values in blocks.items():
+                _fill(getattr(made, name), values)
+            subscription = SubscriptionModel.from_other_lifecycle(made, status)
+            subscription.save()
+            return subscription
 
     def subscription(self, subscription_id: SubscriptionId | str) -> Any:
         """A subscription as it is now."""
@@ -223,6 +247,14 @@ class Run:
     def _assert_at(self, key: str | None, status: str) -> None:
         if key is not None:
             self.assert_step(key, status)
+
+
+def _fill(block: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and isinstance(held := getattr(block, name), ProductBlockModel):
+            _fill(held, value)
+        else:
+            setattr(block, name, value)
 
 
 def _differences(expected: Any, found: Any, where: str) -> Iterable[str]:

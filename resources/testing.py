@@ -5,6 +5,7 @@ developer's environment and data reaches a test, the workers of pytest-xdist sha
 are of use without pytest's fixtures too.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ from resources.lab.testing import Lab, lab_server
 from resources.settings import Settings, settings
 
 HOME = "ORCHESTRATOR_HOME"
+GARBAGE = 10_000
+"""So many objects more than before, and the collector looks for garbage."""
 FAILED = pytest.StashKey[bool]()
 
 
@@ -75,6 +78,13 @@ def server() -> EmbeddedServer:
             draft.dispose()
             administer(server, "ALTER DATABASE {} RENAME TO {}", "draft", TEMPLATE)
     return server
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage looked for less often, and not among what the imports have made: it is most of what there is."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
 
 
 @pytest.hookimpl(wrapper=True)

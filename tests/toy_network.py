@@ -14,6 +14,7 @@ from orchestrator_defs.jobs.decorators import (
     terminate_workflow,
     validate_workflow,
 )
+from orchestrator_defs.testing import Testbed
 from resources.catalogue.catalogue import Product
 from resources.errors import DriftFound
 from resources.types import State
@@ -36,6 +37,14 @@ class World:
         self.calls.append(name)
         if name in self.broken:
             raise RuntimeError(f"{name} is broken")
+
+
+def add_device(bed: Testbed, world: World | None = None, hostname: str = "ams1") -> UUID:
+    """A device in service, as its create workflow leaves it; the id of its subscription."""
+    device: Device = bed.add("Test Device", description=f"Device {hostname}", device={"hostname": hostname})
+    if world is not None:
+        world.hostnames[str(device.subscription_id)] = hostname
+    return device.subscription_id
 
 
 def device_workflows(world: World) -> tuple[Any, ...]:

@@ -11,6 +11,9 @@ from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.products import node as node_workflows
 from resources.products import node as nodes
 from resources.types import Assignee, ProcessStatus
+from tests.test_resources.test_domain.domain import EndpointBlockInactive
+from tests.test_resources.test_domain.samples import model, product
+from tests.toy_network import DEVICE, World, device_workflows
 
 
 class Colour(SubmitFormPage):
@@ -156,3 +159,18 @@ def test_product_is_created_on_the_lab(testbed_of, lab):
     run = bed.run("create_node", [{"product": "Node Nokia"}, page])
     run.assert_completed()
     bed.assert_blocks(run.subscription_id, {"status": "active", "node": {"node_name": "ams1"}})
+
+
+def test_subscription_that_was_added_is_in_service(testbed_of):
+    bed = testbed_of(device_workflows(World()), [DEVICE])
+    device = bed.add("Test Device", device={"hostname": "ams1"})
+    bed.run(
+        "modify_device", [{"subscription_id": str(device.subscription_id)}, {"hostname": "utr1"}]
+    ).assert_completed()
+    bed.assert_blocks(device.subscription_id, {"status": "active", "insync": True, "device": {"hostname": "utr1"}})
+
+
+def test_blocks_of_an_added_subscription_are_filled_however_deep(testbed_of):
+    bed = testbed_of([], [product(model("Ends", {"end": EndpointBlockInactive}))])
+    ends = bed.add("Node", status="initial", end={"vlan": 7, "socket": {"socket_name": "ge-0/0/1"}})
+    bed.assert_blocks(ends.subscription_id, {"end": {"vlan": 7, "socket": {"socket_name": "ge-0/0/1"}}})

@@ -16,7 +16,7 @@ from resources.processes.pause import set_paused
 from resources.processes.process_lists import list_processes
 from resources.types import Assignee
 from tests.test_resources.test_runs.warm import configure
-from tests.toy_network import DEVICE, OTHER, World, device_workflows
+from tests.toy_network import DEVICE, OTHER, World, add_device, device_workflows
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def test_workflows_of_a_subscription_are_listed_with_reasons(orchestrator, engin
     world = World()
     network = engine_of(*device_workflows(world), products=[DEVICE, OTHER])
     engine.orchestrator = network.orchestrator
-    network.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
+    add_device(network.bed)
     found = {line.split()[0]: line for line in orchestrator("subscriptions", "workflows", "ams1").splitlines()}
     assert found["modify_device"].split()[1:] == ["MODIFY", "yes"]
     assert "no  " in found["create_device"]

@@ -1,6 +1,7 @@
 """The workflows that every orchestrator has, and the sensor that validates the fleet."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from dagster import RunRequest, SkipReason, build_sensor_context
@@ -18,7 +19,7 @@ from resources.processes.process_lists import list_processes
 from resources.settings import settings
 from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessStatus
-from tests.toy_network import DEVICE, World, device_workflows
+from tests.toy_network import DEVICE, World, add_device, device_workflows
 
 
 @pytest.fixture
@@ -32,13 +33,8 @@ def bed(testbed_of, world):
 
 
 @pytest.fixture
-def device(bed):
-    def make(hostname):
-        run = bed.run("create_device", [{"product": "Test Device"}, {"hostname": hostname}])
-        run.assert_completed()
-        return run.subscription_id
-
-    return make
+def device(bed, world):
+    return partial(add_device, bed, world)
 
 
 def created(bed):

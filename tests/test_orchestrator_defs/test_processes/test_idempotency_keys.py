@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from resources.errors import KeyUsed
-from tests.test_orchestrator_defs.test_processes.toys import asking, create_device
+from tests.test_orchestrator_defs.test_processes.toys import asking
+from tests.toy_network import add_device
 
 
 def test_same_key_gives_the_same_process_back(engine_of, three):
@@ -29,7 +30,7 @@ def test_same_key_for_another_start_is_refused(engine_of, three, other):
 def test_two_starts_with_one_key_at_once_make_one_process(network):
     """Also when the subscription that they ask for can be had once only."""
     engine, _ = network
-    subscription_id = engine.process(create_device(engine)).state["subscription_id"]
+    subscription_id = str(add_device(engine.bed))
     barrier = threading.Barrier(4)
 
     def start(_):
@@ -39,4 +40,4 @@ def test_two_starts_with_one_key_at_once_make_one_process(network):
 
     with ThreadPoolExecutor(4) as threads:
         assert len(set(threads.map(start, range(4)))) == 1
-    assert engine.count_processes() == 2
+    assert engine.count_processes() == 1
