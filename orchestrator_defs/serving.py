@@ -14,7 +14,8 @@ class Serving:
     `app`: an organisation's own factory of its application, `module:function`. `definitions`: what the API serves,
     `module` or `module:attribute`; those of `workspace` when not given. `workspace`: Dagster's file of code locations,
     the project's when not given. `runtime`: a folder for the sockets of the code servers and for a workspace that
-    names these, one of its own when not given.
+    names these, one of its own when not given. `reports`: an open descriptor, on which `orchestrator up` is told what
+    people are to read; the server then has the other parts of `up` beside it. `examples`: it makes the example network.
     """
 
     host: str = HOST
@@ -27,6 +28,8 @@ class Serving:
     runtime: str | None = None
     forwarded_allow_ips: str = "127.0.0.1"
     access_log: bool = False
+    reports: int | None = None
+    examples: bool = False
 
     def command(self) -> list[str]:
         """The command that serves so."""

@@ -20,8 +20,8 @@ from orchestrator_defs.cli.output import without_events
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
-from resources.lab.clients import lab_answers
 from resources.lab.control import LabControl
+from resources.lab.launcher import lab_answers
 from resources.processes import process_rows
 from resources.settings import settings
 from resources.subscriptions.queries import find_subscription

@@ -13,17 +13,14 @@ from pathlib import Path
 
 import click
 
-from orchestrator_defs.cli.application import Application
-from orchestrator_defs.cli.stack import PartFailed, Stack
+from orchestrator_defs.cli.watched_server import ServerFailed, WatchedServer
 from orchestrator_defs.serving import HOST, PORT, Serving
-from resources.database import lease, schema
-from resources.database.embedded import embedded_home, embedded_server
+from resources.database import lease
+from resources.database.embedded import embedded_home, embedded_server, embedded_uri
 from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
-from resources.lab.clients import lab_answers
-from resources.lab.launcher import lab_home, lab_url, pid_file
+from resources.lab.launcher import lab_answers, lab_home, lab_url, pid_file
 from resources.settings import project_folder, settings
-from resources.subscriptions.lists import subscription_ids
 
 SHIPPED = "orchestrator_defs"
 STOP_SECONDS = 10.0
@@ -39,8 +36,7 @@ job validate_node finds it. Logs are in {folder}. ^C stops everything."""
 @click.command()
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
 @click.option("--examples/--no-examples", default=True, help="Make a small network when there is no subscription yet.")
-@click.pass_obj
-def up(application: Application, port: int, examples: bool) -> None:
+def up(port: int, examples: bool) -> None:
     """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.
 
     Nobody has to log in, so it listens on this machine's loopback alone.
@@ -50,11 +46,14 @@ def up(application: Application, port: int, examples: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     folder = embedded_home(settings().home) / "up"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    serving = Serving(port=port, runtime=str(folder), workspace=str(_workspace()))
+    workspace = _workspace()
+    has_lab = lab_answers(settings().netbox_url, settings().playbook_url)
+    examples = examples and has_lab and SHIPPED in workspace.read_text()
+    serving = Serving(port=port, runtime=str(folder), workspace=str(workspace), examples=examples)
     with _only_one(folder, serving), _stopping_servers():
         try:
-            _run(application, serving, folder, examples, stop)
-        except (OrchestratorError, ExternalSystemError, PartFailed) as error:
+            _run(serving, folder, stop)
+        except (OrchestratorError, ExternalSystemError, ServerFailed) as error:
             if not stop.is_set():
                 raise click.ClickException(str(error)) from error
     report("Everything is stopped.")
@@ -66,18 +65,16 @@ def report(text: str) -> None:
         click.echo(text)
 
 
-def _run(application: Application, serving: Serving, folder: Path, examples: bool, stop: threading.Event) -> None:
+def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
     began = time.monotonic()
     if "base_url" not in settings().model_fields_set:
         os.environ["BASE_URL"] = serving.address.rstrip("/")  # to all parts: the lab calls back there
-    is_shipped = SHIPPED in Path(serving.workspace or "").read_text()
-    empty = _prepare(application, is_shipped=is_shipped)
-    with Stack(serving, folder, report, stop) as stack:
-        stack.start_server()
+    with WatchedServer(serving, folder, report, stop) as server:
+        server.start()
+        if settings().database_uri is None:
+            embedded_uri()  # while the server loads its code; and it stays when that has to be started again
         _tell_who_answers()
-        if examples and empty and is_shipped and lab_answers(settings().netbox_url, settings().playbook_url):
-            stack.start_examples()
-        if not stack.wait_for_server():
+        if not server.wait():
             return
         report(
             f"After {time.monotonic() - began:.1f} seconds:\n"
@@ -85,24 +82,9 @@ def _run(application: Application, serving: Serving, folder: Path, examples: boo
             f"  the API, documented   {serving.address}api/docs\n"
             f"  live updates          ws://{serving.host}:{serving.port}/api/ws/events\n"
         )
-        stack.start_others()
         report(HINTS.format(address=serving.address, folder=folder))
-        stack.watch()
+        server.watch()
         report("Stopping.")
-
-
-def _prepare(application: Application, *, is_shipped: bool) -> bool:
-    """Have the database there with schema and catalogue; whether it has no subscription."""
-    database = application.database
-    if is_shipped:
-        application.orchestrator.prepare()
-    else:
-        schema.ensure_current(database)
-    with database.transaction(read_only=True):
-        is_empty = not subscription_ids(after=None, limit=1)
-    where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
-    report(f"The database is ready: {where}.")
-    return is_empty
 
 
 def _tell_who_answers() -> None:

@@ -1,17 +1,9 @@
 """NetBox and the playbook runner for those who have none: the lab answers on the embedded database, and only there."""
 
-from resources.lab.launcher import TOKEN, lab_url
+from resources.lab.launcher import TOKEN, lab_answers, lab_url
 from resources.settings import settings
 from resources.systems.netbox import NetBox
 from resources.systems.playbooks import PlaybookRunner
-
-
-def lab_answers(*urls: str | None) -> bool:
-    """Whether the lab answers for systems with these addresses: none is set, and the database is the embedded one.
-
-    On a server of one's own it never does: a typo in the name of NETBOX_URL must not provision into the lab.
-    """
-    return not any(urls) and settings().database_uri is None
 
 
 class NetBoxOrLab(NetBox):

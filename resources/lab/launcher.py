@@ -24,6 +24,14 @@ TOKEN = "lab"
 START_SECONDS = 60
 
 
+def lab_answers(*urls: str | None) -> bool:
+    """Whether the lab answers for systems with these addresses: none is set, and the database is the embedded one.
+
+    On a server of one's own it never does: a typo in the name of NETBOX_URL must not provision into the lab.
+    """
+    return not any(urls) and settings().database_uri is None
+
+
 def lab_url() -> str:
     """The address of the running lab, which this process then uses until it ends; starts it when needed.
 

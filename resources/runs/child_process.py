@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +22,17 @@ INHERITED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
 """Ignored by who starts us (a shell ignores SIGINT for what it starts in the background), they would be ignored by all
 that we start."""
 
+MOST_RESTARTS, WITHIN_SECONDS = 3, 60.0
+"""What ends so often in so long will not be helped by another start."""
+
 _LAUNCH = (sys.executable, "-I", "-S", __file__)
 
 
 class ChildProcess:
-    """A command that is started, looked after and stopped. What it says goes into its log, or where ours goes."""
+    """A command that is started, looked after and stopped. What it says goes into its log, or where ours goes.
+
+    It has the open `descriptors` of ours that are named.
+    """
 
     def __init__(
         self,
@@ -34,8 +41,10 @@ class ChildProcess:
         *,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.name = name
+        self.descriptors = descriptors
         self.command = list(command)
         self.environment = dict(environment or {})
         self.log = log
@@ -43,7 +52,7 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start it, to be called again when it has ended. In the main thread: with the thread its companions end."""
-        output = None if self.log is None else _opened(self.log)
+        output = None if self.log is None else opened(self.log)
         try:
             self._process = subprocess.Popen(
                 [*_LAUNCH, str(os.getpid()), *self.command],
@@ -51,6 +60,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
+                pass_fds=self.descriptors,
                 start_new_session=True,  # ^C at a terminal is for whoever stops the companions, in order
             )
         finally:
@@ -90,9 +100,41 @@ class ChildProcess:
 
     def log_tail(self, lines: int = 10) -> str:
         """The end of its log."""
-        if self.log is None or not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "" if self.log is None else tail(self.log, lines)
+
+
+class Restarts:
+    """How often something was started again of late."""
+
+    def __init__(self) -> None:
+        self._at: list[float] = []
+
+    def has_sense(self) -> bool:
+        """Whether to start it once more; said only when that is done then."""
+        now = time.monotonic()
+        self._at = [*(at for at in self._at if now - at < WITHIN_SECONDS), now]
+        return len(self._at) <= MOST_RESTARTS
+
+
+def tail(log: Path, lines: int = 10) -> str:
+    """The end of a log, empty when there is none."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+
+def write_into(log: Path) -> None:
+    """Have this process say into a log what it says from now on."""
+    output = opened(log)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+
+
+def opened(log: Path) -> int:
+    """A log to be written at its end; one that has grown long is put aside."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LONGEST_LOG:
+        log.replace(log.with_name(f"{log.name}.1"))
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def detached(command: Sequence[str]) -> list[str]:
@@ -122,13 +164,6 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _opened(log: Path) -> int:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > LONGEST_LOG:
-        log.replace(log.with_name(f"{log.name}.1"))
-    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
 def main(command: list[str]) -> None:

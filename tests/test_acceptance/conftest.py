@@ -95,6 +95,10 @@ class Project:
                     found[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
         return found
 
+    def named(self, name: str) -> list[int]:
+        """Those that have forked from another of them, by the name that they are given then."""
+        return [pid for pid in self.processes() if Path(f"/proc/{pid}/comm").read_text().strip() == name]
+
     def wait_until_left(self) -> None:
         """No process of any kind works for this home any more."""
         give_up = time.monotonic() + PATIENCE

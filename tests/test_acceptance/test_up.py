@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from tests.test_acceptance.conftest import Project, fresh_home
@@ -62,15 +63,37 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
         assert "example network" not in said(project)
         assert len(project.orchestrator("subscriptions", "--limit", "100")) == 3 + 8 + 2 + 2
         _drive_the_api(project, port)
-        (daemon,) = (pid for pid, words in project.processes().items() if "dagster._daemon run" in words)
-        os.kill(daemon, signal.SIGKILL)
+        _kill(project, "daemon")
         eventually(lambda: said(project).count("Ready: the daemon") == 2, "another daemon")
         assert "The daemon ended with status -9; it is started again." in said(project)
+        _kill(project, "serving")
+        eventually(lambda: _answers(port), "another serving process")
+        _kill(project, "code server")
+        log = project.home / "up" / "server.log"
+        eventually(lambda: "code server of orchestrator ended with status -9; it is" in log.read_text(), "another one")
+        _kill(project, "server")
+        eventually(lambda: said(project).count("Ready: the daemon") == 3, "another server with a daemon")
+        eventually(lambda: said(project).count("Ready: 2 for all runs") == 2, "other workers")
+        assert "The server ended with status -9; it is started again." in said(project)
+        _drive_the_api(project, port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     project.wait_until_left()
     assert said(project).endswith("Everything is stopped.\n")
     assert not list((project.home / "up").glob("*.sock"))
+
+
+def _kill(project: Project, name: str) -> None:
+    (pid,) = project.named(name)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: pid not in project.processes(), "its end")
+
+
+def _answers(port: int) -> bool:
+    try:
+        return bool(httpx.get(f"http://127.0.0.1:{port}/api/health/").status_code == 200)
+    except httpx.HTTPError:
+        return False
 
 
 def _drive_the_api(project: Project, port: int) -> None:

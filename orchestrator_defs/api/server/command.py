@@ -20,17 +20,20 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from orchestrator_defs.api.app import create_app
-from orchestrator_defs.api.dagster_page import DagsterPage, Location, locations_of
+from orchestrator_defs.api.dagster_page import DagsterPage, locations_of
 from orchestrator_defs.api.security.exposure import check_exposure
 from orchestrator_defs.api.server.code_servers import CodeServers
 from orchestrator_defs.api.server.loading import find_workspace, own_application, served_orchestrator
 from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.api.server.prefork import Prefork
+from orchestrator_defs.api.server.stack import Reports, Stack
 from orchestrator_defs.api.server_settings import ApiSettings
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.runs.child_process import name_process
 from resources.runs.forked_children import STOPPING, ForkedChildren
 
 log = logging.getLogger(__name__)
@@ -47,10 +50,14 @@ def main(arguments: Sequence[str]) -> int:
     atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
     for number in STOPPING:
         signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
+    name_process("server")
+    serving = Serving.from_json(arguments[0])
     try:
-        return serve(Serving.from_json(arguments[0]))
+        return serve(serving)
     except (OrchestratorError, ExternalSystemError) as error:
         sys.stderr.write(f"Error: {error}\n")
+        if serving.reports is not None:
+            Reports(serving.reports)(str(error), is_fatal=True)
         return 1
 
 
@@ -73,17 +80,21 @@ def serve(serving: Serving) -> int:
             is_loaded = serving.app is None and serving.definitions is None
             servers = CodeServers(locations, folder, instance, is_loaded=is_loaded)
         servers.start()  # they load their code while we load ours
-        try:
-            app = _application(serving, locations, servers.workspace)
+        with ExitStack() as parts:
+            parts.callback(servers.stop)
+            orchestrator = None if serving.app else served_orchestrator(serving.definitions, locations)
+            app = _application(serving, orchestrator, servers.workspace)
             check_exposure(app.state.settings, serving.host)
             limit_statements(app.state.settings.statement_timeout_seconds)
+            children = ForkedChildren()
+            stack = _stack(serving, orchestrator, folder, children)
+            if stack is not None:
+                stack.prepare()
+                parts.callback(stack.stop)
             gc.collect()
             gc.freeze()  # what is loaded stays shared: the children's collector does not write into its pages
-            children = ForkedChildren()
             servers.fork(children, listener)
-            return _prefork(app, listener, serving, servers, children).run()
-        finally:
-            servers.stop()
+            return _prefork(app, listener, serving, servers, stack, children).run()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -105,13 +116,25 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def _prefork(
-    app: ASGIApp, listener: socket.socket, serving: Serving, servers: CodeServers, children: ForkedChildren
+    app: ASGIApp,
+    listener: socket.socket,
+    serving: Serving,
+    servers: CodeServers,
+    stack: Stack | None,
+    children: ForkedChildren,
 ) -> Prefork:
-    def announce() -> None:
+    def ready() -> None:
         what = "1 process" if serving.workers == 1 else f"{serving.workers} processes"
         log.info(
             "Serving on %s in %s; the API's documentation is at %sapi/docs.", *(serving.address, what, serving.address)
         )
+        if stack is not None:
+            stack.start(listener)
+
+    def check() -> None:
+        servers.check()
+        if stack is not None:
+            stack.check()
 
     return Prefork(
         Prefixed(app, serving.path_prefix) if serving.path_prefix else app,
@@ -120,17 +143,21 @@ def _prefork(
         children,
         forwarded_allow_ips=serving.forwarded_allow_ips,
         access_log=serving.access_log,
-        on_ready=announce,
-        tick=servers.check,
+        on_ready=ready,
+        tick=check,
+        on_stop=stack.stop if stack is not None else lambda: None,
     )
 
 
-def _application(serving: Serving, locations: Sequence[Location], workspace: Path) -> FastAPI:
-    """Dagster's page is given to whichever application has none."""
-    if serving.app is not None:
-        app = own_application(serving.app)
-    else:
-        app = create_app(_settings(), served_orchestrator(serving.definitions, locations))
+def _stack(serving: Serving, orchestrator: Orchestrator | None, folder: Path, children: ForkedChildren) -> Stack | None:
+    if serving.reports is None or orchestrator is None:
+        return None
+    return Stack(serving, orchestrator, folder, children, Reports(serving.reports))
+
+
+def _application(serving: Serving, orchestrator: Orchestrator | None, workspace: Path) -> FastAPI:
+    """An organisation's own, or that of an orchestrator. Dagster's page is given to whichever application has none."""
+    app = create_app(_settings(), orchestrator) if orchestrator else own_application(str(serving.app))
     if app.state.page is None:
         app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
     return app

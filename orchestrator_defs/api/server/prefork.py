@@ -33,8 +33,8 @@ NOT_STARTED = 3
 class Prefork:
     """Keeps a number of processes serving an application on one listening socket.
 
-    `tick` is called about once a second, in the parent. The processes share no connection: what the application opens
-    it must open in its lifespan, not when it is made.
+    `tick` is called about once a second, in the parent, and `on_stop` when it is told to stop, while all still serve.
+    The processes share no connection: what the application opens it must open in its lifespan, not when it is made.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Prefork:
         access_log: bool = False,
         on_ready: Callable[[], None] = lambda: None,
         tick: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.app = Sentences(app)
         self.listener = listener
@@ -56,34 +57,44 @@ class Prefork:
         self.access_log = access_log
         self.on_ready = on_ready
         self.tick = tick
+        self.on_stop = on_stop
         self.children = children
         self.status = 0
         self._is_stopping = False
         self._has_served = False
-        self._kill_at = 0.0
+        self._is_urgent = False
 
     def run(self) -> int:
         """Serve until told to stop; the exit status, not 0 when the application does not start."""
         self.children.listen(self.stop)
-        while not self._is_stopping or self.children.of_kind(SERVING):
+        while not self._is_stopping:
             self._start_missing()
-            self.children.wait(TICK_SECONDS)
-            self._announce_when_ready()
-            self.children.reap()
-            if not self._is_stopping:
-                self.tick()
-            elif time.monotonic() > self._kill_at:
-                self.children.kill_all(signal.SIGKILL, SERVING)
+            self._wait()
+            self.tick()
+        self.on_stop()
+        self._drain()
         return self.status
 
     def stop(self, *_: object) -> None:
         """Let the processes finish what they answer, then end. Told again, they are killed."""
-        if self._is_stopping:
-            self._kill_at = 0.0
-            return
+        self._is_urgent = self._is_stopping
         self._is_stopping = True
-        self._kill_at = time.monotonic() + STOP_SECONDS
+
+    def _wait(self) -> None:
+        self.children.wait(TICK_SECONDS)
+        ready = sum(child.has_reported for child in self.children.of_kind(SERVING))
+        if not self._has_served and ready == self.count:
+            self._has_served = True
+            self.on_ready()
+        self.children.reap()
+
+    def _drain(self) -> None:
         self.children.kill_all(signal.SIGTERM, SERVING)
+        kill_at = time.monotonic() + STOP_SECONDS
+        while self.children.of_kind(SERVING):
+            self._wait()
+            if self._is_urgent or time.monotonic() > kill_at:
+                self.children.kill_all(signal.SIGKILL, SERVING)
 
     def _start_missing(self) -> None:
         """One first: when the application does not start, one says so."""
@@ -114,12 +125,6 @@ class Prefork:
             forwarded_allow_ips=self.forwarded_allow_ips,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-
-    def _announce_when_ready(self) -> None:
-        ready = sum(child.has_reported for child in self.children.of_kind(SERVING))
-        if not self._has_served and ready == self.count:
-            self._has_served = True
-            self.on_ready()
 
     def _replace_or_stop(self, child: Child) -> None:
         """A process that has served gets a successor; the first that never did ends it all."""

@@ -1,61 +1,78 @@
 """The parts of `orchestrator up` that fail, and who else may have the port; bringing it up is an acceptance test."""
 
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from orchestrator_defs.cli.stack import PartFailed, Stack
 from orchestrator_defs.cli.up import _only_one, _tell_who_answers
+from orchestrator_defs.cli.watched_server import ServerFailed, WatchedServer
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
 from resources.lab.launcher import lab_home
-from resources.runs.child_process import ChildProcess
 from resources.settings import settings
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
-    told: list[str] = []
+def server(tmp_path: Path) -> WatchedServer:
+    """One whose command is still to be said."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return Stack(Serving(port=port), tmp_path, told.append, threading.Event())
+    return WatchedServer(Serving(port=port), tmp_path, said.append, threading.Event())
 
 
-def test_a_server_that_does_not_start_is_named_with_its_last_words(stack: Stack, tmp_path: Path) -> None:
-    stack.server = ChildProcess("The server", ["sh", "-c", "echo it is a pity; exit 1"], log=tmp_path / "server.log")
-    with stack:
-        stack.start_server()
-        with pytest.raises(PartFailed, match=r"The server did not start\. The end of .*server\.log:\nit is a pity"):
-            stack.wait_for_server()
+said: list[str] = []
+REPORT = """import json, os, sys, time
+os.write(int(sys.argv[1]), b'{"text": "one", "is_fatal": false}\\n{"text": "no luck", "is_fatal": true}\\n')
+time.sleep(60)"""
 
 
-def test_a_part_that_ends_again_and_again_ends_all(stack: Stack, tmp_path: Path) -> None:
-    stack.daemon = ChildProcess("The daemon", ["sh", "-c", "echo no luck"], log=tmp_path / "daemon.log")
-    stack.server = ChildProcess("The server", ["sleep", "60"], log=tmp_path / "server.log")
-    with stack:
-        stack.start_server()
-        with pytest.raises(PartFailed, match=r"The daemon ends again and again.*\n.*no luck"):
-            stack.watch()
-    assert not stack.server.is_running
+def test_a_server_that_does_not_start_is_named_with_its_last_words(server: WatchedServer) -> None:
+    server.process.command = ["sh", "-c", "echo it is a pity; exit 1"]
+    with server:
+        server.start()
+        with pytest.raises(ServerFailed, match=r"The server did not start\. The end of .*server\.log:\nit is a pity"):
+            server.wait()
 
 
-def test_the_parts_of_a_server_are_stopped_whatever_happens(stack: Stack, tmp_path: Path) -> None:
-    stack.server = ChildProcess("The server", ["sleep", "60"], log=tmp_path / "server.log")
-    with pytest.raises(KeyError), stack:
-        stack.start_server()
+def test_a_server_that_ends_again_and_again_is_given_up(server: WatchedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator_defs.cli.watched_server._answers", lambda _: True)
+    server.process.command = ["sh", "-c", "echo no luck"]
+    with server:
+        server.start()
+        with pytest.raises(ServerFailed, match=r"The server ends again and again.*\n.*no luck"):
+            server.watch()
+
+
+def test_what_the_server_reports_is_printed_until_it_says_that_it_cannot_go_on(server: WatchedServer) -> None:
+    said.clear()
+    server.process.command = [sys.executable, "-c", REPORT, str(server.process.descriptors[0])]
+    with server:
+        server.start()
+        with pytest.raises(ServerFailed, match=r"^no luck$"):
+            server.wait()
+    assert said == ["one"]
+    assert not server.process.is_running
+
+
+def test_the_server_is_stopped_whatever_happens(server: WatchedServer) -> None:
+    server.process.command = ["sleep", "60"]
+    with pytest.raises(KeyError), server:
+        server.start()
         raise KeyError
-    assert stack.server.exit_status == -15
+    assert server.process.exit_status == -15
 
 
-def test_there_is_only_one_of_a_project(tmp_path: Path, stack: Stack) -> None:
-    with _only_one(tmp_path, stack.serving):
+def test_there_is_only_one_of_a_project(tmp_path: Path, server: WatchedServer) -> None:
+    serving = server.serving
+    with _only_one(tmp_path, serving):
         refused = pytest.raises(SettingsError, match=r"runs already: http://127\.0\.0\.1:\d+/ \(process \d+\)")
-        with refused, _only_one(tmp_path, stack.serving):
+        with refused, _only_one(tmp_path, serving):
             pass
-    with _only_one(tmp_path, stack.serving):
+    with _only_one(tmp_path, serving):
         pass
 
 

@@ -1,0 +1,190 @@
+"""What `orchestrator up` has beside the server, started and kept by it: daemon, workers, the example network."""
+
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.processes.instance import dagster_instance
+from orchestrator_defs.serving import Serving
+from resources.database.embedded import embedded_server
+from resources.runs.child_process import ChildProcess, Restarts, tail, write_into
+from resources.runs.forked_children import Child, ForkedChildren, Report
+from resources.runs.launching.launcher import WarmRunLauncher
+from resources.runs.workers.manager import WorkerManager
+from resources.runs.workers.worker import DATABASE_ERRORS
+from resources.settings import dagster_home, project_folder
+from resources.subscriptions.lists import subscription_ids
+
+DAEMON = "daemon"
+POLL_SECONDS = 0.1
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0
+RUN_SECONDS = 10.0
+"""How long workers may finish what they have in hand."""
+
+
+class Reports:
+    """Tells whoever has started this server what people are to read: a line of JSON each."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        os.set_inheritable(descriptor, False)
+
+    def __call__(self, text: str, *, is_fatal: bool = False) -> None:
+        """`is_fatal`: there is nothing to be hoped for."""
+        with suppress(BrokenPipeError):  # who started us is gone, and we shall be soon
+            os.write(self.descriptor, json.dumps({"text": text, "is_fatal": is_fatal}).encode() + b"\n")
+
+
+class Stack:
+    """The parts beside a server. The daemon is a child of the server's own process: it shares what that has loaded."""
+
+    def __init__(
+        self, serving: Serving, orchestrator: Orchestrator, folder: Path, children: ForkedChildren, report: Reports
+    ) -> None:
+        self.orchestrator = orchestrator
+        self.folder = folder
+        self.children = children
+        self.report = report
+        self.has_examples = serving.examples
+        self.examples = ChildProcess(
+            "The making of the example network",
+            [sys.executable, "-m", "orchestrator_defs.cli.main", "demo", "--only-create"],
+            log=folder / "examples.log",
+        )
+        self._listener: socket.socket | None = None
+        self._daemon_log = folder / "daemon.log"
+        self._daemon_started = 0.0
+        self._daemon_is_ready = False
+        self._restarts = Restarts()
+        self._is_stopping = False
+        self._instance: DagsterInstance | None = None
+        self._manager: WorkerManager | None = None
+
+    def prepare(self) -> None:
+        """Have the database there, with schema and catalogue."""
+        database = self.orchestrator.prepare()
+        with database.transaction(read_only=True):
+            is_empty = not subscription_ids(after=None, limit=1)
+        self.has_examples = self.has_examples and is_empty
+        where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
+        self.report(f"The database is ready: {where}.")
+        database.dispose()  # its connections are not for the children
+
+    def start(self, listener: socket.socket) -> None:
+        """Start what can wait until the server answers on its `listener`, which is not for the parts."""
+        self._listener = listener
+        if self.has_examples:
+            self.report("There is no subscription yet: a small example network is made meanwhile.")
+            self.examples.start()
+        self._instance = dagster_instance()
+        self._start_daemon()
+        launcher = self._instance.run_launcher
+        if isinstance(launcher, WarmRunLauncher):
+            manager = WorkerManager(self._instance, launcher.dispatch, launcher.plan(idle_seconds=0), self.report)
+            if manager.start():
+                self._manager = manager
+
+    def check(self) -> None:
+        """Look after them. To be called now and then."""
+        self._check_daemon()
+        self._check_examples()
+        if self._manager is not None:
+            self._manager.check()
+
+    def stop(self) -> None:
+        """Returns when they have ended."""
+        self._is_stopping = True
+        self.examples.terminate()
+        self.children.kill_all(signal.SIGTERM, DAEMON)
+        with suppress(*DATABASE_ERRORS):
+            self._stop_workers()
+        self._manager = None
+        self.examples.stop()
+        self.children.end(STOP_SECONDS, DAEMON)
+
+    # --- the daemon ---
+
+    def _start_daemon(self) -> None:
+        self._daemon_started = time.time()
+        self._daemon_is_ready = False
+        self.children.fork(DAEMON, self._be_daemon, self._restart_daemon, without=self._listener)
+
+    def _be_daemon(self, _report: Report) -> int:
+        """As the command `dagster-daemon` does, with what is loaded already."""
+        write_into(self._daemon_log)
+        os.environ["DAGSTER_HOME"] = str(dagster_home() or project_folder() or Path.cwd())  # it demands to be told
+        sys.argv = ["dagster-daemon", "run", "--log-level", "warning", "-w", str(self.folder / "workspace.yaml")]
+        runpy.run_module("dagster._daemon", run_name="__main__", alter_sys=True)
+        return 0
+
+    def _restart_daemon(self, child: Child) -> None:
+        if self._is_stopping:
+            return
+        if not self._restarts.has_sense():
+            self._fail("The daemon ends again and again.")
+            return
+        self.report(
+            f"The daemon ended with status {child.status}; it is started again. {self._daemon_log} may say why."
+        )
+        self._start_daemon()
+
+    def _check_daemon(self) -> None:
+        if self._daemon_is_ready or self._instance is None:
+            return
+        with suppress(*DATABASE_ERRORS):
+            latest = [one.last_heartbeat for one in self._instance.get_daemon_statuses().values() if one.required]
+            if latest and all(beat is not None and beat.timestamp >= self._daemon_started for beat in latest):
+                self._daemon_is_ready = True
+                self.report("Ready: the daemon, for schedules, sensors, and what was lost.")
+        if not self._daemon_is_ready and time.time() - self._daemon_started > START_SECONDS:
+            self._fail(f"The daemon shows no sign of life after {START_SECONDS:g} seconds.")
+
+    def _fail(self, what: str) -> None:
+        self.report(f"{what} The end of {self._daemon_log}:\n{tail(self._daemon_log)}", is_fatal=True)
+
+    # --- the others ---
+
+    def _check_examples(self) -> None:
+        status = self.examples.exit_status
+        if status is None or not self.has_examples:
+            return
+        self.has_examples = False
+        if status == 0:
+            self.report("Ready: the example network; `orchestrator subscriptions` lists it.")
+        else:
+            log = self.examples.log
+            self.report(
+                f"{self.examples.name} ended with status {status}. The end of {log}:\n{self.examples.log_tail()}"
+            )
+
+    def _stop_workers(self) -> None:
+        if self._manager is None:
+            return
+        dispatch = self._manager.dispatch
+        host = os.uname().nodename
+        workers_here = {worker.worker for worker in dispatch.workers() if worker.host == host}
+        self._manager.stop()
+        deadline = time.monotonic() + RUN_SECONDS
+        is_reported = False
+        while left := [worker for worker in dispatch.workers() if worker.worker in workers_here]:
+            busy = [worker.run_id for worker in left if worker.run_id]
+            if busy and not is_reported:
+                self.report(f"Waiting {RUN_SECONDS:g} seconds for the end of {', '.join(busy)}.")
+                is_reported = True
+            if time.monotonic() > deadline:
+                for worker in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(worker.pid, signal.SIGKILL)
+                self.report("What was not finished goes on from its last committed step when this is started again.")
+                return
+            time.sleep(POLL_SECONDS)

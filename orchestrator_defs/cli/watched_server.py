@@ -1,0 +1,124 @@
+"""The server of `orchestrator up`: started, watched, started again when it dies; what it reports is printed.
+
+It loads Dagster and the definitions, this process neither.
+"""
+
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator_defs.serving import Serving
+from resources.runs.child_process import ChildProcess, Restarts
+from resources.settings import settings
+
+POLL_SECONDS = 0.1
+START_SECONDS = 180.0
+STOP_SECONDS = 40.0
+"""How long it may take to end its parts, of which workers may finish their runs."""
+
+
+class ServerFailed(Exception):
+    """The server, or a part of it, cannot be started or kept; the message has the last lines of its log."""
+
+
+class WatchedServer:
+    """The server as a child, stopped at the end of a `with`."""
+
+    def __init__(self, serving: Serving, folder: Path, report: Callable[[str], None], stop: threading.Event) -> None:
+        self.serving = serving
+        self.report = report
+        self.stop = stop
+        self._reads, writes = os.pipe()
+        os.set_blocking(self._reads, False)
+        self._partial = b""
+        self._restarts = Restarts()
+        self.process = ChildProcess(
+            "The server",
+            replace(serving, reports=writes).command(),
+            environment={"ORCHESTRATOR_HOME": str(settings().home.absolute()), "OAUTH2_ACTIVE": "false"},
+            log=folder / "server.log",
+            descriptors=[writes],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.process.is_running and time.monotonic() < deadline:
+            with suppress(ServerFailed):
+                self._relay()
+            time.sleep(POLL_SECONDS)
+        self.process.stop(0)
+        with suppress(ServerFailed):
+            self._relay()
+
+    def start(self) -> None:
+        """Start it; it answers later."""
+        self.process.start()
+
+    def wait(self) -> bool:
+        """Return when it answers; False when told to stop before. Raises ServerFailed."""
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self.serving):
+            if self.stop.wait(POLL_SECONDS):
+                return False
+            is_running = self.process.is_running
+            self._relay()
+            if not is_running:
+                raise self._failed("did not start")
+            if time.monotonic() > deadline:
+                raise self._failed(f"does not answer after {START_SECONDS:g} seconds")
+        self._relay()
+        return True
+
+    def watch(self) -> None:
+        """Keep it alive until told to stop. Raises ServerFailed when it, or a part of it, cannot be."""
+        while not self.stop.wait(POLL_SECONDS):
+            is_running = self.process.is_running
+            self._relay()
+            if not is_running:
+                self._restart()
+                self.wait()
+
+    def _restart(self) -> None:
+        if not self._restarts.has_sense():
+            raise self._failed("ends again and again")
+        status, log = self.process.exit_status, self.process.log
+        self.report(f"The server ended with status {status}; it is started again. {log} may say why.")
+        self.process.start()
+
+    def _failed(self, what: str) -> ServerFailed:
+        return ServerFailed(f"The server {what}. The end of {self.process.log}:\n{self.process.log_tail()}")
+
+    def _relay(self) -> None:
+        """Tell what it has reported since the last time. Raises ServerFailed when it says that it cannot go on."""
+        with suppress(BlockingIOError):
+            self._partial += os.read(self._reads, 65536)
+        *lines, self._partial = self._partial.split(b"\n")
+        for line in map(json.loads, lines):
+            if line["is_fatal"]:
+                raise ServerFailed(line["text"])
+            self.report(line["text"])
+
+
+def _answers(serving: Serving) -> bool:
+    connection = http.client.HTTPConnection(serving.host, serving.port, timeout=5)
+    try:
+        connection.request("GET", f"{serving.path_prefix}/server_info")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
