@@ -61,7 +61,7 @@ OrchestratorError
 └── ProcessFailure
     ├── InconsistentData
     │   └── DriftFound
-    ├── NobodyAsked
+    ├── CallbackNotRequested
     ├── TimedOut
     └── ChildrenFailed
 ExternalSystemError
@@ -71,8 +71,7 @@ ExternalSystemError
 │   └── PolicyUnavailable
 └── PlaybookFailed
 
-The docstring of an error is its message when none is given, so each has a sentence and the sentence has one home.
-Raise the leaf; catch the branch.
+The docstring of an error is its message when none is given. Raise the leaf; catch the branch.
 """
 
 from typing import Any
@@ -90,7 +89,7 @@ class SettingsError(OrchestratorError):
 
 
 class InvalidQuery(OrchestratorError):
-    """The list cannot be filtered, sorted or cut so."""
+    """This filter, sort order or range cannot be used on the list."""
 
 
 class DatabaseError(OrchestratorError):
@@ -102,7 +101,7 @@ class DatabaseUnreachable(DatabaseError):
 
 
 class DatabaseBusy(DatabaseError):
-    """The database is busy, or somebody else holds what was asked for; try again in a moment."""
+    """The database is busy or the rows are locked; try again in a moment."""
 
 
 class NoTransaction(DatabaseError):
@@ -110,11 +109,11 @@ class NoTransaction(DatabaseError):
 
 
 class TransactionReadsOnly(DatabaseError):
-    """This transaction only reads: what would have been written was refused."""
+    """This transaction is read-only; the write was refused."""
 
 
 class SchemaOutOfDate(DatabaseError):
-    """The database schema is not the one of this version; run `orchestrator db upgrade`."""
+    """The database schema does not match this version; run `orchestrator db upgrade`."""
 
 
 class EmbeddedServerError(DatabaseError):
@@ -142,7 +141,7 @@ class UnknownResourceType(CatalogueError):
 
 
 class ProductInUse(CatalogueError):
-    """The product's status cannot be this one now."""
+    """The product is in use, so its status cannot change to this one now."""
 
 
 class ProductNotInRegistry(CatalogueError):
@@ -150,11 +149,11 @@ class ProductNotInRegistry(CatalogueError):
 
 
 class CatalogueOutOfDate(CatalogueError):
-    """The catalogue in the database is not the one of the code; run `orchestrator catalogue apply`."""
+    """The catalogue in the database differs from the code; run `orchestrator catalogue apply`."""
 
 
 class ModelDeclarationError(CatalogueError, TypeError):
-    """A product or block class is declared in a way that cannot work."""
+    """The declaration of a product or block class is invalid."""
 
 
 class SubscriptionError(OrchestratorError, ValueError):
@@ -166,7 +165,7 @@ class UnknownSubscription(SubscriptionError):
 
 
 class StaleSubscription(SubscriptionError):
-    """The subscription was changed by somebody else since it was read; read it again."""
+    """The subscription has changed since it was read; read it again."""
 
 
 class InvalidLifecycle(SubscriptionError):
@@ -186,7 +185,7 @@ class BlockInUse(SubscriptionError):
 
 
 class PastIsReadOnly(SubscriptionError):
-    """A subscription as it was cannot be saved; read the present one with `from_subscription`."""
+    """An earlier version of a subscription is read-only; read the current one with `from_subscription`."""
 
 
 class SubscriptionLocked(SubscriptionError):
@@ -198,7 +197,7 @@ class UnfinishedProcesses(SubscriptionError):
 
 
 class AlreadyDescribed(SubscriptionError):
-    """The customer has a description of the subscription already."""
+    """The customer already has a description of this subscription."""
 
 
 class UnknownDescription(SubscriptionError):
@@ -222,7 +221,7 @@ class FormInvalid(FormError):
 
 
 class FormIncomplete(FormError):
-    """The form needs another page; `schema` is its JSON schema, `meta` what its client is told beside it."""
+    """The form needs another page; `schema` is the page's JSON schema, `meta` further data for the client."""
 
     def __init__(self, message: str = "", *, schema: dict[str, Any] | None = None, meta: Any = None) -> None:
         self.schema = schema or {}
@@ -235,7 +234,7 @@ class FormTimedOut(FormError):
 
 
 class FormsBusy(FormError):
-    """As many forms as may be evaluated at once are; try again in a moment."""
+    """Too many forms are being evaluated; try again in a moment."""
 
 
 class UnknownForm(FormError):
@@ -267,7 +266,7 @@ class WorkflowDeclarationError(WorkflowError, ValueError):
 
 
 class StartRefused(WorkflowError):
-    """The workflow may not start here and now. `reason` is the reference's reason key, `details` its ids."""
+    """The workflow may not start now. `reason` is the reason key of the reference, `details` the ids."""
 
     def __init__(self, message: str = "", *, reason: str = "", details: dict[str, Any] | None = None) -> None:
         self.reason = reason
@@ -276,21 +275,21 @@ class StartRefused(WorkflowError):
 
 
 class EnginePaused(StartRefused):
-    """The engine is paused; nothing begins or goes on before `orchestrator engine release`."""
+    """The engine is paused; no process starts or continues until `orchestrator engine release`."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message, reason="engine.paused")
 
 
 class NotAuthorised(StartRefused):
-    """The user may not do this with the workflow."""
+    """The user is not authorised to do this with the workflow."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message, reason="subscription.insufficient_workflow_permissions")
 
 
 class StateError(WorkflowError):
-    """A step's argument cannot be taken out of the state, or its result cannot be put back."""
+    """A step's argument cannot be read from the state, or its result cannot be stored there."""
 
 
 class ProcessError(OrchestratorError):
@@ -302,7 +301,7 @@ class UnknownProcess(ProcessError):
 
 
 class KeyUsed(ProcessError):
-    """The idempotency key stands for another start."""
+    """The idempotency key was used for another start."""
 
 
 class RunMayNotAct(ProcessError):
@@ -310,7 +309,7 @@ class RunMayNotAct(ProcessError):
 
 
 class ProcessExists(ProcessError):
-    """A process with this id has been started already."""
+    """A process with this id exists already."""
 
 
 class NotWaiting(ProcessError):
@@ -318,27 +317,27 @@ class NotWaiting(ProcessError):
 
 
 class ProcessEnded(ProcessError):
-    """The process is completed or aborted; nothing can be done to it any more."""
+    """The process is completed or aborted and cannot change."""
 
 
 class UnknownToken(ProcessError):
-    """This token is not good for this process."""
+    """This token is not valid for this process."""
 
 
 class StepsChanged(ProcessError):
-    """The code's steps no longer fit the steps that the process has done."""
+    """The steps in the code no longer match the steps that the process has committed."""
 
 
 class BranchesDisagree(ProcessError):
-    """Two branches have set a key of the state to different values."""
+    """Two branches have set the same state key to different values."""
 
 
 class LoginRefused(OrchestratorError):
-    """Nobody is logged in, or not by this token."""
+    """The request has no login, or its token is not accepted."""
 
 
 class ProcessFailure(OrchestratorError):
-    """A step failed in a way that people should read; `details` is shown beside the reason."""
+    """A step failed with a reason for people to read; `details` is shown with it."""
 
     def __init__(self, message: str = "", details: Any = None) -> None:
         self.details = details
@@ -346,23 +345,23 @@ class ProcessFailure(OrchestratorError):
 
 
 class InconsistentData(ProcessFailure):
-    """Data in the orchestrator and elsewhere disagree."""
+    """The data in the orchestrator and in another system disagree."""
 
 
 class DriftFound(InconsistentData):
-    """Reality is not what the subscription says; `details` lists expected and actual values."""
+    """The network differs from the subscription; `details` lists expected and actual values."""
 
 
 class CallbackNotRequested(ProcessFailure):
-    """Nobody was told where to call back, so no answer can come."""
+    """No callback was requested, so none can arrive."""
 
 
 class TimedOut(ProcessFailure):
-    """What a step waited for has not come in time."""
+    """What a step waited for has not arrived in time."""
 
 
 class ChildrenFailed(ProcessFailure):
-    """More children of a process have failed than it accepts; `details` lists them."""
+    """More children of the process failed than it accepts; `details` lists them."""
 
 
 class ExternalSystemError(Exception):
@@ -374,7 +373,7 @@ class ExternalSystemNotConfigured(ExternalSystemError):
 
 
 class ExternalSystemUnavailable(ExternalSystemError):
-    """An external system did not answer; trying again later may help."""
+    """An external system did not answer; a later retry may succeed."""
 
 
 class IdentityProviderUnavailable(ExternalSystemUnavailable):
@@ -386,4 +385,4 @@ class PolicyUnavailable(ExternalSystemUnavailable):
 
 
 class PlaybookFailed(ExternalSystemError):
-    """A playbook ended without success."""
+    """A playbook run failed."""
