@@ -1,4 +1,4 @@
-"""What makes a code location: an organisation's products, workflows and external systems as Dagster definitions."""
+"""Build a code location: an organisation's products, workflows and external systems as Dagster definitions."""
 
 import sys
 from collections.abc import Iterable, Mapping

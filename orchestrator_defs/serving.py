@@ -1,4 +1,4 @@
-"""What a server is to do, for whoever starts one: the order that `python -m orchestrator_defs.api` is given."""
+"""The options of a server, as `python -m orchestrator_defs.api` gets them."""
 
 import json
 import sys
@@ -32,17 +32,17 @@ class Serving:
     examples: bool = False
 
     def command(self) -> list[str]:
-        """The command that serves so."""
+        """The command that serves with these options."""
         return [sys.executable, "-m", "orchestrator_defs.api", json.dumps(asdict(self))]
 
     @classmethod
     def from_json(cls, text: str) -> "Serving":
-        """What the command was given."""
+        """The options in a command's argument."""
         return cls(**json.loads(text))
 
     @property
     def address(self) -> str:
-        """Where people find it, with a slash at the end."""
+        """The URL of the server, with a slash at the end."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
         return (
             f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}{self.path_prefix}/"

@@ -1,4 +1,4 @@
-"""A bed to test workflows on: run them for real on a database of the test's own, and say what must have come of it.
+"""A test bed for workflows: run them on a database of the test's own, and assert on the result.
 
 A pytest plugin beside `resources.testing`:
 
@@ -9,8 +9,8 @@ A pytest plugin beside `resources.testing`:
         run = bed.run("create_node", [{"product": "Node"}, {"node_name": "ams1"}])
         run.assert_completed()
 
-Everything is the engine's own: the form is validated, the rules are asked, each step is a transaction, and Dagster runs
-the ops. Only the run is in the test's process, and the clock may be moved.
+Everything is the engine's own: the form is validated, the rules are checked, each step is a transaction, and Dagster
+runs the ops. Only the run is in the test's process, and the clock may be moved.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,12 +55,12 @@ class Testbed:
         return self.orchestrator.database
 
     def run(self, workflow: str, inputs: Any = None, *, user: str = TESTER) -> "Run":
-        """Start a workflow and run it until it stops. Raises what a start raises, and nothing was written then."""
+        """Start a workflow and run it until it stops. Raises as `ProcessStart.start`; nothing was written then."""
         run = Run(self, self.processes.starts.start(workflow, inputs, user=user))
         return run.execute(user=user)
 
     def wake(self) -> "list[Run]":
-        """Do what the daemon does now and then: end the waits whose time has come, and run those processes."""
+        """Do what the daemon's sensor does: end the waits that are due, and run those processes."""
         return [Run(self, process_id).execute(user="SYSTEM") for process_id in self.processes.answers.wake()]
 
     def add(
@@ -99,7 +99,7 @@ class Testbed:
 
 @dataclass(frozen=True)
 class Run:
-    """A process under test. Each verb runs it on until it stops, and gives it back."""
+    """A process under test. Each method runs it until it stops, and returns it."""
 
     bed: Testbed
     process_id: ProcessId
@@ -113,12 +113,12 @@ class Run:
     # --- what can be done to it ---
 
     def run_children(self) -> "list[Run]":
-        """Run the children that are new or told to go on, one after the other, each until it stops."""
+        """Run the children that are new or resumed, one after the other, each until it stops."""
         found = self.bed.processes.runs.children_to_launch(self.process_id)
         return [Run(self.bed, child).execute(user="SYSTEM") for child in found]
 
     def execute(self, *, user: str = TESTER) -> "Run":
-        """Run it until it stops: it was just started, or told to go on."""
+        """Run it until it stops, after its start or after it was resumed."""
         self.bed.processes.runs.execute(self.process_id, user=user)
         return self
 
@@ -128,30 +128,30 @@ class Run:
         return self.execute(user=user)
 
     def callback(self, result: Any) -> "Run":
-        """Be the external system that it waits for."""
+        """Answer as the external system that it waits for."""
         with self.bed.database.transaction():
             (step_key, *_) = [w.step_key for w in waits.find_open(self.process_id) if w.kind == WaitKind.CALLBACK]
-            token = waits.create_token(self.process_id, step_key)  # the first one only the action has seen
+            token = waits.create_token(self.process_id, step_key)  # only the action has seen the first token
         self.bed.processes.answers.callback(self.process_id, token, result)
         return self.execute(user="SYSTEM")
 
     def retry(self, *, user: str = TESTER) -> "Run":
-        """Try the step again that failed, or that waits for better times."""
+        """Retry the step that failed, or that waits for a retry."""
         self.bed.processes.interventions.resume(self.process_id, user=user)
         return self.execute(user=user)
 
     def skip(self, *, reason: str = "test", changes: Mapping[str, Any] | None = None, user: str = TESTER) -> "Run":
-        """Spare it the step that it failed at; `changes` is what that would have added to the state."""
+        """Skip the step at which it failed; `changes` is what the step would have added to the state."""
         self.bed.processes.interventions.skip(self.process_id, user=user, reason=reason, changes=changes)
         return self.execute(user=user)
 
     def back(self, to: str, *, reason: str = "test", user: str = TESTER) -> "Run":
-        """Send it back to a step that it has done."""
+        """Send it back to a committed step."""
         self.bed.processes.interventions.go_back(self.process_id, to, user=user, reason=reason)
         return self.execute(user=user)
 
     def abort(self, *, user: str = TESTER) -> interventions.Aborted:
-        """End it for good."""
+        """Abort it."""
         return self.bed.processes.interventions.abort(self.process_id, user=user)
 
     # --- what can be seen of it ---
@@ -166,7 +166,7 @@ class Run:
 
     @property
     def status(self) -> ProcessStatus:
-        """How it stands."""
+        """Its status."""
         return ProcessStatus(self.row.last_status)
 
     @property
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def steps(self) -> dict[str, str]:
-        """The outcome of each step that was tried, in order."""
+        """The outcome of each attempted step, in order."""
         return {key: line.status for key, line in self.ledger.items()}
 
     @property
@@ -200,7 +200,7 @@ class Run:
     # --- what must be so ---
 
     def assert_status(self, expected: ProcessStatus | str) -> None:
-        """It stands as expected; if not, the message tells the step and the reason."""
+        """It has this status; if not, the message names the step and the reason."""
         row = self.row
         story = f"at step {row.last_step!r}: {row.failed_reason or 'no failure'}\n{row.traceback or ''}"
         assert row.last_status == expected, f"The process is {row.last_status}, not {expected}, {story}"
@@ -210,7 +210,7 @@ class Run:
         self.assert_status(ProcessStatus.COMPLETED)
 
     def assert_failed(self, reason: str = "", *, at: str | None = None) -> None:
-        """It failed, with a reason that holds this text, at the step of this key."""
+        """It failed at the step of this key, with a reason that contains this text."""
         self.assert_status(ProcessStatus.FAILED)
         found = self.row.failed_reason or ""
         assert reason in found, f"It failed for another reason: {found}"
@@ -222,7 +222,7 @@ class Run:
         self._assert_at(at, "suspend")
 
     def assert_waiting(self, *, at: str | None = None) -> None:
-        """It waits for better times or for a moment, at the step of this key."""
+        """It waits for a retry or a moment, at the step of this key."""
         self.assert_status(ProcessStatus.WAITING)
         self._assert_at(at, "waiting")
 
@@ -231,7 +231,7 @@ class Run:
         self.assert_status(ProcessStatus.AWAITING_CALLBACK)
 
     def assert_aborted(self) -> None:
-        """Somebody has given it up."""
+        """It was aborted."""
         self.assert_status(ProcessStatus.ABORTED)
 
     def assert_state(self, expected: Mapping[str, Any]) -> None:
@@ -258,7 +258,7 @@ def _fill(block: Any, values: Mapping[str, Any]) -> None:
 
 
 def _differences(expected: Any, found: Any, where: str) -> Iterable[str]:
-    """How what was found differs from what was expected, path by path; more is no difference."""
+    """The differences to the expected values, path by path; additional values are allowed."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for key, value in expected.items():
             path = f"{where}.{key}".lstrip(".")

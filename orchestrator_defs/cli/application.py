@@ -1,4 +1,4 @@
-"""What every command is given, and how it ends on an error."""
+"""What every command gets, and how it ends on an error."""
 
 import getpass
 import os
@@ -12,7 +12,7 @@ import click
 from orchestrator_defs.cli.code_options import chosen_code
 from resources.errors import ExternalSystemError, OrchestratorError
 
-if TYPE_CHECKING:  # each is loaded when a command asks for it
+if TYPE_CHECKING:  # each is loaded when a command needs it
     from orchestrator_defs.jobs.orchestrator import Orchestrator
     from orchestrator_defs.processes.processes import Processes
     from resources.catalogue.catalogue import Catalogue
@@ -20,9 +20,9 @@ if TYPE_CHECKING:  # each is loaded when a command asks for it
 
 
 class Application:
-    """`click.Context.obj` of every command: the database, and the definitions if the command asks for them.
+    """`click.Context.obj` of every command: the database, and the definitions on request.
 
-    `load` imports what it is asked for by name: `database`, `orchestrator`, `instance`, `processes`.
+    `load` imports by name: `database`, `orchestrator`, `instance`, `processes`.
     """
 
     def __init__(self, load: Callable[[str], Any]) -> None:
@@ -30,13 +30,13 @@ class Application:
 
     @cached_property
     def database(self) -> "SubscriptionDatabase":
-        """Where subscriptions and processes live, whatever the definitions are."""
+        """The database of subscriptions and processes; needs no definitions."""
         found: SubscriptionDatabase = self._load("database")()
         return found
 
     @cached_property
     def orchestrator(self) -> "Orchestrator":
-        """Whose products and workflows the command is about; the definitions are loaded for it."""
+        """The orchestrator with its products and workflows; loads the definitions."""
         found: Orchestrator = self._load("orchestrator")(**chosen_code())
         return found
 
@@ -47,13 +47,13 @@ class Application:
 
     @contextmanager
     def processes(self) -> Iterator["Processes"]:
-        """The processes of the orchestrator, whose runs are in the Dagster instance of the folder."""
+        """The processes of the orchestrator, on the Dagster instance of the working directory."""
         with self._load("instance")() as instance:
             yield self._load("processes")(self.orchestrator, instance)
 
 
 def operator() -> str:
-    """Who runs the command, as the operating system knows them."""
+    """The operating system's name of the user who runs the command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
@@ -61,7 +61,7 @@ def operator() -> str:
 
 
 class ApplicationGroup(click.Group):
-    """A group whose commands end on our own errors with their message and exit code 1, not with a traceback."""
+    """A group whose commands report our own errors as one message with exit code 1, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -1,4 +1,4 @@
-"""`orchestrator catalogue`: see how the products of the code differ from the database, and make it so."""
+"""`orchestrator catalogue`: compare the products of the code with the database, and apply the difference."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -25,7 +25,7 @@ drop_values = click.option(
 
 @click.group(cls=ApplicationGroup)
 def catalogue() -> None:
-    """Products, blocks and workflows: the code against the database."""
+    """Compare products, blocks and workflows of the code with the database."""
 
 
 @catalogue.command()
@@ -40,7 +40,7 @@ def plan(application: Application, drop_values: bool, check: bool, as_json: bool
         found = application.catalogue.plan(drop_values=drop_values)
     _print(found, as_json=as_json)
     if found and not as_json:
-        click.echo("`orchestrator catalogue apply` makes it so.")
+        click.echo("Run `orchestrator catalogue apply` to change the database.")
     if found and check:
         raise click.exceptions.Exit(1)
 
@@ -52,9 +52,9 @@ def plan(application: Application, drop_values: bool, check: bool, as_json: bool
 @code_options
 @click.pass_obj
 def apply(application: Application, drop_values: bool, yes: bool, as_json: bool) -> None:
-    """Make the catalogue in the database the one of the code. May run twice."""
+    """Bring the catalogue in the database up to the code. Applying twice changes nothing."""
     if drop_values and not yes:
-        click.confirm("Values that the models no longer have will be deleted for good. Go on?", abort=True)
+        click.confirm("Stored values that the models no longer have will be deleted. Continue?", abort=True)
     with writing(application):
         done = application.catalogue.apply(drop_values=drop_values)
     _print(done, as_json=as_json)
@@ -82,7 +82,7 @@ def _print(found: CataloguePlan, *, as_json: bool) -> None:
     if as_json:
         output.show_json([asdict(change) for change in found])
     elif not found:
-        click.echo("The catalogue in the database is the one of the code.")
+        click.echo("The catalogue in the database matches the code.")
     else:
         for change in found:
             mark = "[bold red] ![/bold red]" if change.warning else ""
@@ -123,7 +123,7 @@ def _product(rows: DeclaredCatalogue, row: ProductRow) -> Tree:
 
 
 def _grow(tree: Tree, rows: DeclaredCatalogue, block: BlockRow, above: tuple[str, ...], number: str = "") -> None:
-    """Add a block and what it may hold; a block inside itself is named and not opened again."""
+    """Add a block and the blocks it may hold; a recursive block is named, not expanded."""
     branch = tree.add(f"[green]{escape(block.name)}[/green]{f'  {number}' if number else ''}")
     if block.name in above:
         return

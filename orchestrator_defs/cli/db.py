@@ -12,13 +12,13 @@ from resources.errors import OrchestratorError
 
 @click.group()
 def db() -> None:
-    """The schema of the database: bring it up to date, look, compare."""
+    """Migrate, show and compare the schema of the database."""
 
 
 @db.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Migrate up to REVISION (head: this version's)."""
+    """Migrate up to REVISION (head: the revision of this version)."""
     with _database() as database:
         before = schema.current(database)
         schema.upgrade(database, revision)
@@ -29,7 +29,7 @@ def upgrade(revision: str) -> None:
 @click.argument("revision")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def downgrade(revision: str, yes: bool) -> None:
-    """Migrate down to REVISION (base: nothing is left). What the older schema has no place for is lost."""
+    """Migrate down to REVISION (base: empty). Data that the older schema cannot hold is lost."""
     with _database() as database:
         before = schema.current(database)
         if not yes:
@@ -41,7 +41,7 @@ def downgrade(revision: str, yes: bool) -> None:
 
 @db.command()
 def current() -> None:
-    """Show the database and its revision. Exit code 1 when it is not this version's."""
+    """Show the database and its revision. Exit code 1 when this version needs another one."""
     with _database() as database:
         revision = schema.current(database)
         click.echo(f"{_capital(place(database.url))}: {revision or 'no schema'}{_remark(revision)}")
@@ -68,25 +68,25 @@ def check() -> None:
         if differences:
             raise click.ClickException(
                 f"The {place(database.url)} differs from the models in the {len(differences)} points above."
-                " `orchestrator db current` tells whether it is up to date."
+                " `orchestrator db current` shows whether it is up to date."
             )
-        click.echo(f"The {place(database.url)} is as the models say.")
+        click.echo(f"The {place(database.url)} matches the models.")
 
 
 @db.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
-    """Drop all subscriptions, processes and the catalogue, and begin with an empty schema."""
+    """Drop all subscriptions, processes and the catalogue, and create an empty schema."""
     with _database() as database:
         if not yes:
-            click.confirm(f"All data in the {place(database.url)} will be lost. Go on?", abort=True)
+            click.confirm(f"All data in the {place(database.url)} will be lost. Continue?", abort=True)
         schema.reset(database)
         click.echo(f"The {place(database.url)} is empty, at revision {schema.current(database)}.")
 
 
 @contextmanager
 def _database() -> Iterator[SubscriptionDatabase]:
-    """The database; what is wrong with it in a line and exit code 1."""
+    """The database; an error is one line and exit code 1."""
     try:
         yield SubscriptionDatabase()
     except OrchestratorError as error:

@@ -1,4 +1,4 @@
-"""`orchestrator demo`: a small network's whole life in one command, against the lab."""
+"""`orchestrator demo`: the life of a small network in one command, in the lab."""
 
 import sys
 from collections.abc import Mapping
@@ -35,24 +35,24 @@ MAKES = {
 """Vendor, device type and site of each node of the demo."""
 
 WIDTH = 120
-"""Columns when the output is no terminal."""
+"""Columns when the output is not a terminal."""
 
 LINK, TAGGED, UNTAGGED = "link member", "tagged", "untagged"
 """Modes of a port."""
 
 
 @click.command()
-@click.option("--only-create", is_flag=True, help="Make the network, and leave it in service.")
+@click.option("--only-create", is_flag=True, help="Create the network only, and leave it in service.")
 @code_options
 @click.pass_obj
 def demo(application: Application, only_create: bool) -> None:
     """Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.
 
-    It may be repeated: each time it makes new nodes beside those that are there.
+    Each run creates new nodes beside the existing ones.
     """
     if not lab_answers(settings().netbox_url, settings().playbook_url):
         raise click.ClickException(
-            "The demo changes a network as it likes, so it runs in the lab on the embedded database only: "
+            "The demo changes the network, so it runs only in the lab on the embedded database: "
             "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first."
         )
     with dagster_instance() as instance:
@@ -65,7 +65,7 @@ def demo(application: Application, only_create: bool) -> None:
 
 @dataclass(frozen=True)
 class Network:
-    """What was created, by what acts on it later."""
+    """What the demo has created."""
 
     node: str
     ports: tuple[UUID, ...]
@@ -74,7 +74,7 @@ class Network:
 
 
 class Demo:
-    """Runs workflows one after the other and tells how each ended; the first surprise ends the demo."""
+    """Runs workflows one after the other and prints how each ended; the first unexpected status ends the demo."""
 
     def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
         self.database = orchestrator.prepare()
@@ -85,7 +85,7 @@ class Demo:
         self.made: list[UUID] = []
 
     def create(self) -> Network:
-        """Three nodes and what joins them."""
+        """Three nodes and the links between them."""
         self._title("Three nodes")
         ams, utr, ehv = (self._node(stem) for stem in MAKES)
 
@@ -104,7 +104,7 @@ class Demo:
         return Network(ams, (ams_1, ams_2, utr_1), core_link, (first, second))
 
     def play(self) -> None:
-        """The whole life."""
+        """All workflows of the demo."""
         network = self.create()
         ams_1, ams_2, utr_1 = network.ports
         first, second = network.l2vpns
@@ -122,7 +122,7 @@ class Demo:
         self._print_subscriptions()
 
     def _node(self, stem: str) -> str:
-        """Create a node under the next free name; that name."""
+        """Create a node under the next free name; returns the name."""
         vendor, device_type, site = MAKES[stem]
         names = (f"{stem}{number}" for number in count(1))
         name = next(name for name in names if self.netbox.find_device(name) is None)
@@ -165,7 +165,7 @@ class Demo:
         *pages: Mapping[str, Any],
         expected: ProcessStatus = ProcessStatus.COMPLETED,
     ) -> UUID:
-        """Run a workflow to its end and tell how it ended; the id of the subscription it was about."""
+        """Run a workflow to its end and print how it ended; returns the id of its subscription."""
         user = operator()
         process_id = self.processes.starts.start(workflow, list(pages), user=user)
         with without_events():

@@ -1,4 +1,4 @@
-"""`orchestrator doctor` and `orchestrator check-inflight`: what needs hands now, and what a deploy would break."""
+"""`orchestrator doctor` and `orchestrator check-inflight`: what needs attention, and what a deploy would break."""
 
 from dataclasses import asdict
 from itertools import groupby
@@ -22,7 +22,7 @@ SIGNS = {Verdict.OK: "[green]ok[/]", Verdict.NOTE: "[yellow]note[/]", Verdict.WR
 @code_options
 @click.pass_obj
 def doctor(application: Application, as_json: bool) -> None:
-    """Tell how everything stands that processes need, and what to do. Exit code 1 when something needs hands."""
+    """Check everything that processes need, and say what to do. Exit code 1 when something needs an intervention."""
     with dagster_instance() as instance:
         found = diagnose(application.orchestrator, instance)
     if as_json:

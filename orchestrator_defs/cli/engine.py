@@ -1,4 +1,4 @@
-"""`orchestrator engine`: pause everything for a while, and let it go on."""
+"""`orchestrator engine`: pause and release the whole engine."""
 
 import click
 
@@ -14,14 +14,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 
 @click.group(cls=ApplicationGroup)
 def engine() -> None:
-    """The engine as a whole: whether anything new may begin."""
+    """Pause and release the whole engine."""
 
 
 @engine.command()
 @json_option
 @click.pass_obj
 def status(application: Application, as_json: bool) -> None:
-    """Say whether the engine is RUNNING, PAUSING (steps in progress are not at their end yet) or PAUSED."""
+    """Show whether the engine is RUNNING, PAUSING (steps are still in progress) or PAUSED."""
     with reading(application):
         found = engine_pause.state()
     _print_state(found, as_json=as_json)
@@ -32,7 +32,7 @@ def status(application: Application, as_json: bool) -> None:
 @code_options
 @click.pass_obj
 def pause(application: Application, as_json: bool) -> None:
-    """Have nothing new begin. Steps in progress end, and waits stay; may be done twice."""
+    """Pause the engine: no process starts or continues. Steps in progress end, and waits stay."""
     with application.processes() as service:
         _print_state(service.engine.pause(user=operator()), as_json=as_json)
 
@@ -42,13 +42,13 @@ def pause(application: Application, as_json: bool) -> None:
 @code_options
 @click.pass_obj
 def release(application: Application, as_json: bool) -> None:
-    """End the pause: what it stopped goes on, by the workers if there are any, else here, one after the other."""
+    """End the pause: stopped processes continue in the workers, or here one after the other if there are none."""
     with application.processes() as service:
         for process_id in service.engine.release(user=operator()):
             with without_events():
                 now = service.runs.launch_or_execute(process_id, user=operator())
             if not as_json:
-                click.echo(f"Process {process_id} goes on: it is {now}.")
+                click.echo(f"Process {process_id} continues: it is {now}.")
         _print_state(service.engine.status(), as_json=as_json)
 
 

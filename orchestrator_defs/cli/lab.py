@@ -1,4 +1,4 @@
-"""`orchestrator lab`: the small NetBox, playbook runner and devices that serve when there are no real ones."""
+"""`orchestrator lab`: the simulated NetBox, playbook runner and devices."""
 
 import json
 import signal
@@ -22,11 +22,11 @@ CALL_FIELDS = ("method", "path", "idempotency_key", "status", "body")
 
 @click.group(cls=ApplicationGroup)
 def lab() -> None:
-    """A small NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL."""
+    """A simulated NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL."""
 
 
 def with_control(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command the levers of the lab that belongs to the application's database."""
+    """Give the command the control of the lab on the application's database."""
 
     @click.pass_obj
     def called(application: Application, /, **options: Any) -> None:
@@ -39,9 +39,9 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 
 @lab.command()
 def start() -> None:
-    """Start the lab and keep it until ^C. On the embedded database it starts by itself when it is used."""
+    """Run the lab until ^C. On the embedded database it starts by itself when it is used."""
     url = lab_url()
-    click.echo(f"The lab answers at {url} (token: lab). It ends with the last process that uses it; ^C to leave.")
+    click.echo(f"The lab answers at {url} (token: lab). It stops with the last process that uses it; ^C to leave.")
     if settings().database_uri is not None:
         click.echo(f"On a database of your own it is used on purpose only: set NETBOX_URL and PLAYBOOK_URL to {url}.")
     with suppress(KeyboardInterrupt):
@@ -50,16 +50,16 @@ def start() -> None:
 
 @lab.command()
 def stop() -> None:
-    """Stop the lab's server, whoever uses it. Nothing is forgotten."""
+    """Stop the lab's server, even while it is used. Its data stay."""
     click.echo("The lab is stopped." if stop_lab() else "The lab was not running.")
 
 
 @lab.command()
 @with_control
 def status(control: LabControl) -> None:
-    """Show whether the lab runs, how it was told to misbehave, and what it holds."""
+    """Show whether the lab runs, its injected faults, and its devices."""
     url = running_url(lab_home())
-    click.echo(f"The lab answers at {url}." if url else "The lab does not run; `orchestrator lab start` starts it.")
+    click.echo(f"The lab answers at {url}." if url else "The lab is not running; `orchestrator lab start` starts it.")
     for rule in control.rules():
         what = f"waits {rule.seconds:g} s at" if rule.effect == "slow" else f"fails ({rule.status})"
         often = "" if rule.times is None else f", {rule.times} more times"
@@ -71,11 +71,11 @@ def status(control: LabControl) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_control
 def reset(control: LabControl, yes: bool) -> None:
-    """Forget all that was made in the lab and begin again with its first inventory."""
+    """Delete everything in the lab and load its first inventory."""
     if not yes:
-        click.confirm("Inventory, addresses and configurations in the lab will be gone. Go on?", abort=True)
+        click.confirm("All inventory, addresses and configurations in the lab will be deleted. Continue?", abort=True)
     control.reset()
-    click.echo("The lab is as on its first day.")
+    click.echo("The lab has its first inventory again.")
 
 
 @lab.command()
@@ -93,9 +93,9 @@ def drift(
     assignments: tuple[str, ...],
     in_netbox: bool,
 ) -> None:
-    """Change DEVICE behind the orchestrator's back, so that a validation finds it.
+    """Change DEVICE outside the orchestrator, so that a validation finds drift.
 
-    Without options: the first thing that is configured on it. An interface changes state and description.
+    Without options: change the first object that is configured on it. An interface changes state and description.
     """
     values = dict(map(_assignment, assignments))
     if in_netbox:
@@ -110,7 +110,7 @@ def drift(
 @lab.command()
 @click.argument("seconds", type=click.FloatRange(min=0))
 @click.option("--only", "pattern", default="", metavar="PATTERN", help="Only what matches; see `fail`.")
-@click.option("--times", type=click.IntRange(min=1), help="So often, then no more.")
+@click.option("--times", type=click.IntRange(min=1), help="How many times.")
 @with_control
 def slow(control: LabControl, seconds: float, pattern: str, times: int | None) -> None:
     """Wait SECONDS before each answer and in each job."""
@@ -120,14 +120,14 @@ def slow(control: LabControl, seconds: float, pattern: str, times: int | None) -
 
 @lab.command()
 @click.argument("pattern", default="")
-@click.option("--times", type=click.IntRange(min=1), help="So often, then no more.")
+@click.option("--times", type=click.IntRange(min=1), help="How many times.")
 @click.option("--status", type=click.IntRange(400, 599), default=503, show_default=True, help="HTTP status to answer.")
 @with_control
 def fail(control: LabControl, pattern: str, times: int | None, status: int) -> None:
-    """Fail whatever matches PATTERN, everything without one.
+    """Fail everything that matches PATTERN, or everything.
 
-    It is looked for in `METHOD /path`, as in `POST /api/dcim/devices`, and in `job PLAYBOOK`, as in
-    `job configure_port`; * and ? are wild.
+    PATTERN is searched in `METHOD /path`, as in `POST /api/dcim/devices`, and in `job PLAYBOOK`, as in `job
+    configure_port`; * and ? are wildcards.
     """
     control.fail(pattern, times=times, status=status)
     click.echo(f"The lab fails {pattern or 'everything'}. `orchestrator lab heal` ends it.")
@@ -136,9 +136,9 @@ def fail(control: LabControl, pattern: str, times: int | None, status: int) -> N
 @lab.command()
 @with_control
 def heal(control: LabControl) -> None:
-    """Be quick and reliable again. What drifted stays so: reconcile it."""
+    """Remove all injected faults. Drift stays: reconcile it."""
     control.heal()
-    click.echo("The lab is quick and reliable again.")
+    click.echo("The lab injects no more faults.")
 
 
 @lab.command()
@@ -146,7 +146,7 @@ def heal(control: LabControl) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with what was sent.")
 @with_control
 def calls(control: LabControl, limit: int, as_json: bool) -> None:
-    """List the last calls that changed something, or wanted to, with the first part of their idempotency keys."""
+    """List the last calls that changed something, or tried to, with the start of their idempotency keys."""
     found = control.calls(limit)
     if as_json:
         shown = [{"at": call.at.isoformat(), **{name: getattr(call, name) for name in CALL_FIELDS}} for call in found]
@@ -190,7 +190,7 @@ def _service_name(services: Mapping[str, Mapping[str, Any]], device: str, wanted
 
 
 def _short(key: str | None) -> str | None:
-    """As much of a key as a line has room for; the key begins with the id of the process."""
+    """The start of a key, which is the id of the process."""
     return key if key is None or len(key) <= SHORT_KEY else f"{key[: SHORT_KEY - 1]}…"
 
 
@@ -198,7 +198,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not (key and sign):
         raise click.BadParameter(f"{text!r} is not KEY=VALUE.", param_hint="--set")
-    # What is no JSON is text: `--set enabled=false` is false, `--set description=gone` needs no quotes.
+    # Anything but JSON is text: `--set enabled=false` is false, `--set description=gone` needs no quotes.
     try:
         return key, json.loads(value)
     except ValueError:

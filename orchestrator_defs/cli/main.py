@@ -1,4 +1,4 @@
-"""The command `orchestrator`: what it consists of by name, so that each command loads what it needs and no more."""
+"""The command `orchestrator`: each command is imported only when it is called."""
 
 import atexit
 import gc
@@ -14,23 +14,23 @@ from orchestrator_defs.cli.code_options import code_options
 COMMANDS = {
     "run": (
         "orchestrator_defs.cli.processes.commands:run",
-        "Start WORKFLOW and wait until it stops; exit code 3 when it waits for something then.",
+        "Start WORKFLOW and wait until it stops; exit code 3 when it then waits for something.",
     ),
     "resume": (
         "orchestrator_defs.cli.processes.interventions:resume",
-        "Go on with a process from its last committed step, and wait until it stops.",
+        "Resume a process from its last committed step, and wait until it stops.",
     ),
     "abort": (
         "orchestrator_defs.cli.processes.interventions:abort",
-        "End a process for good; what it changed stays, and its subscription is free but out of sync.",
+        "Abort a process; what it changed stays, and its subscription is unlocked but out of sync.",
     ),
     "process": (
         "orchestrator_defs.cli.processes.commands:process",
-        "Look at processes, and lay hands on those that stand still.",
+        "Show processes, and intervene in those that have stopped.",
     ),
     "engine": (
         "orchestrator_defs.cli.engine:engine",
-        "The engine as a whole: whether anything new may begin.",
+        "Pause and release the whole engine.",
     ),
     "subscriptions": (
         "orchestrator_defs.cli.subscriptions.commands:subscriptions",
@@ -38,19 +38,19 @@ COMMANDS = {
     ),
     "subscriptions workflows": (
         "orchestrator_defs.cli.subscriptions.workflows:workflows",
-        "Show which workflows you may start on a subscription now, and if not why.",
+        "Show which workflows you may start on a subscription, and why not the others.",
     ),
     "catalogue": (
         "orchestrator_defs.cli.catalogue:catalogue",
-        "Products, blocks and workflows: the code against the database.",
+        "Compare products, blocks and workflows of the code with the database.",
     ),
     "db": (
         "orchestrator_defs.cli.db:db",
-        "The schema of the database: bring it up to date, look, compare.",
+        "Migrate, show and compare the schema of the database.",
     ),
     "lab": (
         "orchestrator_defs.cli.lab:lab",
-        "A small NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL.",
+        "A simulated NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL.",
     ),
     "workers": (
         "orchestrator_defs.cli.workers:workers",
@@ -58,7 +58,7 @@ COMMANDS = {
     ),
     "doctor": (
         "orchestrator_defs.cli.doctor:doctor",
-        "Tell how everything stands that processes need, and what to do.",
+        "Check everything that processes need, and say what to do.",
     ),
     "check-inflight": (
         "orchestrator_defs.cli.doctor:check_inflight",
@@ -74,10 +74,10 @@ COMMANDS = {
     ),
     "up": (
         "orchestrator_defs.cli.up:up",
-        "Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.",
+        "Start the database, the lab, Dagster's page, the API, the daemon and workers here, and run them until ^C.",
     ),
 }
-"""Command -> where it is, and the first sentence of its help, which is all that a list of the commands needs."""
+"""Command -> module and attribute, and the first sentence of its help, which the list of commands shows."""
 
 PARTS = {
     "database": "resources.database.session:SubscriptionDatabase",
@@ -85,11 +85,11 @@ PARTS = {
     "instance": "orchestrator_defs.processes.instance:dagster_instance",
     "processes": "orchestrator_defs.processes.processes:Processes",
 }
-"""What a command may ask its application for -> where it is."""
+"""What a command may load -> module and attribute."""
 
 
 class LazyCommand(click.Command):
-    """A command that is imported when it is called; until then its name and its first sentence stand for it."""
+    """A command that is imported when it is called; before that only its name and first sentence are known."""
 
     def __init__(self, words: str) -> None:
         self.words = words
@@ -133,7 +133,7 @@ def application() -> Application:
 def main(context: click.Context) -> None:
     """Service orchestrator on Dagster: products, subscriptions, and the workflows that move them through their life."""
     context.obj = context.obj or application()
-    atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
+    atexit.register(gc.freeze)  # at exit the interpreter would spend more than a second collecting garbage
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How commands print what is more than a line."""
+"""How commands print tables and JSON."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from rich.console import Console, RenderableType
 
 PIPE_WIDTH = 500
-"""Into a pipe or a file nothing is folded: a line is a row, whatever the terminal was."""
+"""In a pipe or a file no line is wrapped, whatever the terminal's width."""
 
 
 def show(what: RenderableType) -> None:
@@ -24,7 +24,7 @@ def show(what: RenderableType) -> None:
 
 @contextmanager
 def without_events() -> Iterator[None]:
-    """Keep off the screen what Dagster tells of each event of a run; the ledger says it in a line per step."""
+    """Hide Dagster's events from the screen; the ledger has a line per step."""
     with redirect_stderr(StringIO()):
         yield
 

@@ -18,10 +18,14 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 @click.command()
 @click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="How many processes serve.")
-@click.option("--path-prefix", default="", callback=_prefix, help="What every path begins with, as in /orchestrator.")
-@click.option("--app", metavar="MODULE:FUNCTION", help="Makes an application of your own with `create_app`.")
+@click.option("--path-prefix", default="", callback=_prefix, help="Prefix of every path, as in /orchestrator.")
+@click.option(
+    "--app",
+    metavar="MODULE:FUNCTION",
+    help="A function that returns your own `create_app` application.",
+)
 @click.option(
     "--definitions", metavar="MODULE[:NAME]", help="What the API serves; those of the workspace if not given."
 )
@@ -32,14 +36,14 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
     "--forwarded-allow-ips",
     default="127.0.0.1",
     show_default=True,
-    help="Proxies whose word about client and scheme is taken, separated by commas; * for any.",
+    help="Trusted proxies, whose headers name client and scheme, separated by commas; * for any.",
 )
 @click.option("--access-log", is_flag=True, help="Log every request.")
 @click.option("--runtime", hidden=True, type=click.Path(file_okay=False))
 def serve(**options: Any) -> None:
     """Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.
 
-    It ends on ^C or SIGTERM, after what it answers; a process of it that dies is replaced.
+    It stops on ^C or SIGTERM after the requests in progress; a serving process that dies is replaced.
     """
     sys.stdout.flush()
-    os.execv(sys.executable, Serving(**options).command())  # the same process: signals and supervisors need no more
+    os.execv(sys.executable, Serving(**options).command())  # the same process, so signals reach the server directly

@@ -1,4 +1,4 @@
-"""The transactions of commands, on a database whose schema is current: made so if embedded, else SchemaOutOfDate."""
+"""The transactions of commands. The embedded database is migrated first; another raises SchemaOutOfDate."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from resources.database import schema
 
 @contextmanager
 def reading(application: Application) -> Iterator[None]:
-    """A transaction that only reads."""
+    """A read-only transaction."""
     schema.ensure_current(application.database)
     with application.database.transaction(read_only=True):
         yield

@@ -1,4 +1,4 @@
-"""`orchestrator up`: all that one machine needs, from the database to Dagster's page, until ^C."""
+"""`orchestrator up`: everything on one machine, from the database to Dagster's page, until ^C."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from resources.settings import project_folder, settings
 
 SHIPPED = "orchestrator_defs"
 STOP_SECONDS = 10.0
-"""How long a port, the lab or the database may take to be left by those who used them before."""
+"""How long a port, the lab or the database may take to be released by earlier users."""
 POLL_SECONDS = 0.1
 
 HINTS = """\
@@ -35,11 +35,11 @@ job validate_node finds it. Logs are in {folder}. ^C stops everything."""
 
 @click.command()
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
-@click.option("--examples/--no-examples", default=True, help="Make a small network when there is no subscription yet.")
+@click.option("--examples/--no-examples", default=True, help="Create a small network if there is no subscription.")
 def up(port: int, examples: bool) -> None:
-    """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and keep them until ^C.
+    """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and run them until ^C.
 
-    Nobody has to log in, so it listens on this machine's loopback alone.
+    It needs no login, so it listens on the loopback address only.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -60,7 +60,7 @@ def up(port: int, examples: bool) -> None:
 
 
 def report(text: str) -> None:
-    """Print, unless the terminal is gone."""
+    """Print, unless the terminal is closed."""
     with suppress(OSError):
         click.echo(text)
 
@@ -68,7 +68,7 @@ def report(text: str) -> None:
 def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
     began = time.monotonic()
     if "base_url" not in settings().model_fields_set:
-        os.environ["BASE_URL"] = serving.address.rstrip("/")  # to all parts: the lab calls back there
+        os.environ["BASE_URL"] = serving.address.rstrip("/")  # for all parts: the lab calls back there
     with WatchedServer(serving, folder, report, stop) as server:
         server.start()
         if settings().database_uri is None:
@@ -88,7 +88,7 @@ def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
 
 
 def _tell_who_answers() -> None:
-    """Start the lab and say where it is, or say what is refused without a URL."""
+    """Start the lab and report its address, or report what is refused without a URL."""
     urls = {"NETBOX_URL": settings().netbox_url, "PLAYBOOK_URL": settings().playbook_url}
     if any(map(lab_answers, urls.values())):
         report(f"The lab answers at {lab_url()} (token: lab).")
@@ -107,7 +107,7 @@ def _workspace() -> Path:
 
 @contextmanager
 def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
-    """Hold the lock of this project, which the kernel gives back however we end. Raises SettingsError."""
+    """Hold the lock of this project until the process ends. Raises SettingsError."""
     lock = open_lock(folder / "lock")
     try:
         if not try_lock(lock, LOCK_EX):
@@ -125,12 +125,12 @@ def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
 def _where_it_runs(folder: Path) -> str:
     with suppress(OSError, ValueError, KeyError):
         written = json.loads((folder / "lock").read_text())
-        return f"`orchestrator up` runs already: {written['address']} (process {written['pid']}). ^C there ends it."
+        return f"`orchestrator up` runs already: {written['address']} (process {written['pid']}). ^C there stops it."
     return "`orchestrator up` runs already; it is just starting."
 
 
 def _wait_for_port(serving: Serving, timeout: float) -> None:
-    """The parts of one that was killed need a moment to go. Raises SettingsError."""
+    """The parts of a killed `up` need a moment to end. Raises SettingsError."""
     deadline = time.monotonic() + timeout
     while not _is_free(serving.port):
         if time.monotonic() >= deadline:
@@ -150,7 +150,7 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def _stopping_servers() -> Iterator[None]:
-    """Use lab and database no more at the end, and wait until they have stopped, unless somebody else uses them."""
+    """Release lab and database at the end, and wait until they have stopped, unless other processes use them."""
     try:
         yield
     finally:

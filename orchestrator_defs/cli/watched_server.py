@@ -94,7 +94,7 @@ class WatchedServer:
 
     def _restart(self) -> None:
         if not self._restarts.has_sense():
-            raise self._failed("ends again and again")
+            raise self._failed("keeps ending")
         status, log = self.process.exit_status, self.process.log
         self.report(f"The server ended with status {status}; it is started again. {log} may say why.")
         self.process.start()

@@ -1,4 +1,4 @@
-"""`orchestrator workers`: the resident processes that execute runs, from the shell."""
+"""`orchestrator workers`: start, show and stop the resident processes that execute runs."""
 
 import os
 import signal
@@ -27,16 +27,20 @@ QUIET_SECONDS = 1.0
 
 @click.group(cls=ApplicationGroup)
 def workers() -> None:
-    """Resident workers, which execute launched runs. A launch starts them by itself when there are none."""
+    """Resident workers, which execute launched runs. A launch starts some when there are none."""
 
 
 @workers.command()
 @click.option("--count", default=2, show_default=True, type=click.IntRange(1), help="How many runs at once.")
 @click.option(
-    "--reserved", default=1, show_default=True, type=click.IntRange(0), help="Workers beside them that take no bulk."
+    "--reserved",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="More workers, which take no bulk runs.",
 )
 def start(count: int, reserved: int) -> None:
-    """Keep workers there until ^C or SIGTERM; what they have in hand they finish first.
+    """Run workers until ^C or SIGTERM; they finish their runs first.
 
     They take over from workers that a launch has started.
     """
@@ -47,13 +51,13 @@ def start(count: int, reserved: int) -> None:
         manager = WorkerManager(instance, launcher.dispatch, plan, click.echo)
         if not manager.start():
             raise click.ClickException(
-                f"Another `orchestrator workers start` keeps workers of {plan.location.name}. `orchestrator workers"
+                f"Another `orchestrator workers start` runs workers of {plan.location.name}. `orchestrator workers"
                 " status` shows them, `orchestrator workers stop` ends them."
             )
-        click.echo(f"Starting workers of {plan.location.name}; ^C lets them finish and ends them.")
+        click.echo(f"Starting workers of {plan.location.name}; ^C stops them when they have finished.")
         while not stop.wait(POLL_SECONDS):
             manager.check()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second ^C waits no longer
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second ^C stops waiting
         workers_here = _on_this_host(launcher.dispatch.workers(), plan.location.name)
         manager.stop()
         _wait_until_gone(launcher.dispatch, workers_here)
@@ -61,21 +65,21 @@ def start(count: int, reserved: int) -> None:
 
 @workers.command()
 def status() -> None:
-    """Show the workers that live, what they execute, and how many runs wait."""
+    """Show the live workers, the runs they execute, and how many runs are queued."""
     with dagster_instance() as instance:
         dispatch = _launcher(instance).dispatch
         live = dispatch.workers()
         if live:
             output.show(_table(live))
         else:
-            click.echo("No worker lives; the next launch starts some.")
+            click.echo("No worker is running; the next launch starts some.")
         _show_waiting_runs(dispatch)
 
 
 @workers.command()
-@click.option("--now", is_flag=True, help="Kill them with what they execute: those runs fail.")
+@click.option("--now", is_flag=True, help="Kill them with their runs: those runs fail.")
 def stop(now: bool) -> None:
-    """End the workers of this machine when they have finished what they have in hand."""
+    """Stop the workers of this machine when they have finished their runs."""
     with dagster_instance() as instance:
         dispatch = _launcher(instance).dispatch
         workers_here = _on_this_host(dispatch.workers())
@@ -86,7 +90,7 @@ def stop(now: bool) -> None:
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
         _wait_until_gone(dispatch, workers_here)
-        click.echo(f"{len(workers_here)} workers have ended." if workers_here else "No worker was running.")
+        click.echo(f"{len(workers_here)} workers have stopped." if workers_here else "No worker was running.")
         _show_waiting_runs(dispatch)
 
 
@@ -96,7 +100,7 @@ def _show_waiting_runs(dispatch: Dispatch) -> None:
 
 
 def _stop_requested() -> threading.Event:
-    """Set by ^C and SIGTERM."""
+    """An event that ^C and SIGTERM set."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -132,13 +136,13 @@ def _launcher(instance: DagsterInstance) -> WarmRunLauncher:
     if isinstance(launcher, WarmRunLauncher):
         return launcher
     raise SettingsError(
-        f"This instance launches its runs with {type(launcher).__name__}, which has no workers of ours. Its"
+        f"This instance launches its runs with {type(launcher).__name__}, which has no warm workers. Its"
         " dagster.yaml needs `run_launcher:` with module resources.runs.launching.launcher and class WarmRunLauncher."
     )
 
 
 def _table(live: Iterable[LiveWorker]) -> Table:
-    table = Table("worker", "process", "machine", "code location", "code", "takes", "since", "run in hand", box=None)
+    table = Table("worker", "process", "machine", "code location", "code", "takes", "since", "run", box=None)
     for worker in live:
         since = worker.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(

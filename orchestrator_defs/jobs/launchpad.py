@@ -22,7 +22,7 @@ SCALARS: dict[Any, Any] = {str: String, int: Int, float: Float, bool: Bool}
 PROCESS = Field(
     Noneable(String),
     is_required=False,
-    description="id of a failed process to go on with, instead of starting a new one",
+    description="id of a failed process to continue, instead of starting a new one",
 )
 
 

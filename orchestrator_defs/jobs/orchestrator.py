@@ -1,4 +1,4 @@
-"""An orchestrator: what one code location serves, and how it is found again in its definitions."""
+"""An orchestrator: what one code location serves, and how to find it in Dagster definitions."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -60,17 +60,17 @@ class Orchestrator:
             _keep_libraries_quiet()
 
     def prepare(self) -> SubscriptionDatabase:
-        """Be sure that schema and catalogue are those of the code; two statements at most, and none once they are.
+        """Make sure that schema and catalogue match the code; cached once they do.
 
-        The embedded database is brought up to date. On a server of your own, SchemaOutOfDate and CatalogueOutOfDate
-        name the command that does it.
+        The embedded database is migrated. On a server of your own, SchemaOutOfDate and CatalogueOutOfDate name the
+        command to run.
         """
         schema.ensure_current(self.database)
         self.catalogue.ensure_current(self.database)
         return self.database
 
     def workflow(self, name: str) -> Workflow:
-        """Find a workflow. Raises UnknownWorkflow with the names that are near."""
+        """Find a workflow. Raises UnknownWorkflow with similar names."""
         if name in self.workflows:
             return self.workflows[name]
         near = difflib.get_close_matches(name, self.workflows, n=3) or sorted(self.workflows)
@@ -83,12 +83,12 @@ class Orchestrator:
     def ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
         """The database as a run has it."""
         yield self.prepare()
-        if context.run is not None:  # the run is over: Dagster gives resources back after its last event
+        if context.run is not None:  # the run has ended: Dagster releases resources after its last event
             liveness.release_run(context.run.run_id)
 
 
 class _DatabaseOf(ResourceDefinition):
-    """The resource that all definitions of an orchestrator have, and that knows whose it is."""
+    """The database resource of all definitions of an orchestrator; it knows its orchestrator."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         super().__init__(orchestrator.ready_database)
@@ -96,7 +96,7 @@ class _DatabaseOf(ResourceDefinition):
 
 
 def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocation | None = None) -> Orchestrator:
-    """Whose definitions these are, also when others were merged with them. `code`: where they came from, if known.
+    """The orchestrator of these definitions, also after a merge with others. `code`: their origin, if known.
 
     Raises SettingsError.
     """
@@ -105,7 +105,7 @@ def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocatio
     if isinstance(database, _DatabaseOf):
         database.orchestrator.code = code or database.orchestrator.code
         return database.orchestrator
-    raise SettingsError("These definitions are of no orchestrator; build them with `build_definitions`.")
+    raise SettingsError("These definitions belong to no orchestrator; build them with `build_definitions`.")
 
 
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:

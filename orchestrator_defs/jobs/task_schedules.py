@@ -1,4 +1,4 @@
-"""When the built-in tasks run: schedules that people switch on in Dagster's page, off until then."""
+"""Schedules of the built-in tasks, switched off until people switch them on in Dagster's page."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ CRONS = {
 
 
 def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
-    """A schedule for each built-in task that runs by itself."""
+    """A schedule for each built-in task that runs regularly."""
     return [
         ScheduleDefinition(
             name=f"{job.name}_schedule",

@@ -106,11 +106,11 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
         model_config = ConfigDict(title="Product type")
         product_type: Annotated[str, AfterValidator(known_type)] = Field(description="whose subscriptions to validate")
 
-    @task("Resume processes that wait for better times", run_predicate=no_uncompleted_instance)
+    @task("Resume processes that wait for a retry", run_predicate=no_uncompleted_instance)
     def task_resume_workflows() -> StepList:
         return begin >> resume_waiting
 
-    @task("Look for callbacks that have not come in time", run_predicate=no_uncompleted_instance)
+    @task("Look for callbacks that are overdue", run_predicate=no_uncompleted_instance)
     def task_validate_awaiting_callbacks() -> StepList:
         return begin >> wake_late_callbacks(workflows)
 

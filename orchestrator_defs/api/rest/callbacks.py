@@ -1,4 +1,4 @@
-"""Callbacks: what external systems say about the work that a process waits for. A token is their login."""
+"""Callbacks from external systems that a process waits for. A token in the path is the login."""
 
 from typing import Annotated
 from uuid import UUID
@@ -14,7 +14,7 @@ from resources.errors import NotWaiting
 router = APIRouter(tags=["callbacks"])
 
 CALLER = "SYSTEM"
-LATE = "This process waits for no answer with this token any more; nothing was changed."
+LATE = "The process no longer waits for an answer with this token; nothing was changed."
 
 
 @router.post(
@@ -32,10 +32,10 @@ def callback(
         Body(description="any JSON object", openapi_examples={"a result": {"value": {"status": "done"}}}),
     ],
 ) -> Received:
-    """The address comes with the token, which is good for one answer. One that comes early, or while the engine is
-    paused, is kept. The same again changes nothing, and is no fault: 200. One for which nobody waits any more, because
-    the process ended or the step was done otherwise, is a 409. A token that is not good for this process is a 404,
-    whether there is such a process or not.
+    """The path holds a token that is valid for one answer. An answer that arrives early, or while the engine is paused,
+    is stored. Repeating an answer changes nothing: 200. When no process waits for the answer any longer, because the
+    process ended or the step was completed in another way, the response is 409. A token that is not valid for the
+    process is 404, whether or not the process exists.
     """
     verdict = processes.answers.callback(process_id, token, result)
     if verdict is Verdict.TOO_LATE:
@@ -47,7 +47,7 @@ def callback(
 
 @router.post(
     "/{process_id}/callback/{token}/progress",
-    summary="Say how far the work is",
+    summary="Report progress",
     responses=problems(400, 404, 409, 422, 503),
 )
 def progress(
@@ -62,7 +62,7 @@ def progress(
         ),
     ],
 ) -> Received:
-    """For people to read while they wait; the answer is awaited as before, and no longer. The last one is shown."""
+    """Progress for people to read. It does not change how long the process waits; only the latest report is shown."""
     if not processes.answers.progress(process_id, token, progress):
         raise NotWaiting(LATE)
     return Received(verdict="noted")

@@ -1,4 +1,4 @@
-"""The catalogue: products, product blocks, resource types and workflows are read, and edited where people may."""
+"""The catalogue: read products, product blocks, resource types and workflows; edit what people may edit."""
 
 import logging
 from typing import Annotated
@@ -48,9 +48,9 @@ def get_product(product_id: UUID, database: DatabaseDep) -> Product:
 
 @router.patch("/products/{product_id}", summary="Edit a product", responses=problems(400, 404, 409, 422, 503))
 def edit_product(product_id: UUID, edit: ProductEdit, database: DatabaseDep, user: UserDep) -> Product:
-    """Write another description or status; the rest is the code's.
+    """Change the description or the status; everything else comes from the code.
 
-    The end of its life is refused while it has subscriptions that are not terminated.
+    The status `end of life` is refused while the product has subscriptions that are not terminated.
     """
     with database.transaction():
         found = entries.edit_product(product_id, description=edit.description, status=edit.status)
@@ -69,7 +69,7 @@ def get_product_block(product_block_id: UUID, database: DatabaseDep) -> ProductB
 def edit_product_block(
     product_block_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep
 ) -> ProductBlock:
-    """Write another description; the rest is the code's."""
+    """Change the description; everything else comes from the code."""
     with database.transaction():
         found = entries.edit_product_block(product_block_id, description=edit.description)
     log.info("Product block %s was edited by %r.", product_block_id, user)
@@ -87,7 +87,7 @@ def get_resource_type(resource_type_id: UUID, database: DatabaseDep) -> Resource
 def edit_resource_type(
     resource_type_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep
 ) -> ResourceType:
-    """Write another description; the rest is the code's."""
+    """Change the description; everything else comes from the code."""
     with database.transaction():
         found = entries.edit_resource_type(resource_type_id, description=edit.description)
     log.info("Resource type %s was edited by %r.", resource_type_id, user)
@@ -97,8 +97,8 @@ def edit_resource_type(
 @router.get("/workflows/", summary="List the workflows", responses=LIST)
 def list_workflows(
     database: DatabaseDep,
-    target: Annotated[Target | None, Query(description="those that do this to a subscription")] = None,
-    is_task: Annotated[bool | None, Query(description="only tasks, or only what is none")] = None,
+    target: Annotated[Target | None, Query(description="workflows with this target")] = None,
+    is_task: Annotated[bool | None, Query(description="only tasks, or only workflows that are not tasks")] = None,
 ) -> list[Workflow]:
     """The workflows that the code has, by name."""
     with database.transaction(read_only=True):
@@ -115,7 +115,7 @@ def get_workflow(workflow_id: UUID, database: DatabaseDep) -> Workflow:
 
 @router.patch("/workflows/{workflow_id}", summary="Edit a workflow", responses=EDIT)
 def edit_workflow(workflow_id: UUID, edit: DescriptionEdit, database: DatabaseDep, user: UserDep) -> Workflow:
-    """Write another description; the rest is the code's."""
+    """Change the description; everything else comes from the code."""
     with database.transaction():
         found = entries.edit_workflow(workflow_id, description=edit.description)
     log.info("Workflow %s was edited by %r.", workflow_id, user)

@@ -1,4 +1,4 @@
-"""What the catalogue looks like to a client: products, blocks, values and workflows, and what may be edited of them."""
+"""The catalogue as clients see it: products, blocks, resource types and workflows, and the edits that they accept."""
 
 import json
 from typing import Any, Self
@@ -28,7 +28,7 @@ class ProductBlock(Shape):
     tag: str | None = Field(examples=["NODE"])
     status: str = Field(examples=["active"])
     created_at: UnixTime
-    end_date: UnixTime | None = Field(description="since when the code has it no more")
+    end_date: UnixTime | None = Field(description="when the code dropped it")
     resource_types: list[ResourceType]
 
 
@@ -63,7 +63,7 @@ class Product(Shape):
     tag: str = Field(examples=["NODE"])
     status: str = Field(examples=["active"])
     created_at: UnixTime
-    end_date: UnixTime | None = Field(description="since when the code has it no more")
+    end_date: UnixTime | None = Field(description="when the code dropped it")
     product_blocks: list[ProductBlock] = Field(description="the blocks at the root of a subscription")
     fixed_inputs: list[FixedInput]
     workflows: list[Workflow]
@@ -90,14 +90,14 @@ def _as_text(value: Any) -> str:
 
 
 class DescriptionEdit(BaseModel):
-    """What people may edit: everything else is the code's."""
+    """What people may edit; everything else comes from the code."""
 
     model_config = ConfigDict(extra="forbid")
 
-    description: Description | None = Field(None, description="null leaves it as it is")
+    description: Description | None = Field(None, description="null leaves it unchanged")
 
 
 class ProductEdit(DescriptionEdit):
-    """What people may edit of a product: everything else is the code's."""
+    """What people may edit of a product; everything else comes from the code."""
 
-    status: ProductLifecycle | None = Field(None, description="null leaves it as it is", examples=["phase out"])
+    status: ProductLifecycle | None = Field(None, description="null leaves it unchanged", examples=["phase out"])

@@ -1,4 +1,4 @@
-"""Entity tags: whoever has the present answer already is told so in the place of it."""
+"""Entity tags: a client that has the current answer gets 304 Not Modified."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ def etag(mark: str) -> str:
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Whether the request's If-None-Match has this tag, or is `*`; compared weakly, as RFC 9110 has it."""
+    """Whether the request's If-None-Match has this tag or is `*`; the comparison is weak, as RFC 9110 demands."""
     given = ",".join(request.headers.getlist("if-none-match"))
     return given.strip() == "*" or tag.removeprefix("W/") in TAG.findall(given)
 

@@ -20,7 +20,7 @@ CustomerId: TypeAlias = Annotated[Text, Field(min_length=1, max_length=255, exam
 
 
 class NewDescription(BaseModel):
-    """The first words of a customer for a subscription."""
+    """A customer's description of a subscription."""
 
     customer_id: CustomerId
     subscription_id: UUID
@@ -28,7 +28,7 @@ class NewDescription(BaseModel):
 
 
 class ChangedDescription(NewDescription):
-    """Other words of a customer for a subscription."""
+    """A changed description of a customer for a subscription."""
 
     id: UUID | None = Field(None, description="of the description; without it the one of this pair is meant")
     version: int | None = Field(
@@ -39,7 +39,7 @@ class ChangedDescription(NewDescription):
 @router.post("/", status_code=204, summary="Describe a subscription", responses=problems(400, 403, 404, 409, 422))
 @router.post("", status_code=204, include_in_schema=False)
 def create_description(new: NewDescription, database: DatabaseDep) -> None:
-    """Write what a customer calls a subscription; refused when they have a word for it already."""
+    """Add a customer's description of a subscription; refused when there is one already."""
     with database.transaction():
         descriptions.create_customer_description(new.subscription_id, new.customer_id, new.description)
 
@@ -47,7 +47,9 @@ def create_description(new: NewDescription, database: DatabaseDep) -> None:
 @router.put("/", status_code=204, summary="Change a description", responses=problems(400, 403, 404, 409, 422))
 @router.put("", status_code=204, include_in_schema=False)
 def change_description(changed: ChangedDescription, database: DatabaseDep) -> None:
-    """Write other words; refused when there is none of this customer and subscription, or a newer one than was read."""
+    """Change a description; refused when this customer has none for the subscription, or when the version read is
+    stale.
+    """
     with database.transaction():
         known = descriptions.description_for_customer(changed.subscription_id, changed.customer_id)
         if known is None or changed.id not in (None, known.id) or not _is_changed(known.id, changed):
@@ -59,7 +61,7 @@ def change_description(changed: ChangedDescription, database: DatabaseDep) -> No
 
 
 def _is_changed(description_id: UUID, changed: ChangedDescription) -> bool:
-    """False when it was removed just now."""
+    """False when it has just been removed."""
     found = descriptions.update_customer_description(description_id, changed.description, version=changed.version)
     return found is not None
 
@@ -92,7 +94,7 @@ def read_description(description_id: UUID, database: DatabaseDep) -> CustomerDes
 
 @router.delete("/{description_id}", status_code=204, summary="Remove a description", responses=problems(403, 404, 422))
 def remove_description(description_id: UUID, database: DatabaseDep) -> None:
-    """Remove it: the customer calls the subscription what everybody does."""
+    """Remove the description: the customer sees the subscription's own description again."""
     with database.transaction():
         if not descriptions.delete_customer_description(description_id):
             raise _unknown(description_id)

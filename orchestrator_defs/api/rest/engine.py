@@ -1,4 +1,4 @@
-"""The engine as a whole: its pause, its workers, its search index, its settings."""
+"""The whole engine: its pause, its workers, its search index, its settings."""
 
 import logging
 from typing import Annotated, Any
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/settings", tags=["engine"])
 
 CACHES = {"all": "All caches"}
-"""Lists and counters come from the tables, so nothing is kept that could go stale; clients ask for a name."""
+"""Lists and counters come from the tables, so there is no cache to go stale; clients ask for names all the same."""
 
 
 class Status(BaseModel):
-    """Whether the engine begins anything new."""
+    """Whether the engine starts anything new."""
 
     global_lock: bool = Field(description="whether it is paused")
     global_status: EngineStatus = Field(description="PAUSING: steps that were in progress have not ended yet")
@@ -42,16 +42,16 @@ class Lock(BaseModel):
 
 
 class Workers(BaseModel):
-    """Who executes runs, and how much there is to do."""
+    """Which launcher executes runs, and the load."""
 
     executor_type: str = Field(description="workers, celery, or the class of another launcher", examples=["workers"])
-    number_of_workers_online: int | None = Field(description="null where nobody here can count them", examples=[3])
+    number_of_workers_online: int | None = Field(description="null when the launcher reports none", examples=[3])
     number_of_queued_jobs: int = Field(examples=[0])
     number_of_running_jobs: int = Field(examples=[1])
 
 
 class SearchIndex(BaseModel):
-    """What came of making the index again."""
+    """The result of rebuilding the index."""
 
     subscriptions: int = Field(description="how many there are", examples=[10000])
     corrected: int = Field(description="how many entries were wrong", examples=[0])
@@ -79,7 +79,7 @@ def get_status(processes: ProcessesDep) -> Status:
 
 @router.put("/status", summary="Pause or release the engine", responses=problems(400, 422, 503))
 def set_status(lock: Lock, processes: ProcessesDep, user: UserDep, background: BackgroundTasks) -> Status:
-    """Have nothing new begin, or let what the pause has stopped go on. May be done twice."""
+    """Pause the engine, or release it so that stopped processes continue. Repeating it changes nothing."""
     if lock.global_lock:
         return _status(processes.engine.pause(user=user))
     background.add_task(_launch, processes, processes.engine.release(user=user))
@@ -91,15 +91,15 @@ def _status(state: EngineState) -> Status:
 
 
 def _launch(processes: Processes, process_ids: list[ProcessId]) -> None:
-    """Launch what the release has set going; under a launcher that wants to be asked by Dagster, the sensor does."""
+    """Launch the processes that the release continues; where only Dagster can launch, the sensor does it."""
     if launches_to_workers(processes.instance):
         for problem in launch_all(processes, process_ids).problems:
             log.warning("After the release of the engine, process %s", problem)
 
 
-@router.get("/worker-status", summary="Read how the workers stand", responses=problems(503))
+@router.get("/worker-status", summary="Read the status of the workers", responses=problems(503))
 def get_worker_status(processes: ProcessesDep) -> Workers:
-    """How many workers are online, and how many runs wait for one or are in hand."""
+    """How many workers are online, and how many runs are queued or claimed."""
     found = worker_status(processes.instance)
     return Workers(
         executor_type=found.executor_type,
@@ -111,32 +111,34 @@ def get_worker_status(processes: ProcessesDep) -> Workers:
 
 @router.get("/cache-names", summary="List the caches", responses=example(CACHES))
 def get_cache_names() -> dict[str, str]:
-    """The names that can be flushed, and what people call them."""
+    """The names of caches that can be flushed, with their labels."""
     return CACHES
 
 
 @router.delete("/cache/{name}", summary="Flush a cache", responses=example(0) | problems(404, 422))
 def flush_cache(name: Annotated[str, Path(examples=["all"])]) -> int:
-    """How many entries were removed: none, since answers come from the tables and nothing is kept beside them."""
+    """How many entries were removed: always none, since there is no cache."""
     if name not in CACHES:
         raise HTTPException(404, f"There is no cache of this name; there is {', '.join(CACHES)}.")
     return 0
 
 
-@router.post("/search-index/reset", summary="Make the search index again", responses=problems(503))
+@router.post("/search-index/reset", summary="Rebuild the search index", responses=problems(503))
 def reset_search_index(database: DatabaseDep, user: UserDep) -> SearchIndex:
-    """Make the words again by which subscriptions are found, in batches, so that nobody waits long for it.
+    """Rebuild the search index in batches, so that no request waits long for it.
 
-    Every save keeps them, so that as a rule none are wrong.
+    Every save updates the index, so normally no entry is wrong.
     """
     found = search_index.rebuild(database)
-    log.info("The search index was made again by %r: %d of %d.", user, found.corrected, found.subscriptions)
+    log.info(
+        "The search index was rebuilt by %r: %d of %d entries were wrong.", user, found.corrected, found.subscriptions
+    )
     return SearchIndex(subscriptions=found.subscriptions, corrected=found.corrected)
 
 
 @router.get("/overview", summary="Read the settings")
 def get_overview(settings: SettingsDep) -> list[Group]:
-    """The settings that may be shown, secrets masked: none unless EXPOSE_SETTINGS or EXPOSE_OAUTH_SETTINGS says so."""
+    """The settings with secrets masked; none unless EXPOSE_SETTINGS or EXPOSE_OAUTH_SETTINGS is set."""
     return [
         Group(name=name, variables=[Variable(env_name=one.env_name, env_value=one.env_value) for one in variables])
         for name, variables in exposed_settings(settings).items()

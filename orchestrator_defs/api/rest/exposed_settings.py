@@ -1,4 +1,4 @@
-"""The settings that the server shows to those who may see them, without its secrets."""
+"""The settings that the server shows to authorised users, without secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,9 +14,9 @@ from resources.settings import settings
 
 MASK = "**********"
 IN_ADDRESS = re.compile(r"(://[^:/@\s]*):\S*@")
-"""The password in an address; one that is not encoded may hold any sign."""
+"""The password in a URL; an unencoded one may contain any character."""
 IN_TEXT = re.compile(r"\b(\w*(?:password|secret|token|api_?key))=[^&;\s]+", re.IGNORECASE)
-"""The password in the query of an address, or in PostgreSQL's other way to write one."""
+"""The password in the query of a URL, or in PostgreSQL's key=value form."""
 SECRET_NAME = re.compile("password|secret|token(?!_url)|api_key|private_key|credential", re.IGNORECASE)
 LOGIN = re.compile("oauth2_|oidc_|opa_|session_|serve_without_login", re.IGNORECASE)
 """The names of settings that EXPOSE_OAUTH_SETTINGS shows."""
@@ -34,12 +34,12 @@ _exposed: dict[str, BaseSettings] = {}
 
 
 def expose_settings(name: str, own: BaseSettings) -> None:
-    """Have the server show settings of an organisation's own, under a name. May be called twice; the last counts."""
+    """Show an organisation's own settings under a name. Calling it again replaces them."""
     _exposed[name] = own
 
 
 def exposed_settings(known: ApiSettings) -> Mapping[str, list[ExposedSetting]]:
-    """Everything that may be shown, by the name of the group; empty groups are left out."""
+    """All settings that may be shown, by group; empty groups are left out."""
     groups: dict[str, list[ExposedSetting]] = {}
     if known.expose_settings:
         groups["engine"] = list(_shown(settings()))
@@ -59,7 +59,7 @@ def _shown(known: BaseSettings) -> Iterator[ExposedSetting]:
 
 
 def _masked(value: Any) -> Any:
-    """As JSON, with nothing in it that is secret, however deep."""
+    """As JSON, with secrets masked at any depth."""
     match value:
         case Secret() | SecretStr() | SecretBytes():
             return MASK if value.get_secret_value() else ""

@@ -1,4 +1,4 @@
-"""What the shapes of requests and answers are made of: moments as clients read them, text that can be kept."""
+"""Field types of requests and answers: moments as clients read them, text that the database can store."""
 
 import re
 from datetime import datetime
@@ -10,7 +10,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Shape(BaseModel):
-    """An answer that is made from an object with the same attributes."""
+    """An answer that is made from the attributes of an object."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -32,6 +32,6 @@ def _keepable(text: str) -> str:
 
 
 Text: TypeAlias = Annotated[str, AfterValidator(_keepable)]
-"""Text that the database can keep."""
+"""Text that the database can store."""
 
 Description: TypeAlias = Annotated[Text, Field(min_length=1, max_length=2000, examples=["A router of the core"])]

@@ -1,4 +1,4 @@
-"""Named forms: those that belong to no workflow."""
+"""Named forms, which belong to no workflow."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ async def fill_form(
         ),
     ] = None,
 ) -> dict[str, Any]:
-    """What the form makes of its pages. By the protocol of a start: 510 for the next page, 400 for one that is not
-    valid. Nothing is written.
+    """The result of the form for these pages. As when a process starts: 510 with the next page, 400 for an invalid
+    page. Nothing is written.
     """
     return await forms.run(partial(processes.queries.fill_form, form_key, pages, user=user))

@@ -1,4 +1,4 @@
-"""Whether the server is well: for those who watch over it, without a login."""
+"""Health checks for monitoring and load balancers; they need no login."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,22 +27,22 @@ class Ready(BaseModel):
 
 @router.get("/", summary="Ask whether the database answers", responses=example(OK) | problems(503))
 async def get_health(request: Request) -> str:
-    """OK after a small statement. 503 when the database does not answer, or not in time."""
+    """OK when the database answers a small statement in time, else 503."""
     await _answer(request, "health", lambda orchestrator: ping(orchestrator.database))
     return OK
 
 
 @router.get("/live", summary="Ask whether the server answers", responses=example(OK))
 async def get_liveness() -> str:
-    """OK, without a look at anything else: a server that does not say so is to be started again."""
+    """OK without any further check: restart a server that does not answer."""
     return OK
 
 
 @router.get("/ready", summary="Ask whether requests can be answered", response_model=Ready, responses=problems(503))
 async def get_readiness(request: Request) -> Ready | Response:
-    """Whether the database answers, and has the schema and the catalogue of this version.
+    """Whether the database answers and has the schema and the catalogue of this version.
 
-    503 names what is missing, in `detail` and per check in `checks`: send requests elsewhere meanwhile.
+    503 names what is missing, in `detail` and per check in `checks`: send requests to another server until it is ready.
     """
     found: Readiness = await _answer(request, "ready", readiness)
     if found.missing:
@@ -51,9 +51,9 @@ async def get_readiness(request: Request) -> Ready | Response:
 
 
 async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any]) -> Any:
-    """The answer to the application's question of this name, in time; all who ask at the same moment share it.
+    """The answer of a check within its time limit; concurrent requests share one check (single flight).
 
-    Nothing here needs one of the threads that requests run in: they may all be waiting for the same database.
+    It uses none of the threads that serve requests: they may all be waiting for the same database.
     """
     state = request.app.state
     if not hasattr(state, "questions"):

@@ -1,4 +1,4 @@
-"""What lists are asked, and how they say which part of how many they are."""
+"""Query parameters of lists, and the headers that say which part of the whole an answer has."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ RANGE = re.compile(r"\s*(\d{1,18})\s*,\s*(\d{1,18})\s*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Items `first` to `behind`, which is not one of them."""
+    """Items from `first` up to, not including, `behind`."""
 
     first: int
     behind: int
@@ -29,11 +29,11 @@ class Part:
         return self.behind - self.first
 
     def shown(self, noun: str, items: Sequence[object], total: int) -> str:
-        """Which of how many an answer has, as its Content-Range says it."""
+        """Which of how many items an answer has, as Content-Range states it."""
         return f"{noun} {self.first}-{self.first + len(items)}/{total}"
 
     def note(self, response: Response, noun: str, items: Sequence[object], total: int) -> None:
-        """Say so in the answer."""
+        """Set the headers of the answer."""
         response.headers["Content-Range"] = self.shown(noun, items, total)
 
 
@@ -43,7 +43,7 @@ def _part(
         Query(alias="range", max_length=100, description=f"a,b: items a to b-1, at most {MOST}", examples=["0,25"]),
     ] = None,
 ) -> Part:
-    """The first item, and the one behind the last. Raises InvalidQuery."""
+    """The first item, and the one after the last. Raises InvalidQuery."""
     if not range_:
         return Part(0, MOST)
     found = RANGE.fullmatch(range_)

@@ -23,7 +23,7 @@ DEEPEST = 64
 
 
 def _shallow(value: Any) -> Any:
-    """Refuse what is nested so deep that whatever walks through it would fall."""
+    """Refuse values that are nested too deeply for recursive code."""
     level = [value]
     for _ in range(DEEPEST):
         level = [item for one in level for item in _items(one)]
@@ -42,7 +42,7 @@ JsonObject = Annotated[dict[str, Any], BeforeValidator(_shallow)]
 Page = JsonObject
 """What was filled in on one page: field to value."""
 Pages = Annotated[list[Page], Field(fail_fast=True)]
-"""Up to the first that is none: a body of a million wrong ones is not answered with a million faults."""
+"""Validation stops at the first invalid page: a body with a million of them is not answered with a million errors."""
 
 
 class ProcessReference(BaseModel):
@@ -60,7 +60,7 @@ class Note(BaseModel):
 
 
 class Skip(BaseModel):
-    """What a person did in the place of a step."""
+    """What a person did instead of the step."""
 
     reason: Text = Field(min_length=1, max_length=10_000, examples=["The device was set by hand."])
     changes: JsonObject = Field({}, description="what the step would have added to the state")
@@ -70,7 +70,7 @@ class Skip(BaseModel):
 class Back(BaseModel):
     """Where a process is sent back to."""
 
-    step: Text = Field(description="the key of a step that is done", max_length=255, examples=["configure_device"])
+    step: Text = Field(description="the key of a committed step", max_length=255, examples=["configure_device"])
     reason: Text = Field(min_length=1, max_length=10_000, examples=["The device was exchanged."])
 
 
@@ -87,13 +87,13 @@ class Count(BaseModel):
 
 
 class Received(BaseModel):
-    """What became of an external system's call."""
+    """The outcome of a callback."""
 
     verdict: str = Field(description="resumed, stored, answered before, or noted", examples=["resumed"])
 
 
 class StatusCounts(BaseModel):
-    """How many processes and tasks there are in each status that any has."""
+    """How many processes and tasks there are in each status; statuses without any are left out."""
 
     process_counts: dict[str, int] = Field(examples=[{"completed": 120, "suspended": 1}])
     task_counts: dict[str, int] = Field(examples=[{"completed": 900, "failed": 2}])
@@ -146,7 +146,7 @@ class Process(BaseModel):
 
     @classmethod
     def of(cls, line: ProcessLine, linked: list[SubscriptionHeader], **more: Any) -> "Process":
-        """A line of a list with its subscriptions; `more` are the fields of a subclass."""
+        """A row of a list with its subscriptions; `more` are the fields of a subclass."""
         same = (
             *("process_id", "workflow_id", "is_task", "last_step", "assignee", "failed_reason", "created_by"),
             *("started_at", "last_modified_at", "note", "run_id", "parent_process_id"),
@@ -164,10 +164,10 @@ class Process(BaseModel):
 
 
 class ProcessStep(BaseModel):
-    """A line of the ledger, or a step that has not begun, whose status is `pending`.
+    """A line of the ledger, or a step that has not started, whose status is `pending`.
 
-    The whole state after each step is left out, for it would be as many copies as there are steps: `state_delta` and
-    `removed` say what the step changed, and `current_state` of the process is what they make together.
+    The state after each step is left out, since it would be repeated for every step: `state_delta` and `removed` say
+    what the step changed, and `current_state` of the process is the sum.
     """
 
     step_id: UUID | None
@@ -175,9 +175,9 @@ class ProcessStep(BaseModel):
     name: str = Field(examples=["Configure device"])
     status: StepStatus | str = Field(examples=["success"])
     state_delta: dict[str, JsonValue] | None = Field(
-        description="what the step added to the state or changed; of one that failed or was spared, why"
+        description="what the step set in the state; for a failed or skipped step, the reason"
     )
-    removed: list[str] = Field(description="the keys that it took out of the state")
+    removed: list[str] = Field(description="the keys that it removed from the state")
     attempts: int
     created_by: str | None
     started: UnixTime | None
@@ -188,7 +188,7 @@ class ProcessStep(BaseModel):
 
     @classmethod
     def of(cls, step: StepDetail | PendingStep) -> "ProcessStep":
-        """A step that was tried, or is to come."""
+        """A step that was attempted, or is pending."""
         if isinstance(step, PendingStep):
             unknown = ("step_id", "state_delta", "created_by", "started", "completed", "executed")
             never: dict[str, Any] = dict.fromkeys((*unknown, "run_id", "commit_hash"))
@@ -227,7 +227,7 @@ class ChildProcess(BaseModel):
 
 
 class Waiting(BaseModel):
-    """What a process that stands still waits for."""
+    """What a stopped process waits for."""
 
     kind: str = Field(examples=["input"])
     step_key: str
@@ -238,7 +238,7 @@ class Waiting(BaseModel):
 
 
 class Permissions(BaseModel):
-    """What the user may do with a process, when there is something to do."""
+    """What the user may do with a process, when it applies."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -255,8 +255,8 @@ class ProcessWithSteps(Process):
     )
     steps: list[ProcessStep]
     form: dict[str, JsonValue] | None = Field(description="the JSON schema of the page that somebody has to fill")
-    form_meta: JsonValue = Field(description="what the client is told beside it")
-    form_error: str | None = Field(description="why there is no form although somebody is asked")
+    form_meta: JsonValue = Field(description="further data of the page for the client")
+    form_error: str | None = Field(description="why a required form cannot be shown")
     traceback: str | None
     waits: list[Waiting]
     children: list[ChildProcess]
@@ -293,5 +293,5 @@ class ProcessWithSteps(Process):
             runs=runs,
             user_permissions=permissions,
         )
-        assert isinstance(found, ProcessWithSteps), "a class method makes one of its own class"
+        assert isinstance(found, ProcessWithSteps), "a class method creates its own class"
         return found

@@ -1,4 +1,4 @@
-"""Processes to look at: lists, counts, and one with all its steps."""
+"""Read processes: lists, counts, and one process with all its steps."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _list_of_processes = TypeAdapter(list[Process])
 
 @router.get("/status-counts", summary="Count processes and tasks by status", responses=problems(403, 503))
 def count_by_status(database: DatabaseDep) -> StatusCounts:
-    """Statuses that none has are left out."""
+    """Statuses without any process are left out."""
     with database.transaction(read_only=True):
         found = status_counts()
     counts: tuple[dict[str, int], dict[str, int]] = ({}, {})
@@ -60,7 +60,7 @@ def count_by_status(database: DatabaseDep) -> StatusCounts:
 
 @dataclass(frozen=True)
 class _View:
-    """What is read of a process before its form is asked."""
+    """What is read of a process before its form is evaluated."""
 
     detail: ProcessDetail
     linked: list[SubscriptionHeader]
@@ -69,12 +69,12 @@ class _View:
 
     @property
     def needs_form(self) -> bool:
-        """Whether somebody has to fill a form."""
+        """Whether the process waits for input."""
         return self.detail.wait is not None and self.detail.wait.kind is WaitKind.INPUT
 
     @property
     def state(self) -> State:
-        """The state, with the subscription before and after, and what an external system says of its work."""
+        """The state, with the subscription before and after, and the progress that an external system reports."""
         state = dict(self.detail.state)
         for wait in self.detail.waits:
             if wait.progress is not None:
@@ -96,8 +96,8 @@ async def get_process(
     user: UserDep,
     check: WorkflowCheckDep,
 ) -> ProcessWithSteps:
-    """With its steps, also those to come, its state, and the form that somebody has to fill. A form that cannot be
-    made, or takes too long, says so in `form_error`.
+    """The process with its steps, pending ones included, its state, and the form that it waits with. When the form
+    fails or takes too long, `form_error` says why.
     """
     view = await run_in_threadpool(_read, processes, process_id, user)
     pending_form = PendingForm()
@@ -133,7 +133,7 @@ def _subject(state: State, linked: list[SubscriptionHeader]) -> SubscriptionId |
 
 
 def _callback_permissions(processes: Processes, detail: ProcessDetail, user: User) -> UserPermissions:
-    """A workflow that the code has no more is neither retried nor answered."""
+    """Nothing is allowed for a workflow that the code has dropped."""
     workflow = processes.orchestrator.workflows.get(detail.line.workflow)
     if workflow is None:
         return UserPermissions(retry_allowed=False, resume_allowed=False)
@@ -156,7 +156,7 @@ def _permissions(view: _View, check: WorkflowCheck) -> Permissions:
 
 
 def _runs(detail: ProcessDetail, prefix: str) -> Iterator[Run]:
-    """The Dagster runs that the process is known to have, oldest first."""
+    """The known Dagster runs of the process, oldest first."""
     ids = [step.run_id for step in detail.steps]
     for run_id in dict.fromkeys(one for one in (*ids, detail.line.run_id) if one):
         yield Run(run_id=run_id, url=f"{prefix}/runs/{run_id}")
@@ -171,7 +171,7 @@ def _runs(detail: ProcessDetail, prefix: str) -> Iterator[Run]:
     response_model=list[Process],
     responses={
         **list_answers(NOUN, 400, 403, 422, 503),
-        304: {"description": "the list is as the tag in If-None-Match says"},
+        304: {"description": "the list has not changed"},
     },
 )
 def list_processes(

@@ -1,4 +1,4 @@
-"""Processes: start them, and lay hands on those that there are."""
+"""Processes: start them, and intervene in those that run or have stopped."""
 
 from functools import partial
 from typing import Annotated
@@ -34,8 +34,7 @@ router.include_router(callbacks.router)
 router.include_router(process_views.router)
 
 REFUSALS = (403, 404, 409, 422, 503)
-"""What may be answered to whoever lays hands on a process: not allowed, none such, not as it stands, not understood,
-paused."""
+"""The error answers of interventions: not authorised, unknown, wrong status, not understood, paused."""
 
 
 def _reporter(
@@ -43,10 +42,10 @@ def _reporter(
     settings: SettingsDep,
     reporter: Annotated[
         Text | None,
-        Query(max_length=100, description="who starts it, where no login is asked for; else it changes nothing"),
+        Query(max_length=100, description="who starts it, when the server requires no login; otherwise ignored"),
     ] = None,
 ) -> User:
-    """Whoever is logged in is who they are; nobody speaks for somebody else."""
+    """The logged-in user; nobody acts in another user's name."""
     if settings.oauth2_active or not reporter:
         return user
     return User(reporter, claims=user.claims, roles=user.roles)
@@ -73,7 +72,7 @@ async def start_process(
         Body(
             description="all pages of the form that are filled in so far, in order",
             openapi_examples={
-                "the first page of a workflow that creates": {"value": [{"product": "Node"}]},
+                "the first page of a create workflow": {"value": [{"product": "Node"}]},
                 "nothing yet": {"value": []},
             },
         ),
@@ -83,15 +82,14 @@ async def start_process(
         Header(max_length=LONGEST_KEY, description="the same start with the same key gives the same process"),
     ] = None,
 ) -> ProcessReference:
-    """Start a process, when its form is filled in and nothing stands against it.
+    """Start a process once its form is complete and no rule forbids it.
 
-    While the form asks for another page the answer is 510, with the page's JSON schema in `form`; post all pages so far
-    and the next one. A page that is not valid is a 400 with `validation_errors`. Whatever stands in the way of a start
-    (a predicate, the state of the subscription, another process that has it) is a 412 with a sentence in `detail`.
+    While the form needs another page the response is 510, with the page's JSON schema in `form`; post all pages so far
+    plus the next one. An invalid page is 400 with `validation_errors`. A rule that forbids the start (a predicate, the
+    state of the subscription, another process that holds its lock) is 412 with a sentence in `detail`.
 
-    The process is launched as soon as it is written, after this answer. Where the instance's run launcher takes no runs
-    from the server (any but the warm workers' own), the process stays `created` until the sweeper's sensor launches it,
-    some seconds later.
+    The process is launched right after this response. Where the instance's run launcher accepts no runs from the server
+    (any launcher but the warm workers'), the process stays `created` until the sweeper launches it some seconds later.
     """
     workflow = processes.orchestrator.workflow(workflow_key)
     check(workflow.name, "start")
@@ -110,11 +108,11 @@ async def start_process(
 
 @router.put(
     "/resume-all",
-    summary="Try all tasks again that failed or wait for better times",
+    summary="Retry all tasks that failed or wait for a retry",
     responses=problems(403, 503),
 )
 def resume_all(processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep, background: BackgroundTasks) -> Count:
-    """How many are set going; those of which the user may not retry the workflow are passed by."""
+    """How many are resumed; tasks whose workflow the user may not retry are left out."""
     resumed = processes.interventions.resume_all(user=user, check=lambda name: check(name, "retry"))
     background.add_task(processes.runs.try_to_launch, resumed, user=user)
     return Count(count=len(resumed))
@@ -123,7 +121,7 @@ def resume_all(processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep, 
 @router.put(
     "/{process_id}/resume",
     status_code=204,
-    summary="Answer what a process asks, or have it try again",
+    summary="Answer a suspended process, or retry a failed one",
     responses=problems(400, 412, *REFUSALS, 504, 510),
 )
 async def resume_process(
@@ -141,10 +139,10 @@ async def resume_process(
         ),
     ] = None,
 ) -> None:
-    """A process that is suspended takes the pages as its answer, by the protocol of a start: 510 for the next page, 400
-    for one that is not valid. One that failed, or waits for better times, tries the same step again.
+    """A suspended process takes the pages as its answer, as when a process starts: 510 with the next page, 400 for an
+    invalid page. A process that failed or waits for a retry repeats the same step.
 
-    One that waits for a callback is not resumed by hand: its callback is what it waits for.
+    A process that waits for a callback cannot be resumed by hand.
     """
     line = await run_in_threadpool(processes.queries.line, process_id)
     if line.status is ProcessStatus.SUSPENDED:
@@ -156,10 +154,10 @@ async def resume_process(
     background.add_task(processes.runs.try_to_launch, [process_id], user=user)
 
 
-@router.put("/{process_id}/abort", status_code=204, summary="End a process for good", responses=problems(*REFUSALS))
+@router.put("/{process_id}/abort", status_code=204, summary="Abort a process", responses=problems(*REFUSALS))
 def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
-    """What it has done stays; what it holds is let go of, out of sync. A run that is at work for it is stopped. Also
-    while the engine is paused. One that has ended cannot be aborted: 409.
+    """What it has done stays; its subscriptions are unlocked, and out of sync. Its current run is terminated. Also
+    works while the engine is paused. A process that has ended cannot be aborted: 409.
     """
     check(processes.queries.line(process_id).workflow, "abort")
     processes.interventions.abort(process_id, user=user)
@@ -178,8 +176,8 @@ def skip_step(
     check: WorkflowCheckDep,
     background: BackgroundTasks,
 ) -> StepReference:
-    """Because a person has done it; the ledger keeps who and why. What the step would have added to the state is given
-    in its place. The process goes on with the next step.
+    """Skip the step because a person has done its work; the ledger keeps who and why. The body gives what the step
+    would have added to the state. The process continues with the next step.
     """
     check(processes.queries.line(process_id).workflow, "skip")
     step = processes.interventions.skip(
@@ -191,7 +189,7 @@ def skip_step(
 
 @router.put(
     "/{process_id}/back",
-    summary="Send a process back to a step that it has done",
+    summary="Send a process back to a committed step",
     responses=problems(400, 412, *REFUSALS),
 )
 def go_back(
@@ -202,7 +200,7 @@ def go_back(
     check: WorkflowCheckDep,
     background: BackgroundTasks,
 ) -> StepReference:
-    """With the state that it had then. What the steps from there on did is not undone: it is done again."""
+    """The process gets back the state that it had then. Nothing is undone: the steps from there on run again."""
     check(processes.queries.line(process_id).workflow, "send back")
     step = processes.interventions.go_back(process_id, back.step, user=user, reason=back.reason)
     background.add_task(processes.runs.try_to_launch, [process_id], user=user)
@@ -218,7 +216,7 @@ def write_note(
     user: UserDep,
     check: WorkflowCheckDep,
 ) -> Process:
-    """In the place of the one it had; the process as it is then."""
+    """Replace the note; returns the process."""
     check(processes.queries.line(process_id).workflow, "note")
     processes.interventions.note(process_id, note.note, user=user)
     with database.transaction(read_only=True):
@@ -232,6 +230,8 @@ def write_note(
     responses=problems(400, 403, 404, 422, 503),
 )
 def delete_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
-    """With its ledger; its Dagster runs stay. What is no task, or has not ended, is kept: 400."""
+    """Delete the task with its ledger; its Dagster runs stay. A process that is not a task, or has not ended, is kept:
+    400.
+    """
     check(processes.queries.line(process_id).workflow, "delete")
     processes.interventions.delete(process_id, user=user)

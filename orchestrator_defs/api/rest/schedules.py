@@ -1,4 +1,4 @@
-"""Schedules made at run time: list, make, change and remove them."""
+"""Schedules made at run time: list, create, change and remove them."""
 
 from functools import partial
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +23,7 @@ Name = Annotated[Text, Field(min_length=1, max_length=255, examples=["Every nigh
 Kwargs = Annotated[
     dict[str, Any],
     Field(
-        description="as APScheduler's trigger of this name has them; `timezone` is UTC when not given",
+        description="the arguments of APScheduler's trigger of this name; `timezone` is UTC by default",
         examples=[{"hour": 0, "minute": 10}, {"hours": 4}, {"run_date": "2030-01-01T08:00:00", "timezone": "UTC"}],
     ),
 ]
@@ -31,7 +31,7 @@ Inputs = Annotated[
     list[dict[str, Any]],
     Field(
         fail_fast=True,
-        description="the pages of the workflow's form, such that it could start with them",
+        description="the complete pages of the workflow's form",
         examples=[[]],
     ),
 ]
@@ -54,7 +54,7 @@ class CreateSchedule(_Request):
 
 
 class UpdateSchedule(_Request):
-    """What is to be another; what is not given stays."""
+    """The changes; fields that are not given stay."""
 
     scheduled_type: Literal["update"] = "update"
     schedule_id: UUID
@@ -73,7 +73,7 @@ class DeleteSchedule(_Request):
 
 
 class Schedule(BaseModel):
-    """When which workflow starts, with which inputs."""
+    """Which workflow starts when, with which inputs."""
 
     schedule_id: UUID
     name: str
@@ -84,7 +84,7 @@ class Schedule(BaseModel):
     user_inputs: list[Any] = Field(examples=[[]])
     created_by: str | None
     created_at: UnixTime
-    next_run_at: UnixTime | None = Field(description="null when it does not start again")
+    next_run_at: UnixTime | None = Field(description="null when it never fires again")
 
     @classmethod
     def of(cls, kept: KeptSchedule, **more: Any) -> Self:
@@ -94,7 +94,7 @@ class Schedule(BaseModel):
 
 
 class Scheduled(Schedule):
-    """What came of it, and the schedule as it is now, or was."""
+    """The outcome, and the schedule as it is now, or was before its removal."""
 
     message: str = Field(examples=["The schedule was made."])
     status: Literal["CREATED", "UPDATED", "DELETED"]
@@ -106,7 +106,7 @@ def list_schedules(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> list[Schedule]:
-    """Schedules that were made at run time, by name; those in the code are Dagster's."""
+    """Schedules made at run time, by name; schedules in the code belong to Dagster."""
     with database.transaction(read_only=True):
         found = schedules.list_schedules(limit=limit, offset=offset)
     return [Schedule.of(one) for one in found]
@@ -117,7 +117,7 @@ def list_schedules(
 async def create_schedule(
     ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
-    """Have a workflow started by itself. The trigger and the inputs are checked now, as far as they can be."""
+    """Start a workflow by schedule. The trigger and the inputs are validated now as far as possible."""
     create = partial(
         Scheduling(processes, check).create,
         workflow_id=ask.workflow_id,
@@ -136,7 +136,7 @@ async def create_schedule(
 async def update_schedule(
     ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
-    """Give a schedule another name, trigger or inputs. `trigger_kwargs` replace all that there were."""
+    """Change a schedule's name, trigger or inputs. `trigger_kwargs` replaces all earlier ones."""
     change = partial(
         Scheduling(processes, check).change,
         ask.schedule_id,
@@ -152,6 +152,6 @@ async def update_schedule(
 @router.delete("/", summary="Remove a schedule", responses=problems(400, 403, 404, 422, 503))
 @router.delete("", include_in_schema=False)
 def delete_schedule(ask: DeleteSchedule, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> Scheduled:
-    """Have nothing more started by it. What it has started goes on."""
+    """Remove a schedule. Processes that it has started continue."""
     removed = Scheduling(processes, check).remove(ask.schedule_id, workflow_id=ask.workflow_id, user=user)
     return Scheduled.of(removed, message="The schedule was removed.", status="DELETED")

@@ -1,4 +1,4 @@
-"""Patience with a limit: an answer that may never come is waited for so long and no longer."""
+"""Single flight with a time limit: concurrent callers share one slow check and wait only so long."""
 
 import asyncio
 import threading
@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 ABANDON_AFTER = 5
-"""A question that has no answer after so many limits is asked anew: its connection may be dead, and the next is not."""
+"""After this many time limits without an answer the check is started again: its connection may be dead."""
 
 
 class Question(Generic[T]):
-    """A slow question that many may ask at once: it is put once at a time, in a thread of its own, and all get the
-    answer. So a database that hangs costs a thread and not one for each who asks.
+    """A slow check that runs once at a time, in a thread of its own; all concurrent callers share its answer. So a
+    hanging database costs one thread, not one per caller.
     """
 
     def __init__(self, put: Callable[[], T]) -> None:
@@ -24,7 +24,7 @@ class Question(Generic[T]):
         self._since = 0.0
 
     async def answer(self, seconds: float) -> T:
-        """The answer. Raises TimeoutError when it has not come in time, and what the question raises."""
+        """The answer. Raises TimeoutError after `seconds`, and whatever the check raises."""
         is_open = self._answer is not None and not self._answer.done()
         if self._answer is None or not is_open or time.monotonic() - self._since > ABANDON_AFTER * seconds:
             self._answer, self._since = self._start(), time.monotonic()
@@ -33,7 +33,7 @@ class Question(Generic[T]):
     def _start(self) -> "asyncio.Future[T]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting any more
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # all callers may have timed out
 
         def succeed(result: T) -> None:
             if not answer.done():
@@ -44,10 +44,10 @@ class Question(Generic[T]):
                 answer.set_exception(error)
 
         def run() -> None:
-            with suppress(RuntimeError):  # the loop is closed: the server has ended
+            with suppress(RuntimeError):  # the loop is closed: the server has stopped
                 try:
                     result = self._put()
-                except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
+                except Exception as error:  # noqa: BLE001  the callers get any error
                     loop.call_soon_threadsafe(fail, error)
                 else:
                     loop.call_soon_threadsafe(succeed, result)

@@ -1,4 +1,4 @@
-"""What subscriptions look like to a client: in lists, whole, in their history, and what may be done with them."""
+"""Subscriptions as clients see them: in lists, in full, their history, and the workflows that may start."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -27,7 +27,7 @@ class SubscriptionProduct(Shape):
 
 
 class SubscriptionCustomer(Shape):
-    """Whose it is."""
+    """The customer of a subscription."""
 
     customer_id: str
     fullname: str = Field(examples=["Default customer"])
@@ -40,7 +40,7 @@ class SubscriptionItem(Shape):
     subscription_id: UUID = Field(examples=[AN_ID])
     description: str = Field(examples=["Node ams1"])
     status: SubscriptionLifecycle
-    insync: bool = Field(description="whether reality is as the subscription has it")
+    insync: bool = Field(description="whether the network matches the subscription")
     customer_id: str
     start_date: UnixTime | None = None
     end_date: UnixTime | None = None
@@ -50,7 +50,7 @@ class SubscriptionItem(Shape):
     created_at: UnixTime
     product: SubscriptionProduct
     customer: SubscriptionCustomer
-    metadata: dict[str, Any] = Field({}, description="what an organisation's own code keeps beside it")
+    metadata: dict[str, Any] = Field({}, description="free data of the organisation's own code")
 
 
 class CustomerDescription(Shape):
@@ -65,17 +65,17 @@ class CustomerDescription(Shape):
 
 
 class SubscriptionWhole(SubscriptionItem):
-    """A subscription with its fixed inputs and blocks, under the names that the product's model gives them.
+    """A subscription with its fixed inputs and blocks, under the names of the product's model.
 
     A block has `name`, `subscription_instance_id`, `owner_subscription_id`, `label`, its values, the blocks below it,
-    and who uses it: `in_use_by_ids`, and `in_use_by_relations` with `subscription_instance_id` and `subscription_id`.
-    Moments among the values are ISO texts.
+    and its users: `in_use_by_ids`, and `in_use_by_relations` with `subscription_instance_id` and `subscription_id`.
+    Moments among the values are ISO 8601.
     """
 
     model_config = ConfigDict(extra="allow")
 
     customer_descriptions: list[CustomerDescription]
-    warning: str | None = Field(None, description="why it is shown as it was last saved, not as the model has it")
+    warning: str | None = Field(None, description="why the last saved document is shown instead of the model")
 
 
 class StartableWorkflow(BaseModel):
@@ -85,8 +85,8 @@ class StartableWorkflow(BaseModel):
     description: str = Field(examples=["Modify a node"])
     reason: str | None = Field(None, description="why not: a key to translate", examples=["subscription.not_in_sync"])
     message: str | None = Field(None, description="why not: a sentence, with what to do")
-    usable_when: list[str] | None = Field(None, description="the statuses it needs")
-    status: str | None = Field(None, description="the status that there is")
+    usable_when: list[str] | None = Field(None, description="the statuses that the workflow accepts")
+    status: str | None = Field(None, description="the current status")
     action: str | None = Field(None, examples=["modified"])
     locked_relations: list[UUID] | None = None
     locked_relations_detail: list[dict[str, Any]] | None = None
@@ -98,7 +98,7 @@ class StartableWorkflow(BaseModel):
 
 
 class StartableWorkflows(BaseModel):
-    """The workflows of a subscription by target; `reason` is what holds for the subscription as a whole."""
+    """The workflows of a subscription by target; `reason` applies to the subscription as a whole."""
 
     reason: str | None = Field(None, examples=["subscription.not_in_sync"])
     message: str | None = None
@@ -116,7 +116,7 @@ class StartableWorkflows(BaseModel):
 
 
 class RelatedItem(Shape):
-    """A neighbour of a subscription."""
+    """A subscription that uses another, or is used by it."""
 
     subscription_id: UUID
     description: str = Field(examples=["Port ams1 ge-0/0/1"])
@@ -124,11 +124,11 @@ class RelatedItem(Shape):
     insync: bool
     product_name: str = Field(examples=["Port"])
     customer_id: str
-    depth: int = Field(description="how many steps it is away; 1 is a direct neighbour")
+    depth: int = Field(description="distance; 1 is a direct relation")
 
     @classmethod
     def of(cls, related: RelatedSubscription) -> Self:
-        """A neighbour as clients see it."""
+        """The same as clients see it."""
         return cls.model_validate(related)
 
 
@@ -148,8 +148,8 @@ class VersionItem(Shape):
     created_by: str | None = Field(description="who", examples=["jane"])
     process_id: UUID | None = Field(description="the process that did it")
     workflow_name: str | None = Field(examples=["modify_node"])
-    step_key: str | None = Field(description="the step of that process, or what was done outside of one")
-    difference: list[Change] = Field(description="against the version before; secrets are masked")
+    step_key: str | None = Field(description="the step of that process, or the name of a change made outside a process")
+    difference: list[Change] = Field(description="compared with the version before; secrets are masked")
 
     @classmethod
     def of(cls, entry: HistoryEntry) -> Self:
@@ -164,7 +164,7 @@ class VersionWhole(VersionItem):
 
 
 class InSync(BaseModel):
-    """How a subscription stands after it was put in sync."""
+    """The subscription after it was put in sync."""
 
     subscription_id: UUID = Field(examples=[AN_ID])
     insync: bool = Field(examples=[True])

@@ -1,4 +1,4 @@
-"""Subscriptions: read them, search them, set them in sync."""
+"""Subscriptions: read and search them, put them in sync."""
 
 import json
 import logging
@@ -48,14 +48,14 @@ FilterQuery: TypeAlias = Annotated[str, filter_query(SUBSCRIPTION_FIELDS, "statu
 SearchQuery: TypeAlias = Annotated[
     str,
     Query(
-        description='words that begin so, `"whole words"`, `field:value`, `field:(a|b)`, `-not`; at most 512 signs',
+        description='word prefixes, `"whole words"`, `field:value`, `field:(a|b)`, `-not`; at most 512 characters',
         examples=["ams1 status:active -insync:false"],
     ),
 ]
 RelatedStatus: TypeAlias = Annotated[
     list[SubscriptionLifecycle] | None, Query(description="only those in one of these statuses")
 ]
-Depth: TypeAlias = Annotated[int, Query(ge=1, le=DEPTH_LIMIT, description="how many steps away they may be")]
+Depth: TypeAlias = Annotated[int, Query(ge=1, le=DEPTH_LIMIT, description="the largest distance")]
 
 
 @router.get("/", summary="List subscriptions", responses=list_answers(NOUN, 400, 403, 422))
@@ -75,9 +75,10 @@ def list_subscriptions(
 def search_subscriptions(
     response: Response, database: DatabaseDep, part: PartDep, query: SearchQuery = "", sort: SortQuery = ""
 ) -> list[SubscriptionItem]:
-    """Those with all of these words, in descriptions, notes, values, fixed inputs, metadata and customers' words.
+    """Subscriptions with all of these words in descriptions, notes, values, fixed inputs, metadata and customer
+    descriptions.
 
-    Words are cut at punctuation, and case does not matter. What was changed is found at once. The newest first, unless
+    Words are split at punctuation, and case does not matter. Changes are found at once. The newest first, unless
     sorted.
     """
     with database.transaction(read_only=True):
@@ -89,11 +90,11 @@ def search_subscriptions(
 
 @router.get(
     "/domain-model/{subscription_id}",
-    summary="Read a subscription whole",
+    summary="Read a subscription with its blocks",
     response_model=SubscriptionWhole,
     responses={
         200: {"headers": {"ETag": {"description": "changes when the answer does", "schema": {"type": "string"}}}},
-        304: {"description": "it is as the tag in If-None-Match says"},
+        304: {"description": "it has not changed"},
         **problems(403, 404, 422),
     },
 )
@@ -102,12 +103,12 @@ def read_domain_model(
     request: Request,
     database: DatabaseDep,
     filter_owner_relations: Annotated[
-        bool, Query(description="leave out, in `in_use_by_ids`, blocks of the same owner as the block's")
+        bool, Query(description="leave out of `in_use_by_ids` the blocks of the same subscription")
     ] = True,
 ) -> Response:
-    """The subscription with all its blocks, and with those of other subscriptions below them.
+    """The subscription with all its blocks, including those of other subscriptions below them.
 
-    If its product has no model in the code any more, or one that does not fit, it is shown as it was last saved, and
+    When the code has no model for its product, or one that does not match, the answer is the last saved document, and
     `warning` says why.
     """
     with database.transaction(read_only=True):
@@ -124,7 +125,7 @@ def read_domain_model(
 
 @router.get(
     "/workflows/{subscription_id}",
-    summary="What may be started on a subscription",
+    summary="List the workflows of a subscription",
     response_model=StartableWorkflows,
     response_model_exclude_none=True,
     responses=problems(403, 404, 422),
@@ -132,22 +133,22 @@ def read_domain_model(
 def read_startable_workflows(
     subscription_id: UUID, processes: ProcessesDep, user: UserDep, authorisation: AuthorisationDep
 ) -> dict[str, Any]:
-    """The workflows of its product by target, each with the reason why you may not start it now, if there is one."""
+    """The workflows of its product by target; each that you may not start now has a reason."""
     return authorisation.workflows.mark(user, processes.starts.startable(subscription_id, user=user))
 
 
 @router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))
 def read_subscription(subscription_id: UUID, database: DatabaseDep) -> SubscriptionItem:
-    """The subscription as lists have it, without its blocks."""
+    """The subscription as lists show it, without blocks."""
     with database.transaction(read_only=True):
         return SubscriptionItem.model_validate(subscription_line(subscription_id))
 
 
 @router.put("/{subscription_id}/set_in_sync", summary="Put a subscription in sync", responses=problems(403, 404, 422))
 def put_in_sync(subscription_id: UUID, database: DatabaseDep, user: UserDep) -> InSync:
-    """Say that reality is as the subscription has it; its history keeps who said so. May be done twice.
+    """Confirm that the network matches the subscription; the history keeps who did. Repeating it changes nothing.
 
-    Refused while a process that changed it is unfinished: `detail` ends with the ids of these in brackets.
+    Refused while a process that changed it is unfinished: `detail` ends with the ids of these processes in brackets.
     """
     with database.transaction(), authored_by(Author(user)):
         is_changed = set_in_sync(subscription_id)
@@ -169,7 +170,7 @@ def list_in_use_by(
     status: RelatedStatus = None,
     depth: Depth = 1,
 ) -> list[RelatedItem]:
-    """Those that hold one of its blocks, the nearest first; with `depth` also those that use these, and so on."""
+    """Subscriptions that use one of its blocks, the nearest first; with `depth` also the users of those, and so on."""
     return _related(subscription_id, Direction.IN_USE_BY, response, database, part, status, depth)
 
 
@@ -186,7 +187,7 @@ def list_depends_on(
     status: RelatedStatus = None,
     depth: Depth = 1,
 ) -> list[RelatedItem]:
-    """Those whose blocks it holds, the nearest first; with `depth` also those that these use, and so on."""
+    """Subscriptions whose blocks it uses, the nearest first; with `depth` also those that these use, and so on."""
     return _related(subscription_id, Direction.DEPENDS_ON, response, database, part, status, depth)
 
 
@@ -196,7 +197,7 @@ def list_depends_on(
     responses=list_answers("versions", 400, 403, 404, 422),
 )
 def list_versions(subscription_id: UUID, response: Response, database: DatabaseDep, part: PartDep) -> list[VersionItem]:
-    """Who changed what, when, and by which process; the newest change first."""
+    """Who changed what, when, and in which process; the newest change first."""
     with database.transaction(read_only=True):
         use_one_snapshot()
         subscription_line(subscription_id)
@@ -208,13 +209,13 @@ def list_versions(subscription_id: UUID, response: Response, database: DatabaseD
 
 @router.get(
     "/{subscription_id}/versions/{version}",
-    summary="Read a subscription as it was",
+    summary="Read an earlier version of a subscription",
     responses=problems(403, 404, 422),
 )
 def read_past_version(
     subscription_id: UUID, version: Annotated[int, Path(ge=1, le=LARGEST_VERSION)], database: DatabaseDep
 ) -> VersionWhole:
-    """One version: who made it, what was changed, and the whole of it with the subscription's own blocks."""
+    """One version: who made it, what it changed, and the document of the subscription's own blocks."""
     with database.transaction(read_only=True):
         entry, document = read_version(subscription_id, version)
     return VersionWhole(**VersionItem.of(entry).model_dump(), document=document)

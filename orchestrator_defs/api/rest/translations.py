@@ -11,7 +11,7 @@ from resources.translations import LOCALES, translations
 router = APIRouter(prefix="/translations", tags=["translations"])
 
 EXAMPLE = {
-    "forms": {"fields": {"note": "Note", "note_info": "A remark that everybody sees beside the subscription"}},
+    "forms": {"fields": {"note": "Note", "note_info": "A note that everybody sees with the subscription"}},
     "workflow": {"modify_note": "Modify note"},
     "subscription": {"not_in_sync": "This subscription is not in sync"},
 }
@@ -29,7 +29,7 @@ def get_translations(
 ) -> dict[str, Any]:
     """Labels and help of form fields, names of workflows, reasons why something may not start.
 
-    Of a language that nobody has translated to, what the code says: the workflows' own descriptions.
+    For a language without translations: the descriptions of the workflows in the code.
     """
     own = [] if settings.translations_dir is None else [settings.translations_dir]
     workflows = {name: workflow.description for name, workflow in orchestrator.workflows.items()}

@@ -1,4 +1,4 @@
-"""What happens at a client's: written to the server's log, and nowhere else."""
+"""Client messages: written to the server's log and nowhere else."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/user", tags=["user log"])
 
 LONGEST = 10_000
-"""Characters of one line; more is cut off."""
+"""Characters of one line; the rest is cut off."""
 
 Said = Annotated[
     dict[str, Any], Body(description="anything", examples=[{"message": "TypeError: x is undefined", "page": "/tasks"}])
@@ -36,6 +36,6 @@ def log_message(user_name: Annotated[str, Path(examples=["ada"])], said: Said, u
 
 
 def _line(said: Any) -> str:
-    """As JSON in ASCII: in one line, whatever it is, so that nobody writes lines of the log that are not ours."""
+    """As JSON in ASCII on one line, so that no client can forge log lines."""
     text = json.dumps(said)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"

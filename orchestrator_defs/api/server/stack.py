@@ -131,7 +131,7 @@ class Stack:
         if self._is_stopping:
             return
         if not self._restarts.has_sense():
-            self._fail("The daemon ends again and again.")
+            self._fail("The daemon keeps ending.")
             return
         self.report(
             f"The daemon ended with status {child.status}; it is started again. {self._daemon_log} may say why."

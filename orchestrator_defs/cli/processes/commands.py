@@ -1,4 +1,4 @@
-"""Commands about processes: start one, look at them."""
+"""Commands that start and show processes."""
 
 from pathlib import Path
 
@@ -32,9 +32,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 @code_options
 @click.pass_obj
 def run(application: Application, workflow: str, fields: tuple[str, ...], config: Path | None, detach: bool) -> None:
-    """Start WORKFLOW and wait until it stops; exit code 3 when it waits for something then.
+    """Start WORKFLOW and wait until it stops; exit code 3 when it then waits for something.
 
-    The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the line.
+    The input is the same as for `dagster job execute -c FILE`; a form of one page can be filled on the command line.
     """
     inputs = read_inputs(config, fields)
     with application.processes() as service:
@@ -45,10 +45,10 @@ def run(application: Application, workflow: str, fields: tuple[str, ...], config
 
 @click.group(cls=ApplicationGroup)
 def process() -> None:
-    """Look at processes, and lay hands on those that stand still.
+    """Show processes, and intervene in those that have stopped.
 
-    Exit codes: 0 it stands as wished; 1 it failed, or the command was refused; 2 the command was misspelt; 3 it waits;
-    4 somebody aborted it.
+    Exit codes: 0 success; 1 the process failed, or the command was refused; 2 wrong usage; 3 the process waits; 4 the
+    process was aborted.
     """
 
 

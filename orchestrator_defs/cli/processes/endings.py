@@ -1,4 +1,4 @@
-"""How a command about a process ends: what it prints, and the exit code by which programs know."""
+"""How a command about a process ends: its output and its exit code."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from orchestrator_defs.cli.processes.ledger import ledger_table
 from resources.processes.waits import WaitKind
 from resources.types import ProcessId, ProcessStatus
 
-if TYPE_CHECKING:  # the command that has a process has loaded it
+if TYPE_CHECKING:  # a command with a process has loaded it
     from ops.starting.process_detail import ProcessDetail, WaitDetail
     from orchestrator_defs.processes.processes import Processes
 
 
 class ExitCode(IntEnum):
-    """Done: it stands as wished. Failed: the process, or the command was refused. Usage: click's own. Waits: for input,
-    a callback, a time or the engine's release. Aborted: somebody ended the process meanwhile.
+    """Done: success. Failed: the process failed, or the command was refused. Usage: click's own. Waits: for input, a
+    callback, a time or the release of the engine. Aborted: the process was aborted.
     """
 
     DONE = 0
@@ -40,11 +40,11 @@ CODES: Mapping[ProcessStatus, ExitCode] = {
 
 
 def continue_process(service: "Processes", process_id: ProcessId, *, detach: bool) -> None:
-    """Run a process in the foreground until it stops and end as it then stands, or hand it to the workers."""
+    """Run a process here until it stops, or launch it to the workers."""
     if detach:
         if not service.runs.can_launch:
             raise click.ClickException(
-                f"The run launcher of this instance takes no runs from here, so process {process_id} is set going and "
+                f"The run launcher of this instance takes no runs from here, so process {process_id} is resumed but "
                 f"not launched. Without --detach: orchestrator resume {process_id}"
             )
         run_id = service.runs.launch(process_id, user=operator())
@@ -58,7 +58,7 @@ def continue_process(service: "Processes", process_id: ProcessId, *, detach: boo
 
 
 def end(detail: "ProcessDetail") -> NoReturn:
-    """Say how a process stands and what can be done, and leave with the code for it."""
+    """Print the status of a process and what can be done, and exit with its code."""
     lines = list(_sentences(detail))
     is_ok = CODES.get(detail.line.status, ExitCode.FAILED) in (ExitCode.DONE, ExitCode.WAITS)
     for line in lines:
@@ -78,8 +78,8 @@ def _sentences(detail: "ProcessDetail") -> Iterator[str]:
     if wait is not None:
         yield from waiting(detail, wait)
     elif line.status.is_failure:
-        yield f"Once the cause is gone: orchestrator resume {process_id}"
-        yield f"If you have done its work yourself: orchestrator process skip {process_id} --reason WHY [field=value]…"
+        yield f"Once the cause is fixed: orchestrator resume {process_id}"
+        yield f"If you have done the step yourself: orchestrator process skip {process_id} --reason WHY [field=value]…"
 
 
 def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:
@@ -96,9 +96,9 @@ def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:
     if wait.deadline is not None:
         yield f"Until {wait.deadline:%Y-%m-%d %H:%M:%S %Z}."
     if wait.kind is WaitKind.PAUSE:
-        yield "It goes on by itself after: orchestrator engine release"
+        yield "It continues after: orchestrator engine release"
     elif wait.kind in (WaitKind.RETRY, WaitKind.POLL):
-        yield f"It is tried again by itself; to try now: orchestrator resume {process_id}"
+        yield f"It is retried automatically; to retry now: orchestrator resume {process_id}"
 
 
 def describe_form(process_id: ProcessId, schema: Mapping[str, Any] | None, error: str | None = None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The input of a form as people give it to a command: a YAML or JSON file, or `field=value` on the line."""
+"""The input of a form on the command line: a YAML or JSON file, or `field=value`."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import yaml
 
 
 def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
-    """The pages from a file (its `inputs`, or all of it when it has none), or one page from `field=value`.
+    """The pages from a file (its `inputs`, else the whole file), or one page from `field=value`.
 
-    On the line a value is JSON if it can be read as such, else text. Raises click.ClickException.
+    A value is JSON if it parses as JSON, else text. Raises click.ClickException.
     """
     if config and fields:
         raise click.UsageError("Give the input in a file or as field=value, not both.")
@@ -37,20 +37,20 @@ def _pages(config: Path, content: Any) -> Any:
         return content
     if (process_id := content.get("process")) is not None:
         raise click.UsageError(
-            f"{config} names a process, and this command starts a new one. Go on with the old one with "
-            f"`orchestrator resume {process_id}`; a field of the form that is called process stands under `inputs:`."
+            f"{config} names a process, and this command starts a new one. Continue the old one with "
+            f"`orchestrator resume {process_id}`; put a form field named process under `inputs:`."
         )
     if "inputs" not in content:
         return content
     if unknown := content.keys() - {"inputs", "process"}:
         raise click.UsageError(
-            f"{config} has {', '.join(sorted(map(str, unknown)))} beside `inputs`; all fields stand under `inputs`."
+            f"{config} has {', '.join(sorted(map(str, unknown)))} beside `inputs`; put all fields under `inputs`."
         )
     return content["inputs"]
 
 
 def read_fields(fields: Sequence[str]) -> dict[str, Any]:
-    """`field=value` as a mapping; a value is JSON if it can be read as such, else text. Raises click.UsageError."""
+    """`field=value` as a mapping; a value is JSON if it parses as JSON, else text. Raises click.UsageError."""
     page: dict[str, Any] = {}
     for text in fields:
         name, separator, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Commands that lay hands on a process: answer, resume, skip, send back, abort, note, delete."""
+"""Commands that intervene in a process: answer, resume, retry, skip, send back, abort, note, delete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ from resources.types import ProcessId, ProcessStatus
 if TYPE_CHECKING:  # loaded for the commands that need it
     from orchestrator_defs.processes.processes import Processes
 
-detach_option = click.option("--detach", is_flag=True, help="Leave it to the workers, and do not wait.")
-reason_option = click.option("--reason", required=True, help="Why; the ledger keeps it.")
+detach_option = click.option("--detach", is_flag=True, help="Launch it to the workers, and do not wait.")
+reason_option = click.option("--reason", required=True, help="The reason, kept in the ledger.")
 id_argument = click.argument("process_id", metavar="ID")
 
 
@@ -42,7 +42,7 @@ def _process(application: Application, name: str) -> "Iterator[tuple[Processes, 
 def answer(
     application: Application, process_id: str, fields: tuple[str, ...], config: Path | None, detach: bool
 ) -> None:
-    """Fill the form that a process waits with; it goes on then. Without input: print what the next page asks."""
+    """Fill the form that a process waits with; the process then continues. Without input: print the next page."""
     inputs = read_inputs(config, fields)
     with _process(application, process_id) as (service, found):
         page = service.answers.next_page(found, inputs)
@@ -61,9 +61,9 @@ def answer(
 @code_options
 @click.pass_obj
 def resume(application: Application, process_id: str, detach: bool) -> None:
-    """Go on with a process from its last committed step, and wait until it stops.
+    """Resume a process from its last committed step, and wait until it stops.
 
-    One that failed or waits for better times tries again now; one that was set going and not launched is taken up.
+    A process that failed or waits for a retry retries now; one that was resumed but not launched is launched.
     """
     with _process(application, process_id) as (service, found):
         if service.queries.status(found) in (ProcessStatus.WAITING, ProcessStatus.SUSPENDED):
@@ -77,7 +77,7 @@ def resume(application: Application, process_id: str, detach: bool) -> None:
 @code_options
 @click.pass_obj
 def retry(application: Application, process_id: str, detach: bool) -> None:
-    """Try again the step at which a process failed, or waits for better times."""
+    """Retry the step at which a process failed or waits for a retry."""
     with _process(application, process_id) as (service, found):
         service.interventions.retry(found, user=operator())
         continue_process(service, found, detach=detach)
@@ -85,11 +85,11 @@ def retry(application: Application, process_id: str, detach: bool) -> None:
 
 @click.command("resume-all")
 @detach_option
-@click.option("--json", "as_json", is_flag=True, help="Print only how many, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the count, for programs.")
 @code_options
 @click.pass_obj
 def resume_all(application: Application, detach: bool, as_json: bool) -> None:
-    """Try again all tasks that failed or wait for better times, one after the other or by the workers."""
+    """Retry all tasks that failed or wait for a retry, one after the other, or in the workers."""
     with application.processes() as service:
         if detach and not service.runs.can_launch:
             raise click.ClickException("The run launcher of this instance takes no runs from here; leave out --detach.")
@@ -111,7 +111,7 @@ def resume_all(application: Application, detach: bool, as_json: bool) -> None:
 @click.command()
 @id_argument
 @click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
-@click.option("--remove", "removed", multiple=True, metavar="FIELD", help="Take this key out of the state.")
+@click.option("--remove", "removed", multiple=True, metavar="FIELD", help="Remove this key from the state.")
 @reason_option
 @detach_option
 @code_options
@@ -124,12 +124,14 @@ def skip(
     reason: str,
     detach: bool,
 ) -> None:
-    """Spare a process the step that it stands at, because you have done it; FIELD=VALUE is what it would have given."""
+    """Skip the step at which a process stopped, because you have done it; FIELD=VALUE is what it would have
+    returned.
+    """
     with _process(application, process_id) as (service, found):
         key = service.interventions.skip(
             found, user=operator(), reason=reason, changes=read_fields(fields), removed=removed
         )
-        click.echo(f"Process {found} is spared its step {key}.")
+        click.echo(f"Process {found} skips its step {key}.")
         continue_process(service, found, detach=detach)
 
 
@@ -141,9 +143,9 @@ def skip(
 @code_options
 @click.pass_obj
 def back(application: Application, process_id: str, step: str, reason: str, detach: bool) -> None:
-    """Send a process back to STEP, which it has done, with the state that it had then.
+    """Send a process back to STEP, which it has committed, with the state that it had then.
 
-    What the steps from there on did, to subscriptions or outside, is not undone: it is done again.
+    What the steps from there on did, to subscriptions or outside, is not undone: they run again.
     """
     with _process(application, process_id) as (service, found):
         key = service.interventions.go_back(found, step, user=operator(), reason=reason)
@@ -153,12 +155,12 @@ def back(application: Application, process_id: str, step: str, reason: str, deta
 
 @click.command()
 @id_argument
-@click.option("--reason", default="", help="Why; the ledger keeps it.")
+@click.option("--reason", default="", help="The reason, kept in the ledger.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @code_options
 @click.pass_obj
 def abort(application: Application, process_id: str, reason: str, yes: bool) -> None:
-    """End a process for good; what it changed stays, and its subscription is free but out of sync."""
+    """Abort a process; what it changed stays, and its subscription is unlocked but out of sync."""
     with _process(application, process_id) as (service, found):
         with reading(application):
             row = process_rows.get_process(found)
@@ -168,7 +170,7 @@ def abort(application: Application, process_id: str, reason: str, yes: bool) -> 
         aborted = service.interventions.abort(found, user=operator(), reason=reason)
     click.echo(f"Process {found} is aborted. {aborted.message}")
     if aborted.subscriptions:
-        click.echo("Reconcile what it held, or set it right.")
+        click.echo("Reconcile its subscriptions, or correct them by hand.")
 
 
 @click.command()
@@ -177,7 +179,7 @@ def abort(application: Application, process_id: str, reason: str, yes: bool) -> 
 @code_options
 @click.pass_obj
 def note(application: Application, process_id: str, text: str) -> None:
-    """Write a note on a process, at most 5000 characters; without TEXT take it away."""
+    """Write a note on a process, at most 5000 characters; without TEXT remove it."""
     with _process(application, process_id) as (service, found):
         service.interventions.note(found, text or None, user=operator())
 
@@ -188,7 +190,7 @@ def note(application: Application, process_id: str, text: str) -> None:
 @code_options
 @click.pass_obj
 def delete(application: Application, process_id: str, yes: bool) -> None:
-    """Remove a task that has ended, with its ledger."""
+    """Delete a task that has ended, with its ledger."""
     with _process(application, process_id) as (service, found):
         if not yes:
             click.confirm(f"Delete process {found} and its ledger?", abort=True)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from resources.processes.process_lists import ProcessLine
 
-if TYPE_CHECKING:  # lists of processes need none of it
+if TYPE_CHECKING:  # lists of processes do not need it
     from ops.starting.process_detail import ProcessDetail, StepDetail
 
 
@@ -23,7 +23,7 @@ def list_table(lines: Iterable[ProcessLine]) -> Table:
 
 
 def ledger_table(detail: "ProcessDetail") -> Table:
-    """A row per step, those to come last."""
+    """A row per step, pending ones last."""
     table = Table("Step", "Status", "Attempts", "Seconds", "Sets", box=None, pad_edge=False)
     for step in detail.steps:
         texts = (step.name, step.status, str(step.attempts), f"{step.seconds:.3f}", ", ".join(step.set))
@@ -34,7 +34,7 @@ def ledger_table(detail: "ProcessDetail") -> Table:
 
 
 def facts(detail: "ProcessDetail") -> dict[str, Any]:
-    """What there is to say of a process besides its steps; empty values are left out."""
+    """The facts of a process besides its steps; empty values are left out."""
     line = detail.line
     known = {
         "process": line.process_id,
@@ -56,7 +56,7 @@ def facts(detail: "ProcessDetail") -> dict[str, Any]:
 
 
 def explanations(steps: "Iterable[StepDetail]") -> Iterable[str]:
-    """Why steps failed, were skipped, or were taken back; who did it."""
+    """Why steps failed, were skipped, or were undone, and by whom."""
     for step in steps:
         if step.error:
             yield f"[bold]{escape(step.name)}[/]: {escape(json.dumps(step.error, ensure_ascii=False, default=str))}"

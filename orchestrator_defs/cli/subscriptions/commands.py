@@ -51,7 +51,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 
 def list_options(command: Command) -> Command:
-    """What a list may be asked, the same with `list` and without."""
+    """The options of a list, with and without the word `list`."""
     for option in reversed(
         (
             click.option("--product", help="Only those of this product: its name or id."),
@@ -60,7 +60,7 @@ def list_options(command: Command) -> Command:
             click.option(
                 "--search",
                 metavar="TEXT",
-                help="Only those with words that begin so; also `field:value`, `-not`, `a|b`, quotes.",
+                help="Only those with these word prefixes; also `field:value`, `-not`, `a|b`, quotes.",
             ),
             click.option(
                 "--limit",
@@ -92,7 +92,7 @@ subscriptions.add_command(set_in_sync_command)
 @list_options
 @click.pass_obj
 def list_command(application: Application, /, **options: Any) -> None:
-    """List subscriptions, as the group does by itself."""
+    """List subscriptions, like the group without a command."""
     _list(application, **options)
 
 
@@ -128,9 +128,9 @@ def _list(
 @code_options
 @click.pass_obj
 def show(application: Application, name: str, as_json: bool) -> None:
-    """Show all of one subscription.
+    """Show one subscription with its blocks.
 
-    NAME is its id or the first 4 characters of it or more, its description, or words of it such as `ams1`.
+    NAME is its id or at least the first 4 characters of it, its description, or words of it such as `ams1`.
     """
     with reading(application):
         header = find_subscription_named(name)
@@ -151,7 +151,7 @@ def show(application: Application, name: str, as_json: bool) -> None:
 @as_json_option
 @click.pass_obj
 def history(application: Application, name: str, limit: int | None, as_json: bool) -> None:
-    """Show who changed a subscription, when, by which process, and what. NAME is as for `show`."""
+    """Show who changed a subscription, when, in which process, and what. NAME is as for `show`."""
     with reading(application):
         header = find_subscription_named(name)
         entries = read_history(header.subscription_id, limit=limit)
@@ -165,14 +165,14 @@ def history(application: Application, name: str, limit: int | None, as_json: boo
 
 
 def _as_json(line: SubscriptionLine) -> dict[str, Any]:
-    """A subscription for programs: the header, and what its product is called."""
+    """A subscription for programs: the header, and the name of its product."""
     shown = asdict(line)
     product = {key: shown["product"][name] for key, name in PRODUCT_KEYS.items()}
     return {key: value for key, value in shown.items() if key not in ("product", "customer", "metadata")} | product
 
 
 def _table(found: Sequence[SubscriptionLine]) -> Table:
-    """A row each; what all have in common is said once below, so that a line fits a terminal."""
+    """A row each; a value that all share is printed once below, so that a line fits a terminal."""
     columns = {
         "ID": [_short(one.subscription_id) for one in found],
         "Product": [escape(one.product.name) for one in found],
@@ -235,7 +235,7 @@ def _add_fields(
     neighbours: Mapping[UUID, RelatedSubscription],
     model: type[DomainModel] | None,
 ) -> None:
-    """The fields in the order of the model, which the database does not know; those that it has not come last."""
+    """The fields in the order of the model, then those that only the database has."""
     model = class_for(model, SubscriptionLifecycle.ACTIVE) if model else None
     declared = {name: at for at, name in enumerate(model.model_fields)} if model else {}
     for name, value in sorted(fields.items(), key=lambda field: declared.get(field[0], len(declared))):
@@ -250,7 +250,7 @@ def _add_fields(
 
 
 def _types(model: type[DomainModel] | None, field: str) -> Sequence[type[Block]]:
-    """The classes of the blocks that the field may hold, as far as they are known."""
+    """The classes of the blocks that the field may hold, where known."""
     return model.block_fields()[field].types if model and field in model.block_fields() else ()
 
 
@@ -288,7 +288,7 @@ def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
 
 
 def _set(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every value that is there, with its path; of what is the subscription's own, not of what it refers to."""
+    """Every value with its path; only of the subscription's own blocks."""
     for name, value in fields.items():
         if name == "product" and isinstance(value, dict) and not is_block(value):
             yield name, value.get("name")

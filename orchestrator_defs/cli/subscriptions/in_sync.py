@@ -1,4 +1,4 @@
-"""`orchestrator subscriptions set-in-sync`: a person says that reality is as a subscription has it."""
+"""`orchestrator subscriptions set-in-sync`: a person confirms that the network matches a subscription."""
 
 import click
 
@@ -13,7 +13,7 @@ from resources.subscriptions.queries import find_subscription_named
 @click.argument("name", metavar="NAME")
 @click.pass_obj
 def set_in_sync_command(application: Application, name: str) -> None:
-    """Put a subscription in sync; its history says that you did. NAME is as for `show`.
+    """Put a subscription in sync; its history records you. NAME is as for `show`.
 
     Refused while processes that changed it are unfinished: resume or abort these first.
     """

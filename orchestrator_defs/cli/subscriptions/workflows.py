@@ -1,4 +1,4 @@
-"""`orchestrator subscriptions workflows`: what may be started on a subscription, and if not why."""
+"""`orchestrator subscriptions workflows`: which workflows may start on a subscription."""
 
 import click
 from rich.markup import escape
@@ -19,7 +19,7 @@ from resources.types import Target
 @code_options
 @click.pass_obj
 def workflows(application: Application, name: str, as_json: bool) -> None:
-    """Show which workflows you may start on a subscription now, and if not why. NAME is as for `show`."""
+    """Show which workflows you may start on a subscription, and why not the others. NAME is as for `show`."""
     workflows_of_the_code = application.orchestrator.workflows.values()
     with reading(application):
         header = find_subscription_named(name)

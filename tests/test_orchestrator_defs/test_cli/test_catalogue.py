@@ -47,7 +47,7 @@ def test_a_plan_lists_the_differences_and_the_command(invoke: Invoke) -> None:
     result = invoke("plan")
     assert result.exit_code == 0
     assert "+ product Node: type Node, tag NODE" in result.output
-    assert "`orchestrator catalogue apply` makes it so." in result.output
+    assert "Run `orchestrator catalogue apply` to change the database." in result.output
 
 
 def test_a_plan_changes_nothing(invoke: Invoke, database: SubscriptionDatabase) -> None:
@@ -58,7 +58,7 @@ def test_a_plan_changes_nothing(invoke: Invoke, database: SubscriptionDatabase) 
 
 def test_applying_makes_it_so(invoke: Invoke) -> None:
     assert invoke("apply").output.endswith("Applied.\n")
-    assert invoke("plan").output == "The catalogue in the database is the one of the code.\n"
+    assert invoke("plan").output == "The catalogue in the database matches the code.\n"
 
 
 def test_a_check_fails_when_there_is_a_difference(invoke: Invoke) -> None:

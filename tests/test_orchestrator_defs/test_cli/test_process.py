@@ -125,7 +125,7 @@ def test_run_that_waits_for_better_times_ends_with_3(orchestrator, broken):
     broken.add("call")
     output = orchestrator("run", "calling", exit_code=3)
     assert "ConnectionError: away Tried again at" in output
-    assert "to try now: orchestrator resume" in output
+    assert "to retry now: orchestrator resume" in output
 
 
 def test_misspelt_command_ends_with_2(orchestrator):
@@ -178,7 +178,7 @@ def test_skip_gives_the_fields_and_goes_on(orchestrator, engine, broken):
     process_id = only_id(engine)
     orchestrator("process", "skip", process_id, "worked=7", exit_code=2)
     output = orchestrator("process", "skip", process_id, "worked=7", "--reason", "done by hand")
-    assert "is spared its step work." in output
+    assert "skips its step work." in output
     assert engine.process(process_id).state["worked"] == 7
     assert engine.ledger(process_id)["work"].error["reason"] == "done by hand"
 
@@ -305,8 +305,8 @@ def test_release_takes_up_what_the_pause_has_stopped(orchestrator, engine_of, en
 
     engine.orchestrator = engine_of(pausing).orchestrator
     output = orchestrator("run", "pausing", exit_code=3)
-    assert "It goes on by itself after: orchestrator engine release" in output
-    assert "goes on: it is completed." in orchestrator("engine", "release")
+    assert "It continues after: orchestrator engine release" in output
+    assert "continues: it is completed." in orchestrator("engine", "release")
 
 
 def test_detached_run_is_left_to_the_workers(orchestrator, engine, tmp_path):

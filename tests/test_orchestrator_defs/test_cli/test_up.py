@@ -43,7 +43,7 @@ def test_a_server_that_ends_again_and_again_is_given_up(server: WatchedServer, m
     server.process.command = ["sh", "-c", "echo no luck"]
     with server:
         server.start()
-        with pytest.raises(ServerFailed, match=r"The server ends again and again.*\n.*no luck"):
+        with pytest.raises(ServerFailed, match=r"The server keeps ending.*\n.*no luck"):
             server.watch()
 
 

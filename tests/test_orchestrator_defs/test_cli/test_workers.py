@@ -31,7 +31,7 @@ def test_without_workers_it_says_so(
     dagster_instance: dg.DagsterInstance, tmp_path: Path, orchestrator: Callable[..., Result]
 ) -> None:
     configure(tmp_path)
-    assert orchestrator("workers", "status").output == "No worker lives; the next launch starts some.\n"
+    assert orchestrator("workers", "status").output == "No worker is running; the next launch starts some.\n"
     assert orchestrator("workers", "stop").output == "No worker was running.\n"
 
 
@@ -58,14 +58,14 @@ def started(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[tu
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
     with (
         dg.DagsterInstance.from_config(str(tmp_path)) as instance,
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as keeper,
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as manager,
     ):
         warm = Warm(instance, tmp_path, location)
         try:
-            eventually(lambda: len(warm.workers()) == 2 or keeper.poll() is not None)
-            yield warm, keeper
+            eventually(lambda: len(warm.workers()) == 2 or manager.poll() is not None)
+            yield warm, manager
         finally:
-            keeper.kill()
+            manager.kill()
             warm.stop()
 
 
@@ -73,29 +73,29 @@ def started(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[tu
 def test_workers_are_started_shown_and_stopped(
     started: tuple[Warm, subprocess.Popen[str]], orchestrator: Callable[..., Result]
 ) -> None:
-    warm, keeper = started
+    warm, manager = started
     assert warm.end(warm.launch("ten")) == "SUCCESS"
     shown = orchestrator("workers", "status").output
     assert "toys" in shown
     assert "no bulk" in shown
     refused = orchestrator("workers", "start")
     assert refused.exit_code == 1
-    assert "Another `orchestrator workers start` keeps workers of toys" in refused.output
-    assert orchestrator("workers", "stop").output == "2 workers have ended.\n"
-    assert keeper.wait(PATIENCE) == 0
-    assert keeper.stdout is not None
-    assert "Ready: 1 for all runs of toys, and 1 in reserve." in keeper.stdout.read()
+    assert "Another `orchestrator workers start` runs workers of toys" in refused.output
+    assert orchestrator("workers", "stop").output == "2 workers have stopped.\n"
+    assert manager.wait(PATIENCE) == 0
+    assert manager.stdout is not None
+    assert "Ready: 1 for all runs of toys, and 1 in reserve." in manager.stdout.read()
 
 
 @pytest.mark.slow
 def test_interrupted_workers_finish_what_they_have(started: tuple[Warm, subprocess.Popen[str]]) -> None:
-    warm, keeper = started
+    warm, manager = started
     run_id = warm.stay()
     warm.begun(run_id)
-    keeper.send_signal(signal.SIGINT)
+    manager.send_signal(signal.SIGINT)
     time.sleep(1)  # in which the wrong thing would happen
     warm.leave(run_id)
-    assert keeper.wait(PATIENCE) == 0
+    assert manager.wait(PATIENCE) == 0
     assert warm.status(run_id) == "SUCCESS"
     assert warm.workers() == []
 
@@ -111,9 +111,9 @@ def test_a_supervisor_that_dies_is_replaced(started: tuple[Warm, subprocess.Pope
 
 @pytest.mark.slow
 def test_workers_leave_when_who_asked_for_them_is_killed(started: tuple[Warm, subprocess.Popen[str]]) -> None:
-    warm, keeper = started
+    warm, manager = started
     here = [*warm.workers(), *warm.supervisors()]
-    keeper.kill()
+    manager.kill()
     eventually(lambda: gone(here))
 
 
@@ -126,11 +126,11 @@ def test_start_takes_over_from_workers_that_a_launch_has_started(
         assert warm.end(warm.launch("ten")) == "SUCCESS"
         before = warm.supervisors()
         command = [sys.executable, "-c", COMMAND, "workers", "start", "--count", "2", "--reserved", "0"]
-        with subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONWARNINGS": "ignore"}) as keeper:
+        with subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONWARNINGS": "ignore"}) as manager:
             try:
                 eventually(lambda: len(warm.workers()) == 2 and not warm.supervisors() & before)
                 assert warm.end(warm.launch("ten")) == "SUCCESS"
                 assert len(warm.supervisors()) == 1
             finally:
-                keeper.send_signal(signal.SIGTERM)
-                assert keeper.wait(PATIENCE) == 0
+                manager.send_signal(signal.SIGTERM)
+                assert manager.wait(PATIENCE) == 0

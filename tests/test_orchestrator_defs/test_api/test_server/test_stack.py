@@ -38,7 +38,7 @@ def test_a_daemon_that_ends_again_and_again_is_the_end_of_all(stack: tuple[Stack
     assert len(others) == 3
     assert {one["text"].partition(";")[0] for one in others} == {"The daemon ended with status -9"}
     assert last["is_fatal"]
-    assert last["text"].startswith("The daemon ends again and again. The end of ")
+    assert last["text"].startswith("The daemon keeps ending. The end of ")
     assert last["text"].endswith("daemon.log:\nno luck")
 
 
