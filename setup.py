@@ -81,6 +81,7 @@ setup(
     install_requires=[
         "dagster>=1.13,<1.14",  # jobs, runs, sensors; private parts are used, so one minor version
         "dagster-webserver>=1.13,<1.14",  # the page where people launch and watch
+        "dagster-shared>=1.13,<1.14",  # how its commands name code locations
         "dagster-graphql>=1.13,<1.14",  # that page's schema, ...
         "graphene>=3,<4",  # ... which is made with this ...
         "graphql-core>=3.2,<4",  # ... and this, and whose mutations have a guard of ours

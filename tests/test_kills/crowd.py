@@ -152,9 +152,9 @@ def start(number):
     for index in range(number):
         kind = KINDS[index % len(KINDS)]
         inputs = [{"product": "Thing"}, {}] if kind == "create_thing" else {}
-        ids.append(known.start(kind, inputs, user="tester"))
+        ids.append(known.starts.start(kind, inputs, user="tester"))
     for process_id in ids:
-        attempt("launch", lambda process_id=process_id: known.launch(process_id, user="tester"))
+        attempt("launch", lambda process_id=process_id: known.runs.launch(process_id, user="tester"))
     return len(ids)  # what was refused, the sweeper has launched meanwhile
 
 
@@ -181,7 +181,7 @@ def meddle(seconds):
         one.join()
     (FOLDER / "fair").touch()
     known = service()
-    known.release(user="tester")
+    known.engine.release(user="tester")
     give_up = time.monotonic() + 200
     while (left := standing(known)) and time.monotonic() < give_up:
         for process_id, status in left:
@@ -204,50 +204,60 @@ def hand(number, until):
         process_id, status = chance.choice(found)
         act(chance, known, process_id, status)
         if number == 0 and chance.random() < 0.05:
-            attempt("pause", lambda: known.pause(user="tester"))
+            attempt("pause", lambda: known.engine.pause(user="tester"))
             time.sleep(0.5)
-            attempt("release", lambda: known.release(user="tester"))
+            attempt("release", lambda: known.engine.release(user="tester"))
 
 
 def act(chance, known, process_id, status):
     """Something that somebody might do to a process that stands so, or did a moment ago."""
-    dice = chance.random()
+    dice, hands = chance.random(), known.interventions
     if dice < 0.02:
-        attempt("abort", lambda: known.abort(process_id, user="tester"))
+        attempt("abort", lambda: hands.abort(process_id, user="tester"))
     elif status == ProcessStatus.SUSPENDED:
         page = {"name": "x"} if dice < 0.8 else {"nome": "x"}
-        try_to(known, process_id, "answer", lambda: known.answer(process_id, page, user="tester"))
+        try_to(known, process_id, "answer", lambda: known.answers.answer(process_id, page, user="tester"))
     elif status == ProcessStatus.AWAITING_CALLBACK:
         try_to(known, process_id, "callback", lambda: call_back(chance, known, process_id))
     elif status.is_failure and dice < 0.15:
-        try_to(known, process_id, "skip", lambda: known.skip(process_id, user="tester", reason="done by hand"))
+        try_to(
+            known,
+            process_id,
+            "skip",
+            lambda: hands.skip(process_id, user="tester", reason="done by hand"),
+        )
     elif status.is_failure and dice < 0.25:
-        try_to(known, process_id, "back", lambda: known.go_back(process_id, "count", user="tester", reason="again"))
+        try_to(
+            known,
+            process_id,
+            "back",
+            lambda: hands.go_back(process_id, "count", user="tester", reason="again"),
+        )
     elif status.is_failure or status == ProcessStatus.WAITING:
-        try_to(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
+        try_to(known, process_id, "resume", lambda: hands.resume(process_id, user="tester"))
 
 
 def help_on(known, process_id, status):
     """What the process needs."""
     if status == ProcessStatus.SUSPENDED:
-        try_to(known, process_id, "answer", lambda: known.answer(process_id, {"name": "x"}, user="tester"))
+        try_to(known, process_id, "answer", lambda: known.answers.answer(process_id, {"name": "x"}, user="tester"))
     elif status == ProcessStatus.AWAITING_CALLBACK:
         try_to(known, process_id, "callback", lambda: call_back(random, known, process_id))
     elif status.is_failure:
-        try_to(known, process_id, "resume", lambda: known.resume(process_id, user="tester"))
+        try_to(known, process_id, "resume", lambda: known.interventions.resume(process_id, user="tester"))
 
 
 def call_back(chance, known, process_id):
     """The external system answers, with any token that it was ever given for this process."""
     routes = [route for route in (FOLDER / "routes").read_text().split() if str(process_id) in route]
     for route in {chance.choice(routes), routes[-1]} if routes else ():
-        known.callback(process_id, route.rpartition("/")[2], {"n": 1})
+        known.answers.callback(process_id, route.rpartition("/")[2], {"n": 1})
 
 
 def try_to(known, process_id, name, what):
     """Do it, and launch what it has set going, as every door does."""
     if attempt(name, what):
-        attempt("launch", lambda: known.launch(process_id, user="tester"))
+        attempt("launch", lambda: known.runs.launch(process_id, user="tester"))
 
 
 def attempt(name, what):

@@ -204,7 +204,7 @@ class Scene:
 
 def is_database(command: str) -> bool:
     """Whether a process is PostgreSQL's, or keeps it."""
-    return "postgres" in command or "keeper.py" in command
+    return "postgres" in command or "reaper.py" in command
 
 
 def kill(pid: int) -> None:

@@ -147,12 +147,12 @@ def service():
 def start(plans, pause):
     """Start a process for each plan, and launch it; their ids."""
     known = service()
-    ids = [known.start("make_thing", [{"product": "Thing"}, {"pause": pause}], user="tester") for _ in plans]
+    ids = [known.starts.start("make_thing", [{"product": "Thing"}, {"pause": pause}], user="tester") for _ in plans]
     plan = json.loads((FOLDER / "plan.json").read_text())
     (FOLDER / "plan.new").write_text(json.dumps(plan | dict(zip(map(str, ids), plans, strict=True))))
     (FOLDER / "plan.new").rename(FOLDER / "plan.json")
     for process_id in ids:
-        known.launch(process_id, user="tester")
+        known.runs.launch(process_id, user="tester")
     return [str(process_id) for process_id in ids]
 
 
@@ -186,7 +186,7 @@ if __name__ == "__main__":
         case "where":
             answer = orchestrator.prepare().url.render_as_string(hide_password=False)
         case "abort":
-            answer = service().abort(UUID(sys.argv[2]), user="tester").done
+            answer = service().interventions.abort(UUID(sys.argv[2]), user="tester").done
         case "tend":
             answer = tend()
     say(json.dumps(answer))
