@@ -152,7 +152,8 @@ def test_what_does_not_show_is_not_told(scene: Scene, told: Told) -> None:
         (
             ProcessTable,
             "tell_of_changed_processes",
-            {"process_id", "step_keys", "recoveries", "generation", "parent_process_id", "idempotency_key", "asked"},
+            {"process_id", "step_keys", "recoveries", "generation", "parent_process_id", "idempotency_key", "asked"}
+            | {"location", "storage"},
         ),
         (
             SubscriptionTable,
@@ -297,7 +298,7 @@ def test_a_change_is_heard_after_the_announcement_that_anything_may_have_changed
 def test_a_silent_connection_is_tried_and_kept(
     database: SubscriptionDatabase, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_feed, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(change_feed, "PING_SECONDS", 0.02)
 
     async def story() -> None:
         hearing = Hearing(ChangeFeed(database))
@@ -331,7 +332,7 @@ def test_a_cut_connection_is_opened_again_and_anything_may_have_changed(
 def test_the_first_leader_hears_and_another_only_when_it_is_gone(
     database: SubscriptionDatabase, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_feed, "VACANCY_SECONDS", 0.1)
+    monkeypatch.setattr(change_feed, "LEADER_POLL_SECONDS", 0.1)
 
     async def story() -> None:
         first = Hearing(ChangeFeed(database), as_leader=True)

@@ -48,6 +48,7 @@ def fields():
             for node in ast.walk(module.tree)
             if not path.startswith("orchestrator_defs/api")
             and isinstance(node, ast.ClassDef)
+            and node.bases
             and (node.name.endswith("Form") or any(PAGE.search(ast.unparse(base)) for base in node.bases))
             for line in node.body
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id not in NO_FIELDS

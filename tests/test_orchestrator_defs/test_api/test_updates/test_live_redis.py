@@ -31,7 +31,7 @@ needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server")
 
 @pytest.fixture
 def engine(engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setattr(change_feed, "VACANCY_SECONDS", 0.2)
+    monkeypatch.setattr(change_feed, "LEADER_POLL_SECONDS", 0.2)
     return engine_of()
 
 
