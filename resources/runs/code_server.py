@@ -23,10 +23,10 @@ HEARTBEAT_SECONDS = 30
 
 def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) -> None:
     """Serve a code location on a socket until SIGTERM, which also ends the process of a reload."""
-    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
     executor, ended = FuturesAwareThreadPoolExecutor(), threading.Event()
     servicer: Any = ReloadableCode(origin, instance, executor, ended)
     server: Any = DagsterGrpcServer(ended, servicer, log, executor, socket=str(socket))
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))  # loading the code has set another
     server.serve()
 
 

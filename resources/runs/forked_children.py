@@ -72,10 +72,9 @@ class Child:
 
 
 class ForkedChildren:
-    """The children of this process. `outlive`: they go on when it is killed; by default the kernel ends them."""
+    """The children of this process."""
 
-    def __init__(self, *, outlive: bool = False) -> None:
-        self.outlive = outlive
+    def __init__(self) -> None:
         self._children: dict[int, Child] = {}
         self._wakeup = WakeUp()
         self._next_fork = 0.0
@@ -103,10 +102,12 @@ class ForkedChildren:
         on_end: Callable[[Child], None] = lambda _: None,
         *,
         without: socket.socket | None = None,
+        outlives: bool = False,
     ) -> Child:
         """Fork a child that does `work`, `without` a socket of ours, and ends with the exit status which that returns.
 
-        `on_end` is called, here, when it is reaped.
+        `on_end` is called, here, when it is reaped. When this process is killed the kernel ends the child, unless it
+        `outlives` us.
         """
         sys.stdout.flush()
         sys.stderr.flush()  # what is in the buffers would be written by the child too
@@ -119,13 +120,13 @@ class ForkedChildren:
             os.close(reads)
             if without is not None:
                 without.close()
-            self._be_child(kind, work, parent, writes)
+            self._be_child(kind, work, None if outlives else parent, writes)
         os.close(writes)
         child = self._children[pid] = Child(pid, kind, time.monotonic(), reads, on_end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return child
 
-    def _be_child(self, kind: str, work: Callable[[Report], int], parent: int, writes: int) -> NoReturn:
+    def _be_child(self, kind: str, work: Callable[[Report], int], parent: int | None, writes: int) -> NoReturn:
         def report() -> None:
             with suppress(BrokenPipeError):  # the parent is gone
                 os.write(writes, b".")
@@ -137,9 +138,11 @@ class ForkedChildren:
                 os.close(descriptor)
             default_signals()
             name_process(kind)
-            if not self.outlive:
+            if parent is not None:
                 end_with(parent)
             status = work(report)
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         except BaseException:  # noqa: BLE001  nothing may get out of here into the parent's own code
             traceback.print_exc()
         finally:

@@ -97,7 +97,12 @@ class Project:
 
     def named(self, name: str) -> list[int]:
         """Those that have forked from another of them, by the name that they are given then."""
-        return [pid for pid in self.processes() if Path(f"/proc/{pid}/comm").read_text().strip() == name]
+        found = []
+        for pid in self.processes():
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    found.append(pid)
+        return found
 
     def wait_until_left(self) -> None:
         """No process of any kind works for this home any more."""

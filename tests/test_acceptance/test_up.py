@@ -6,12 +6,16 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.test_acceptance.conftest import Project, fresh_home
 from tests.waiting import PATIENCE, eventually
+
+MOST_PROCESSES, MOST_MEGABYTES = 9, 650
+"""Python processes, and memory of all processes with PostgreSQL and the lab."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
@@ -83,8 +87,26 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
     assert not list((project.home / "up").glob("*.sock"))
 
 
+def test_with_nothing_to_do_it_keeps_to_its_measure(project: Project, port: int) -> None:
+    """Of processes and of memory; what several of them share is counted once."""
+    (project.home / "orchestrator.log").unlink()
+    with up(project, port):
+        commands = project.processes()
+        pythons = {pid: command for pid, command in commands.items() if "postgres" not in command.split()[0]}
+        assert len(pythons) <= MOST_PROCESSES, pythons
+        assert sum(map(_megabytes, commands)) < MOST_MEGABYTES, {commands[pid]: _megabytes(pid) for pid in commands}
+    project.wait_until_left()
+
+
+def _megabytes(pid: int) -> float:
+    """The proportional share of a process in the memory that it uses."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:"))) / 1024
+
+
 def _kill(project: Project, name: str) -> None:
-    (pid,) = project.named(name)
+    # A child that is just forked still has its parent's name.
+    (pid,) = eventually(lambda: len(named := project.named(name)) == 1 and named, f"one {name}")
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: pid not in project.processes(), "its end")
 

@@ -104,6 +104,11 @@ class CodeServers:
         self._children: ForkedChildren | None = None
         self._loaded = self._servers[:1] if is_loaded and _can_be_shared(locations[0], instance) else []
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether a child of this process serves what it has loaded; others may be forked with that, too."""
+        return bool(self._loaded)
+
     def start(self) -> None:
         """Start those that load their code; returns before they have. In the main thread."""
         for server in self._servers[len(self._loaded) :]:

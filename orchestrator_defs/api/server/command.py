@@ -26,7 +26,7 @@ from orchestrator_defs.api.server.code_servers import CodeServers
 from orchestrator_defs.api.server.loading import find_workspace, own_application, served_orchestrator
 from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.api.server.prefork import Prefork
-from orchestrator_defs.api.server.stack import Reports, Stack
+from orchestrator_defs.api.server.stack import Reports, Stack, workers_code
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.instance import dagster_instance
@@ -79,6 +79,7 @@ def serve(serving: Serving) -> int:
         with dagster_instance() as instance:  # which says at the same time whether its database answers
             is_loaded = serving.app is None and serving.definitions is None
             servers = CodeServers(locations, folder, instance, is_loaded=is_loaded)
+            loaded = workers_code(instance) if serving.reports is not None and servers.are_shared else None
         servers.start()  # they load their code while we load ours
         with ExitStack() as parts:
             parts.callback(servers.stop)
@@ -87,9 +88,10 @@ def serve(serving: Serving) -> int:
             check_exposure(app.state.settings, serving.host)
             limit_statements(app.state.settings.statement_timeout_seconds)
             children = ForkedChildren()
-            stack = _stack(serving, orchestrator, folder, children)
-            if stack is not None:
-                stack.prepare()
+            stack = None
+            if serving.reports is not None and orchestrator is not None:
+                stack = Stack(serving, folder, children, Reports(serving.reports), loaded)
+                stack.prepare(orchestrator)
                 parts.callback(stack.stop)
             gc.collect()
             gc.freeze()  # what is loaded stays shared: the children's collector does not write into its pages
@@ -147,12 +149,6 @@ def _prefork(
         tick=check,
         on_stop=stack.stop if stack is not None else lambda: None,
     )
-
-
-def _stack(serving: Serving, orchestrator: Orchestrator | None, folder: Path, children: ForkedChildren) -> Stack | None:
-    if serving.reports is None or orchestrator is None:
-        return None
-    return Stack(serving, orchestrator, folder, children, Reports(serving.reports))
 
 
 def _application(serving: Serving, orchestrator: Orchestrator | None, workspace: Path) -> FastAPI:

@@ -7,7 +7,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -17,14 +19,16 @@ from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.embedded import embedded_server
 from resources.runs.child_process import ChildProcess, Restarts, tail, write_into
+from resources.runs.dispatch import Loaded
 from resources.runs.forked_children import Child, ForkedChildren, Report
 from resources.runs.launching.launcher import WarmRunLauncher
-from resources.runs.workers.manager import WorkerManager
+from resources.runs.workers.manager import Preloaded, WorkerManager
+from resources.runs.workers.supervisor import about_to_load
 from resources.runs.workers.worker import DATABASE_ERRORS
 from resources.settings import dagster_home, project_folder
 from resources.subscriptions.lists import subscription_ids
 
-DAEMON = "daemon"
+DAEMON, SUPERVISOR = "daemon", "supervisor"
 POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -45,16 +49,24 @@ class Reports:
             os.write(self.descriptor, json.dumps({"text": text, "is_fatal": is_fatal}).encode() + b"\n")
 
 
+def workers_code(instance: DagsterInstance) -> Loaded | None:
+    """The code that workers of the instance execute, as a process has it that loads it after this."""
+    launcher = instance.run_launcher
+    return about_to_load(launcher.plan(), launcher.dispatch) if isinstance(launcher, WarmRunLauncher) else None
+
+
 class Stack:
-    """The parts beside a server. The daemon is a child of the server's own process: it shares what that has loaded."""
+    """The parts beside a server. Daemon and supervisor are children of the server's own process, and share what it has
+    loaded. `loaded`: the workers' code, if that is part of it.
+    """
 
     def __init__(
-        self, serving: Serving, orchestrator: Orchestrator, folder: Path, children: ForkedChildren, report: Reports
+        self, serving: Serving, folder: Path, children: ForkedChildren, report: Reports, loaded: Loaded | None
     ) -> None:
-        self.orchestrator = orchestrator
         self.folder = folder
         self.children = children
         self.report = report
+        self.loaded = loaded
         self.has_examples = serving.examples
         self.examples = ChildProcess(
             "The making of the example network",
@@ -70,9 +82,9 @@ class Stack:
         self._instance: DagsterInstance | None = None
         self._manager: WorkerManager | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, orchestrator: Orchestrator) -> None:
         """Have the database there, with schema and catalogue."""
-        database = self.orchestrator.prepare()
+        database = orchestrator.prepare()
         with database.transaction(read_only=True):
             is_empty = not subscription_ids(after=None, limit=1)
         self.has_examples = self.has_examples and is_empty
@@ -90,9 +102,15 @@ class Stack:
         self._start_daemon()
         launcher = self._instance.run_launcher
         if isinstance(launcher, WarmRunLauncher):
-            manager = WorkerManager(self._instance, launcher.dispatch, launcher.plan(idle_seconds=0), self.report)
+            plan = replace(launcher.plan(idle_seconds=0), spare=1)
+            shared = None if self.loaded is None else Preloaded(self.loaded, self._fork_supervisor)
+            manager = WorkerManager(self._instance, launcher.dispatch, plan, self.report, shared)
             if manager.start():
                 self._manager = manager
+
+    def _fork_supervisor(self, work: Callable[[Report], int]) -> None:
+        # It lives as long as its workers have something in hand, whatever becomes of the server.
+        self.children.fork(SUPERVISOR, work, without=self._listener, outlives=True)
 
     def check(self) -> None:
         """Look after them. To be called now and then."""

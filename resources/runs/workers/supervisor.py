@@ -26,7 +26,7 @@ from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, se
 # What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
 from dagster._core.instance.ref import InstanceRef
 
-from resources.runs.child_process import detached
+from resources.runs.child_process import detached, name_process
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Loaded
 from resources.runs.forked_children import Child, ForkedChildren, Report
@@ -48,20 +48,23 @@ MAIN = "from resources.runs.workers.supervisor import main; main()"
 class Plan:
     """What a supervisor is to do.
 
-    `reserved`: workers beside the `count`, which take no bulk. `idle_seconds`: it ends when there was no run for so
-    long; 0: not for that.
+    `reserved`: workers beside the `count`, which take no bulk. `spare`: so many of all wait for a run, and others are
+    forked when these have got one; without it all are there from the beginning. `idle_seconds`: it ends when there was
+    no run for so long; 0: not for that.
     """
 
     location: CodeLocation
     count: int = 2
     reserved: int = 0
+    spare: int | None = None
     idle_seconds: float = 300.0
     grace_seconds: float = 10.0
     limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for another process."""
-        plain = {name: getattr(self, name) for name in ("count", "reserved", "idle_seconds", "grace_seconds")}
+        names = ("count", "reserved", "spare", "idle_seconds", "grace_seconds")
+        plain = {name: getattr(self, name) for name in names}
         return plain | {"location": self.location.to_json(), "limits": asdict(self.limits)}
 
     @classmethod
@@ -126,12 +129,18 @@ def main() -> None:
         supervise(instance, plan, HeldLock(order["seat"]), is_successor=order["name"] == SUCCESSOR)
 
 
-def supervise(instance: DagsterInstance, plan: Plan, lock: HeldLock, *, is_successor: bool) -> None:
-    """Serve a code location from this process until nobody needs it. The seat is given back."""
+def supervise(
+    instance: DagsterInstance, plan: Plan, lock: HeldLock, *, is_successor: bool, loaded: Loaded | None = None
+) -> None:
+    """Serve a code location from this process until nobody needs it. The seat is given back.
+
+    `loaded`: the code as this process has it already.
+    """
+    name_process("supervisor")
     supervisor_lock.hold_no_launcher_lock()
     dispatch = Dispatch(instance)
     locks = SupervisorLocks(dispatch.place, plan.location.name)
-    loaded = Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
+    loaded = loaded or about_to_load(plan, dispatch)
     lock.write_holder(loaded)
     try:
         instance.inject_env_vars(plan.location.name)
@@ -147,6 +156,11 @@ def supervise(instance: DagsterInstance, plan: Plan, lock: HeldLock, *, is_succe
     if is_successor:
         lock.release()
     Supervisor(instance, dispatch, plan, loaded, repository, locks, active).run()
+
+
+def about_to_load(plan: Plan, dispatch: Dispatch) -> Loaded:
+    """What a process has that loads the code location after this."""
+    return Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
 
 
 def _fail_queued_runs(
@@ -180,12 +194,12 @@ class Supervisor:
         self.repository = repository
         self.locks = locks
         self.lock = lock
-        self.children = ForkedChildren(outlive=True)
+        self.children = ForkedChildren()
         self.exited: list[Child] = []
         self.is_stopping = False
         now = time.monotonic()
         self._last_work = self._last_launcher = self._last_answer = now
-        self._next_clean = now
+        self._next_clean = self._next_tick = now
         self._code = loaded.code
         self._tried = {loaded.code}
 
@@ -198,7 +212,9 @@ class Supervisor:
             self._start_missing_workers()
             self.children.wait(TICK_SECONDS)
             self.exited += self.children.reap()
-            self._tick()
+            if self.exited or time.monotonic() >= self._next_tick:
+                self._next_tick = time.monotonic() + TICK_SECONDS
+                self._tick()
 
     def stop(self, *_: object) -> None:
         """Let the workers finish what they have in hand, then end."""
@@ -208,13 +224,19 @@ class Supervisor:
 
     def _start_missing_workers(self) -> None:
         for kind, wanted in ((ORDINARY_WORKER, self.plan.count), (RESERVED_WORKER, self.plan.reserved)):
-            while not self.is_stopping and self.children.may_fork and len(self.children.of_kind(kind)) < wanted:
-                self.children.fork(kind, partial(self._work, is_reserved=kind == RESERVED_WORKER))
+            while self._may_fork() and len(self.children.of_kind(kind)) < wanted:
+                self.children.fork(kind, partial(self._work, is_reserved=kind == RESERVED_WORKER), outlives=True)
 
-    def _work(self, _report: Report, *, is_reserved: bool) -> int:
+    def _may_fork(self) -> bool:
+        waiting = sum(not child.has_reported for child in self.children.of_kind())
+        has_spare = self.plan.spare is not None and waiting >= self.plan.spare
+        return not self.is_stopping and self.children.may_fork and not has_spare
+
+    def _work(self, report: Report, *, is_reserved: bool) -> int:
         self.lock.release()
         with _quiet():
-            Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved).work()
+            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved)
+            worker.work(on_first_run=report)
             self.instance.dispose()
         return 0
 

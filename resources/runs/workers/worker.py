@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,7 +97,7 @@ class Worker:
         self._claim_is_unknown = False
         self._stop_requested = False
 
-    def work(self) -> None:
+    def work(self, on_first_run: Callable[[], None] = lambda: None) -> None:
         """Execute runs until told to stop, worn, or alone."""
         with interrupts_deferred(self._stop), console_silent():
             self.liveness.start()
@@ -106,6 +106,8 @@ class Worker:
                 if claimed is None:
                     self.wakeup.wait(IDLE_SECONDS)
                 else:
+                    if self.executed == 0:
+                        on_first_run()
                     self._execute(claimed)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:

@@ -87,12 +87,13 @@ print(children.may_fork)
     assert said.splitlines() == ["ended with exit status 1 False", "True"]
 
 
-@pytest.mark.parametrize("outlive", [False, True])
-def test_a_child_survives_its_parent_only_if_it_may(play, outlive: bool) -> None:
-    parent = play(f"print(ForkedChildren(outlive={outlive}).fork('child', sleep).pid, flush=True)\ntime.sleep(60)")
+@pytest.mark.parametrize("outlives", [False, True])
+def test_a_child_survives_its_parent_only_if_it_may(play, outlives: bool) -> None:
+    fork = f"ForkedChildren().fork('child', sleep, outlives={outlives})"
+    parent = play(f"print({fork}.pid, flush=True)\ntime.sleep(60)")
     child = int(parent.stdout.readline())
     parent.kill()
-    if outlive:
+    if outlives:
         time.sleep(0.5)  # in which it would go too
         assert lives(child)
         subprocess.run(["kill", "-KILL", str(child)], check=True)

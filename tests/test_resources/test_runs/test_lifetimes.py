@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 
+from resources.runs.workers.manager import WorkerManager
 from resources.runs.workers.supervisor import LINGER_SECONDS
 from tests.test_resources.test_runs.warm import Warm, code_server, gone, look_again, warm_instances
 from tests.waiting import eventually
@@ -59,6 +61,30 @@ def test_a_launch_after_all_have_left_starts_workers_again(warm: Warm) -> None:
     warm.launcher.dispose()
     eventually(lambda: gone(here))
     assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_with_a_spare_worker_the_others_come_when_it_has_got_a_run(warm_of: Callable[..., Warm]) -> None:
+    """The reserved one last: runs in bulk never occupy it."""
+    warm = warm_of(workers=2, reserved_workers=1)
+    reported: list[str] = []
+    plan = replace(warm.launcher.plan(idle_seconds=0), spare=1)
+    manager = WorkerManager(warm.instance, warm.launcher.dispatch, plan, reported.append)
+    assert manager.start()
+    eventually(lambda: manager.check() or reported)
+    assert reported == ["Ready: 2 for all runs of toys, and 1 in reserve."]
+    assert len(warm.workers()) == 1
+    runs = []
+    for number in range(2):
+        runs.append(warm.stay(tags={"dagster/priority": "-1"}))
+        warm.begun(runs[-1])
+        eventually(lambda more=number + 2: len(warm.workers()) == more)
+    assert [one.is_reserved for one in warm.launcher.dispatch.workers()] == [False, False, True]
+    for run_id in runs:
+        warm.leave(run_id)
+        assert warm.end(run_id) == "SUCCESS"
+    assert len(warm.workers()) == 3, "they stay"
+    manager.stop()
+    eventually(lambda: not warm.workers())
 
 
 # --- reloads ---

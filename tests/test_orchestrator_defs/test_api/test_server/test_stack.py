@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from orchestrator_defs.api.server.stack import DAEMON, Reports, Stack
-from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.serving import Serving
 from resources.runs.forked_children import Child, ForkedChildren
 
@@ -19,7 +18,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sta
     """It forks nothing; and the descriptor from which its reports can be read."""
     monkeypatch.setattr(ForkedChildren, "fork", lambda *_, **__: None)
     reads, writes = os.pipe()
-    yield Stack(Serving(), orchestrator, tmp_path, ForkedChildren(), Reports(writes)), reads
+    yield Stack(Serving(), tmp_path, ForkedChildren(), Reports(writes), None), reads
     os.close(reads)
     os.close(writes)
 
