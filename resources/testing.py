@@ -140,18 +140,14 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="session")
-def kept_instance() -> Iterator[DagsterInstance]:
-    """The Dagster instance of this worker."""
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    """A Dagster instance in memory.
+
+    The test's own: SQLite's pool drops the connections of many threads, and with its last one the whole storage.
+    """
     with DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-@pytest.fixture
-def instance(kept_instance: DagsterInstance) -> Iterator[DagsterInstance]:
-    """A Dagster instance in memory, with nothing in it."""
-    yield kept_instance
-    kept_instance.wipe()
 
 
 @pytest.fixture
