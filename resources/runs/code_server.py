@@ -12,6 +12,7 @@ from typing import Any
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import CodeLocationOrigin
 from dagster._core.utils import FuturesAwareThreadPoolExecutor
+from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
 from dagster._grpc.proxy_server import DagsterProxyApiServicer
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
@@ -44,6 +45,7 @@ class ReloadableCode:
         self._ended = ended
         self._instance_ref = instance
         self._guard = threading.Lock()
+        self._is_reloaded = False
         self._servicer: Any = DagsterApiServer(
             ended,
             log,
@@ -61,9 +63,10 @@ class ReloadableCode:
     def ReloadCode(self, request: Any, context: Any) -> Any:  # noqa: N802  Dagster's name of the request
         """Load the code anew; from now on that answers."""
         with self._guard:
-            if not isinstance(self._servicer, DagsterProxyApiServicer):
-                self._servicer = self._reloaded()
-        return self._servicer.ReloadCode(request, context)
+            if self._is_reloaded:
+                return self._servicer.ReloadCode(request, context)
+            self._servicer, self._is_reloaded = self._reloaded(), True
+            return ReloadCodeReply()
 
     def _reloaded(self) -> DagsterProxyApiServicer:
         return DagsterProxyApiServicer(
