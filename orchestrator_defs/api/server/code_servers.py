@@ -60,7 +60,7 @@ class CodeServer:
             raise SettingsError(f"{self._command.name} ended with status {self.exit_status}; it says why above.")
         return _answers(self.path)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Start it again when it has ended."""
         if (status := self.exit_status) is not None:
             log.warning("%s ended with status %s; it is started again.", self._command.name, status)
@@ -102,7 +102,8 @@ class CodeServers:
             entries.append({"grpc_server": {**server, "location_name": location.name}})
         self.workspace.write_text(yaml.safe_dump({"load_from": entries}))
         self._children: ForkedChildren | None = None
-        self._loaded = self._servers[:1] if is_loaded and _can_be_shared(locations[0], instance) else []
+        is_shared = is_loaded and any(_can_be_shared(first, instance) for first in locations[:1])
+        self._loaded = self._servers[:1] if is_shared else []
 
     @property
     def are_shared(self) -> bool:
@@ -129,7 +130,7 @@ class CodeServers:
     def check(self) -> None:
         """Start again what has ended. To be called now and then."""
         for server in self._servers:
-            server.look()
+            server.check()
 
     def stop(self) -> None:
         """Returns when they have ended."""

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 
 import uvicorn
@@ -62,7 +61,6 @@ class Prefork:
         self.status = 0
         self._is_stopping = False
         self._has_served = False
-        self._is_urgent = False
 
     def run(self) -> int:
         """Serve until told to stop; the exit status, not 0 when the application does not start."""
@@ -72,12 +70,13 @@ class Prefork:
             self._wait()
             self.tick()
         self.on_stop()
-        self._drain()
+        self.children.end(STOP_SECONDS, SERVING)
         return self.status
 
     def stop(self, *_: object) -> None:
         """Let the processes finish what they answer, then end. Told again, they are killed."""
-        self._is_urgent = self._is_stopping
+        if self._is_stopping:
+            self.children.kill_all(signal.SIGKILL, SERVING)
         self._is_stopping = True
 
     def _wait(self) -> None:
@@ -87,14 +86,6 @@ class Prefork:
             self._has_served = True
             self.on_ready()
         self.children.reap()
-
-    def _drain(self) -> None:
-        self.children.kill_all(signal.SIGTERM, SERVING)
-        kill_at = time.monotonic() + STOP_SECONDS
-        while self.children.of_kind(SERVING):
-            self._wait()
-            if self._is_urgent or time.monotonic() > kill_at:
-                self.children.kill_all(signal.SIGKILL, SERVING)
 
     def _start_missing(self) -> None:
         """One first: when the application does not start, one says so."""

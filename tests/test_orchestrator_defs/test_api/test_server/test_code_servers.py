@@ -1,0 +1,52 @@
+"""Which code a server shares with the code server that it forks."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator_defs.api.dagster_page import locations_of
+from orchestrator_defs.api.server.code_servers import CodeServers
+
+MODULE = "load_from: [{python_module: {module_name: mine}}]"
+
+
+class Instance:
+    """As far as code servers ask it; `.env` has what is given."""
+
+    def __init__(self, **variables: str) -> None:
+        self.variables = variables
+
+    def get_ref(self) -> None:
+        """Nothing that is used here."""
+
+    def inject_env_vars(self, _location: str) -> None:
+        """As Dagster does it."""
+        os.environ.update(self.variables)
+
+
+@pytest.mark.parametrize(
+    ("workspace", "variables", "is_loaded", "is_shared"),
+    [
+        pytest.param(MODULE, {}, True, True, id="a module"),
+        pytest.param(MODULE, {}, False, False, id="a module that the server does not load"),
+        pytest.param(MODULE, {"TOWN": "Utrecht"}, True, False, id="a module with variables of its own"),
+        pytest.param("load_from: [{python_file: mine.py}]", {}, True, False, id="a file, which would be run again"),
+        pytest.param(
+            MODULE[:-3] + ", executable_path: /bin/python}}]", {}, True, False, id="an interpreter of its own"
+        ),
+        pytest.param("load_from: [{grpc_server: {host: far, port: 1}}]", {}, True, False, id="another code server"),
+        pytest.param("load_from: []", {}, True, False, id="nothing"),
+    ],
+)
+def test_code_is_shared_where_it_would_be_the_same(
+    tmp_path: Path, workspace: str, variables: dict[str, str], is_loaded: bool, is_shared: bool
+) -> None:
+    (tmp_path / "workspace.yaml").write_text(workspace)
+    instance: Any = Instance(**variables)
+    before = dict(os.environ)
+    locations = locations_of(str(tmp_path / "workspace.yaml"))
+    servers = CodeServers(locations, tmp_path, instance, is_loaded=is_loaded)
+    assert servers.are_shared is is_shared
+    assert dict(os.environ) == before
