@@ -93,10 +93,14 @@ def workflow_of(row, around):
 
 
 @pytest.mark.parametrize("around", AROUND)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: "".join(row[:4]).replace("None", "-"))
-def test_policy(row, around):
+def test_policy(around):
     """Start; retry before the input step; resume at it; retry at it and behind it."""
-    workflow = workflow_of(row, AROUND[around])
+    assert [decisions(row, AROUND[around]) for row in ROWS] == ROWS
+
+
+def decisions(row, around):
+    """The line of the table that a workflow with these callbacks behaves by."""
+    workflow = workflow_of(row, around)
     keys = workflow.step_keys
     place = workflow.ledger_steps[2]
     found = [
@@ -105,8 +109,8 @@ def test_policy(row, around):
         allowed(lambda user: check_may_resume(workflow, place, user)),
         *(allowed(lambda user, n=n: check_may_retry(workflow, keys[:n], user)) for n in (2, 3)),
     ]
-    start, before, resume, behind = row[4:]
-    assert found == [start, before, resume, behind, behind]
+    start, before, resume, at, behind = found
+    return [*row[:4], start, before, resume, at if at == behind else f"{at}, then {behind}"]
 
 
 @pytest.mark.parametrize(("own", "expected"), [(None, "G"), ("D", "D")])
