@@ -5,30 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
-from ops.waiting.wait_steps import callback_step, inputstep, retrystep
+from ops.waiting.wait_steps import callback_step, retrystep
 from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import EnginePaused, NotWaiting
 from resources.processes import pause as engine_settings
 from resources.processes.pause import EngineStatus
-from resources.types import Assignee, ProcessStatus
-
-
-class Name(SubmitFormPage):
-    name: str
-
-
-@inputstep("Ask", Assignee.NOC)
-def ask():
-    page = yield Name
-    return {"name": page.name}
-
-
-@task("Asking")
-def asking():
-    return begin >> ask
+from resources.types import ProcessStatus
+from tests.test_orchestrator_defs.test_processes.toys import asking
 
 
 @step("Break")

@@ -23,7 +23,7 @@ from resources.subscriptions.metadata import write_metadata
 from resources.subscriptions.search_query import quote
 from tests.test_resources.test_domain.domain import active_circuit, active_device
 
-HOURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+HOURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 
 
 def found(search: str) -> list[UUID]:
