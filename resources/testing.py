@@ -10,12 +10,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+from sqlalchemy.exc import OperationalError
 
 from resources import clock
 from resources.catalogue import catalogue
@@ -140,13 +141,39 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
-    """A Dagster instance in memory.
+class KeptInstances:
+    """Dagster instances in memory that serve one test after the other, and are emptied between them."""
 
-    The test's own: SQLite's pool drops the connections of many threads, and with its last one the whole storage.
-    """
-    with DagsterInstance.ephemeral() as instance:
+    def __init__(self) -> None:
+        self._free: list[DagsterInstance] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[DagsterInstance]:
+        """One with nothing in it; it is kept unless it was closed in the block, for then its storage is gone."""
+        instance = self._free.pop() if self._free else DagsterInstance.ephemeral()
+        yield instance
+        with suppress(OperationalError):
+            instance.wipe()
+            self._free.append(instance)
+
+    def close(self) -> None:
+        """Close them all."""
+        while self._free:
+            self._free.pop().dispose()
+
+
+@pytest.fixture(scope="session")
+def kept_instances() -> Iterator[KeptInstances]:
+    """The Dagster instances of this worker."""
+    kept = KeptInstances()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def instance(kept_instances: KeptInstances) -> Iterator[DagsterInstance]:
+    """A Dagster instance in memory, with nothing in it."""
+    with kept_instances.lent() as instance:
         yield instance
 
 
