@@ -20,11 +20,11 @@ from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.products import core_link, l2vpn, node, port
-from resources.database import schema
+from resources.database import lease, schema
 from resources.database.embedded import EmbeddedServer
 from resources.database.reaper import running_pid, stop
 from resources.database.session import SubscriptionDatabase
-from resources.lab.launcher import TOKEN, pid_file, running_url
+from resources.lab.launcher import TOKEN, lease_file, pid_file, running_url
 from resources.processes import process_rows as processes
 from resources.systems.netbox import NetBox
 from resources.systems.playbooks import PlaybookRunner
@@ -147,6 +147,7 @@ def _lab(ground: Ground, database: str) -> Iterator[str]:
     home = ground.home / f"lab-{database}"
     home.mkdir()
     uri = f"{ground.server.uri(database)}&application_name={LAB}"
+    lease.hold(lease_file(home))  # the lab ends itself when nobody uses it
     subprocess.run(
         [sys.executable, "-m", "resources.lab.server", str(pid_file(home))],
         cwd=home,
@@ -160,6 +161,7 @@ def _lab(ground: Ground, database: str) -> Iterator[str]:
         yield url
     finally:
         stop(pid_file(home))
+        lease.release(lease_file(home))
 
 
 def _furnish(hand: Hand) -> Fixtures:
