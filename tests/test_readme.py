@@ -67,7 +67,7 @@ def test_small_network_names_every_create_example() -> None:
 
 
 def test_table_names_everything_in_the_root() -> None:
-    table = README.partition("## What lies where")[2]
+    table = README.partition("## What is where")[2]
     named = set(re.findall(r"^\| `([^`]+)` \|", table, flags=re.MULTILINE)) - {"…/products/"}
 
     assert root_entries() - named - {"README.md"} == set()

@@ -1,4 +1,4 @@
-"""One step inside its transaction: claim, inject, run, save, record, report."""
+"""One step in its transaction: claim, inject, run, save, record, report."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -43,14 +43,14 @@ from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
 HOW_TO_RESUME = (
-    "Process {process_id} stands still. Once the cause is gone, go on from its last committed step: with "
+    "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
     "re-executing this run from failure."
 )
 
 
 def refused(error: OrchestratorError | ExternalSystemError) -> Failure:
-    """An error that people should read as it is, without the engine's inside around it."""
+    """A Dagster failure that shows the error without the engine's traceback."""
     return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
 
 
@@ -58,7 +58,7 @@ def refused(error: OrchestratorError | ExternalSystemError) -> Failure:
 
 
 def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
-    """Start the process, or find that it is there already and go on with it. Commits; may run twice."""
+    """Start the process, or continue it if it exists. Commits; may run twice."""
     started = datetime.now(UTC)
     try:
         segment = Segment.of(op, workflow)
@@ -74,7 +74,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
 
 
 def _take_over(segment: Segment, place: LedgerStep, started: datetime) -> State:
-    """Take over a process that a door has started, or that goes on; its state as it is now."""
+    """Claim a process that was started before, or that continues; its current state."""
     with segment.database.transaction():
         claim = segment.claim()
         if place.key not in claim.committed:
@@ -84,7 +84,7 @@ def _take_over(segment: Segment, place: LedgerStep, started: datetime) -> State:
 
 
 def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
-    """Start a process from inside its own run: Dagster's UI, the shell or a schedule launched it."""
+    """Start a process in its own run, which Dagster's UI, the shell or a schedule launched."""
     if segment.is_named:
         raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
 
@@ -110,11 +110,11 @@ def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
 
 
 def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
-    """Run one step of a process, once: a step that the ledger has returns without running.
+    """Run one step of a process, once: a committed step returns without running.
 
     The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
-    own, and fails the op. A step that has to wait is recorded so and gives no output: the run ends, and what follows
-    is for the next one.
+    own, and fails the op. A step that waits is recorded and yields no output: the run ends, and the next run does what
+    follows.
     """
     try:
         segment = Segment.of(op, workflow)
@@ -127,15 +127,15 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     except OrchestratorError as error:
         raise refused(error) from error
     if has_stopped:
-        op.log.info(f"The process is {claim.status}, in another branch; {place.label} is for when it goes on.")
+        op.log.info(f"The process is {claim.status}, in another branch; {place.label} runs when it continues.")
         return
     if not is_due:
-        what = "is done already" if place.key in claim.committed else "is new, and the process is past it"
+        what = "is committed already" if place.key in claim.committed else "is new, and the process is past it"
         op.log.info(f"{place.label} {what}.")
         yield Output(None)
         return
     if claim.is_paused:
-        op.log.info("The engine is paused: nothing begins before it is released, and then this goes on by itself.")
+        op.log.info("The engine is paused: the process continues by itself at the release.")
         segment.tag(status=ProcessStatus.WAITING)
         return
     started = datetime.now(UTC)
@@ -153,10 +153,10 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
 
 
 def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
-    """The process as it is, and whether it is this step's turn.
+    """The process, and whether this step is next.
 
-    One look, for a run that has the process in hand. Another takes it over only if it is the step's turn; and none
-    goes on while the engine is paused.
+    One query for a run that already acts for the process. Another run claims it only if this step is next, and no run
+    continues while the engine is paused.
     """
     with segment.database.statements():
         found = process_rows.find_claim(segment.process_id)
@@ -178,24 +178,22 @@ def _stop_for_pause(segment: Segment, place: LedgerStep) -> Wait:
 
 
 def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
-    """Whether it is this step's turn; False if it is behind. Raises RunMayNotAct if another one comes first.
+    """Whether this step is next; False if it is committed or passed. Raises RunMayNotAct if another one comes first.
 
-    Whoever launches a part of a job in Dagster's page would otherwise leave steps out.
+    Otherwise a partial launch in Dagster's page would leave out steps.
     """
     left = workflow.left(claim.committed)
     if place not in left:
         return False
     for other in left:
         if other.precedes(place):
-            raise RunMayNotAct(
-                f"It is not the turn of {place.label!r}: {other.label!r} comes first; run the whole job."
-            )
+            raise RunMayNotAct(f"{place.label!r} is not next: {other.label!r} comes first; run the whole job.")
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step has done: its change of state, and of subscriptions; or what it waits for."""
+    """What a step has done: its change of state and of subscriptions; or its wait."""
 
     delta: Delta = field(default_factory=lambda: Delta({}, []))
     changes: tuple[SubscriptionChange, ...] = ()
@@ -204,9 +202,9 @@ class Done:
 
 
 def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
-    """Do the steps for each item, those that are done already left out; then the step's own line.
+    """Do the steps for each item, except committed ones; then the step's own line.
 
-    Each is a transaction of its own, so this goes on at the item where it stopped.
+    Each is a transaction of its own, so the step continues at the item where it stopped.
     """
     started = datetime.now(UTC)
     try:
@@ -244,7 +242,7 @@ def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) ->
 
 
 def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
-    """Perform a step, and record it if it fails: then this raises, unless the step is to be tried again later."""
+    """Perform a step, and record a failure: then this raises, unless the step is retried later."""
     started = datetime.now(UTC)
     try:
         return _perform(segment, place, claim, started)
@@ -284,7 +282,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
 
 
 def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:
-    """What a step gives: its function does, but for what the engine knows."""
+    """The result of a step: that of its function, or of the engine."""
     if place.step.is_join:
         check_join(segment.workflow, place, segment.process_id)
     if place.step.each is not None:
@@ -293,7 +291,7 @@ def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:
 
 
 def _callback_route(segment: Segment, place: LedgerStep) -> dict[str, Any]:
-    """What the action of a callback is given and the state never has: where its answer is to be sent."""
+    """The callback route, a parameter of a callback's action that is never stored in the state."""
     callback = place.step.callback
     if callback is None or place.step.key != callback.action:
         return {}
@@ -302,7 +300,7 @@ def _callback_route(segment: Segment, place: LedgerStep) -> dict[str, Any]:
 
 
 def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) -> Done:
-    """Write that the step waits, and for what, as the last thing of the transaction."""
+    """Write the step's wait as the last statement of the transaction."""
     record = _record(segment, place, started, wait.kind.step_status, Delta({}, []))
     ledger.record_step(record, status=wait.kind.process_status, assignee=wait.assignee)
     waits.open_wait(segment.process_id, place.key, wait)
@@ -310,7 +308,7 @@ def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) ->
 
 
 def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[SubscriptionChange, ...]:
-    """Save the models of a result, and do what the step does to the engine's own rows."""
+    """Save the models of a result, and apply the step's effect to the engine's rows."""
     lock_row = partial(process_rows.lock_row_for_run, claim.process_id, segment.run_id)
     changes = save_models(result, claim.process_id, claim.holds, lock_row=lock_row)
     if step.effect:
@@ -320,9 +318,9 @@ def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[Subs
 
 
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
-    """Write the ledger's line as the last thing of the transaction, which commits when its block is left."""
+    """Write the ledger's line as the last statement of the transaction, which commits when its block ends."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
-    commit_with_each_statement()  # of a step that has sent none, this is the only one
+    commit_with_each_statement()  # a step without statements of its own needs only this one
     ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
     return done
 
@@ -352,7 +350,9 @@ def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
 
 
 def _is_retried_in_run(op: OpExecutionContext, place: LedgerStep, error: BaseException) -> bool:
-    """Dagster runs the op again after a short pause, by the op's retry policy; nothing is recorded before the last."""
+    """Whether Dagster retries the op after a short pause, by the op's retry policy; only the last failure is
+    recorded.
+    """
     rule = place.step.retry
     if rule is None or not isinstance(error, Exception) or isinstance(error, RunMayNotAct):
         return False
@@ -360,9 +360,9 @@ def _is_retried_in_run(op: OpExecutionContext, place: LedgerStep, error: BaseExc
 
 
 def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done:
-    """Record a failed attempt. Gives what the process waits for when the step is to be tried again later.
+    """Record a failed attempt; what the process waits for when the step is retried later.
 
-    Else it raises, unless the step is committed after all: the server did commit, and only its answer was lost.
+    Otherwise it raises, unless the step is committed after all: the server committed, and only its answer was lost.
     """
     if place.step.retry is not None and isinstance(error, Exception) and not isinstance(error, RunMayNotAct):
         wait = _wait_for_retry(segment, place, started, error)
@@ -380,23 +380,24 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
 
 
 def _continue_by_itself(segment: Segment, error: BaseException) -> None:
-    """End the run, and let the process go on in another: the database was away, which is no failure of the step.
+    """End the run and continue the process in another: the database was unreachable, which is not a failure of the
+    step.
 
-    If it still is, nothing can be written: then the sweeper finds a running process whose run has failed. Returns when
-    this has happened too often.
+    If it still is, nothing can be written, and the sweeper finds a running process whose run has failed. Returns when
+    the process may not continue by itself any longer.
     """
-    reason = f"The database was away during a step of run {segment.run_id}. {_reason(error)}"
+    reason = f"The database was unreachable during a step of run {segment.run_id}. {_reason(error)}"
     with segment.database.transaction():
         has_continued = recovery.continue_after_run(segment.process_id, segment.run_id, reason)
     if has_continued:
         segment.tag(status=ProcessStatus.RESUMED)
-        raise Failure(f"{reason} The process goes on by itself.", allow_retries=False) from error
+        raise Failure(f"{reason} The process continues by itself.", allow_retries=False) from error
 
 
 def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:
-    """Write why a retry step failed, and when it is tried again; None if it is not to be, or may not be written."""
+    """Write why a retry step failed, and when it is retried; None if it is not, or may not be written."""
     rule = place.step.retry
-    assert rule is not None, "only such a step is tried again"
+    assert rule is not None, "only such a step is retried"
     record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
     with segment.database.transaction():
         if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
@@ -410,7 +411,7 @@ def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, erro
         if attempts is None:
             return None
         moment = clock.now() + rule.pause(attempts)
-        reason = f"{_reason(error)} Tried again at {moment.isoformat(timespec='seconds')}."
+        reason = f"{_reason(error)} Next retry at {moment.isoformat(timespec='seconds')}."
         wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
         waits.open_wait(segment.process_id, place.key, wait)
     return wait
@@ -419,7 +420,7 @@ def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, erro
 def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, error: BaseException) -> Done | None:
     """Record a failed attempt, in a transaction of its own.
 
-    What the step did, if it is committed after all: the server did commit, and only its answer was lost.
+    Returns what the step did, if it is committed after all: the server committed, and only its answer was lost.
     """
     if isinstance(error, RunMayNotAct):
         return None
@@ -454,7 +455,7 @@ def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:
 
 
 def _failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
-    """What a failure makes of the process; only tasks tell bad data and absent systems from other failures."""
+    """Status and assignee after a failure; only tasks distinguish bad data and unavailable systems."""
     if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
         return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC
     if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
@@ -463,12 +464,12 @@ def _failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessSt
 
 
 def _line(error: BaseException) -> Any:
-    """What the ledger keeps of an error."""
+    """An error as the ledger keeps it."""
     return readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
 
 
 def _reason(error: BaseException) -> str:
-    """One line for people: an error's own words, with its kind where the words do not say it."""
+    """One line for people: the error's message, with its class where it is not our own."""
     text = str(error).strip()
     if not isinstance(error, Exception):
         return "The run was terminated during this step, which has been rolled back."
@@ -478,6 +479,6 @@ def _reason(error: BaseException) -> str:
 
 
 def _details(error: BaseException) -> Any:
-    """What an error tells besides its words; other libraries have a method of this name."""
+    """The details of an error; other libraries have a method of this name."""
     details = getattr(error, "details", None)
     return None if callable(details) else details

@@ -1,4 +1,4 @@
-"""What an op tells Dagster about the step it ran: the audit trail that people read in its UI."""
+"""The metadata of an op about its step: the audit trail in Dagster's UI."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ def step_metadata(
     seconds: float = 0.0,
     status: StepStatus = StepStatus.SUCCESS,
 ) -> dict[str, MetadataValue[Any]]:
-    """A committed step: its change of state without secrets, its duration, each subscription's difference."""
+    """A committed step: its change of state without secrets, its duration, the difference of each subscription."""
     changes = tuple(changes)
     saved = {str(change.subscription_id) for change in changes}
     visible = {key: value for key, value in delta.set.items() if not _is_dump_of(value, saved)}
@@ -39,7 +39,7 @@ def step_metadata(
 
 
 def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
-    """A failed step: the details that the error carries, as a table where they are a list of differences."""
+    """A failed step: the error's details, as a table where they are a list of differences."""
     details = getattr(error, "details", None)
     if not details or callable(details):
         return {}
@@ -52,7 +52,7 @@ def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
 
 
 def _is_dump_of(value: Any, saved: set[str]) -> bool:
-    """The whole model in the state would say again, at length, what the subscription's difference says."""
+    """A model in the state would repeat the subscription's difference at length."""
     return isinstance(value, dict) and value.get("subscription_id") in saved
 
 

@@ -22,7 +22,7 @@ CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure)
     ProcessStatus.RUNNING,
     ProcessStatus.RESUMED,
 }
-"""In which statuses a run may take a process over."""
+"""Statuses in which a run may take over a process."""
 WAITING = frozenset({ProcessStatus.SUSPENDED, ProcessStatus.WAITING, ProcessStatus.AWAITING_CALLBACK})
 
 
@@ -37,7 +37,7 @@ class Segment:
 
     @classmethod
     def of(cls, op: OpExecutionContext, workflow: Workflow) -> "Segment":
-        """Find the process: named by the run's tag or config, else the first run of the run group."""
+        """Find the process: named by the run's tag or config, else by the first run of the run group."""
         run = op.run
         named = run.tags.get(tags.PROCESS) or run.run_config.get("process")
         try:
@@ -53,7 +53,7 @@ class Segment:
 
     @property
     def user(self) -> str:
-        """Who had this run started; a run that no door started is the system's."""
+        """The user who started this run; SYSTEM without one."""
         return self.op.run.tags.get(tags.USER, "SYSTEM")
 
     @property
@@ -69,29 +69,29 @@ class Segment:
 
     @property
     def owner(self) -> Owner:
-        """Whose the processes are that this run starts."""
+        """The owner of the processes that this run starts."""
         return Owner(self.database.location, storage_id(self.instance))
 
     def claim_run(self) -> None:
-        """Let it be seen that this process executes the run, and when it is gone. Raises RunMayNotAct."""
+        """Claim the run for this operating-system process, with a liveness lock. Raises RunMayNotAct."""
         liveness.claim_run(self.instance, self.run_id)
 
     def tag(self, **values: str | None) -> None:
-        """Show the process's data as tags of this run."""
+        """Write the process's data as tags of this run."""
         known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
         self.instance.add_run_tags(self.run_id, known)
 
     def tag_first(self, **values: str | None) -> None:
-        """The same before any other tag of this run: what it was launched with is not written again."""
+        """The same as the first tags of this run: tags that it was launched with are not written again."""
         launched_with = self.op.run.tags
         self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
 
     def acts_for(self, claim: Claim) -> bool:
-        """Whether this run has the process in hand already."""
+        """Whether this run acts for the process already."""
         return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
 
     def claim(self, place: LedgerStep | None = None) -> Claim:
-        """Make sure that this run may act for the process, and take it over if that is needed and allowed.
+        """Make sure that this run may act for the process, and take it over if needed and allowed.
 
         At a step in a branch the process may have stopped in another one: see `has_stopped`. Needs a transaction.
         Raises RunMayNotAct, UnknownProcess, StepsChanged.
@@ -108,16 +108,17 @@ class Segment:
                 return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
         if not process_rows.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
-            raise RunMayNotAct(f"Another run has just taken process {self.process_id} over.")
+            raise RunMayNotAct(f"Another run has just taken over process {self.process_id}.")
         return claim
 
     def has_stopped(self, claim: Claim) -> bool:
-        """Whether the process waits, and this run is the one that has brought it there."""
+        """Whether the process waits, and this run has stopped it."""
         return claim.run_id == self.run_id and claim.status in WAITING
 
 
 def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, run_id: str | None) -> None:
-    """Refuse a run that may not take a process over: it has ended, waits, is in another run's hands, or has changed.
+    """Refuse a run that may not take over a process: it has ended, waits, another run executes it, or its steps
+    changed.
 
     `run_id` is None when there is no such run yet. Raises RunMayNotAct, StepsChanged.
     """
@@ -127,19 +128,19 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
     if claim.status.is_final:
         raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} anew.")
     if claim.status not in CONTINUABLE:
-        raise RunMayNotAct(f"{process} is {claim.status}; it goes on when what it waits for is there.")
+        raise RunMayNotAct(f"{process} is {claim.status}; it continues when its wait ends.")
     if claim.run_id not in (None, run_id):
         run = instance.get_run_by_id(str(claim.run_id))
         if run is not None and not run.is_finished:
             raise RunMayNotAct(
-                f"{process} is in the hands of run {claim.run_id}, which is {run.status.value}; wait for it or "
+                f"{process} is executed by run {claim.run_id}, which is {run.status.value}; wait for it or "
                 f"terminate it."
             )
     workflow.check_fits(claim.committed)
 
 
 def tags_of(workflow: Workflow, state: State, segment: Segment) -> dict[str, str | None]:
-    """What the tags of a run say about its process."""
+    """The tags of a run about its process."""
     return {
         "process": str(segment.process_id),
         "workflow": workflow.name,

@@ -1,4 +1,4 @@
-"""The way into a process: the form checked, the rules asked, the process written and the subscription taken."""
+"""Admission: validate the form, check the rules, write the process and lock the subscription."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ LONGEST_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """Somebody wants a workflow to start. `user` is who, as authenticated by the door that they came through."""
+    """A request to start a workflow. `user` is the authenticated user."""
 
     workflow: Workflow
     pages: Sequence[Page]
@@ -53,29 +53,30 @@ class StartRequest:
     parent: ProcessId | None = None
     first_line: Callable[[State], StepRecord] | None = None
     empty_page_is_asked: bool = False
-    """Whether a form without fields is asked like any other, for a door whose people look at each page; else it is
-    taken to be filled in when no page was given."""
+    """Whether a form without fields must be submitted, for clients that show each page; otherwise it counts as filled
+    in when no page was given.
+    """
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotentStart:
-    """A start that may be asked for again: the key that stands for it, and a hash of what is asked, and by whom."""
+    """A start that may be repeated: its idempotency key, and a hash of its input and its user."""
 
     key: str
     hash: str
 
     @classmethod
     def of(cls, key: str, workflow_name: str, pages: Sequence[Page], user: str) -> "IdempotentStart":
-        """Raises ProcessError for a key that cannot be kept."""
+        """Raises ProcessError for a key that cannot be stored."""
         if not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
             raise ProcessError(f"An idempotency key has 1 to {LONGEST_KEY} printable characters.")
         asked = json.dumps([workflow_name, to_json(list(pages), "The input"), user], sort_keys=True)
         return cls(key, hashlib.sha256(asked.encode()).hexdigest())
 
     def find(self) -> ProcessId | None:
-        """The process that was started so. Needs a transaction. Raises KeyUsed when the key stands for another
-        start.
+        """The process that was started with this key. Needs a transaction. Raises KeyUsed when the key belongs to
+        another start.
         """
         found = process_rows.find_started(self.key)
         if found is None:
@@ -89,13 +90,13 @@ class IdempotentStart:
 
 
 def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
-    """Start a process: all of it or nothing. Returns its first state.
+    """Start a process, completely or not at all. Returns its first state.
 
     The form runs in a read-only transaction; then the process row, its link, the subscription's lock and the ledger's
-    first line are written in one transaction, in which the rules are asked again. Commits.
+    first line are written in one transaction, in which the rules are checked again. Commits.
 
     Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and FormTimedOut when the context has a time
-    limit and that has passed: then nothing was written.
+    limit that has passed: then nothing was written.
     """
     check_may_start(request.workflow, request.user)
     with database.transaction(read_only=True):
@@ -116,10 +117,10 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
 def admit_all(
     requests: Sequence[StartRequest], *, refused: Callable[[StartRequest, OrchestratorError], OrchestratorError]
 ) -> None:
-    """Start processes in the current transaction, which somebody else commits: all of them or none.
+    """Start processes in the current transaction, which the caller commits: all of them or none.
 
-    Who may start them is the caller's affair. Subscriptions are taken in the order of their ids, so that two who start
-    many never wait for each other. `refused` makes the error that is raised for one that may not start.
+    The caller checks who may start them. Subscriptions are locked in the order of their ids, so that two callers never
+    deadlock. `refused` makes the error for a process that may not start.
     """
     states = []
     for request in requests:
@@ -158,7 +159,7 @@ def first_state(request: StartRequest) -> State:
 
 
 def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
-    """A form without fields need not be filled in."""
+    """A form without fields need not be submitted."""
     return ({},) if workflow.target is Target.SYSTEM and workflow.initial_input_form is None else ()
 
 
@@ -201,7 +202,7 @@ def _lock_subscription(request: StartRequest, subscription_id: UUID, version: in
 
 
 def check_predicate(request: StartRequest) -> None:
-    """Ask the workflow's run predicate."""
+    """Check the workflow's run predicate."""
     workflow = request.workflow
     verdict = predicate_verdict(workflow, request.user)
     if not isinstance(verdict, RunPredicatePass):
@@ -209,7 +210,9 @@ def check_predicate(request: StartRequest) -> None:
 
 
 def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPredicateFail:
-    """What a workflow's run predicate says. One of an organisation's own may say anything; only a pass is one."""
+    """The answer of a workflow's run predicate. An organisation's own may return anything; only a pass allows the
+    start.
+    """
     if workflow.run_predicate is None:
         return RunPredicatePass()
     verdict: Any = workflow.run_predicate(PredicateContext(workflow, user))
@@ -219,7 +222,7 @@ def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPr
 
 
 def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
-    """Refuse a workflow that may not run on this subscription as it is now; three statements."""
+    """Refuse a workflow that may not run on this subscription now."""
     if not workflow.may_run_on(header.product.product_type):
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
@@ -249,7 +252,7 @@ def _stale(header: SubscriptionHeader, version: int) -> StaleSubscription:
 
 
 def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenerator]:
-    """Put the engine's own page, which names the product or the subscription, before the workflow's."""
+    """Put the engine's own page, which selects the product or the subscription, before the workflow's."""
 
     def form(state: State) -> FormGenerator:
         known = dict(state)
@@ -274,10 +277,10 @@ def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenera
 
 
 def _check_names(workflow: Workflow, known: State, result: State) -> None:
-    """A form may hand on what the engine has put into the state, and not put something else in its place."""
+    """A form may return the engine's values from the state, but not change them."""
     for key in ENGINE_KEYS | {"product", "product_name", "subscription_id", "version"}:
         if key in result and key in known and to_json(result[key], key) != known[key]:
-            raise FormError(f"The form of {workflow.name} sets {key!r}, which is the engine's; give it another name.")
+            raise FormError(f"The form of {workflow.name} sets {key!r}, which belongs to the engine; use another name.")
 
 
 def product_page(workflow: Workflow) -> type[FormPage]:
@@ -306,7 +309,7 @@ def product_page(workflow: Workflow) -> type[FormPage]:
 
 
 def subscription_page(workflow: Workflow) -> type[FormPage]:
-    """The first page of a workflow on a subscription: which one, and the version that the reader has seen."""
+    """The first page of a workflow on a subscription: which one, and the version that the user has read."""
 
     def found(value: Any) -> UUID:
         return find_subscription(str(value)).subscription_id

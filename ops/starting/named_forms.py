@@ -1,9 +1,9 @@
-"""Forms that stand by themselves, known by a name: what a page of an organisation's own, or of the engine, asks.
+"""Named forms, which belong to no workflow: of an organisation, or of the engine.
 
     register_form("choose_site", choose_site)
 
 A form is written as that of a workflow: a page class, a function that returns one, or a generator of pages. Its
-parameters come out of a state that has `form_key` and `user`.
+parameters come from a state with `form_key` and `user`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ _forms: dict[str, Form] = {}
 
 
 def register_form(key: str, form: Form) -> None:
-    """Make a form known by a name. May be done twice with the same form.
+    """Register a form under a name. May run twice with the same form.
 
-    Raises WorkflowDeclarationError for a name that another form has, for what is no form, and for a form whose
+    Raises WorkflowDeclarationError for a name that another form has, for what is not a form, and for a form whose
     parameters cannot be read.
     """
     if not callable(form):
@@ -37,7 +37,7 @@ def register_form(key: str, form: Form) -> None:
 
 
 def named_form(key: str) -> Form:
-    """The form of a name. Raises UnknownForm with the names that are near."""
+    """The form of a name. Raises UnknownForm with similar names."""
     if key in _forms:
         return _forms[key]
     near = get_close_matches(key, _forms, n=3) or sorted(_forms)
@@ -51,7 +51,7 @@ def form_names() -> list[str]:
 
 
 def resource_keys(form: Form) -> Iterator[str]:
-    """The external resources that a form names in its parameters."""
+    """The external resources among a form's parameters."""
     if not isinstance(form, type):
         yield from map(resource_key, arguments_of(form).resource_types)
 
@@ -59,8 +59,8 @@ def resource_keys(form: Form) -> Iterator[str]:
 def fill_named_form(
     key: str, form: Form, pages: Sequence[Page], *, user: str, resources: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the form of this name makes of these pages, as JSON with secrets masked. Needs a transaction; writes
-    nothing. The form sees all that is known of `user`.
+    """The result of the form for these pages, as JSON with secrets masked. Needs a transaction; writes nothing. The
+    form gets `user` with all its claims.
 
     Raises FormInvalid, FormIncomplete.
     """

@@ -1,6 +1,6 @@
-"""Who may start, answer or retry a workflow: its authorisation callbacks, asked.
+"""Who may start, answer or retry a workflow: its authorisation callbacks decide.
 
-Conditions, lenses and groups around a step change nothing: a step keeps its callbacks, and a group's is its members'.
+Conditions, lenses and groups around a step change nothing: a step keeps its callbacks, and inherits those of its group.
 """
 
 import asyncio
@@ -18,12 +18,13 @@ from resources.types import StepKey
 
 
 def check_may_start(workflow: Workflow, user: Any) -> None:
-    """Ask the workflow's callback; without one everybody may. Raises NotAuthorised."""
+    """Check the workflow's callback; without one everybody may. Raises NotAuthorised."""
     _check(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
 
 
 def check_may_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
-    """Ask who may answer a step that waits: the last resume callback up to it, else the workflow's own of the start.
+    """Check who may answer a waiting step: the last resume callback up to it decides, else the workflow's callback for
+    the start.
 
     Raises NotAuthorised.
     """
@@ -34,11 +35,11 @@ def check_may_resume(workflow: Workflow, place: LedgerStep, user: Any) -> None:
 
 
 def check_may_retry(workflow: Workflow, committed: Collection[StepKey], user: Any, *, what: str = "retry") -> None:
-    """Ask who may lay hands on a process: the last callback that the workflow and its steps so far name.
+    """Check who may intervene in a process: the last callback of the workflow and its steps so far decides.
 
-    The steps so far are those committed and the one that comes next; of branches, each that has not ended is asked for.
-    A step names its retry callback, else that of its group, else its resume callback. `what` is the word for a refusal.
-    Raises NotAuthorised.
+    The steps so far are the committed ones and the next one; in branches, the next one of each unfinished branch is
+    checked. A step uses its retry callback, else that of its group, else its resume callback. `what` is the verb for a
+    refusal. Raises NotAuthorised.
     """
     for place in workflow.heads(committed) or [workflow.ledger_steps[-1]]:
         callback = workflow.retry_auth_callback or workflow.authorize_callback
@@ -49,7 +50,7 @@ def check_may_retry(workflow: Workflow, committed: Collection[StepKey], user: An
 
 @dataclass(frozen=True, slots=True)
 class UserPermissions:
-    """What a user may do with a process as it stands, whether there is something to retry or to answer or not."""
+    """What a user may do with a process now, whether or not it can be retried or answered."""
 
     retry_allowed: bool
     resume_allowed: bool
@@ -58,7 +59,7 @@ class UserPermissions:
 def user_permissions(
     workflow: Workflow, committed: Collection[StepKey], user: Any, *, waits_at: StepKey | None = None
 ) -> UserPermissions:
-    """Ask the callbacks as a retry and an answer now would ask them. `waits_at` is the step that waits for input."""
+    """Check the callbacks as a retry and an answer now would. `waits_at` is the step that waits for input."""
     places = [step for step in workflow.ledger_steps if step.key == waits_at]
     place = (places or workflow.heads(committed) or [workflow.ledger_steps[-1]])[0]
     return UserPermissions(
@@ -95,7 +96,7 @@ def _check(callback: AuthCallback | None, context: AuthContext, what: str) -> No
 
 
 def _awaited(verdict: Any) -> bool:
-    """Wait for an answer that comes later, also where an event loop is at work in this thread already."""
+    """Wait for an async callback, also inside a running event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

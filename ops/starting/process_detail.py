@@ -1,4 +1,4 @@
-"""A process as people look at it: what it has done, what is left, what it waits for. Secrets are masked."""
+"""A process in detail for people: committed and pending steps, waits. Secrets are masked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ class StepDetail:
 
     @property
     def seconds(self) -> float:
-        """How long its last attempt took."""
+        """The duration of its last attempt."""
         return (self.finished_at - self.started_at).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
 class PendingStep:
-    """A step that has not begun."""
+    """A step that has not started."""
 
     key: StepKey
     name: str
@@ -54,7 +54,7 @@ class PendingStep:
 
 @dataclass(frozen=True, slots=True)
 class PendingForm:
-    """The page that somebody has to fill: its JSON schema and what its client is told besides, or why there is none."""
+    """The page to fill in: its JSON schema and further data for the client, or why it cannot be shown."""
 
     form: dict[str, Any] | None = None
     meta: Any = None
@@ -63,8 +63,8 @@ class PendingForm:
 
 @dataclass(frozen=True, slots=True)
 class WaitDetail:
-    """What a process waits for. `form` is the JSON schema of the page that somebody has to fill, `meta` what its client
-    is told beside it; `form_error` says why there is none though somebody is asked.
+    """What a process waits for. `form` is the JSON schema of the page to fill in, `meta` further data for the client;
+    `form_error` says why a required form cannot be shown.
     """
 
     kind: WaitKind
@@ -80,7 +80,7 @@ class WaitDetail:
 
 @dataclass(frozen=True, slots=True)
 class ProcessDetail:
-    """All of it."""
+    """A process with its state, steps, waits, subscriptions and children."""
 
     line: ProcessLine
     state: State
@@ -93,13 +93,13 @@ class ProcessDetail:
 
     @property
     def committed(self) -> list[StepKey]:
-        """The keys of the steps that are done, in order."""
+        """The keys of the committed steps, in order."""
         done = (step.key for step in self.steps if step.status.is_committed)
         return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
 
     @property
     def wait(self) -> WaitDetail | None:
-        """The one that stops the process; a token may be out besides."""
+        """The wait that stops the process; others may be open for tokens."""
         own = [wait for wait in self.waits if wait.kind.process_status is self.line.status]
         return own[0] if own else None
 
@@ -111,9 +111,9 @@ def process_detail(
     *,
     with_form: bool = True,
 ) -> ProcessDetail:
-    """Read all of a process. `workflow` is None when the code has it no more; `resources` are those that its forms ask.
+    """Read a process in detail. `workflow` is None when the code has dropped it; `resources` are those of its forms.
 
-    Needs a transaction; a form that waits is run in it, if that is wanted. Raises UnknownProcess.
+    Needs a transaction, in which a form is evaluated unless `with_form` is False. Raises UnknownProcess.
     """
     process_id = line.process_id
     row = process_rows.get_process(process_id)
@@ -154,7 +154,7 @@ def _step(line: ProcessStepTable) -> StepDetail:
 
 
 def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Workflow | None) -> list[PendingStep]:
-    """The steps that have not begun; of a workflow that the code has no more, those that it had at the start."""
+    """The steps that have not started; of a dropped workflow, those that it had at the start."""
     if ProcessStatus(row.last_status).is_final:
         return []
     tried = {line.step_key for line in lines}
@@ -184,8 +184,8 @@ def _wait(wait: ProcessWaitTable, page: PendingForm) -> WaitDetail:
 
 
 def pending_form(process_id: ProcessId, workflow: Workflow | None, resources: Mapping[str, Any]) -> PendingForm:
-    """The first page of the form that a process waits with; one that cannot be made says why, and hides nothing else of
-    the process. Needs a transaction, which a form may break.
+    """The first page of the form that a process waits with; a failing form says why. Needs a transaction, which a form
+    may break.
     """
     if workflow is None:
         return PendingForm(error="The code does not have this workflow any more.")

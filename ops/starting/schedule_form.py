@@ -1,6 +1,6 @@
-"""The form by which people schedule a task: which, with which inputs, and when.
+"""The form with which people schedule a task: which, with which inputs, and when.
 
-What it makes is the body of a POST to the schedules.
+Its result is the body of a POST to the schedules.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -24,13 +24,13 @@ from resources.processes.triggers import check_trigger, from_crontab
 from resources.types import State
 
 KEY = "configure_schedule"
-"""What clients call the form."""
+"""The name of the form."""
 
 ResourcesOf: TypeAlias = Callable[[Workflow], AbstractContextManager[Mapping[str, Any]]]
 
 
 class Frequency(StrEnum):
-    """The kinds of schedule, in the words of people."""
+    """The kinds of schedule, as people see them."""
 
     ONCE = "once"
     INTERVAL = "interval"
@@ -86,7 +86,7 @@ class OncePage(SubmitFormPage):
     run_at: Moment
 
     def trigger(self) -> tuple[str, dict[str, Any]]:
-        """As schedules have it."""
+        """The trigger and its arguments."""
         return "date", {"run_date": _moment(self.run_at)}
 
 
@@ -99,7 +99,7 @@ class IntervalPage(SubmitFormPage):
     interval: _choice("Interval", {key: label for key, (label, _) in INTERVALS.items()})  # type: ignore[valid-type]
 
     def trigger(self) -> tuple[str, dict[str, Any]]:
-        """As schedules have it."""
+        """The trigger and its arguments."""
         return "interval", INTERVALS[str(self.interval.value)][1] | {"start_date": _moment(self.first_run_at)}
 
 
@@ -112,7 +112,7 @@ class CronPage(SubmitFormPage):
     timezone: Annotated[str, Field(max_length=100), AfterValidator(_zone)] = "UTC"
 
     def trigger(self) -> tuple[str, dict[str, Any]]:
-        """As schedules have it."""
+        """The trigger and its arguments."""
         return "cron", from_crontab(self.cron, self.timezone)
 
 
@@ -130,10 +130,10 @@ def _moment(seconds: int) -> str:
 def schedule_form(
     workflows: Callable[[], Mapping[str, Workflow]], resources_of: ResourcesOf = lambda _: nullcontext({})
 ) -> Callable[..., FormGenerator]:
-    """Make the form for those of these workflows that are tasks.
+    """Make the form for the tasks among these workflows.
 
-    It needs a transaction, and `user` in the state, with the claims that authorisation callbacks ask: one may choose
-    what one may start. `resources_of` sets up the external systems that the form of a task asks.
+    It needs a transaction, and `user` in the state, with the claims that authorisation callbacks need: a user may
+    choose the tasks that the user may start. `resources_of` sets up the external systems of a task's form.
     """
 
     def configure_schedule(user: Any) -> FormGenerator:
@@ -182,7 +182,7 @@ def _may_start(workflow: Workflow, user: Any) -> bool:
 
 
 def _pages_of(workflow: Workflow, scope: Scope, user: str) -> Generator[type[BaseModel], Any, list[dict[str, Any]]]:
-    """A workflow's own form, page by page; what was filled in on each, as JSON."""
+    """A workflow's own form, page by page; the filled pages, as JSON."""
     state: State = {"reporter": user, "workflow_name": workflow.name, "workflow_target": workflow.target.value}
     pages = start_form(workflow, scope)(state)
     inputs: list[dict[str, Any]] = []
@@ -196,11 +196,11 @@ def _pages_of(workflow: Workflow, scope: Scope, user: str) -> Generator[type[Bas
             filled = page()
         else:
             if holds_secret(page):
-                raise FormError(f"{workflow.name} asks a secret, which a schedule would keep for everybody to read.")
+                raise FormError(f"{workflow.name} asks for a secret, which a schedule would store readably.")
             filled = yield _with_next(page)
         inputs.append(filled.model_dump(mode="json"))
 
 
 def _with_next(page: type[BaseModel]) -> type[BaseModel]:
-    """The page as one after which others follow: here it is never the last."""
+    """The page with a next page: here it is never the last."""
     return type(page.__name__, (page,), {"meta__": {"hasNext": True}, "__module__": page.__module__})

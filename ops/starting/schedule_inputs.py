@@ -1,4 +1,4 @@
-"""The inputs that a schedule keeps: such that the workflow could start with them, and nothing secret."""
+"""The inputs of a schedule: complete, and without secrets."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from resources.errors import FormIncomplete, ScheduleInvalid
 
 
 def check_inputs(request: StartRequest) -> list[Any]:
-    """Walk the workflow's form, and give its pages as they can be kept. Needs a transaction; writes nothing.
+    """Validate the pages against the workflow's form, and return them as JSON. Needs a transaction; writes nothing.
 
-    Raises FormInvalid, StartRefused, and ScheduleInvalid when a page is missing or a secret would be kept.
+    Raises FormInvalid, StartRefused, and ScheduleInvalid when a page is missing or a secret would be stored.
     """
     try:
         state = first_state(request)
@@ -19,9 +19,7 @@ def check_inputs(request: StartRequest) -> list[Any]:
         raise ScheduleInvalid(str(error)) from error
     pages: list[Any] = to_json(list(request.pages), "The input")
     if set(_secrets(state)) & set(_texts(pages)):
-        raise ScheduleInvalid(
-            f"{request.workflow.name} was given a secret, which a schedule would keep for everybody to read."
-        )
+        raise ScheduleInvalid(f"{request.workflow.name} was given a secret, which a schedule would store readably.")
     return pages
 
 

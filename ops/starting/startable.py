@@ -1,4 +1,4 @@
-"""Which workflows may run on a subscription now, and if not why."""
+"""Which workflows may run on a subscription now, and why not the others."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,16 +18,16 @@ GLOBAL_REASONS = (
     "subscription.not_in_sync",
     "subscription.relations_not_in_sync",
 )
-"""What is said of the subscription as a whole, the weightiest first; and still some workflow may be free of it."""
+"""Reasons that apply to the whole subscription, the most important first; single workflows may be exempt."""
 
 
 def startable(subscription_id: SubscriptionId, workflows: Iterable[Workflow], *, user: Any) -> dict[str, Any]:
     """A list per target of the workflows of the subscription's product: name, description, and, for one that may not
-    start now, the key of the reason with its details, and `message`, a sentence. `reason` beside the lists is what
-    holds for the subscription as a whole.
+    start now, the key of the reason with its details, and `message`, a sentence. `reason` beside the lists applies to
+    the whole subscription.
 
-    Needs a transaction. Five statements, however many workflows there are, and those of the organisation's own
-    predicates and authorisation callbacks. Raises UnknownSubscription.
+    Needs a transaction. The number of statements is constant, plus those of the organisation's own predicates and
+    authorisation callbacks. Raises UnknownSubscription.
     """
     state = subscription_state(subscription_id)
     is_paused = pause.is_paused()
@@ -43,14 +43,14 @@ def startable(subscription_id: SubscriptionId, workflows: Iterable[Workflow], *,
 
 
 def _fits(workflow: Workflow, state: SubscriptionState) -> bool:
-    """One that names no product types and works on a subscription works on any."""
+    """A workflow on subscriptions without product types fits any."""
     if not workflow.product_types:
         return workflow.has_subscription
     return state.product.product_type in workflow.product_types
 
 
 def _obstacles(workflow: Workflow, state: SubscriptionState, is_paused: bool, user: Any) -> Iterator[Obstacle]:
-    """Why a workflow may not start; what costs most is asked last."""
+    """Why a workflow may not start; expensive checks come last."""
     try:
         check_may_start(workflow, user)
     except NotAuthorised as refusal:

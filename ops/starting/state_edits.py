@@ -1,4 +1,4 @@
-"""What a person says a step would have done, when they have done it themselves: the change of the whole state."""
+"""Edits of the state by a person who has done a step: the change of the whole state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from resources.types import State
 
 
 def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed: Sequence[str]) -> Delta:
-    """Lay the edits over the state where the step's own result would go: in its lens, if it has one.
+    """Merge the edits into the state where the step's own result would go: in its lens, if it has one.
 
-    Text for what is a secret becomes one. Raises StateError for the engine's keys, for what has no JSON form, and when
-    the lens cannot be used.
+    Text for a secret becomes a secret. Raises StateError for the engine's keys, for values without a JSON form, and
+    when the lens fails.
     """
     if taken := ENGINE_KEYS.intersection((*changes, *removed)):
-        raise StateError(f"{', '.join(sorted(taken))}: what the engine knows of a process cannot be edited.")
+        raise StateError(f"{', '.join(sorted(taken))}: these keys belong to the engine and cannot be edited.")
     if not changes and not removed:
         return Delta({}, [])
     to_json(dict(changes), "The edit")  # keys too are kept
@@ -33,15 +33,15 @@ def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed:
 
 
 def check_skippable(place: LedgerStep) -> None:
-    """Refuse to spare a process what only the engine can do. Raises ProcessError."""
+    """Refuse to skip the engine's own steps. Raises ProcessError."""
     if place.position == 0 or place.step.effect is not None:
         raise ProcessError(f"The step {place.label!r} is the engine's own work and cannot be skipped.")
 
 
 def check_next(left: Sequence[LedgerStep], state: State) -> None:
-    """Check that the step which comes next finds its arguments in the state. Needs a transaction.
+    """Check that the next step finds its arguments in the state. Needs a transaction.
 
-    External systems are not asked. Raises StateError naming the step, the key and what was expected.
+    External systems are not used. Raises StateError naming the step, the key and what was expected.
     """
     for place in left:
         try:
@@ -51,7 +51,7 @@ def check_next(left: Sequence[LedgerStep], state: State) -> None:
             _check_arguments(place, seen.part)
             return
         except OrchestratorError as error:
-            raise StateError(f"The next step, {place.label!r}, could not begin after this skip. {error}") from error
+            raise StateError(f"The next step, {place.label!r}, could not start after this skip. {error}") from error
         except Exception as error:
             raise StateError(
                 f"The next step, {place.label!r}, could not begin after this skip: its condition or lens fails with "

@@ -1,6 +1,7 @@
-"""The way back into a process that waits: a person's answer, an external system's call, the time that has come.
+"""Answers to a waiting process: a person's input, a callback, a due time.
 
-Each of these ends a wait once: the process's row is taken first, so of two that come together one finds it ended.
+Each of these ends a wait once: the process's row is locked first, so of two concurrent ones the second finds the wait
+ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +33,12 @@ from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.types import ProcessId, ProcessStatus, State, StepStatus
 
-LATE = "The callback did not come in time."
+LATE = "The callback is overdue."
 SUSPENDED = frozenset({ProcessStatus.SUSPENDED})
 
 
 class Verdict(StrEnum):
-    """What became of an external system's call. The last two are no fault of the caller's: nothing was changed."""
+    """The outcome of a callback. The last two are no error of the caller: nothing was changed."""
 
     RESUMED = "resumed"
     STORED = "stored"
@@ -57,10 +58,10 @@ def answer(
     database: SubscriptionDatabase,
     resources: Mapping[str, Any] | None = None,
 ) -> str:
-    """Fill the form that a process waits with; the id of the run that is to be launched. Commits.
+    """Fill the form that a process waits with; the id of the run to be launched. Commits.
 
-    The form runs in a read-only transaction. Then the step's line, what the form gives to the state, its models, and
-    the end of the wait are written in one transaction. A wrong answer changes nothing.
+    The form runs in a read-only transaction. Then the step's line, the form's result, its models, and the end of the
+    wait are written in one transaction. An invalid answer changes nothing.
 
     Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, FormInvalid, FormIncomplete,
     FormTimedOut.
@@ -74,7 +75,7 @@ def answer(
         row = process_rows.lock_row(process_id)
         pause.check_not_paused()
         if wait.wait_id not in [one.wait_id for one in waits.find_open(process_id)]:
-            raise NotWaiting(f"Somebody else has just answered process {process_id}, which is {row.last_status}.")
+            raise NotWaiting(f"Process {process_id} has just been answered by somebody else and is {row.last_status}.")
         if place.step.callback is not None:
             run_id = _decide(workflow, row, place, user, str(result["decision"]))
         else:
@@ -89,7 +90,8 @@ def next_page(
     pages: Sequence[Page],
     resources: Mapping[str, Any] | None = None,
 ) -> FormIncomplete | None:
-    """What the form that a process waits with asks after these pages; None when they are all. Needs a transaction.
+    """The next page of the form that a process waits with, after these pages; None when it is complete. Needs a
+    transaction.
 
     Raises UnknownProcess, NotWaiting, StepsChanged, FormInvalid.
     """
@@ -102,9 +104,9 @@ def next_page(
 
 
 def find_question(workflow: Workflow, process_id: ProcessId) -> tuple[Claim, ProcessWaitTable, LedgerStep]:
-    """What a process asks: the process, its wait, and the step whose form it is. Needs a transaction.
+    """The pending question of a process: the process, its wait, and the step whose form it is. Needs a transaction.
 
-    Raises UnknownProcess, NotWaiting when it asks nothing, StepsChanged when the code has no such step.
+    Raises UnknownProcess, NotWaiting when it has none, StepsChanged when the code has no such step.
     """
     claim = process_rows.find_claim(process_id)
     if claim is None:
@@ -118,11 +120,11 @@ def find_question(workflow: Workflow, process_id: ProcessId) -> tuple[Claim, Pro
 
 
 def question(workflow: Workflow, place: LedgerStep, claim: Claim, resources: Mapping[str, Any]) -> tuple[View, Any]:
-    """What a step's form sees of the state, and the form as one that can be walked through. Needs a transaction."""
+    """The state that a step's form sees, and the form as a generator of pages. Needs a transaction."""
     seen = view(place.step, claim.state)
     if seen is None:
         raise NotWaiting(
-            f"The condition of {place.label!r} no longer holds, so it asks nothing; send the process back."
+            f"The condition of {place.label!r} no longer holds, so there is nothing to answer; send the process back."
         )
 
     def form(state: State) -> FormGenerator:
@@ -152,7 +154,7 @@ def _commit(row: ProcessTable, place: LedgerStep, seen: View, result: State, use
 
 
 def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str, decision: str) -> str:
-    """What a person says about a callback that has not come in time."""
+    """Apply a person's decision about an overdue callback."""
     assert place.step.callback is not None, "only then is there something to decide"
     if decision == "wait":
         return interventions.resume(row.process_id, user=user, at=SUSPENDED)
@@ -164,7 +166,7 @@ def _decide(workflow: Workflow, row: ProcessTable, place: LedgerStep, user: str,
         at=SUSPENDED,
         status=ProcessStatus.FAILED,
         run_id=row.run_id,
-        reason=f"No callback within {place.step.callback.timeout}; {user} let the process fail.",
+        reason=f"No callback within {place.step.callback.timeout}; {user} failed the process.",
     )
     return row.run_id or ""
 
@@ -196,10 +198,10 @@ def _record(row: ProcessTable, place: LedgerStep, status: StepStatus, user: str,
 def receive(
     process_id: ProcessId, token: str, result: Any, *, database: SubscriptionDatabase
 ) -> tuple[Verdict, str | None]:
-    """Take an external system's answer; what became of it, and the id of the run to be launched, if one is. Commits.
+    """Take a callback; its outcome, and the id of the run to be launched, if there is one. Commits.
 
-    May run twice, and come at any time: an answer that is too early is kept, one that is too late or the second with
-    its token changes nothing. Raises UnknownToken, StateError for a result that cannot be kept.
+    May run twice, and at any time: an early answer is stored, a late or repeated one changes nothing. Raises
+    UnknownToken, StateError for a result that cannot be stored.
     """
     kept = to_json(result, "The result of the callback")
     with database.transaction():
@@ -218,7 +220,7 @@ def receive(
 
 
 def record_progress(process_id: ProcessId, token: str, progress: Any, *, database: SubscriptionDatabase) -> bool:
-    """Keep what an external system says of its work, for people to read; False when nobody waits for it. Commits.
+    """Store the progress that an external system reports; False when its callback is no longer awaited. Commits.
 
     Raises UnknownToken, StateError.
     """
@@ -243,20 +245,20 @@ def _find_token(process_id: ProcessId, token: str) -> tuple[ProcessTable, Proces
 
 
 def _awaits(row: ProcessTable, wait: ProcessWaitTable) -> bool:
-    """Whether the process stands at the step that the answer is for; else the step finds it when it comes there."""
+    """Whether the process stopped at the step of the answer; otherwise the step finds the answer later."""
     if row.last_status == ProcessStatus.AWAITING_CALLBACK:
         return True
     asks = [one for one in waits.find_open(row.process_id, wait.step_key) if one.kind == WaitKind.INPUT]
-    for one in asks:  # somebody was asked what to do about its absence
+    for one in asks:  # a person was asked about the missing callback
         one.answered_at, one.answered_by = clock.now(), "callback"
     return bool(asks) and row.last_status == ProcessStatus.SUSPENDED
 
 
 def _wait_for_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
-    """The engine is paused: what waited for the answer waits for the release now."""
+    """The engine is paused: wait for its release instead of the answer."""
     row.last_status = ProcessStatus.WAITING
     current_session().flush()
-    reason = "The engine is paused; the callback has come."
+    reason = "The engine is paused; the callback has arrived."
     waits.open_wait(row.process_id, wait.step_key, Wait(WaitKind.PAUSE, reason=reason))
 
 
@@ -264,7 +266,7 @@ def _wait_for_release(row: ProcessTable, wait: ProcessWaitTable) -> None:
 
 
 def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) -> str | None:
-    """End a wait whose time has come; the id of the run to be launched, None when it has ended otherwise. Commits."""
+    """End a due wait; the id of the run to be launched, None when it has ended otherwise. Commits."""
     with database.transaction():
         row = process_rows.lock_row(due.process_id)
         still = [one for one in waits.find_open(due.process_id, due.step_key) if one.kind == due.kind]
@@ -277,9 +279,9 @@ def wake(workflow: Workflow, due: waits.Due, *, database: SubscriptionDatabase) 
             return None
         if _may_retry_action(workflow, due):
             place = workflow.place(due.step_key)
-            with suppress(ProcessError):  # an action that has made a subscription is not tried again: it times out
+            with suppress(ProcessError):  # an action that has created a subscription is not retried: it times out
                 return _retry_action(workflow, place, due.process_id, user="SYSTEM", reason=LATE)
-        return interventions.next_segment(row)  # its tokens stay good: the step itself says what comes of it
+        return interventions.next_segment(row)  # its tokens stay valid: the step itself decides
 
 
 def _may_retry_action(workflow: Workflow, due: waits.Due) -> bool:

@@ -1,1 +1,1 @@
-"""The language that workflows are written in: steps, state, branches, forms."""
+"""The language of workflows: steps, state, branches, forms."""

@@ -1,6 +1,6 @@
-"""Branches of a process: what each sees of the state, and how their changes come together.
+"""Branches of a process: the state that each sees, and the merge of their changes.
 
-The process's state has the changes of all, in the order in which they were done; the ledger tells whose they are.
+The process's state has the changes of all in their order; the ledger says which branch made them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ from resources.processes import ledger
 from resources.types import ProcessId, State
 
 REMOVED = object()
-"""What a branch has made of a key that it has removed."""
+"""The value of a key that a branch has removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a step of a branch has changed."""
+    """A change by a step of a branch."""
 
     branch: Branch
     label: str
@@ -29,7 +29,7 @@ class Change:
 
 
 def state_of(workflow: Workflow, place: LedgerStep, process_id: ProcessId, state: State) -> State:
-    """What a step sees of a process's state: in a branch, the state at the fork and what this branch has changed.
+    """The state that a step sees: in a branch, the state at the fork and the changes of this branch.
 
     Needs a transaction, for a step in a branch.
     """
@@ -44,7 +44,7 @@ def state_of(workflow: Workflow, place: LedgerStep, process_id: ProcessId, state
 
 
 def check_join(workflow: Workflow, place: LedgerStep, process_id: ProcessId) -> None:
-    """Check that the branches which come together at a step agree. Needs a transaction. Raises BranchesDisagree."""
+    """Check that the branches which join at a step agree. Needs a transaction. Raises BranchesDisagree."""
     places = {step.key: step for step in workflow.ledger_steps if step.branch and step.branch.join == place.key}
     check_agree(_changes(places, ledger.committed_of(process_id)))
 
@@ -57,7 +57,7 @@ def _changes(places: Mapping[str, LedgerStep], lines: Sequence[ProcessStepTable]
 
 
 def check_agree(changes: Iterable[Change]) -> None:
-    """Check that no two branches have left a key with different values, in whatever order they were done.
+    """Check that no two branches have left a key with different values, in whatever order they ran.
 
     Then the changes give the same state in any order of the branches. Raises BranchesDisagree naming the key, the
     branches and the steps.
@@ -73,8 +73,8 @@ def check_agree(changes: Iterable[Change]) -> None:
             if not _agree(value, other_value):
                 raise BranchesDisagree(
                     f"The branches disagree on {key!r} of the state: branch {branch.number} ({label!r}) "
-                    f"{_made(value)}, branch {other.number} ({other_label!r}) {_made(other_value)}. Let each use a key "
-                    f"of its own; to go on with this process, skip the join and say what {key!r} is to be."
+                    f"{_made(value)}, branch {other.number} ({other_label!r}) {_made(other_value)}. Give each a key "
+                    f"of its own; to continue this process, skip the join and set {key!r}."
                 )
 
 

@@ -1,4 +1,4 @@
-"""What a step may know about the process it runs for."""
+"""What a step knows about its process."""
 
 import logging
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from resources.errors import StateError
 class StepContext:
     """Injected into a step by annotation: `def reserve(context: StepContext)`.
 
-    `idempotency_key` is the same whenever this step of this process runs again: give it to external systems with each
-    call, so that a repeated call can be recognised. `generation` is how often the process was sent back. `resources`
-    are those that the step has.
+    `idempotency_key` is the same whenever this step of this process runs again: send it to external systems with each
+    call, so that they recognise a repeated call. `generation` is how often the process was sent back. `resources` are
+    those of the step.
     """
 
     process_id: UUID
@@ -28,8 +28,8 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """Process and step: one external effect, however often it is tried. Another one once the process was sent back
-        on purpose, for then the effect is wanted again.
+        """Process and step: one external effect, however often it is attempted. It changes when the process is sent
+        back, since the effect is wanted again.
         """
         again = f":{self.generation}" if self.generation else ""
         return f"{self.process_id}:{self.step_key}{again}"
@@ -42,8 +42,8 @@ def resource_key(resource_type: type[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What arguments may be taken from besides the state: resources by key, the step's context, and what is `passing`:
-    values for this one call, which are never stored.
+    """The sources of arguments besides the state: resources by key, the step's context, and `passing`: values for this
+    call only, which are never stored.
     """
 
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Scope:
     passing: Mapping[str, Any] = field(default_factory=dict)
 
     def resource(self, resource_type: type[Any]) -> Any:
-        """Find the resource for a type. Raises StateError when the code location binds none."""
+        """Find the resource for a type. Raises StateError when the code location has none."""
         key = resource_key(resource_type)
         try:
             return self.resources[key]

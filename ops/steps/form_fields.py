@@ -1,11 +1,11 @@
-"""Types for the fields of forms that know of customers, products and subscriptions.
+"""Field types of forms for customers, products and subscriptions.
 
 All others come from `pydantic_forms.validators`: Accept, Button, ButtonsConfig, Callout, callout, Choice, choice_list,
 ContactPerson, ContactPersonName, DisplaySubscription, Divider, Hidden, Label, Layout, ListOfOne, ListOfTwo, LongText,
 Markdown, markdown, MigrationSummary, migration_summary, read_only_field, read_only_list, Timestamp, timestamp and
 unique_conlist. Sets of VLANs are `VlanRanges` of `resources`, in a form as in a block; give their default by
-`default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and pydantic are
-fields as they are.
+`default_factory`, because pydantic shows a plain one as the list of its ids. Plain types of Python and pydantic work as
+fields.
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,10 @@ from resources.errors import UnknownProduct
 from resources.subscriptions.queries import find_product
 
 CustomerId: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra={"format": "customerId"})]
-"""For whom a subscription is; web clients show their customer picker. Whether there is such a customer is not asked."""
+"""The customer of a subscription; web clients show their customer picker. The id is not checked."""
 
 SubscriptionId: TypeAlias = Annotated[UUID, Field(json_schema_extra={"format": "subscriptionId"})]
-"""A subscription; web clients show their subscription picker. Whether there is such a subscription is not asked."""
+"""A subscription; web clients show their subscription picker. The id is not checked."""
 
 
 def _existing(product_id: UUID) -> UUID:
@@ -37,11 +37,11 @@ def _existing(product_id: UUID) -> UUID:
 
 
 ProductId: TypeAlias = Annotated[UUID, AfterValidator(_existing), Field(json_schema_extra={"format": "productId"})]
-"""A product that exists, which takes a statement and so a transaction; web clients show their product picker."""
+"""An existing product, checked in a transaction; web clients show their product picker."""
 
 
 def product_id(product_ids: Iterable[UUID] | None = None) -> Any:
-    """The type of a product's id that must be one of these; None: of any product that exists."""
+    """The type of a product's id that must be one of these; None: of any existing product."""
     if product_ids is None:
         return ProductId
     allowed = tuple(product_ids)
@@ -62,7 +62,7 @@ def customer_contact_list(
     min_items: int | None = None,
     max_items: int | None = None,
 ) -> Any:
-    """The type of a list of contact persons of a customer; items left empty are removed before they are counted.
+    """The type of a list of contact persons of a customer; empty items are removed before counting.
 
     Web clients offer the contacts of `customer_id`, or else of the customer in the form's field `customer_key`.
     """

@@ -1,4 +1,4 @@
-"""Forms: pages that people or programs fill, checked before anything is written."""
+"""Forms: pages that people or programs fill, validated before anything is written."""
 
 import inspect
 import re
@@ -20,10 +20,10 @@ from resources.errors import FormError, FormIncomplete, FormInvalid, Transaction
 from resources.types import State
 
 Page: TypeAlias = Mapping[str, Any]
-"""What was filled in on one page: field to value."""
+"""A filled page: field to value."""
 
 FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
-"""What a form function returns: it yields page classes and is sent filled pages; its return value goes to the state."""
+"""The type of a form function: it yields page classes, receives filled pages, and returns values for the state."""
 
 SECRETS = (Secret, SecretStr, SecretBytes)
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -36,7 +36,7 @@ Form: TypeAlias = type[BaseModel] | Callable[..., Any]
 
 
 class FormPage(_FormPage):
-    """A page after which another one follows."""
+    """A page that another one follows."""
 
     meta__: ClassVar[FormMeta | None] = {"hasNext": True}
 
@@ -54,12 +54,12 @@ class EmptyPage(SubmitFormPage):
 
 
 def is_static(form: Form | None) -> bool:
-    """Whether the form is one page that is known without running code."""
+    """Whether the form is one static page."""
     return form is None or isinstance(form, type)
 
 
 def pages_of(form: Form, state: State, scope: Scope) -> FormGenerator:
-    """Run a form of any kind as a generator of pages, its parameters injected from the state."""
+    """Run a form of any kind as a generator of pages, with its parameters from the state."""
     if isinstance(form, type):
         page = yield form
         return answers(page)
@@ -87,7 +87,7 @@ def answers(page: BaseModel) -> State:
 
 
 def as_pages(inputs: Any) -> list[Page]:
-    """Take what a door was given: a list of pages, or one mapping for a one-page form. Raises FormInvalid."""
+    """Normalise the inputs: a list of pages, or one mapping for a one-page form. Raises FormInvalid."""
     if inputs is None:
         return []
     if isinstance(inputs, Mapping):
@@ -103,11 +103,11 @@ def as_pages(inputs: Any) -> list[Page]:
 
 
 def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[Page], *, name: str) -> State:
-    """Feed pages to a form and return what it makes of them.
+    """Feed pages to a form and return its result.
 
-    Needs a transaction if the form reads the database; writes nothing. `name` names the form in errors.
-    Raises FormInvalid (which page, field, what was given, what is allowed) and FormIncomplete (the next page). What was
-    given for a field that holds a secret is in no message, nor in `FormInvalid.errors`.
+    Needs a transaction if the form reads the database; writes nothing. `name` names the form in errors. Raises
+    FormInvalid (which page, field, value, and what is allowed) and FormIncomplete (the next page). Secret values are in
+    no message, nor in `FormInvalid.errors`.
     """
     for number, given in enumerate(pages, 1):
         _refuse_unkeepable(name, number, given)
@@ -119,7 +119,7 @@ def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[P
         raise FormError(f"The form of {name} cannot be used: {error}") from error
     except TransactionReadsOnly as error:
         raise FormError(
-            f"The form of {name} writes to the database; a form only reads, since it runs for every look at it. "
+            f"The form of {name} writes to the database; a form must only read, since it runs whenever it is shown. "
             "Write in a step."
         ) from error
     match outcome:
@@ -156,7 +156,7 @@ def _without_secrets(error: dict[str, Any], page: type[BaseModel]) -> dict[str, 
 
 
 def _may_hold_secret(page: type[BaseModel], error: Mapping[str, Any]) -> bool:
-    """Whether a secret may be in the `input` of an error, which for some kinds of error is the whole page."""
+    """Whether the `input` of an error may contain a secret; for some errors it is the whole page."""
     fields = {
         key: info for name, info in page.model_fields.items() for key in (name, info.alias, info.validation_alias)
     }
@@ -167,7 +167,7 @@ def _may_hold_secret(page: type[BaseModel], error: Mapping[str, Any]) -> bool:
 
 
 def holds_secret(annotation: Any, seen: frozenset[type] = frozenset()) -> bool:
-    """Whether a value of this type may hold a secret, however deep."""
+    """Whether a value of this type may hold a secret at any depth."""
     if isinstance(annotation, TypeAliasType):
         return holds_secret(annotation.__value__, seen)
     cls = get_origin(annotation) or annotation
@@ -189,7 +189,7 @@ def _field_types(cls: type[Any]) -> Iterable[Any]:
 
 
 def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
-    """Text that neither JSON nor the database can keep."""
+    """Refuse text that JSON or the database cannot store."""
     for loc, text in _texts(page, ()):
         if "\0" not in text and not SURROGATE.search(text):
             continue
@@ -224,7 +224,7 @@ def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:
 
 
 def _described(name: str, shape: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """A field with its choices by the labels that people see, or else its type."""
+    """A field with the labels of its choices, or else its type."""
     if "$ref" in shape:
         shape = schema["$defs"][shape["$ref"].rpartition("/")[2]]
     if values := shape.get("enum"):

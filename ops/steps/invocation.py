@@ -1,4 +1,4 @@
-"""A step about to run: what it sees of the state, its arguments, and where its result goes."""
+"""The invocation of a step: the state it sees, its arguments, and where its result goes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from resources.types import State
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a step sees of the state, and the way its result goes back into the whole."""
+    """The state that a step sees, and the way its result goes back into the whole."""
 
     step: Step
     part: State
@@ -21,11 +21,11 @@ class View:
 
     @property
     def whole(self) -> State:
-        """The whole state, as the outermost lens has it."""
+        """The whole state, outside all lenses."""
         return self.lenses[0][1] if self.lenses else self.part
 
     def state_after(self, result: Any) -> State:
-        """The whole state with the result merged in, through the lenses it was read by."""
+        """The whole state with the result merged in through the lenses."""
         part = merged(self.part, result, self.step.key)
         for lens, whole in reversed(self.lenses):
             part = _part(lens.put(reveal(whole), reveal(part)), f"What {self.step.key}'s lens puts back")
@@ -34,18 +34,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A step's function with its arguments found."""
+    """A step's function with its arguments."""
 
     view: View
     arguments: dict[str, Any]
 
     def run(self) -> Any:
-        """Call the function."""
         return self.view.step.function(**self.arguments)
 
 
 def _part(value: Any, where: str) -> State:
-    """A state, or the part of one, as a lens gives it: a mapping that has a JSON form."""
+    """A state, or a part of one, from a lens: a mapping with a JSON form."""
     if not isinstance(value, Mapping):
         raise StateError(f"{where} is {type(value).__name__}; it is a mapping.")
     part: State = to_json(value, where)
@@ -53,7 +52,7 @@ def _part(value: Any, where: str) -> State:
 
 
 def view(step: Step, state: State) -> View | None:
-    """Ask the step's conditions and look through its lenses; None if a condition says to skip it."""
+    """Check the step's conditions and apply its lenses; None if a condition skips the step."""
     lenses: list[tuple[Lens, State]] = []
     for wrapper in step.wrappers:
         if isinstance(wrapper, When):
@@ -66,7 +65,7 @@ def view(step: Step, state: State) -> View | None:
 
 
 def view_unconditionally(step: Step, state: State) -> View:
-    """Look through the step's lenses, whatever its conditions say."""
+    """Apply the step's lenses and ignore its conditions."""
     unconditional = replace(step, wrappers=tuple(one for one in step.wrappers if isinstance(one, Lens)))
     seen = view(unconditional, state)
     assert seen is not None, "only a condition skips"
@@ -74,7 +73,7 @@ def view_unconditionally(step: Step, state: State) -> View:
 
 
 def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
-    """Find the arguments of a step's function; None if a condition says to skip it.
+    """Find the arguments of a step's function; None if a condition skips the step.
 
     Needs a transaction if an argument is a subscription.
     """

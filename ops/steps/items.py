@@ -1,4 +1,4 @@
-"""The items of a step that works on a list: which they are, what a step finds for one, and what they gave."""
+"""The items of a step over a list: the list, the state for an item, and the results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from resources.types import State, StepKey
 
 
 def items_in(place: LedgerStep, part: State) -> list[Any]:
-    """The list that a step works on. Raises StateError."""
+    """The list of a step. Raises StateError."""
     assert place.step.each is not None, "only such a step has items"
     name = place.step.each.items
     if name not in part:
@@ -24,13 +24,13 @@ def items_in(place: LedgerStep, part: State) -> list[Any]:
 
 
 def state_with(place: LedgerStep, part: State, item: Any) -> State:
-    """What the first step for an item finds."""
+    """The state for the first step of an item."""
     assert place.step.each is not None, "only such a step has items"
     return {**part, place.step.each.item: item}
 
 
 def result_of(place: LedgerStep, seen: View, lines: Sequence[ProcessStepTable]) -> State:
-    """What the step as a whole gives: for each item, in order, what the ledger says that its steps have set."""
+    """The result of the whole step: for each item, in order, what its steps have set."""
     assert place.step.each is not None, "only such a step has items"
     done = {line.step_key: line for line in lines}
     count = len(items_in(place, seen.part))

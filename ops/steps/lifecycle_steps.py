@@ -1,4 +1,4 @@
-"""Steps that move a subscription through its life."""
+"""Steps that change the lifecycle of a subscription."""
 
 from functools import cache
 
@@ -12,10 +12,10 @@ from resources.types import ProcessId, State, SubscriptionLifecycle
 
 @cache
 def set_status(status: SubscriptionLifecycle) -> Step:
-    """Make a step that gives the subscription in the state another status.
+    """Make a step that sets the status of the subscription in the state.
 
-    The model is converted to the product's class for that status, so what the class requires has to be there.
-    Reads and sets `subscription`. Active sets the start date and terminated the end date, where they are empty.
+    The model is converted to the product's class for that status, so required values must be present. Reads and sets
+    `subscription`. Active sets the start date and terminated the end date, where they are empty.
     """
 
     def convert(subscription: SubscriptionModel) -> State:
@@ -25,7 +25,7 @@ def set_status(status: SubscriptionLifecycle) -> Step:
 
 
 def _nothing() -> None:
-    """What is to be done, the step's effect does."""
+    """The step's effect does the work."""
 
 
 def _in_sync(process_id: ProcessId) -> None:
@@ -33,19 +33,19 @@ def _in_sync(process_id: ProcessId) -> None:
 
 
 resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
-"""Put what the process holds in sync and let go of it."""
+"""Put the process's subscriptions in sync and unlock them."""
 
 
 @step("Lock subscription")
 def unsync(subscription: SubscriptionModel, context: StepContext) -> None:
-    """Take the subscription for this process and put it out of sync; a workflow on a subscription starts with it."""
+    """Lock the subscription for this process and put it out of sync."""
     locks.lock(context.process_id, subscription.subscription_id, unsync=True)
     locks.link(context.process_id, subscription.subscription_id)
 
 
 @step("Create Process Subscription relation")
 def store_process_subscription(state: State, context: StepContext) -> None:
-    """Remember that this process works on the subscription; the engine does it for what a step saves, too."""
+    """Link this process to the subscription; the engine also does this for what a step saves."""
     if not (subscription_id := state.get("subscription_id")):
         raise StateError("There is no `subscription_id` in the state to relate the process to.")
     locks.link(context.process_id, subscription_id)

@@ -1,11 +1,11 @@
-"""Run predicates ready made: whether a workflow may start now, whoever asks."""
+"""Ready-made run predicates: whether a workflow may start now, for any user."""
 
 from ops.steps.workflow import PredicateContext, RunPredicateFail, RunPredicatePass
 from resources.processes import process_rows, waits
 
 
 def no_uncompleted_instance(context: PredicateContext) -> RunPredicatePass | RunPredicateFail:
-    """Only one at a time: not while another process of this workflow is neither completed nor aborted."""
+    """One at a time: not while another process of this workflow is neither completed nor aborted."""
     count = process_rows.count_unfinished(context.workflow_key)
     if not count:
         return RunPredicatePass()
@@ -13,9 +13,9 @@ def no_uncompleted_instance(context: PredicateContext) -> RunPredicatePass | Run
 
 
 def awaiting_callbacks_exist(context: PredicateContext) -> RunPredicatePass | RunPredicateFail:
-    """Only when there is something to look after: a callback that is waited for and may come too late.
+    """Only when a callback is awaited that has a deadline.
 
-    One that may take for ever needs no looking after. As `no_uncompleted_instance`, only one at a time.
+    Also one at a time, as `no_uncompleted_instance`.
     """
     verdict = no_uncompleted_instance(context)
     if isinstance(verdict, RunPredicateFail):

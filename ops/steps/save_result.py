@@ -1,4 +1,4 @@
-"""The models in a result, saved: who saves them takes them, and is their one writer from then on."""
+"""Save the models in a result, and lock their subscriptions for the process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from resources.types import ProcessId, SubscriptionId
 def save_models(
     result: Any, process_id: ProcessId, holds: list[SubscriptionId], *, lock_row: Callable[[], None]
 ) -> tuple[SubscriptionChange, ...]:
-    """Save the models of a result, and take what was saved in this transaction, by others too, for the process.
+    """Save the models of a result, and lock everything saved in this transaction for the process.
 
-    `hold` takes the process's row, which comes first, and subscriptions follow in the order of their ids, so that two
-    never wait for each other. `holds` is what the process has already; what it takes is added.
+    `lock_row` locks the process's row, which comes first; subscriptions follow in the order of their ids, so that two
+    processes never deadlock. `holds` are the locked subscriptions; new ones are added.
     """
     found = sorted(models_in(result), key=lambda model: model.subscription_id)
     saved = saved_in_transaction()
@@ -36,7 +36,7 @@ def save_models(
 
 
 def _lock(process_id: ProcessId, subscription_id: SubscriptionId, holds: list[SubscriptionId]) -> None:
-    """Be the one writer of a subscription; another process's is refused. Its mark stays: it is in sync or not."""
+    """Lock a subscription; it stays in or out of sync."""
     if subscription_id not in holds:
         locks.lock(process_id, subscription_id, unsync=False)
         holds.append(subscription_id)

@@ -1,4 +1,4 @@
-"""A step's arguments out of the state, and its result back into it."""
+"""The arguments of a step from the state, and its result back into it."""
 
 import inspect
 import json
@@ -22,9 +22,9 @@ from resources.types import State
 
 REMOVE_KEYS = "__remove_keys"
 ENGINE_KEYS = frozenset({"process_id", "reporter", "workflow_name", "workflow_target"})
-"""What the engine knows of the process; steps and forms may read these keys and not set them."""
+"""The engine's own keys; steps and forms may read but not set them."""
 SECRET = "__secret__"
-"""A secret in the state is `{"__secret__": text}`: later steps get it as SecretStr, people see asterisks."""
+"""A secret in the state is `{"__secret__": text}`: later steps get a SecretStr, people see asterisks."""
 MASK = "**********"
 RESOURCES = (ConfigurableResource, SubscriptionDatabase)
 """A parameter of such a type is not in the state: it is a resource of the step's op."""
@@ -37,14 +37,14 @@ _MISSING = inspect.Parameter.empty
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One parameter of a step or form, and where its value comes from."""
+    """A parameter of a step or form, and the source of its value."""
 
     name: str
     annotation: Any
     default: Any
 
     def value(self, state: State, scope: Scope, function: str) -> Any:
-        """Find the value. Raises StateError naming the function, the key and what was expected."""
+        """Find the value. Raises StateError naming the function, the key and the expected type."""
         if self.annotation is StepContext:
             return scope.context
         if _is_class(self.annotation, RESOURCES):
@@ -52,9 +52,7 @@ class Argument:
         if self.name in scope.passing:
             return scope.passing[self.name]
         if self.name == "state":
-            return reveal(state) | dict(
-                scope.passing
-            )  # a copy: what a step changes in it counts only when the step returns it
+            return reveal(state) | dict(scope.passing)  # a copy: changes count only when the step returns it
         if models := _model_classes(self.annotation):
             return self._model(models, state, function)
         if self.name not in state:
@@ -102,7 +100,7 @@ class Arguments(tuple[Argument, ...]):
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Arguments":
-        """Read the signature once; annotations may be forward references. Raises WorkflowDeclarationError."""
+        """Read the signature; annotations may be forward references. Raises WorkflowDeclarationError."""
         name = getattr(function, "__name__", repr(function))
         hints = _hints(function, name)
         parameters = inspect.signature(function).parameters.values()
@@ -118,7 +116,7 @@ class Arguments(tuple[Argument, ...]):
 
     @property
     def resource_types(self) -> Iterator[type[Any]]:
-        """The external resources among them, which the op has to require."""
+        """The external resources among them, which the op requires."""
         return (a.annotation for a in self if _is_class(a.annotation, RESOURCES))
 
     def values(self, state: State, scope: Scope, function: str) -> dict[str, Any]:
@@ -128,12 +126,12 @@ class Arguments(tuple[Argument, ...]):
 
 @cache
 def arguments_of(function: Callable[..., Any]) -> Arguments:
-    """The arguments of a function, read once."""
+    """The arguments of a function, cached."""
     return Arguments.of(function)
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    """The annotations of the parameters as types; what the function returns need not be known."""
+    """The annotations of the parameters as types; the return annotation is not needed."""
     annotations = {key: hint for key, hint in inspect.get_annotations(function).items() if key != "return"}
     shim = types.SimpleNamespace(__annotations__=annotations)
     try:
@@ -239,16 +237,16 @@ class Delta:
 
 
 def is_same(before: Any, after: Any) -> bool:
-    """Equal as JSON: to Python 1 and True are equal, to the next step they are not."""
-    if before is after:  # what a step has not touched, however large
+    """Equal as JSON: Python treats 1 and True as equal, JSON does not."""
+    if before is after:  # unchanged values, however large
         return True
     return bool(before == after) and json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def merged(state: State, result: Any, function: str) -> State:
-    """Lay a step's result over the state, as JSON. `__remove_keys` lists keys to drop.
+    """Merge a step's result into the state, as JSON. `__remove_keys` lists keys to drop.
 
-    Raises StateError if the result is neither None nor a mapping, or holds what JSON cannot.
+    Raises StateError if the result is neither None nor a mapping, or has no JSON form.
     """
     if result is None:
         return state
@@ -260,7 +258,7 @@ def merged(state: State, result: Any, function: str) -> State:
             continue
         after[str(key)] = to_json(value, f"{function}: {key}")
         if key in ENGINE_KEYS and state.get(key) != after[key]:
-            raise StateError(f"{function} sets {key!r}, which is the engine's; give it another name.")
+            raise StateError(f"{function} sets {key!r}, which belongs to the engine; use another name.")
     return after
 
 
@@ -291,9 +289,9 @@ def _models_in(value: Any, seen: set[int]) -> Iterator[SubscriptionModel]:
 
 
 def to_json(value: Any, where: str) -> Any:
-    """Turn a value into JSON: models become mappings, enums their values, secrets marked mappings.
+    """Convert a value to JSON: models become mappings, enums their values, secrets marked mappings.
 
-    Raises StateError naming `where` for what has no JSON form.
+    Raises StateError naming `where` for values without a JSON form.
     """
     if value is None or (isinstance(value, bool | int) and not isinstance(value, Enum)):
         return value
@@ -331,14 +329,14 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _storable(text: str, where: str) -> str:
-    """Text as it is, if PostgreSQL can keep it."""
+    """The text, if PostgreSQL can store it."""
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise StateError(f"{where} holds a NUL character or half a surrogate pair, which PostgreSQL cannot store.")
     return text
 
 
 def readable(value: Any) -> Any:
-    """JSON of anything, for people: what has no JSON form is described, secrets are masked. Never raises."""
+    """JSON of any value, for people: values without a JSON form are described, secrets are masked. Never raises."""
     plain = to_jsonable_python(masked(value), fallback=repr, inf_nan_mode="strings", serialize_unknown=True)
     text = json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
     return json.loads(text.replace("\\u0000", ""), parse_constant=str)
@@ -348,7 +346,7 @@ def readable(value: Any) -> Any:
 
 
 def reveal(value: Any) -> Any:
-    """Turn marked secrets back into SecretStr; a copy, whose parts are copies too."""
+    """Convert marked secrets back into SecretStr; a deep copy."""
     if isinstance(value, Mapping):
         if set(value) == {SECRET}:
             return SecretStr(value[SECRET])
@@ -359,7 +357,7 @@ def reveal(value: Any) -> Any:
 
 
 def masked(value: Any) -> Any:
-    """Replace marked secrets by asterisks, for people's eyes."""
+    """Replace marked secrets by asterisks."""
     if isinstance(value, Mapping):
         if set(value) == {SECRET}:
             return MASK

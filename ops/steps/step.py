@@ -1,4 +1,4 @@
-"""Steps and lists of steps: the words in which a workflow is written."""
+"""Steps and lists of steps, from which workflows are made."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from resources.processes import ledger, locks
 from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
 
 LONGEST_NAME, LONGEST_LABEL = 100, 120
-"""In characters; a step in a group bears both names, and the ledger keeps 255."""
+"""Characters; a step in a group has both names, and the ledger stores 255."""
 
 StepFunction: TypeAlias = Callable[..., Any]
 Predicate: TypeAlias = Callable[[State], bool]
@@ -21,7 +21,7 @@ Predicate: TypeAlias = Callable[[State], bool]
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Skip the step unless the predicate holds; it sees the state at this level."""
+    """Skip the step unless the predicate holds for the state at this level."""
 
     predicate: Predicate
 
@@ -36,9 +36,9 @@ class Lens:
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How a step is tried again that failed: a few times at once inside its run, then in ever longer pauses outside.
+    """How a failed step is retried: a few times at once inside its run, then with growing back-off outside.
 
-    `attempts`: how often it is tried with pauses between, before the process fails; None: for ever.
+    `attempts`: how many attempts with back-off before the process fails; None: no limit.
     """
 
     quick_tries: int = 2
@@ -48,13 +48,13 @@ class RetryRule:
     attempts: int | None = None
 
     def pause(self, attempts: int) -> timedelta:
-        """How long to wait after so many attempts; each pause is twice the last."""
+        """The back-off after so many attempts; each is twice the last."""
         doublings: int = 2 ** min(max(attempts - 1, 0), 20)  # beyond that any pause is the longest
         return min(self.first_pause * doublings, self.longest_pause)
 
 
 class OnTimeout(StrEnum):
-    """What becomes of a process whose callback has not come in time."""
+    """What happens to a process whose callback is overdue."""
 
     FAIL = "fail"
     RETRY = "retry"
@@ -63,10 +63,10 @@ class OnTimeout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What the steps of a callback have to know of one another; the same in each of them.
+    """What the steps of a callback share.
 
     `action` and `waiting` are the keys of two of them in their group. The answer goes to the state as `result_key`; the
-    action finds where to send the external system under `route_key`.
+    action gets the callback path as `route_key`.
     """
 
     action: StepKey
@@ -80,9 +80,9 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """What a step does that works on a list: its steps for each item, one after the other.
+    """The steps for each item of a list.
 
-    The list is `items` of the state; a step finds its item as `item`; what they gave goes to the state as `results`.
+    The list is `items` of the state; a step gets its item as `item`; the results go to the state as `results`.
     """
 
     items: str
@@ -104,12 +104,12 @@ class Step:
     """One unit of work, one database transaction, one Dagster op.
 
     `key` is its identity in the ledger: it comes from the function's name and never from `label`, which may change
-    freely. `wrappers` are the conditions and lenses around it, outermost first. `effect` is what the engine does to its
-    own rows in the step's transaction, once the process is held. `form` is what a person is asked when the step waits
-    for input. `retry` makes the process wait instead of fail. `judge` says what the function's result means, given the
-    step's context. `callback` is what the steps of a callback know of one another. `is_held`: the function runs with
-    the process's row taken, so that nobody changes what it looks at. `is_join`: branches come together here. `each`
-    makes the step one over a list. `starts` says which children it starts.
+    freely. `wrappers` are the conditions and lenses around it, outermost first. `effect` changes the engine's own rows
+    in the step's transaction, with the process's row locked. `form` is the form of an input step. `retry` makes the
+    process wait instead of fail. `interpret` turns the function's result into the step's result. `callback` is shared
+    by the steps of a callback. `is_held`: the function runs with the process's row locked, so that nothing changes what
+    it reads. `is_join`: branches join here. `each` makes the step one over a list. `starts` says which children it
+    starts.
     """
 
     key: StepKey
@@ -136,9 +136,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class StepGroup:
-    """Steps that a reader sees as one; each is still committed on its own, so a failed group goes on inside.
+    """Steps that are shown as one; each is committed on its own, so a failed group continues inside.
 
-    `retry_auth_callback` is that of each of its steps that names none.
+    `retry_auth_callback` applies to each of its steps that has none.
     """
 
     key: StepKey
@@ -152,14 +152,14 @@ class StepGroup:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Branches that stand side by side, each a list of steps, and the step where they come together."""
+    """Parallel branches, each a list of steps, and the step where they join."""
 
     branches: "tuple[StepList, ...]"
     join: Step
 
     @property
     def key(self) -> StepKey:
-        """The key of the join, which stands for the whole."""
+        """The key of the join, which identifies the fork."""
         return self.join.key
 
     def __rshift__(self, other: "AnySteps") -> "StepList":
@@ -167,7 +167,7 @@ class Fork:
 
 
 class StepList(tuple["Item", ...]):
-    """An ordered list of steps; `a >> b` puts one behind the other."""
+    """An ordered list of steps; `a >> b` appends."""
 
     __slots__ = ()
 
@@ -199,16 +199,16 @@ class StepList(tuple["Item", ...]):
 
 Item: TypeAlias = Step | StepGroup | Fork
 AnySteps: TypeAlias = Item | StepList
-"""What stands for a list of steps: the list, or one of its items."""
+"""A list of steps, or one of its items."""
 
 
 def _wrapped(item: Item, wrapper: When | Lens) -> Item:
     if isinstance(item, Fork):
         if isinstance(wrapper, Lens):
             raise WorkflowDeclarationError(
-                f"A lens around the branches of {item.key!r} would have them all change one key; put it inside each."
+                f"A lens around the branches of {item.key!r} would make them all change one key; put it inside each."
             )
-        # The join stays as it is: it has to look even if the condition holds no longer.
+        # The join stays unconditional: it always checks the branches.
         return replace(item, branches=tuple(branch.wrap(wrapper) for branch in item.branches))
     if isinstance(item, StepGroup):
         return replace(item, steps=item.steps.wrap(wrapper))
@@ -216,7 +216,7 @@ def _wrapped(item: Item, wrapper: When | Lens) -> Item:
 
 
 def as_steps(item: AnySteps) -> StepList:
-    """Take a step for the list that holds it. Raises WorkflowDeclarationError for what is no step."""
+    """A step as a list of one. Raises WorkflowDeclarationError for what is not a step."""
     return StepList() >> item
 
 
@@ -236,8 +236,9 @@ def step(
     *,
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Callable[[StepFunction], Step]:
-    """Make a function a step. Its parameters are taken from the state by name and annotation; the mapping it returns is
-    merged into the state, and every subscription model in it is saved, in one transaction with the step's record."""
+    """Make a function a step. Its parameters come from the state by name and annotation; the mapping it returns is
+    merged into the state, and every subscription model in it is saved, in one transaction with the step's record.
+    """
 
     if len(label) > LONGEST_LABEL:
         raise WorkflowDeclarationError(f"The label {label[:40]!r}… has {len(label)} characters; {LONGEST_LABEL} fit.")
@@ -255,7 +256,7 @@ def step_group(
     key: StepKey | None = None,
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> StepGroup:
-    """Show steps as one. Its key is that of its first step with `_group` behind it, unless `key` names another."""
+    """Show steps as one. Its key is that of its first step plus `_group`, unless `key` is given."""
     members = as_steps(steps)
     if not members:
         raise WorkflowDeclarationError(f"The step group {label!r} has no steps.")
@@ -263,7 +264,7 @@ def step_group(
 
 
 def conditional(predicate: Predicate) -> Callable[[AnySteps], StepList]:
-    """Run steps only if `predicate(state)` holds, asked anew before each; otherwise they are recorded as skipped."""
+    """Run steps only if `predicate(state)` holds, checked before each; otherwise they are recorded as skipped."""
 
     def apply(item: AnySteps) -> StepList:
         return as_steps(item).wrap(When(predicate))
@@ -287,19 +288,19 @@ def focussteps(key: str) -> Callable[[AnySteps], StepList]:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One of several branches: the key of the step where they come together, and which of them it is, from 1."""
+    """One of several branches: the key of the join, and its number, from 1."""
 
     join: StepKey
     number: int
 
     def is_beside(self, other: "Branch | None") -> bool:
-        """Whether the two are different branches of one fork, so that neither comes before the other."""
+        """Whether the two are different branches of one fork, so that neither precedes the other."""
         return other is not None and self.join == other.join and self.number != other.number
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerStep:
-    """A step in its place in a workflow. `key` is unique there; in a group it is `group.step`, as Dagster names it."""
+    """A step at its place in a workflow. `key` is unique there; in a group it is `group.step`, as in Dagster."""
 
     key: StepKey
     position: int
@@ -313,12 +314,12 @@ class LedgerStep:
         return ".".join((*self.path[:-1], name))
 
     def precedes(self, other: "LedgerStep") -> bool:
-        """Whether this step comes before the other; of steps in different branches neither does."""
+        """Whether this step comes before the other; steps of different branches have no order."""
         is_beside = self.branch is not None and self.branch.is_beside(other.branch)
         return self.position < other.position and not is_beside
 
     def of_item(self, index: int) -> "list[LedgerStep]":
-        """What a step over a list does for one item, each with its own key: `step[3]`, or `step[3].inner`."""
+        """The steps of one item of a list, each with its own key: `step[3]`, or `step[3].inner`."""
         assert self.step.each is not None, "only such a step has items"
         names, steps = _Names(), self.step.each.steps
         keys = (
@@ -332,13 +333,13 @@ class LedgerStep:
         ]
 
     def places_of(self, key: StepKey) -> "list[LedgerStep]":
-        """What a step over a list does for the item that a key of the ledger is of; nothing for another key."""
+        """The steps of the item that a ledger key belongs to; empty for other keys."""
         index = ledger.index_of(key)
         return [] if index is None or self.step.each is None else self.of_item(index)
 
     @property
     def label(self) -> str:
-        """What people read: the group's label and the step's."""
+        """The label of the group and the step."""
         return f"{self.group.label}: {self.step.label}" if self.group else self.step.label
 
 
@@ -354,7 +355,7 @@ class _Names:
 
 
 def enumerate_steps(steps: StepList) -> Iterator[LedgerStep]:
-    """Number the steps of a workflow and give each its key; a step used twice gets `_2` behind its key.
+    """Number the steps of a workflow and give each its key; a step used twice gets `_2` appended.
 
     A step has the same key in a branch as outside: the branches of a fork follow each other, then comes the join.
     """
@@ -391,11 +392,11 @@ begin = StepList()
 
 
 def start() -> None:
-    """Check, create the process and take the subscription: the engine does it."""
+    """Check, create the process and lock the subscription; the engine does it."""
 
 
 def finish() -> None:
-    """Complete the process and let go of what it still holds: the engine does it."""
+    """Complete the process and unlock its subscriptions; the engine does it."""
 
 
 def _release(process_id: ProcessId) -> None:

@@ -1,4 +1,4 @@
-"""A workflow: its steps in order, its form, and the rules of its start."""
+"""A workflow: its steps in order, its form, and its start rules."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from resources.types import StepKey, Target
 
 @dataclass(frozen=True, slots=True)
 class PredicateContext:
-    """What a run predicate may look at."""
+    """The argument of a run predicate."""
 
     workflow: "Workflow"
     user: str
@@ -43,7 +43,7 @@ RunPredicate: TypeAlias = Callable[[PredicateContext], RunPredicatePass | RunPre
 
 @dataclass(frozen=True, slots=True)
 class AuthContext:
-    """What an authorisation callback may look at. `action` is start_workflow, resume_workflow or retry_workflow."""
+    """The argument of an authorisation callback. `action` is start_workflow, resume_workflow or retry_workflow."""
 
     user: Any
     action: str
@@ -56,7 +56,7 @@ AuthCallback: TypeAlias = Callable[[AuthContext], bool | Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Workflow:
-    """What a workflow is, whoever runs it. `steps` is the whole list, from start to done."""
+    """The declaration of a workflow. `steps` is the whole list, from start to done."""
 
     name: str
     description: str
@@ -72,7 +72,7 @@ class Workflow:
 
     @property
     def is_task(self) -> bool:
-        """Tasks are what the system does for itself; people's lists leave them out."""
+        """Tasks run for the system; lists for people leave them out."""
         return self.target in (Target.SYSTEM, Target.VALIDATE)
 
     @property
@@ -82,11 +82,11 @@ class Workflow:
 
     @property
     def is_writer(self) -> bool:
-        """Whether it takes the subscription for itself, out of sync; a validation only looks."""
+        """Whether it locks the subscription and puts it out of sync; a validation only reads."""
         return self.has_subscription and self.takes_subscription and self.target is not Target.VALIDATE
 
     def may_run_on(self, product_type: str) -> bool:
-        """Whether it is for subscriptions of this product type; one that names none is for all."""
+        """Whether it applies to subscriptions of this product type; without product types it applies to all."""
         return self.has_subscription and (not self.product_types or product_type in self.product_types)
 
     @cached_property
@@ -111,9 +111,9 @@ class Workflow:
         return next((step for step in self.ledger_steps if step.group and step.path[0] == key), None) or self.place(key)
 
     def left(self, committed: Collection[StepKey]) -> list[LedgerStep]:
-        """The steps that are still to be done, in order; those of branches one branch after the other.
+        """The remaining steps, in order; branches one after the other.
 
-        One that is new in the code before a committed step, on the way to that, is behind: its time has passed.
+        A step that is new in the code before a committed step, on the same path, is skipped.
         """
         behind = _Progress()
         for step in self.ledger_steps:
@@ -122,14 +122,14 @@ class Workflow:
         return [step for step in self.ledger_steps if step.key not in committed and not behind.is_past(step)]
 
     def heads(self, committed: Collection[StepKey]) -> list[LedgerStep]:
-        """The steps that come next: one, or one of each branch that has not ended."""
+        """The next steps: one, or one of each unfinished branch."""
         left = self.left(committed)
         return [step for step in left if not any(other.precedes(step) for other in left[: left.index(step)])]
 
     def stopped_at(self, committed: Collection[StepKey], tried: StepKey | None) -> LedgerStep | None:
-        """The step that a process stands at, which is the one it `tried` last or the next; None when it has ended.
+        """The step at which a process stopped: the one it attempted last (`tried`) or the next; None when it has ended.
 
-        Of a step over a list it is what that does for one item.
+        For a step over a list it is the step of one item.
         """
         left = self.left(committed)
         for step in left:
@@ -138,19 +138,19 @@ class Workflow:
         return left[0] if left else None
 
     def lost(self, committed: Sequence[StepKey], place: LedgerStep) -> list[StepKey]:
-        """The steps done after this one that the code has no more."""
+        """The committed steps after this one that the code has dropped."""
         behind = committed[committed.index(place.key) :] if place.key in committed else []
         return [key for key in behind if key not in self.step_keys and not ledger.is_of_item(key)]
 
     def onwards(self, place: LedgerStep) -> list[LedgerStep]:
-        """A step and all that come after it; those of branches beside it do not."""
+        """A step and all after it, except those of parallel branches."""
         return [step for step in self.ledger_steps if step == place or place.precedes(step)]
 
     def check_fits(self, done: list[StepKey]) -> None:
-        """Check that the steps that a process has committed still stand in this order before what is left.
+        """Check that the committed steps of a process are still in this order before the remaining ones.
 
-        Steps that are new behind the last committed one simply run. Steps of different branches have no order, and what
-        was done for an item of a list is its step's affair. Raises StepsChanged naming the step in the way.
+        New steps behind the last committed one simply run. Steps of different branches have no order, and lines of
+        items are ignored. Raises StepsChanged naming the step.
         """
         places = {step.key: step for step in self.ledger_steps}
         reached = _Progress()
@@ -159,19 +159,19 @@ class Workflow:
                 continue
             if key not in places:
                 raise StepsChanged(
-                    f"{self.name} has no step {key!r} any more, which the process has done; "
+                    f"{self.name} has no step {key!r} any more, which the process has committed; "
                     f"bring the step back under this name, or abort the process."
                 )
             if reached.is_past(places[key]):
                 raise StepsChanged(
-                    f"{self.name} has its step {key!r} in another place than when the process did it; "
+                    f"{self.name} has its step {key!r} at another place than when the process committed it; "
                     f"restore the order, or abort the process."
                 )
             reached.add(places[key])
 
 
 class _Progress:
-    """How far things have come: the last position outside of branches, and in each of them."""
+    """The last position reached, outside of branches and in each of them."""
 
     def __init__(self) -> None:
         self._positions: dict[Branch | None, int] = {}
@@ -180,7 +180,7 @@ class _Progress:
         self._positions[step.branch] = max(step.position, self._positions.get(step.branch, -1))
 
     def is_past(self, step: LedgerStep) -> bool:
-        """Whether a step that was noted comes after this one."""
+        """Whether a recorded step comes after this one."""
         return any(
             position > step.position and not (branch and branch.is_beside(step.branch))
             for branch, position in self._positions.items()

@@ -1,4 +1,4 @@
-"""What the system does for itself now and then: tidy up, look whether all fits together."""
+"""Maintenance: delete old tasks, check that catalogue, workflows and subscriptions are consistent."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,7 +20,7 @@ from resources.types import State, SubscriptionId, Target
 
 BATCH = 500
 SHOWN = 50
-"""How many faults the details name; the count is of all."""
+"""How many errors the details name; the count includes all."""
 EXPECTED = (Target.CREATE, Target.MODIFY, Target.TERMINATE, Target.VALIDATE)
 
 Catalogues = Callable[[], Catalogue]
@@ -28,9 +28,9 @@ Catalogues = Callable[[], Catalogue]
 
 @step("Delete old tasks")
 def delete_old_tasks(database: SubscriptionDatabase) -> State:
-    """Delete completed tasks that nobody has touched for TASK_LOG_RETENTION_DAYS, a batch at a time.
+    """Delete completed tasks that have not changed for TASK_LOG_RETENTION_DAYS, a batch at a time.
 
-    Each batch is committed by itself. Dagster's runs stay: its own retention is for them. Adds `tasks_deleted`.
+    Each batch is committed by itself. Dagster's runs stay; Dagster has its own retention. Adds `tasks_deleted`.
     """
     before = clock.now() - timedelta(days=settings().task_log_retention_days)
     deleted = 0
@@ -50,8 +50,8 @@ def check_catalogue(catalogue: Catalogues) -> Step:
     def compare_catalogue() -> None:
         if plan := catalogue().plan():
             raise InconsistentData(
-                "The catalogue in the database is not that of the code; `orchestrator catalogue plan` shows how, "
-                "`orchestrator catalogue apply` makes it so.",
+                "The catalogue in the database differs from the code; `orchestrator catalogue plan` shows how, "
+                "`orchestrator catalogue apply` applies it.",
                 details=[{"kind": one.kind, "name": one.name, "change": one.action} for one in plan.changes[:SHOWN]],
             )
 
@@ -59,7 +59,7 @@ def check_catalogue(catalogue: Catalogues) -> Step:
 
 
 def check_workflows(catalogue: Catalogues) -> Step:
-    """Make a step that looks which products lack workflows. One without any is an error; adds `incomplete_products`."""
+    """Make a step that finds products without workflows. One without any is an error; adds `incomplete_products`."""
 
     @step("Look for missing workflows")
     def look_for_workflows(context: StepContext) -> State:

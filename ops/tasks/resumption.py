@@ -1,4 +1,4 @@
-"""Set going what stands still and could go on: processes that wait for better times, callbacks that are late."""
+"""Resume processes that wait for a retry, and end overdue waits for callbacks."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,11 +19,11 @@ SHOWN = 20
 
 @step("Resume waiting processes")
 def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> State:
-    """Have every process that waits for better times try again now; each in a commit of its own.
+    """Resume every process that waits for a retry; each in a commit of its own.
 
-    Who waits for a moment, for children or for the engine's release is left alone: to look again helps nothing.
-    The sweeper has them run, and looks after those that were created or resumed and never ran. Adds
-    `processes_resumed` (a count) and `not_resumed` (the first few, with the reason).
+    Processes that wait for a moment, for children or for the release of the engine are left alone: a retry would not
+    help. The sweeper launches them, and those that were created or resumed and never ran. Adds `processes_resumed` (a
+    count) and `not_resumed` (the first few, with the reason).
     """
     resumed, faults, after = 0, [], None
     with database.detached():
@@ -35,7 +35,7 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
                     with database.transaction():
                         interventions.resume(process_id, user=context.user, at={ProcessStatus.WAITING})
                     resumed += 1
-                except OrchestratorError as error:  # it went on, or was aborted, since the batch was read
+                except OrchestratorError as error:  # it has continued, or was aborted, since the batch was read
                     faults.append(f"{process_id}: {error}")
             if len(found) < BATCH:
                 return {"processes_resumed": resumed, "not_resumed": faults[:SHOWN]}
@@ -43,7 +43,7 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
 
 
 def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step:
-    """Make a step that ends the waits for callbacks that have not come in time. Adds `callbacks_late`, a count.
+    """Make a step that ends overdue waits for callbacks. Adds `callbacks_late`, a count.
 
     The daemon's sensor does the same every few seconds.
     """

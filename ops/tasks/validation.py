@@ -1,4 +1,4 @@
-"""Validate the fleet: one validation after the other started, in batches, never a list of everything in memory."""
+"""Validate all subscriptions: start their validations in batches, never with all of them in memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,10 +17,10 @@ from resources.types import ProcessId, State, SubscriptionLifecycle, Target
 
 BATCH = 200
 SHOWN = 20
-"""How many refusals the state tells of; the log has all."""
+"""How many refusals the state lists; the log has all."""
 
 Workflows = Callable[[], Mapping[str, Workflow]]
-"""The workflows of an orchestrator by name, asked for when they are needed: a task is one of them itself."""
+"""The workflows of an orchestrator by name, read when needed: a task is one of them."""
 
 
 def validations_of(workflows: Mapping[str, Workflow], product_type: str) -> list[Workflow]:
@@ -29,7 +29,7 @@ def validations_of(workflows: Mapping[str, Workflow], product_type: str) -> list
 
 
 def usable_statuses(workflows: Mapping[str, Workflow], product_types: Iterable[str]) -> Usable:
-    """In which statuses subscriptions can be validated, by product type; a type without validation is left out."""
+    """The statuses in which subscriptions can be validated, by product type; types without validation are left out."""
     found = {}
     for product_type in product_types:
         statuses: frozenset[SubscriptionLifecycle] = frozenset()
@@ -43,8 +43,8 @@ def usable_statuses(workflows: Mapping[str, Workflow], product_types: Iterable[s
 def start_validations(workflows: Workflows, product_types: Callable[[State], set[str]]) -> Step:
     """Make a step that starts all validations of all subscriptions of some product types.
 
-    Each becomes a process of its own, committed by itself; who runs the step again after a crash starts none twice.
-    Adds `validations_started`, `validations_refused` (counts) and `refusals` (the first few).
+    Each becomes a process of its own, committed by itself; after a crash the step starts none twice. Adds
+    `validations_started`, `validations_refused` (counts) and `refusals` (the first few).
     """
 
     @step("Start validations")
@@ -59,7 +59,7 @@ def start_validations(workflows: Workflows, product_types: Callable[[State], set
                     try:
                         start_one(workflow, candidate, context.process_id, database)
                         started += 1
-                    except OrchestratorError as error:  # refused, or it has gone since the batch was read
+                    except OrchestratorError as error:  # refused, or deleted since the batch was read
                         context.log.warning("%s: %s", candidate.subscription_id, error)
                         refusals.append(f"{candidate.subscription_id}: {error}")
         return {
@@ -72,7 +72,7 @@ def start_validations(workflows: Workflows, product_types: Callable[[State], set
 
 
 def start_one(workflow: Workflow, candidate: Candidate, cause: ProcessId, database: SubscriptionDatabase) -> ProcessId:
-    """Start one validation for a cause, once; its process, which the sweeper has run. Commits.
+    """Start one validation for a cause, once; its process, which the sweeper launches. Commits.
 
     Raises StartRefused and what else `admit` raises.
     """

@@ -1,1 +1,1 @@
-"""Steps that wait and hold nothing: for input, a callback, a moment, children."""
+"""Steps that wait without holding anything: for input, a callback, a moment, children."""

@@ -1,4 +1,4 @@
-"""Processes that a process starts and waits for, holding nothing meanwhile: its children."""
+"""Child processes: a process starts them and waits for them without holding anything."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,9 +25,9 @@ from resources.processes.waits import Wait, WaitKind
 from resources.types import ProcessStatus, State, StepStatus
 
 CHILDREN = "children"
-"""The key of the state with the ids of the children that are yet to be waited for."""
+"""The state key with the ids of the children to wait for."""
 NAMED = 5
-"""So many failed children a message names."""
+"""How many failed children a message names."""
 
 
 class HasWorkflow(Protocol):
@@ -50,13 +50,12 @@ def start_children(
 ) -> Step:
     """Make a step that starts a process of a workflow for each of the inputs that a function finds in the state.
 
-    The function takes its parameters as a step does and returns a list: what one would start each child with, a mapping
-    or a list of pages. All children are started or none, in the step's own transaction and by the rules of any start;
-    one that is refused fails the step and is named. Whoever may start the parent may start its children. They are
-    launched after that.
+    The function takes its parameters as a step does and returns a list: the input of each child, a mapping or a list of
+    pages. All children are started or none, in the step's own transaction and by the rules of any start; one that is
+    refused fails the step and is named. Who may start the parent may start its children. They are launched afterwards.
 
-    The ids join the list `children` of the state. They are made of the parent's and the step's, so that no child is
-    started twice. A process that is sent back starts others, and those of before go on beside them.
+    The ids are added to the list `children` of the state. They are derived from those of the parent and the step, so
+    that no child is started twice. A process that is sent back starts new children; the old ones continue.
     """
     spec = workflow if isinstance(workflow, Workflow) else workflow.workflow
     inputs = arguments_of(inputs_from_state)
@@ -124,13 +123,14 @@ def wait_children(
     label: str = "Wait for the children",
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Step:
-    """Make a step that waits until all children are at rest: completed, failed or aborted. Meanwhile nothing is held.
+    """Make a step that waits until no child runs any longer: each is completed, failed or aborted. Nothing is held
+    during the wait.
 
-    The step fails when more than `accept` of them have failed or were aborted. Tried again, it has those that failed
-    tried again, and no other; with `retry="none"` it only looks. Then the list `children` gives way to `results` in the
-    state, `children_results` unless it is named: the id and the status of each, in the order of their start.
+    The step fails when more than `accept` of them have failed or were aborted. A retry of the step retries those that
+    failed, and no others; with `retry="none"` it only checks again. Then `results`, `children_results` by default,
+    replaces the list `children` in the state: the id and the status of each, in the order of their start.
 
-    A child that waits for input, a callback or better times is waited for.
+    A child that waits for input, a callback or a retry counts as running.
     """
     if accept < 0:
         raise WorkflowDeclarationError(f"`wait_children` accepts 0 failed children or more, not {accept}.")
@@ -144,7 +144,7 @@ def wait_children(
         if not running and len(failed) > accept and retry == "failed":
             running = _retry_failed(failed, context)
         if running:
-            return Wait(WaitKind.CHILDREN, reason=f"{len(running)} of {len(found)} children are not at rest.")
+            return Wait(WaitKind.CHILDREN, reason=f"{len(running)} of {len(found)} children have not stopped.")
         if len(failed) > accept:
             raise _too_many(failed, len(found), accept)
         outcome = [{"process_id": str(child.process_id), "status": child.status.value} for child in found]
@@ -155,7 +155,7 @@ def wait_children(
 
 
 def _found(context: StepContext, ids: Sequence[str]) -> list[Child]:
-    """The children, each once, in the order of their start. A task that was cleaned up meanwhile had ended well."""
+    """The children, each once, in the order of their start. A task that was cleaned up was completed."""
     known = {child.process_id: child for child in process_rows.children_of(context.process_id)}
     distinct = dict.fromkeys(UUID(one) for one in ids)
     return [known.get(one) or Child(one, "", ProcessStatus.COMPLETED) for one in distinct]
@@ -166,13 +166,13 @@ def _has_failed(child: Child) -> bool:
 
 
 def _retry_failed(failed: Sequence[Child], context: StepContext) -> list[Child]:
-    """Have the failed children go on, if this step has failed with them before; those that go on."""
+    """Resume the failed children, if this step has already failed because of them; those that were resumed."""
     line = ledger.line_of(context.process_id, context.step_key)
     if line is None or line.status != StepStatus.FAILED:
         return []
     resumed = sorted((child for child in failed if child.status.is_failure), key=lambda child: child.process_id)
     for child in resumed:
-        with suppress(NotWaiting):  # somebody else has had it go on, or has aborted it
+        with suppress(NotWaiting):  # it was resumed or aborted in the meantime
             interventions.resume(child.process_id, user=context.user, at=interventions.FAILURES)
     return resumed
 
@@ -181,8 +181,8 @@ def _too_many(failed: Sequence[Child], count: int, accept: int) -> ChildrenFaile
     named = ", ".join(f"{child.process_id} ({child.workflow_name}, {child.status})" for child in failed[:NAMED])
     more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     return ChildrenFailed(
-        f"{len(failed)} of {count} children failed, and {accept} may: {named}{more}. Try again to have the failed ones "
-        f"tried again; one that was aborted stays so.",
+        f"{len(failed)} of {count} children failed; {accept} may fail: {named}{more}. Retry to have the failed ones "
+        f"retried; aborted ones stay aborted.",
         [
             {"process": str(child.process_id), "workflow": child.workflow_name, "status": child.status.value}
             for child in failed

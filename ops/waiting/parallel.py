@@ -1,4 +1,4 @@
-"""Work side by side: branches that part and come together, and the same steps for each item of a list."""
+"""Parallel work: branches that fork and join, and the same steps for each item of a list."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,23 +7,23 @@ from ops.steps.step import LONGEST_LABEL, LONGEST_NAME, AnySteps, Each, Fork, St
 from resources.errors import WorkflowDeclarationError
 
 LONGEST_KEYS = 140
-"""In characters: the keys of a step over a list and of a step in it together, so that the ledger can keep both."""
+"""Characters: the keys of a step over a list and of a step in it together must fit the ledger."""
 
 
 def parallel(*branches: AnySteps, name: str = "", label: str = "") -> Fork:
-    """Put branches side by side, each a step or a list of steps; what follows begins when all of them have ended.
+    """Fork into branches, each a step or a list of steps; what follows starts when all of them have ended.
 
-    A step sees the state as it was at the fork, with what its own branch has changed. At the join the changes come
-    together; two branches that have set a key to different values fail the process there. A branch that fails, or
-    waits, stops the process; the others go on with it, from where they were. `name` is the key of the join.
+    A step sees the state at the fork plus the changes of its own branch. At the join the changes are merged; two
+    branches that have set a key to different values fail the process there. A branch that fails or waits stops the
+    process; the others continue with it where they stopped. `name` is the key of the join.
 
-    The steps of a run follow each other, whatever their branch: to work at the same time, start children.
+    The steps of a run follow each other, whatever their branch: for concurrent work, start children.
     """
     parted = tuple(as_steps(branch) for branch in branches)
     if len(parted) < 2 or not all(parted):
         raise WorkflowDeclarationError(f"`parallel` takes two branches or more, each with a step; not {len(parted)}.")
     for step in (step for branch in parted for step in _steps_in(branch)):
-        _check_own(step, "a branch, for the others are still at work")
+        _check_own(step, "a branch, since the others still run")
     key = name or f"join_{next(_steps_in(parted[0])).key}"[:LONGEST_NAME]
     return Fork(parted, Step(key, label or "Join the branches", _join, is_join=True))
 
@@ -38,12 +38,12 @@ def _steps_in(items: StepList) -> Iterator[Step]:
 def _check_own(step: Step, where: str) -> None:
     if step.effect is not None:
         raise WorkflowDeclarationError(
-            f"{step.label!r} lets go of all that the process holds; it cannot be in {where}."
+            f"{step.label!r} unlocks everything that the process holds; it cannot be in {where}."
         )
 
 
 def _join() -> None:
-    """Check that no two branches have set a key of the state to different values: the engine does it."""
+    """Check that no two branches have set a key of the state to different values; the engine does it."""
 
 
 def foreach(
@@ -56,13 +56,13 @@ def foreach(
     label: str = "",
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Step:
-    """Make one step that does `steps` for each item of a list in the state, in its order.
+    """Make one step that does `steps` for each item of a list in the state, in order.
 
     A step finds its item under the name `as_`, beside the state and what the steps before it have set for this item.
-    What they set goes into the list `results` of the state, a mapping per item; `<step>_results` unless it is named.
+    What they set goes into the list `results` of the state, a mapping per item; `<step>_results` by default.
 
-    Each step of each item is a transaction, a line in the ledger (`step[3]`) and an idempotency key of its own: what
-    stops at one item goes on there. The item that fails is the one that is retried or skipped.
+    Each step of each item is a transaction, a line in the ledger (`step[3]`) and an idempotency key of its own: after a
+    stop the step continues at that item. Only the item that failed is retried or skipped.
     """
     inner = tuple(_plain(item) for item in as_steps(steps))
     if not inner:
@@ -85,19 +85,19 @@ def foreach(
 
 
 def _plain(item: Any) -> Step:
-    """A step that can be done for one item of several."""
+    """A step that is allowed in `foreach`."""
     if not isinstance(item, Step) or item.each is not None:
         raise WorkflowDeclarationError(
             f"`foreach` takes steps; {item.key!r} is a group, branches or a `foreach` itself. Start children for those."
         )
     if item.form is not None or item.is_held:
-        raise WorkflowDeclarationError(f"{item.label!r} cannot be done for each item; put it before or behind.")
-    _check_own(item, "a `foreach`, for other items follow")
+        raise WorkflowDeclarationError(f"{item.label!r} cannot be done for each item; put it before or after it.")
+    _check_own(item, "a `foreach`, since other items follow")
     return item
 
 
 def _callback_of(inner: tuple[Step, ...], items: str) -> Callable[..., Any] | None:
-    """Who may retry: what the steps say, if they do not differ."""
+    """The retry callback of the steps, if they agree."""
     callbacks = {step.retry_auth_callback for step in inner if step.retry_auth_callback is not None}
     if len(callbacks) > 1:
         raise WorkflowDeclarationError(
@@ -107,4 +107,4 @@ def _callback_of(inner: tuple[Step, ...], items: str) -> Callable[..., Any] | No
 
 
 def _do_each() -> None:
-    """Do the steps for each item of the list: the engine does it."""
+    """Do the steps for each item of the list; the engine does it."""

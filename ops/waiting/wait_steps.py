@@ -1,4 +1,4 @@
-"""Steps that wait: for a person, for an external system, for a time. While they do, nothing runs."""
+"""Steps that wait: for a person, an external system, a time. Nothing runs while they do."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,16 +38,16 @@ def inputstep(
     resume_auth_callback: Callable[..., Any] | None = None,
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Callable[[Form], Step]:
-    """Make a form a step: the process is suspended until somebody fills the form, and what they say joins the state.
+    """Make a form a step: the process is suspended until a person fills the form, whose result is merged into the
+    state.
 
-    The form may read the database and its parameters come out of the state, as a step's do; it must have no effects,
-    for it runs each time that somebody looks at it. What it returns is merged into the state, and models in it are
-    saved.
+    The form may read the database, and its parameters come from the state, as a step's do; it must have no effects,
+    since it runs whenever somebody looks at it. Models in its result are saved.
     """
 
     def decorate(form: Form) -> Step:
         if not isinstance(form, type):
-            arguments_of(form)  # a form that cannot be read is refused now, not when somebody is to fill it
+            arguments_of(form)  # an unreadable form is refused now, not when it is filled
 
         def suspend() -> Wait:
             return Wait(WaitKind.INPUT, assignee=assignee)
@@ -77,11 +77,11 @@ def retrystep(
     attempts: int | None = None,
     retry_auth_callback: Callable[..., Any] | None = None,
 ) -> Callable[[StepFunction], Step]:
-    """Make a function a step that is tried again when it fails: for an external system that may be away.
+    """Make a function a step that is retried when it fails: for an external system that may be unavailable.
 
-    First `quick_tries` times within its run; then the process is `waiting`, and tries again after `first_pause`, each
-    pause twice the last, up to `longest_pause`. People see why it waits, and may have it try at once, or abort it.
-    After so many `attempts` the process fails; without that it never does by itself.
+    First `quick_tries` times within its run; then the process is `waiting`, and retries after `first_pause`; each
+    back-off is twice the last, up to `longest_pause`. People see why it waits, and may retry it at once, or abort it.
+    After `attempts` attempts the process fails; without a limit it never does by itself.
     """
     rule = RetryRule(quick_tries=quick_tries, first_pause=first_pause, longest_pause=longest_pause, attempts=attempts)
     if quick_tries < 0 or first_pause <= timedelta() or longest_pause < first_pause or (attempts or 1) < 1:
@@ -102,7 +102,7 @@ def retrystep(
 def wait_until(when: str | Callable[[State], datetime], label: str = "", *, name: str = "") -> Step:
     """Make a step that waits until a moment: a key of the state (ISO 8601, with its zone), or a function of the state.
 
-    A moment that has passed is not waited for.
+    It does not wait for a moment in the past.
     """
     key = name or (f"wait_until_{when}" if isinstance(when, str) else f"wait_until_{when.__name__}")
 
@@ -110,7 +110,7 @@ def wait_until(when: str | Callable[[State], datetime], label: str = "", *, name
         moment = _moment(when, state)
         if clock.now() >= moment:
             return None
-        return Wait(WaitKind.TIME, deadline=moment, reason=f"Goes on at {moment.isoformat(timespec='seconds')}.")
+        return Wait(WaitKind.TIME, deadline=moment, reason=f"Continues at {moment.isoformat(timespec='seconds')}.")
 
     return Step(key, label or key.replace("_", " ").capitalize(), wait)
 
@@ -132,21 +132,22 @@ def _moment(when: str | Callable[[State], datetime], state: State) -> datetime:
 def poll_step(
     label: str, *, every: timedelta, deadline: timedelta | None = None, retry_auth_callback: Any = None
 ) -> Callable[[StepFunction], Step]:
-    """Make a check a step that looks until there is something to see.
+    """Make a check a step that polls until the check succeeds.
 
-    The check returns a mapping (or True) when it is so: that joins the state and the process goes on. For None or False
-    the process waits, and looks again after `every`. After `deadline`, counted from the first look, it fails.
+    The check returns a mapping (or True) for success: that is merged into the state and the process continues. For None
+    or False the process waits, and checks again after `every`. After `deadline`, counted from the first check, it
+    fails.
     """
     if every <= timedelta():
-        raise WorkflowDeclarationError(f"The poll step {label!r} needs a pause between its looks.")
+        raise WorkflowDeclarationError(f"The poll step {label!r} needs an interval above zero.")
 
     def interpret(found: Any, context: StepContext) -> Any:
         if found is True or (found is not None and found is not False):
             return None if found is True else found
         began = waits.first_of_step(context.process_id, context.step_key) or clock.now()
         if deadline is not None and clock.now() >= began + deadline:
-            raise TimedOut(f"{label}: there was nothing to see within {deadline}.")
-        return Wait(WaitKind.POLL, deadline=clock.now() + every, reason=f"Looks again every {every}.")
+            raise TimedOut(f"{label}: the check has not succeeded within {deadline}.")
+        return Wait(WaitKind.POLL, deadline=clock.now() + every, reason=f"Checked every {every}.")
 
     def decorate(check: StepFunction) -> Step:
         return replace(step(label, retry_auth_callback=retry_auth_callback)(check), interpret=interpret)
@@ -158,11 +159,11 @@ def poll_step(
 
 
 class LateCallbackForm(SubmitFormPage):
-    """What a person decides about a callback that has not come in time."""
+    """A person's decision about an overdue callback."""
 
-    model_config = ConfigDict(title="The callback has not come in time")
+    model_config = ConfigDict(title="The callback is overdue")
     decision: Literal["wait", "retry", "fail"] = Field(
-        description="wait on for as long again, retry the action, or let the process fail"
+        description="wait as long again, retry the action, or fail the process"
     )
 
 
@@ -177,18 +178,18 @@ def callback_step(
     on_timeout: OnTimeout | Literal["fail", "retry", "ask"] = OnTimeout.FAIL,
     retries: int = 3,
 ) -> StepGroup:
-    """Make a group of steps: tell an external system to do something, wait until it calls back, look at its answer.
+    """Make a group of steps: request something from an external system, wait for its callback, validate the answer.
 
-    The action finds the path to call back under `callback_route_key`, as a parameter; it is good for one answer and
-    kept nowhere. An answer that comes before the action has ended is not lost. The answer joins the state as
+    The action gets the callback path as the parameter `callback_route_key`; it is valid for one answer and stored
+    nowhere. An answer that arrives before the action has ended is kept. The answer is merged into the state as
     `result_key`, where the validation finds it.
 
     `timeout` (a timedelta, or seconds) is counted from the end of the action. Then the process fails; or the action is
-    tried again, `retries` times at most; or a person is asked. Without a timeout the process waits for ever.
+    retried, at most `retries` times; or a person is asked. Without a timeout the process waits for ever.
     """
     limit = timeout if isinstance(timeout, timedelta) or timeout is None else timedelta(seconds=timeout)
     if limit is not None and limit <= timedelta():
-        raise WorkflowDeclarationError(f"The callback {name!r} needs a timeout of more than nothing.")
+        raise WorkflowDeclarationError(f"The callback {name!r} needs a timeout above zero.")
     callback = Callback(
         action=action_step.key,
         waiting=f"await_{action_step.key}",
@@ -213,7 +214,7 @@ def _awaiting(callback: Callback) -> StepFunction:
     def await_callback(context: StepContext) -> State | Wait:
         process_id, key = context.process_id, context.step_key
         if (found := waits.find_answer(process_id, key)) is not None:
-            waits.close(process_id, by=context.user, steps=[key])  # its other tokens are good no longer
+            waits.close(process_id, by=context.user, steps=[key])  # its other tokens become invalid
             return {callback.result_key: (found.answer or {})["result"]}
         if ledger.status_of(process_id, key) is StepStatus.AWAITING_CALLBACK and waits.is_late(process_id, key):
             return _late(callback)
@@ -225,10 +226,10 @@ def _awaiting(callback: Callback) -> StepFunction:
 
 
 def _not_requested(callback: Callback, context: StepContext) -> str:
-    """Without a token that is out nothing can come: to wait would be to wait for ever."""
+    """Without an open token no callback can arrive, so waiting would never end."""
     action = ".".join((*context.step_key.split(".")[:-1], callback.action))
     return (
-        f"Nobody was told where to call back, for {action!r} was spared or its answer was taken back. Send the process "
+        f"No callback was requested, since {action!r} was skipped or its answer was discarded. Send the process "
         f"back to {action!r}, or skip this step and give {callback.result_key!r} yourself."
     )
 

@@ -1,4 +1,4 @@
-"""Which version of the code is at work, for the ledger to keep."""
+"""The version of the running code, for the ledger."""
 
 import subprocess
 from functools import cache
@@ -11,7 +11,7 @@ GIT_SECONDS = 2
 
 @cache
 def commit_hash() -> str | None:
-    """COMMIT_HASH, else the commit of the project's folder; None where neither is known. Asked once per process."""
+    """COMMIT_HASH, else the commit of the project's folder; None where neither is known. Cached per process."""
     if named := settings().commit_hash:
         return named
     command = ["git", "-C", str(project_folder() or Path.cwd()), "rev-parse", "HEAD"]

@@ -1,4 +1,4 @@
-"""Hands on a process: aborted, sent back, spared a step, set going again. Each leaves a line in the ledger or a reason.
+"""Interventions in a process: abort, send back, skip a step, resume. Each leaves a line in the ledger or a reason.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -27,19 +27,19 @@ BACK_KEY = f"{OTHER_LINES}back_{{}}__"
 
 FAILURES = frozenset(status for status in ProcessStatus if status.is_failure)
 NOT_RUNNING = FAILURES | {ProcessStatus.WAITING, ProcessStatus.SUSPENDED, ProcessStatus.AWAITING_CALLBACK}
-"""In which statuses no run is at work, nor about to be."""
+"""Statuses in which no run executes the process, or is about to."""
 UNFINISHED = frozenset(status for status in ProcessStatus if not status.is_final)
 RESUMABLE = FAILURES | {ProcessStatus.WAITING}
-"""In which statuses a process can be told to try again now."""
+"""Statuses in which a process can be retried now."""
 SKIPPABLE = RESUMABLE | {ProcessStatus.AWAITING_CALLBACK}
-"""In which statuses a person can do the next step instead."""
+"""Statuses in which a person can skip the next step."""
 RUNNING = ProcessStatus.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """What an abort found: the run that may be at work and its step, the steps that stay done, the subscriptions let go
-    of, and the children that go on.
+    """What an abort found: the run that may still execute and its step, the committed steps, the unlocked
+    subscriptions, and the children that continue.
     """
 
     run_id: str | None
@@ -51,23 +51,23 @@ class Aborted:
 
     @property
     def message(self) -> str:
-        """What was done and what stays, for people."""
+        """What was done and what stays, as a sentence."""
         parts = [f"It was {self.was}."]
         if self.in_progress:
             parts.append(f"The step {self.in_progress!r} was in progress: what it did to the database is rolled back.")
-        parts.append(f"Done and staying: {', '.join(self.done)}." if self.done else "No step had been done.")
+        parts.append(f"Committed steps stay: {', '.join(self.done)}." if self.done else "No step was committed.")
         if self.subscriptions:
-            parts.append(f"Free, and out of sync: subscription {', '.join(map(str, self.subscriptions))}.")
+            parts.append(f"Unlocked, and out of sync: subscription {', '.join(map(str, self.subscriptions))}.")
         if self.children:
-            parts.append(f"Its children go on by themselves: process {', '.join(map(str, self.children))}.")
+            parts.append(f"Its children continue: process {', '.join(map(str, self.children))}.")
         return " ".join(parts)
 
 
 def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
-    """End a process for good and let go of what it holds; what it changed stays, and stays out of sync.
+    """End a process and unlock its subscriptions; what it changed stays, and stays out of sync.
 
-    A run that is at work for it commits nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded for
-    a process that has ended already.
+    A run that still executes it can commit nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded
+    for a process that has ended already.
     """
     row = process_rows.lock_row(process_id)
     was = ProcessStatus(row.last_status)
@@ -93,19 +93,19 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
 
 
 def resume(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
-    """Have a process that stands still go on: the id of the run that is to be launched for it.
+    """Resume a stopped process; the id of the run to be launched for it.
 
-    What it waited for is waited for no longer, but for calls of external systems: those stay welcome. Raises NotWaiting
-    when its status is not one of `at`.
+    Its waits are closed, except for callbacks, which may still arrive. Raises NotWaiting when its status is not one of
+    `at`.
     """
     row = process_rows.lock_row(process_id)
-    _check_status(row, at, "be set going")
+    _check_status(row, at, "be resumed")
     waits.close(process_id, by=user, tokens=False)
     return next_segment(row)
 
 
 def next_segment(row: ProcessTable, *, recoveries: int | None = None) -> str:
-    """Put a process whose row the transaction has into the hands of a run that is yet to be launched; the run's id."""
+    """Give a process whose row is locked a new run, yet to be launched; the run's id."""
     run_id = str(uuid4())
     taken = process_rows.take_over(
         row.process_id,
@@ -114,7 +114,7 @@ def next_segment(row: ProcessTable, *, recoveries: int | None = None) -> str:
         status=ProcessStatus.RESUMED,
         recoveries=recoveries,
     )
-    assert taken, "the row is held, and its status was looked at"
+    assert taken, "the row is locked, and its status was checked"
     return run_id
 
 
@@ -128,16 +128,16 @@ def skip(
     changes: Mapping[str, Any],
     removed: Sequence[str] = (),
 ) -> str:
-    """Spare a process the step that it stands at, because a person has done it; the id of the run to be launched.
+    """Skip the step at which a process stopped, because a person has done it; the id of the run to be launched.
 
-    `changes` and `removed` are the change of the whole state. The ledger keeps who, why, how the process stood, the
+    `changes` and `removed` are the change of the whole state. The ledger keeps who, why, the status before, the
     failure, and what the state had before. Raises NotWaiting, ProcessError.
     """
     _check_reason(reason)
     row = process_rows.lock_row(process_id)
-    _check_status(row, SKIPPABLE, "be spared a step")
+    _check_status(row, SKIPPABLE, "skip a step")
     if any(wait.kind == WaitKind.PAUSE for wait in waits.find_open(process_id)):
-        raise NotWaiting(f"Process {process_id} only waits for the engine's release; its next step has not failed.")
+        raise NotWaiting(f"Process {process_id} only waits for the release of the engine; no step has failed.")
     before = {each: row.state[each] for each in (*changes, *removed) if each in row.state}
     why = {
         "skipped_by": user,
@@ -154,7 +154,7 @@ def skip(
     waits.close(process_id, by=user, tokens=False)
     waits.close(process_id, by=user, steps=[key])
     if not ledger.record_while_stopped(record, at=SKIPPABLE, status=ProcessStatus.RESUMED, run_id=run_id):
-        raise ProcessError(f"Step {key!r} of process {process_id} is done already.")
+        raise ProcessError(f"Step {key!r} of process {process_id} is committed already.")
     return run_id
 
 
@@ -167,14 +167,14 @@ def go_back(
     reason: str,
     at: Collection[ProcessStatus] = NOT_RUNNING,
 ) -> str:
-    """Send a process back to a step that it has done, with the state it had then; the id of the run to be launched.
+    """Send a process back to a committed step, with the state it had then; the id of the run to be launched.
 
-    `undo` are the keys of that step and of all behind it in the code; what the ledger has behind it goes with them.
-    What those steps did, to subscriptions or outside, is not undone: they are done again, under another idempotency
-    key. The ledger keeps who, why, how the process stood, and the lines taken back.
+    `undo` are the keys of that step and of all behind it in the code; later lines of the ledger are removed with them.
+    What those steps did, to subscriptions or outside, is not undone: they run again, with new idempotency keys. The
+    ledger keeps who, why, the status before, and the removed lines.
 
-    Raises NotWaiting, and ProcessError when the step was not done, or when a step would be done again that made a
-    subscription: it would make another one.
+    Raises NotWaiting, and ProcessError when the step is not committed, or when one of the steps created a subscription:
+    it would create another.
     """
     _check_reason(reason)
     row = process_rows.lock_row(process_id)
@@ -182,7 +182,7 @@ def go_back(
     lines = ledger.steps_of(process_id)
     taken_back = [line for line in lines if ledger.step_of(line.step_key) in undo]
     if not any(line.step_key == to and StepStatus(line.status).is_committed for line in taken_back):
-        raise ProcessError(f"Process {process_id} has not done {to!r}, so it cannot go back there.")
+        raise ProcessError(f"Process {process_id} has not committed {to!r}, so it cannot go back there.")
     keys = {*undo, *(line.step_key for line in taken_back)}
     kept = [line for line in lines if line not in taken_back]
     _check_creates_nothing_twice(process_id, keys)
@@ -230,18 +230,18 @@ def _check_creates_nothing_twice(process_id: ProcessId, keys: Collection[StepKey
 
 
 def lock_again(process_id: ProcessId) -> None:
-    """Take the subscriptions again that a process worked on and has let go of, since it works on them again.
+    """Lock the subscriptions again that a process worked on and has unlocked.
 
-    Raises SubscriptionLocked when another process has one.
+    Raises SubscriptionLocked when another process holds one.
     """
     for subscription_id in sorted(process_rows.subscriptions_of(process_id)):
         locks.lock(process_id, subscription_id, unsync=True)
 
 
 def lock_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -> list[ProcessId]:
-    """Take the rows of tasks that failed or wait for better times, those that nobody else has; in the order of ids.
+    """Lock the rows of tasks that failed or wait for a retry, skipping locked ones, in the order of their ids.
 
-    What waits for a moment, for children or for the engine's release is not among them: to try again helps nothing.
+    Tasks that wait for a moment, for children or for the release of the engine are left out: a retry would not help.
     """
     wait, process = ProcessWaitTable, ProcessTable
     not_retryable = (
@@ -263,19 +263,19 @@ def lock_tasks_to_resume(owner: Owner, limit: int, *, after: ProcessId | None) -
 
 
 def delete_task(process_id: ProcessId) -> None:
-    """Remove a task that has ended. Raises UnknownProcess, ProcessError."""
+    """Delete a task that has ended. Raises UnknownProcess, ProcessError."""
     row = process_rows.lock_row(process_id)
     if not row.is_task:
-        raise ProcessError(f"Process {process_id} is no task; what was done to a subscription is kept.")
+        raise ProcessError(f"Process {process_id} is not a task; processes of subscriptions are kept.")
     if not ProcessStatus(row.last_status).is_final:
         raise ProcessError(f"Process {process_id} is {row.last_status}; abort it before you delete it.")
     if children := process_rows.children_of(process_id):
-        raise ProcessError(f"Process {process_id} has started {len(children)} others, which name it; it is kept.")
+        raise ProcessError(f"Process {process_id} has started {len(children)} children, which refer to it; it is kept.")
     current_session().delete(row)
 
 
 def write_note(process_id: ProcessId, note: str | None) -> None:
-    """Keep a note on a process; None for none. Raises UnknownProcess, ProcessError when it is too long."""
+    """Write a note on a process; None removes it. Raises UnknownProcess, ProcessError when it is too long."""
     if note is not None and len(note) > LONGEST_NOTE:
         raise ProcessError(f"The note has {len(note)} characters; {LONGEST_NOTE} fit.")
     row = process_rows.lock_row(process_id)
@@ -283,7 +283,7 @@ def write_note(process_id: ProcessId, note: str | None) -> None:
 
 
 def state_after(lines: Iterable[ProcessStepTable]) -> State:
-    """The state that the committed steps among these lines make together."""
+    """The state that results from the committed steps among these lines."""
     state: State = {}
     for line in lines:
         if StepStatus(line.status).is_committed and not ledger.is_of_item(line.step_key):
@@ -302,7 +302,7 @@ def _check_status(row: ProcessTable, at: Collection[ProcessStatus], what: str) -
 
 def _check_reason(reason: str) -> None:
     if not reason.strip():
-        raise ProcessError("Say why: whoever reads the process later will want to know.")
+        raise ProcessError("Give a reason: later readers of the process need it.")
 
 
 def _write_line(row: ProcessTable, key: StepKey, name: str, status: StepStatus, user: str, why: Any) -> None:

@@ -34,7 +34,7 @@ TRACEBACK_LIMIT = 50_000
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One line of the ledger, to be written. `set` and `removed` are the change of state."""
+    """A line of the ledger to be written. `set` and `removed` are the change of state."""
 
     process_id: ProcessId
     step_key: StepKey
@@ -75,7 +75,7 @@ def index_of(key: StepKey) -> int | None:
 
 
 def committed_of(process_id: ProcessId, of_items: StepKey | None = None) -> list[ProcessStepTable]:
-    """The committed lines of steps in the order in which they were done; or those of the items of one step."""
+    """The committed lines of steps in their order; or those of the items of one step."""
     line = ProcessStepTable
     query = (
         select(line)
@@ -91,7 +91,7 @@ def committed_of(process_id: ProcessId, of_items: StepKey | None = None) -> list
 
 
 def tried_last(process_id: ProcessId) -> StepKey | None:
-    """The key of the last line that is not committed: what a process that stands still stands at."""
+    """The key of the last line that is not committed: the step at which a stopped process stopped."""
     line = ProcessStepTable
     return current_session().scalar(
         select(line.step_key)
@@ -117,7 +117,7 @@ def status_of(process_id: ProcessId, step_key: StepKey) -> StepStatus | None:
 
 
 def attempts_of(process_id: ProcessId, step_key: StepKey) -> int:
-    """How often a step was tried."""
+    """How often a step was attempted."""
     found = current_session().scalar(
         select(ProcessStepTable.attempts).where(
             ProcessStepTable.process_id == process_id, ProcessStepTable.step_key == step_key
@@ -134,9 +134,8 @@ def record_step(
 ) -> None:
     """Write what a run has done: the process's state, status and last step, and the ledger's line, in one statement.
 
-    It takes the row of the process, and only for the run that may act. An earlier attempt of the step that is not
-    committed is overwritten and counted. Raises RunMayNotAct when the run may act no longer, or the ledger has the step
-    already.
+    It locks the row of the process, and only for the run that may act. An earlier uncommitted attempt of the step is
+    overwritten and counted. Raises RunMayNotAct when the run may not act any longer, or the step is committed already.
     """
     statement = RECORD_ITEM if is_of_item(record.step_key) else RECORD_STEP
     written = _advance(statement, record, by_run=record.run_id, new_last_status=status, new_assignee=assignee)
@@ -152,10 +151,10 @@ def record_while_stopped(
     run_id: str | None,
     reason: str | None = None,
 ) -> bool:
-    """Write what was done to a process that stands still, by a person, a callback or the time.
+    """Write what a person, a callback or the clock did to a stopped process.
 
-    `run_id` is the run that is to go on from there; `reason` is why it cannot. False, and nothing written, unless the
-    process has a status of `at` and the ledger lacks the step.
+    `run_id` is the run that continues from there; `reason` is why it cannot. False, and nothing written, unless the
+    process has a status of `at` and the step is not committed.
     """
     statement = RECORD_ITEM_WHILE_STOPPED if is_of_item(record.step_key) else RECORD_WHILE_STOPPED
     written = _advance(
@@ -172,10 +171,10 @@ def _advance(statement: Executable, record: StepRecord, **values: Any) -> int | 
 def record_failure(
     record: StepRecord, *, status: ProcessStatus, reason: str, traceback: str, assignee: str = "SYSTEM"
 ) -> int | None:
-    """Write a failed attempt, in a transaction of its own; how many attempts that makes. None if it may not be written.
+    """Write a failed attempt, in a transaction of its own; the number of attempts. None if it may not be written.
 
-    It may not when the ledger says that the step is committed after all (the commit's answer was lost), or when the
-    run no longer acts for the process.
+    It may not when the step is committed after all (the commit's answer was lost), or when the run no longer acts for
+    the process.
     """
     return _write(
         RECORD_FAILURE,
@@ -190,19 +189,18 @@ def record_failure(
 
 
 def storable(text: str) -> str:
-    """Text as PostgreSQL can keep it: without NUL and half surrogate pairs."""
+    """Text that PostgreSQL can store: without NUL and lone surrogates."""
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def write_line(record: StepRecord) -> int | None:
-    """Write a line for a process whose row the transaction has; how many attempts that makes."""
+    """Write a line for a process whose row is locked; the number of attempts."""
     return _write(ADD_LINE, record)
 
 
 def _write(statement: Executable, record: StepRecord, **values: Any) -> int | None:
-    """Write a line of the ledger; None if the process is not to be had, or if the step is committed already.
-
-    Else how often the step was tried.
+    """Write a line of the ledger; the number of attempts. None if the process cannot be locked, or if the step is
+    committed.
     """
     parameters = {OF_PROCESS: record.process_id, **line_parameters(record), **values}
     attempts: int | None = current_session().scalar(statement, parameters)

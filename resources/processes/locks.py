@@ -1,4 +1,4 @@
-"""Who works on which subscription: the links that stay, and the lock that one process at a time holds.
+"""Which process works on which subscription: the permanent links, and the lock that one process at a time holds.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -15,7 +15,7 @@ from resources.types import ProcessId, ProcessStatus, SubscriptionId
 
 
 def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
-    """Remember that a process touched a subscription. May be done twice."""
+    """Link a process to a subscription that it touches. May run twice."""
     current_session().execute(
         insert(ProcessSubscriptionTable)
         .values(process_id=process_id, subscription_id=subscription_id)
@@ -24,10 +24,10 @@ def link(process_id: ProcessId, subscription_id: SubscriptionId) -> None:
 
 
 def lock(process_id: ProcessId, subscription_id: SubscriptionId, *, unsync: bool) -> None:
-    """Make a process the one writer of a subscription; `unsync` puts the subscription out of sync with it.
+    """Lock a subscription for a process, its only writer; `unsync` also puts it out of sync.
 
-    The column holds one process, and this update takes it only when nobody has it, so two writers cannot be. May be
-    done twice by the same process. Raises SubscriptionLocked naming the holder, UnknownSubscription.
+    The update matches only an unlocked row, so there cannot be two writers. May run twice for the same process. Raises
+    SubscriptionLocked naming the holder, UnknownSubscription.
     """
     values: dict[str, Any] = {"locked_by": process_id}
     if unsync:
@@ -46,7 +46,7 @@ def lock(process_id: ProcessId, subscription_id: SubscriptionId, *, unsync: bool
 
 
 def raise_locked(subscription_id: SubscriptionId) -> None:
-    """Raise SubscriptionLocked naming who holds the subscription, and what the reader can do about it."""
+    """Raise SubscriptionLocked, which names the holder and what the reader can do."""
     holder = (
         current_session()
         .execute(
@@ -58,12 +58,12 @@ def raise_locked(subscription_id: SubscriptionId) -> None:
         .first()
     )
     if holder is None:
-        raise UnknownSubscription(f"There is no subscription {subscription_id}, or it was let go just now; try again.")
+        raise UnknownSubscription(f"There is no subscription {subscription_id}, or it was just unlocked; try again.")
     process, workflow_name = holder
     status = ProcessStatus(process.last_status)
     advice = "wait for it"
     if status.is_failure:
-        advice = f"continue it with `orchestrator resume {process.process_id}` once the cause is gone"
+        advice = f"resume it with `orchestrator resume {process.process_id}` once the cause is fixed"
     raise SubscriptionLocked(
         f"Subscription {subscription_id} is being changed by process {process.process_id} "
         f"({workflow_name}, {status}, last step {process.last_step!r}): {advice}."
@@ -80,10 +80,9 @@ def held_by(process_id: ProcessId) -> list[SubscriptionId]:
 
 
 def release(process_id: ProcessId, *, in_sync: bool) -> None:
-    """Let go of every subscription that a process holds. May be done twice.
+    """Unlock every subscription that a process holds. May run twice.
 
-    `in_sync` puts those in sync that the process was started on or has made; what it only changed on its way keeps the
-    mark that it had.
+    `in_sync` puts those in sync that the process was started on or has created; others that it changed keep their mark.
     """
     values: dict[str, Any] = {"locked_by": None}
     if in_sync:
@@ -95,7 +94,7 @@ def release(process_id: ProcessId, *, in_sync: bool) -> None:
 
 
 def mark_drifted(subscription_id: SubscriptionId, version: int | None) -> bool:
-    """Put a subscription out of sync because reality differs, unless somebody holds it or has changed it since."""
+    """Put a subscription out of sync because the network differs, unless it is locked or has changed since."""
     query = update(SubscriptionTable).where(
         SubscriptionTable.subscription_id == subscription_id, SubscriptionTable.locked_by.is_(None)
     )

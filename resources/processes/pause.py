@@ -1,4 +1,4 @@
-"""The engine's pause: whether new work may begin, and whether anything is still at work.
+"""The pause of the engine: whether new work may start, and whether steps are still in progress.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -17,7 +17,7 @@ from resources.types import ProcessStatus
 
 
 class EngineStatus(StrEnum):
-    """PAUSING: nothing new begins, and steps that were in progress are not at their end yet."""
+    """PAUSING: nothing new starts, but steps are still in progress."""
 
     RUNNING = "RUNNING"
     PAUSING = "PAUSING"
@@ -26,7 +26,8 @@ class EngineStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """How the engine stands. `running`: processes with a step in progress; `stopped`: those that wait for the release.
+    """The state of the engine. `running`: processes with a step in progress; `stopped`: those that wait for the
+    release.
 
     `changed_by` and `changed_at` say who paused or released it last.
     """
@@ -39,14 +40,13 @@ class EngineState:
 
     @property
     def status(self) -> EngineStatus:
-        """The word for it."""
         if not self.is_paused:
             return EngineStatus.RUNNING
         return EngineStatus.PAUSING if self.running else EngineStatus.PAUSED
 
 
 def state() -> EngineState:
-    """Read it, in two statements."""
+    """Read the state of the engine."""
     settings = EngineSettingsTable
     row = (
         current_session()
@@ -65,7 +65,7 @@ def state() -> EngineState:
 
 
 def set_paused(is_paused: bool, *, user: str) -> bool:
-    """Pause or release the engine; False when it was so already, and then who did it first stays noted."""
+    """Pause or release the engine; False when it already was, and then the earlier change stays recorded."""
     settings, session = EngineSettingsTable, current_session()
     session.execute(insert(settings).values(global_lock=False).on_conflict_do_nothing())
     changed = session.execute(
@@ -78,11 +78,11 @@ def set_paused(is_paused: bool, *, user: str) -> bool:
 
 
 def is_paused() -> bool:
-    """Whether new work may not begin."""
+    """Whether the engine is paused."""
     return bool(current_session().scalar(select(EngineSettingsTable.global_lock)))
 
 
 def check_not_paused() -> None:
-    """Refuse what would begin something new. Raises EnginePaused."""
+    """Refuse to start anything new. Raises EnginePaused."""
     if is_paused():
         raise EnginePaused

@@ -1,4 +1,4 @@
-"""What lists of processes can be filtered and sorted by, under the names that clients know."""
+"""The fields by which lists of processes are filtered and sorted, under the names that clients use."""
 
 import sqlalchemy as sa
 
@@ -21,12 +21,12 @@ def _of_workflow(condition: Condition) -> Condition:
 
 
 def _of_link(condition: Condition) -> Condition:
-    """On the subscriptions that a process has touched, without looking at them."""
+    """A condition on the links to subscriptions, without joining them."""
     return process.process_id.in_(sa.select(link.process_id).where(condition))
 
 
 def _of_subscription(condition: Condition) -> Condition:
-    """On those subscriptions, or on their product."""
+    """A condition on the linked subscriptions, or on their product."""
     linked = (
         sa.select(link.process_id)
         .join(subscription, subscription.subscription_id == link.subscription_id)

@@ -83,7 +83,7 @@ def find_processes(
 
 
 def linked_subscriptions(process_ids: Collection[ProcessId]) -> dict[ProcessId, list[SubscriptionHeader]]:
-    """The subscriptions that processes have touched, in the order in which they did; in one statement."""
+    """The subscriptions that processes have touched, in that order; one statement."""
     link = ProcessSubscriptionTable
     query = (
         select_headers(link.process_id)

@@ -1,4 +1,4 @@
-"""Processes: the engine's memory of what runs, stands still and is over.
+"""The rows of processes: what runs, has stopped, and has ended.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -30,7 +30,7 @@ FINAL = [status for status in ProcessStatus if status.is_final]
 
 @dataclass(frozen=True, slots=True)
 class NewProcess:
-    """What a process starts from. `step_keys` are the keys of its steps, in order, as the code has them now."""
+    """The data of a new process. `step_keys` are the keys of its steps, in order, as the code has them now."""
 
     process_id: ProcessId
     workflow_name: str
@@ -47,9 +47,10 @@ class NewProcess:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a run finds when it asks to act: the process, the keys of its committed steps in order, what it holds.
+    """What a run finds when it claims a process: the process, the keys of its committed steps in order, its locked
+    subscriptions.
 
-    `is_paused`: the engine is, so no step may begin. `generation`: how often the process was sent back.
+    `is_paused`: the engine is paused, so no step may start. `generation`: how often the process was sent back.
     """
 
     process_id: ProcessId
@@ -169,15 +170,15 @@ def children_of(process_id: ProcessId) -> list[Child]:
 
 
 def children_to_launch(limit: int, owner: Owner, *, of: ProcessId | None = None) -> list[ProcessId]:
-    """Children, or those of one parent, that are new or told to go on, oldest first. A run may be there by now.
+    """Children, or those of one parent, that are new or resumed, oldest first. A run may exist by now.
 
-    Read by an index that finished processes are not in.
+    An index serves this that excludes finished processes.
     """
     process = ProcessTable
     query = (
         select(process.process_id)
         .where(process.last_status.in_([ProcessStatus.CREATED, ProcessStatus.RESUMED]))
-        .where(text("last_status <> 'completed'"))  # as the index has it, for the planner to see that it serves
+        .where(text("last_status <> 'completed'"))  # the condition of the partial index, so that the planner uses it
         .where(owner.owns())
         .order_by(process.last_modified_at, process.process_id)
         .limit(limit)
@@ -187,7 +188,7 @@ def children_to_launch(limit: int, owner: Owner, *, of: ProcessId | None = None)
 
 
 def find_started(idempotency_key: str) -> tuple[ProcessId, str | None] | None:
-    """The process that was started with a key, and the hash of what was asked."""
+    """The process that was started with an idempotency key, and the hash of its input."""
     row = current_session().execute(
         select(ProcessTable.process_id, ProcessTable.asked).where(ProcessTable.idempotency_key == idempotency_key)
     )
@@ -235,7 +236,7 @@ def create_process(new: NewProcess) -> None:
 
 
 def lock_starts(workflow_name: str) -> None:
-    """Let no other process of this workflow start before this transaction ends: what is asked first stays true."""
+    """Lock the starts of this workflow until the transaction ends, so that a predicate's answer stays true."""
     current_session().execute(select(func.pg_advisory_xact_lock(lock_key(f"start {workflow_name}"))))
 
 
@@ -249,8 +250,8 @@ def take_over(
 ) -> bool:
     """Make a run the process's current segment, if `from_run_id` still is and the process is not finished.
 
-    Two runs that try at once: one wins. What the last attempt failed with is forgotten. With the status `resumed` the
-    run is yet to be launched. `recoveries`: how often it went on by itself, when that is to be noted.
+    Of two concurrent runs one wins. The last failure is cleared. With the status `resumed` the run is yet to be
+    launched. `recoveries`: how often it continued by itself, when that changes.
     """
     values: dict[str, Any] = {} if recoveries is None else {"recoveries": recoveries}
     result = current_session().execute(
@@ -275,9 +276,9 @@ def take_over(
 
 
 def lock_row_for_run(process_id: ProcessId, run_id: str) -> None:
-    """Take the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may act no longer.
+    """Lock the row of a process for the rest of the transaction. Raises RunMayNotAct if the run may not act any longer.
 
-    Whoever changes subscriptions too takes the process first, so that two of them never wait for each other.
+    A transaction that also changes subscriptions locks the process first, so that two never deadlock.
     """
     held = current_session().execute(LOCK_ROW, {OF_PROCESS: process_id, BY_RUN: run_id})
     if held.first() is None:
@@ -285,7 +286,7 @@ def lock_row_for_run(process_id: ProcessId, run_id: str) -> None:
 
 
 def is_paused_for(process_id: ProcessId, run_id: str) -> bool:
-    """Whether the engine is paused, for a run that is about to do more. Raises RunMayNotAct if it may act no longer."""
+    """Whether the engine is paused. Raises RunMayNotAct if the run may not act any longer."""
     paused = select(func.coalesce(select(EngineSettingsTable.global_lock).scalar_subquery(), False))
     found: bool | None = current_session().scalar(paused.where(*of_current_run(process_id, run_id)))
     if found is None:
@@ -294,7 +295,7 @@ def is_paused_for(process_id: ProcessId, run_id: str) -> bool:
 
 
 def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
-    """Give a process another status between two steps. Raises RunMayNotAct if the run may act no longer."""
+    """Set the status of a process between two steps. Raises RunMayNotAct if the run may not act any longer."""
     stopped = current_session().execute(
         update(ProcessTable)
         .where(*of_current_run(process_id, run_id))
@@ -306,13 +307,13 @@ def stop(process_id: ProcessId, run_id: str, *, status: ProcessStatus) -> None:
 
 
 def lock_row(process_id: ProcessId) -> ProcessTable:
-    """Take the row of a process for the rest of the transaction, whoever has it in hand. Raises UnknownProcess."""
+    """Lock the row of a process for the rest of the transaction, whichever run executes it. Raises UnknownProcess."""
     process = current_session().get(ProcessTable, process_id, populate_existing=True, with_for_update=True)
     return process or get_process(process_id)
 
 
 def of_current_run(process_id: ProcessId, run_id: str) -> Sequence[ColumnElement[bool]]:
-    """The run is the process's current segment, and the process is running."""
+    """The conditions that the run is the process's current segment, and the process is running."""
     process = ProcessTable
     return (
         process.process_id == process_id,
@@ -325,15 +326,15 @@ def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
     """Raise RunMayNotAct for a run that is no longer the process's own."""
     process = get_process(process_id)
     raise RunMayNotAct(
-        f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, in the hands of run "
+        f"Run {run_id} may no longer act for process {process_id}, which is {process.last_status}, executed by run "
         f"{process.run_id}; what this step did to the database has been rolled back."
     )
 
 
 def delete_tasks(*, before: datetime, limit: int) -> int:
-    """Delete completed tasks that were last modified before a moment, with their ledger; how many, `limit` at most.
+    """Delete completed tasks, with their ledger, that were last modified before a moment, at most `limit`; how many.
 
-    A task that others name as their parent is kept until they are gone.
+    A task with children is kept until they are deleted.
     """
     child = aliased(ProcessTable)
     old = (

@@ -1,4 +1,4 @@
-"""Recovery: the processes that are in the hands of a run, and what is done when that run is gone.
+"""Recovery of orphaned processes: those that a run executes, and what to do when that run is lost.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -24,13 +24,13 @@ from resources.settings import settings
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 
 IN_PROGRESS = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED, ProcessStatus.RUNNING})
-"""In which statuses a run is at work for a process, or about to be."""
+"""Statuses in which a run executes a process, or is about to."""
 LOST_RUN_KEY = f"{OTHER_LINES}lost_{{}}__"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """How a process stands. `quiet_seconds`: for how long its row was not written."""
+    """The state of a process. `quiet_seconds`: for how long its row has not been written."""
 
     process_id: ProcessId
     workflow_name: str
@@ -42,13 +42,13 @@ class ProcessState:
 
 
 Place = tuple[datetime, ProcessId]
-"""Where a look at the processes in hand has stopped."""
+"""The position at which a sweep has stopped."""
 
 
 def in_progress(owner: Owner, limit: int, after: Place | None = None) -> list[ProcessState]:
-    """Processes that are in the hands of a run, in the order in which they were last written; at most so many.
+    """Processes that a run executes, or should, in the order of their last change; at most `limit`.
 
-    Read by an index that finished processes are not in.
+    An index serves this that excludes finished processes.
     """
     query = _select_states().where(
         ProcessTable.last_status.in_(sorted(IN_PROGRESS)),
@@ -61,19 +61,19 @@ def in_progress(owner: Owner, limit: int, after: Place | None = None) -> list[Pr
 
 
 def states_of(process_ids: Collection[ProcessId]) -> list[ProcessState]:
-    """How these processes stand."""
+    """The states of these processes."""
     return _read(_select_states().where(ProcessTable.process_id.in_(process_ids))) if process_ids else []
 
 
 def continue_process(found: ProcessState, reason: str) -> str | None:
-    """Put a process whose run is gone into the hands of another run; its id. None when that is not needed any more.
+    """Continue a process whose run is lost in another run; its id. None when that is no longer needed.
 
     The ledger keeps which run was lost, and why.
     """
     row = _lock_if_unchanged(found)
     if row is None:
         return None
-    name = f"Went on after a lost run ({row.recoveries + 1})"
+    name = f"Continued after a lost run ({row.recoveries + 1})"
     why = {"reason": reason, "run_id": found.run_id}
     ledger.write_line(
         StepRecord(
@@ -92,12 +92,12 @@ def continue_process(found: ProcessState, reason: str) -> str | None:
 
 
 def may_continue(found: ProcessState) -> bool:
-    """Whether a process may go on by itself once more: it has committed a step since, or was not lost too often."""
+    """Whether a process may continue by itself once more: it was not lost too often since its last committed step."""
     return found.recoveries < settings().recovery_attempts
 
 
 def continue_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
-    """Have a process go on by itself after a run that knows its own end; False when it may not, or is another's."""
+    """Continue a process after a run that knows its own end; False when it may not, or another run has it."""
     for found in states_of([process_id]):
         if found.run_id == run_id and found.status is ProcessStatus.RUNNING and may_continue(found):
             return continue_process(found, reason) is not None
@@ -105,7 +105,7 @@ def continue_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
 
 
 def mark_as_failed(found: ProcessState, reason: str) -> bool:
-    """Let a process fail whose run is gone; False when that is not needed any more. A person may resume it."""
+    """Mark a process whose run is lost as failed; False when that is no longer needed. A person may resume it."""
     row = _lock_if_unchanged(found)
     if row is None:
         return False
@@ -117,7 +117,7 @@ def mark_as_failed(found: ProcessState, reason: str) -> bool:
 
 
 def _lock_if_unchanged(found: ProcessState) -> ProcessTable | None:
-    """The row, taken for the rest of the transaction; None when the process has changed hands or status since."""
+    """The row, locked for the rest of the transaction; None when the process has another run or status by now."""
     row = process_rows.lock_row(found.process_id)
     return row if (row.run_id, row.last_status) == (found.run_id, found.status) else None
 
@@ -148,7 +148,7 @@ def _read(query: Select[Any]) -> list[ProcessState]:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A process that has not ended: the keys of its committed steps in order, and those of the steps that wait."""
+    """An unfinished process: the keys of its committed steps in order, and those of its waiting steps."""
 
     process_id: ProcessId
     workflow_name: str
@@ -158,7 +158,7 @@ class Unfinished:
 
 
 def unfinished(owner: Owner, limit: int, after: ProcessId | None = None) -> list[Unfinished]:
-    """Processes that have not ended, in the order of their ids, from one on; at most so many."""
+    """Unfinished processes, in the order of their ids, from one on; at most `limit`."""
     process, step, wait = ProcessTable, ProcessStepTable, ProcessWaitTable
     committed = (
         select(func.array_agg(aggregate_order_by(step.step_key, step.position)))
@@ -189,7 +189,7 @@ def unfinished(owner: Owner, limit: int, after: ProcessId | None = None) -> list
 
 
 def overdue_waits(owner: Owner, seconds: float, limit: int) -> list[ProcessId]:
-    """Processes that still wait although the moment at which they should go on has passed, by so many seconds."""
+    """Processes that still wait although their deadline passed so many seconds ago."""
     moment = clock.now() - timedelta(seconds=seconds)
     wait = ProcessWaitTable
     return list(
@@ -204,7 +204,7 @@ def overdue_waits(owner: Owner, seconds: float, limit: int) -> list[ProcessId]:
 
 
 def left_locks(limit: int) -> list[tuple[SubscriptionId, ProcessId]]:
-    """Subscriptions that a process holds which has ended."""
+    """Subscriptions that are locked by a process that has ended."""
     rows = current_session().execute(
         select(SubscriptionTable.subscription_id, ProcessTable.process_id)
         .join(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)

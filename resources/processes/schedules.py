@@ -1,4 +1,4 @@
-"""Schedules made at run time: which workflow is to start when, with which inputs.
+"""Schedules made at run time: which workflow starts when, with which inputs.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -47,13 +47,13 @@ _SCHEDULE = (
 
 
 def list_schedules(*, limit: int, offset: int = 0) -> list[Schedule]:
-    """One page of schedules by name; one statement."""
+    """One page of schedules by name."""
     query = _query().order_by(ScheduleTable.name, ScheduleTable.schedule_id).limit(limit).offset(offset)
     return [Schedule(*row) for row in current_session().execute(query)]
 
 
 def get_schedule(schedule_id: UUID, *, for_update: bool = False) -> Schedule:
-    """One schedule, in one statement; `for_update` locks it until the transaction ends. Raises UnknownSchedule."""
+    """One schedule; `for_update` locks it until the transaction ends. Raises UnknownSchedule."""
     query = _query().where(ScheduleTable.schedule_id == schedule_id)
     if for_update:
         query = query.with_for_update(of=ScheduleTable)
@@ -73,7 +73,7 @@ def add_schedule(
     created_by: str,
     next_run_at: datetime | None,
 ) -> UUID:
-    """Keep a schedule; one statement. Its id."""
+    """Add a schedule; its id."""
     row = sa.insert(ScheduleTable).values(
         name=name,
         workflow_id=workflow_id,
@@ -87,14 +87,14 @@ def add_schedule(
 
 
 def change_schedule(schedule_id: UUID, **changes: Any) -> None:
-    """Write other values of columns; one statement, none without changes."""
+    """Change columns of a schedule."""
     if changes:
         statement = sa.update(ScheduleTable).where(ScheduleTable.schedule_id == schedule_id)
         current_session().execute(statement.values(changes))
 
 
 def remove_schedule(schedule_id: UUID) -> None:
-    """Forget a schedule; one statement."""
+    """Remove a schedule."""
     current_session().execute(sa.delete(ScheduleTable).where(ScheduleTable.schedule_id == schedule_id))
 
 

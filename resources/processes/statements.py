@@ -1,4 +1,4 @@
-"""The statements that every step sends, built once: to build one takes longer than the server needs to execute it."""
+"""The statements that every step executes, built once: building one takes longer than executing it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from resources.database.tables import (
 from resources.processes.code_version import commit_hash
 from resources.types import ProcessStatus, StepStatus
 
-# Plain columns: what is asked for is values, and the mapped classes would cost more than the query.
+# Plain columns: the mapped classes would cost more than the query.
 PROCESSES, STEPS, SUBSCRIPTIONS, WORKFLOWS, ENGINE = (
     cast(Table, mapped.__table__)
     for mapped in (ProcessTable, ProcessStepTable, SubscriptionTable, WorkflowTable, EngineSettingsTable)
@@ -37,11 +37,11 @@ PROCESSES, STEPS, SUBSCRIPTIONS, WORKFLOWS, ENGINE = (
 process, step, subscription, workflow = PROCESSES.c, STEPS.c, SUBSCRIPTIONS.c, WORKFLOWS.c
 
 OTHER_LINES = "__"
-"""What the key of a line in the ledger begins with that is no step's: an abort, a step taken back."""
+"""Prefix of the ledger keys that are not steps: an abort, a step back."""
 ITEM = "["
-"""What follows the key of a step in that of a line for one item of its list: `configure[3]`, `check[3].ping`.
+"""Separates the key of a step from that of a line for one item of its list: `configure[3]`, `check[3].ping`.
 
-Such a line keeps what was done for the item; the state is changed by the step's own line, when all items are done.
+Such a line keeps what was done for the item; the step's own line changes the state when all items are done.
 """
 COMMITTED = [status for status in StepStatus if status.is_committed]
 
@@ -49,9 +49,9 @@ LINE = (
     *("step_key", "name", "status", "set", "removed", "error"),
     *("run_id", "created_by", "started_at", "finished_at", "commit_hash"),
 )
-"""The columns of a line in the ledger that are given when it is written."""
+"""The columns of a ledger line that are given when it is written."""
 OF_PROCESS, BY_RUN = "of_process", "by_run"
-"""The parameters by which a statement knows its process, and the run that acts for it."""
+"""The parameters that name the process of a statement, and the run that acts for it."""
 
 
 def of_process() -> BindParameter[Any]:
@@ -60,7 +60,7 @@ def of_process() -> BindParameter[Any]:
 
 
 def of_current_run() -> tuple[ColumnElement[bool], ...]:
-    """The run is the process's current segment, and the process is running."""
+    """The conditions that the run is the process's current segment, and the process is running."""
     return (
         process.process_id == of_process(),
         process.run_id == bindparam(BY_RUN, type_=String),
@@ -69,22 +69,22 @@ def of_current_run() -> tuple[ColumnElement[bool], ...]:
 
 
 def not_running() -> tuple[ColumnElement[bool], ...]:
-    """The process has one of the statuses `at`, in which no run acts for it."""
+    """The conditions that the process has one of the statuses `at`, in which no run acts for it."""
     return (process.process_id == of_process(), process.last_status.in_(bindparam("at", expanding=True)))
 
 
 def new(column: str) -> BindParameter[Any]:
-    """The value that a column of the process gets; a parameter may not have the column's own name."""
+    """The new value of a process's column; a parameter may not have the column's own name."""
     return bindparam(f"new_{column}", type_=process[column].type)
 
 
 def line_parameter(column: str) -> str:
-    """The parameter that a column of the ledger's line is given by."""
+    """The parameter for a column of a ledger line."""
     return f"line_{column}"
 
 
 def line_parameters(record: object) -> dict[str, Any]:
-    """The parameters of a line, from an object that has them as attributes. It is finished now, by this code."""
+    """The parameters of a line, from an object with these attributes. Its end is now, its version this code."""
     here = {"finished_at": datetime.now(UTC), "commit_hash": commit_hash()}
     return {line_parameter(column): here[column] if column in here else getattr(record, column) for column in LINE}
 
@@ -119,7 +119,7 @@ def _lock_row() -> Executable:
 
 
 def _state_after() -> dict[str, Any]:
-    """The process's state with the keys of the step removed and set."""
+    """The process's state after the change: keys of the step removed and set."""
     state = process.state.op("-")(bindparam("state_removed", type_=ARRAY(String)))
     return {"state": state.op("||")(bindparam("state_set", type_=JSONB))}
 
@@ -169,10 +169,10 @@ def _add_line() -> Executable:
 
 
 def _write_line(held: CTE) -> Executable:
-    """Write a line of the ledger if `held` has the process, and give how often the step was tried.
+    """Write a line of the ledger if `held` has the process; the number of attempts.
 
-    No row comes back if it has not, or if the step is committed already.
-    `position` rises with each attempt, so that the ledger reads in the order in which things were done.
+    No row is returned if it has not, or if the step is committed. `position` rises with each attempt, so the ledger is
+    in the order of execution.
     """
     position: ScalarSelect[Any] = (
         select(func.coalesce(func.max(step.position) + 1, 0)).where(step.process_id == of_process()).scalar_subquery()
@@ -189,20 +189,20 @@ def _write_line(held: CTE) -> Executable:
 
 
 FIND_CLAIM = _find_claim()
-"""A process, the keys that its ledger has, and the subscriptions that it holds."""
+"""A process, its committed keys, and its locked subscriptions."""
 LOCK_ROW = _lock_row()
-"""The row of a process, for the rest of the transaction, if the run may act for it."""
+"""Locks the row of a process, if the run may act for it."""
 _BY_RUN = {"assignee": new("assignee"), "failed_reason": None}
 _WHILE_STOPPED = {"run_id": new("run_id"), "failed_reason": new("failed_reason")}
 RECORD_STEP = _advance(of_current_run(), **_BY_RUN, **_state_after())
-"""What a run has done: the process's state, status and last step, and the ledger's line."""
+"""Writes what a run has done: the process's state, status and last step, and the ledger's line."""
 RECORD_ITEM = _advance(of_current_run(), **_BY_RUN)
 """The same for one item of a list, which does not change the state."""
 RECORD_WHILE_STOPPED = _advance(not_running(), **_WHILE_STOPPED, **_state_after())
-"""The same for what was done to a process that no run acts for."""
+"""The same for a stopped process."""
 RECORD_ITEM_WHILE_STOPPED = _advance(not_running(), **_WHILE_STOPPED)
 """And that for one item of a list."""
 RECORD_FAILURE = _record_failure()
-"""A failed attempt: why the process stands still, and the ledger's line, unless the step is committed after all."""
+"""Writes a failed attempt: status and reason of the process, and the ledger's line, unless the step is committed."""
 ADD_LINE = _add_line()
-"""A line of the ledger alone."""
+"""Writes a line of the ledger only."""

@@ -1,6 +1,6 @@
-"""When a schedule starts something: once, at an interval or by cron, in the words of APScheduler's triggers.
+"""The triggers of schedules: once, at an interval or by cron, with the names of APScheduler's triggers.
 
-Only its arithmetic is used; what fires, and from where, is ours.
+Only its arithmetic is used; the schedules are our own.
 """
 
 import re
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from resources.errors import ScheduleInvalid
 
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""By the numbers of crontab, to which Sunday is 0 and 7. APScheduler counts from Monday, so it gets names."""
+"""By crontab's numbers, where Sunday is 0 and 7. APScheduler counts from Monday, so it gets names."""
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 
 
@@ -38,7 +38,7 @@ Expression: TypeAlias = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_l
 
 
 class _Kind(BaseModel):
-    """What every kind of trigger may be told. A moment without a zone is one of `timezone`."""
+    """The common arguments of triggers. A moment without a zone is in `timezone`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +60,7 @@ class DateTrigger(_Kind):
     run_date: datetime
 
     def next_after(self, moment: datetime, previous: datetime | None) -> datetime | None:
-        """The one moment, unless it has passed or been used."""
+        """The one moment, unless it has passed or has fired."""
         at = self.local(self.run_date)
         return at if previous is None and at > moment else None
 
@@ -71,17 +71,17 @@ class _Repeated(_Kind):
 
     @property
     def begin(self) -> datetime | None:
-        """Nothing fires before."""
+        """The first possible moment."""
         return self.start_date and self.local(self.start_date)
 
     @property
     def end(self) -> datetime | None:
-        """Nothing fires after."""
+        """The last possible moment."""
         return self.end_date and self.local(self.end_date)
 
 
 class Interval(_Repeated):
-    """Again and again, so long after each other; first at `start_date`, else after one interval."""
+    """Repeats at an interval; first at `start_date`, else after one interval."""
 
     weeks: Count = 0
     days: Count = 0
@@ -90,7 +90,7 @@ class Interval(_Repeated):
     seconds: Count = 0
 
     def next_after(self, moment: datetime, previous: datetime | None) -> datetime | None:
-        """The next one, in step with the one before it; those that were missed meanwhile are left out."""
+        """The next moment, in step with the previous one; missed ones are skipped."""
         lengths = {name: getattr(self, name) for name in ("weeks", "days", "hours", "minutes", "seconds")}
         if not (length := timedelta(**lengths)):
             raise ValueError("an interval has a length: give weeks, days, hours, minutes or seconds")
@@ -101,7 +101,7 @@ class Interval(_Repeated):
 
 
 class Cron(_Repeated):
-    """Whenever all of these fit; those finer than the coarsest that is given are at their least."""
+    """Fires whenever all fields match; fields finer than the coarsest given one take their minimum."""
 
     year: Expression | None = None
     month: Expression | None = None
@@ -113,7 +113,7 @@ class Cron(_Repeated):
     second: Expression | None = None
 
     def next_after(self, moment: datetime, previous: datetime | None) -> datetime | None:
-        """The next one; those that were missed meanwhile are left out."""
+        """The next moment; missed ones are skipped."""
         fields = {name: getattr(self, name) for name in (*CRON_FIELDS, "week", "year")}
         given = {name: value for name, value in fields.items() if value is not None}
         if not given:
@@ -129,7 +129,7 @@ KINDS: Mapping[str, type[DateTrigger | Interval | Cron]] = {"date": DateTrigger,
 
 
 def check_trigger(kind: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a trigger as JSON, to be kept. Raises ScheduleInvalid, which names each that is wrong."""
+    """The arguments of a trigger as JSON. Raises ScheduleInvalid, which names each invalid one."""
     return _trigger(kind, kwargs).model_dump(mode="json", exclude_defaults=True)
 
 
@@ -138,7 +138,7 @@ def next_run(
 ) -> datetime | None:
     """When a trigger fires next, in UTC; None when never again. `previous`: when it fired last.
 
-    What was missed between `previous` and `after` is left out. Raises ScheduleInvalid.
+    Moments between `previous` and `after` are skipped. Raises ScheduleInvalid.
     """
     trigger = _trigger(kind, kwargs)
     moment = after if previous is None else max(after, previous + timedelta(microseconds=1))
@@ -146,17 +146,16 @@ def next_run(
         found = trigger.next_after(moment, previous)
         return None if found is None else found.astimezone(UTC)
     except OverflowError:
-        raise ScheduleInvalid(
-            f"The {kind} trigger cannot be used: its moments are beyond what a date can say."
-        ) from None
+        raise ScheduleInvalid(f"The {kind} trigger cannot be used: its moments are out of range.") from None
     except (ValueError, TypeError) as error:
         raise ScheduleInvalid(f"The {kind} trigger cannot be used: {str(error).rstrip('.')}.") from None
 
 
 def from_crontab(text: str, timezone: str = "UTC") -> dict[str, Any]:
-    """The arguments of a cron trigger: minute, hour, day of the month, month, day of the week; seconds may go before.
+    """The arguments of a cron trigger: minute, hour, day of the month, month, day of the week; optionally seconds
+    first.
 
-    As in a crontab, Sunday is 0 or 7. Raises ScheduleInvalid, which names every field that is wrong.
+    As in a crontab, Sunday is 0 or 7. Raises ScheduleInvalid, which names every invalid field.
     """
     parts = text.split()
     if len(parts) not in (5, 6):

@@ -1,4 +1,4 @@
-"""Whose turn it is to be validated: subscriptions in batches, and those whose last validation is oldest.
+"""Which subscriptions to validate next: in batches, or by the oldest last validation.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -15,7 +15,7 @@ from resources.database.tables import ProcessTable, ProductTable, SubscriptionTa
 from resources.types import ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
 
 UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
-"""How a validation stands that will still come to its end by itself."""
+"""Statuses of a validation that will still end by itself."""
 
 Usable = Mapping[str, frozenset[SubscriptionLifecycle]]
 """Product type to the statuses in which its subscriptions can be validated."""
@@ -46,7 +46,7 @@ def oldest(usable: Usable, *, limit: int) -> list[Candidate]:
 
 
 def under_way() -> int:
-    """How many validations have not come to their end yet."""
+    """How many validations are unfinished."""
     found = current_session().scalar(
         select(func.count())
         .select_from(ProcessTable)
@@ -58,7 +58,7 @@ def under_way() -> int:
 
 
 def note_start(subscription_id: SubscriptionId) -> None:
-    """Remember that a validation begins: it is the others' turn now."""
+    """Record the start of a validation: other subscriptions come first now."""
     current_session().execute(
         update(SubscriptionTable)
         .where(SubscriptionTable.subscription_id == subscription_id)

@@ -1,4 +1,4 @@
-"""What stopped processes wait for: opened with the stop, closed by an answer, a callback or the time.
+"""What stopped processes wait for: a wait is opened with the stop, and closed by an answer, a callback or the time.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
@@ -24,11 +24,13 @@ from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepSta
 
 TOKEN_BYTES = 32
 CALLBACK_ROUTE = "/api/processes/{process_id}/callback/{token}"
-"""Where an external system sends its answer, on whatever host the API is."""
+"""The path for an external system's answer."""
 
 
 class WaitKind(StrEnum):
-    """What ends a wait: a person's input, an external system's call, a moment, children, the engine's release."""
+    """What ends a wait: a person's input, a callback, a retry, a poll, a moment, children, the release of the
+    engine.
+    """
 
     INPUT = "input"
     CALLBACK = "callback"
@@ -40,7 +42,7 @@ class WaitKind(StrEnum):
 
     @property
     def process_status(self) -> ProcessStatus:
-        """How a process that waits so is called."""
+        """The status of a process with this wait."""
         match self:
             case WaitKind.INPUT:
                 return ProcessStatus.SUSPENDED
@@ -50,7 +52,7 @@ class WaitKind(StrEnum):
 
     @property
     def step_status(self) -> StepStatus:
-        """How the ledger calls the step that waits."""
+        """The status of the waiting step in the ledger."""
         match self:
             case WaitKind.INPUT:
                 return StepStatus.SUSPEND
@@ -61,10 +63,10 @@ class WaitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a step returns that has to wait; the run ends then, and nothing is held meanwhile.
+    """What a waiting step returns; the run then ends, and nothing is held.
 
-    At `deadline` the step runs again, whatever the kind: it finds what it waited for, waits on, or gives up. None: it
-    waits for ever. `assignee` is who has to act. `reason` is for people.
+    At `deadline` the step runs again, whatever the kind: it finds what it waited for, waits again, or fails. None: no
+    deadline. `assignee` is who has to act. `reason` is for people.
     """
 
     kind: WaitKind
@@ -75,7 +77,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A process whose wait is over by itself."""
+    """A process whose wait is due."""
 
     process_id: ProcessId
     step_key: StepKey
@@ -83,7 +85,7 @@ class Due:
 
 
 def open_wait(process_id: ProcessId, step_key: StepKey, wait: Wait) -> None:
-    """Write that a process waits. For a callback: until when the tokens that were given out are waited for."""
+    """Write a wait of a process. For a callback: set the deadline of the tokens that were created."""
     if wait.kind is WaitKind.CALLBACK:
         current_session().execute(
             update(ProcessWaitTable)
@@ -103,7 +105,7 @@ def open_wait(process_id: ProcessId, step_key: StepKey, wait: Wait) -> None:
 
 
 def find_open(process_id: ProcessId, step_key: StepKey | None = None) -> list[ProcessWaitTable]:
-    """The open waits of a process, oldest first; there is more than one only when several tokens were given out."""
+    """The open waits of a process, oldest first; more than one only with several tokens."""
     query = select(ProcessWaitTable).where(*_open(process_id)).order_by(ProcessWaitTable.created_at)
     if step_key is not None:
         query = query.where(ProcessWaitTable.step_key == step_key)
@@ -127,9 +129,9 @@ def close(
     tokens: bool = True,
     steps: Collection[StepKey] | None = None,
 ) -> None:
-    """Close whatever a process waits for, or some `steps` of it; without `tokens` those that were given out stay good.
+    """Close the waits of a process, or of some `steps`; without `tokens` those for callbacks stay open.
 
-    May be done twice: what is closed stays as it is.
+    May run twice.
     """
     query = update(ProcessWaitTable).where(*_open(process_id))
     if not tokens:
@@ -140,7 +142,7 @@ def close(
 
 
 def discard_answers(process_id: ProcessId, step_keys: Collection[StepKey]) -> None:
-    """Let answers that came for these steps count no longer, since the steps are done again."""
+    """Discard the answers for these steps, since the steps run again."""
     current_session().execute(
         update(ProcessWaitTable)
         .where(ProcessWaitTable.process_id == process_id, ProcessWaitTable.step_key.in_(list(step_keys)))
@@ -149,7 +151,7 @@ def discard_answers(process_id: ProcessId, step_keys: Collection[StepKey]) -> No
 
 
 def count_tokens(process_id: ProcessId, step_key: StepKey) -> int:
-    """How many tokens were given out for a step, those of its earlier goes included."""
+    """How many tokens were created for a step, including its earlier attempts."""
     keys = (step_key, OTHER_LINES + step_key)
     found = current_session().scalar(
         select(func.count()).where(
@@ -162,9 +164,7 @@ def count_tokens(process_id: ProcessId, step_key: StepKey) -> int:
 
 
 def due(owner: Owner, limit: int) -> list[Due]:
-    """Processes whose wait is over by itself: its deadline has passed, the engine is paused no longer, or the children
-    are at rest.
-    """
+    """Processes whose wait is due: its deadline has passed, the engine is released, or no child runs any longer."""
     wait = ProcessWaitTable
     is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
     over = or_(
@@ -184,7 +184,7 @@ def due(owner: Owner, limit: int) -> list[Due]:
 
 
 def callbacks_with_deadline_exist() -> bool:
-    """Whether any process waits for a callback that may come too late."""
+    """Whether any process waits for a callback with a deadline."""
     wait = ProcessWaitTable
     return bool(
         current_session().scalar(
@@ -200,9 +200,9 @@ def callbacks_with_deadline_exist() -> bool:
 
 
 def _children_at_work(process_id: Any) -> Exists:
-    """Whether a process has a child that is not at rest: one look into an index that has no others.
+    """Whether a process has a child that is not stopped: one lookup in a partial index.
 
-    The condition is written out, not bound, so that it is the index's own to every plan.
+    The condition is literal, not a parameter, so that every plan can use the index.
     """
     child = aliased(ProcessTable, name="child")
     is_at_work = text(f"child.{AT_WORK}")
@@ -210,7 +210,7 @@ def _children_at_work(process_id: Any) -> Exists:
 
 
 def waiting_for_retry(*, after: ProcessId | None, limit: int) -> list[ProcessId]:
-    """The next processes that would try, or look, again by themselves some time; in the order of their ids."""
+    """The next processes that wait for a retry or a poll, in the order of their ids."""
     wait = ProcessWaitTable
     query = (
         select(wait.process_id)
@@ -229,7 +229,7 @@ def waiting_for_retry(*, after: ProcessId | None, limit: int) -> list[ProcessId]
 
 
 def create_token(process_id: ProcessId, step_key: StepKey) -> str:
-    """Make a token with which an external system may answer for a step. Only its hash is kept."""
+    """Create a token with which an external system may answer for a step. Only its hash is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     current_session().execute(
         insert(ProcessWaitTable).values(
@@ -245,9 +245,9 @@ def route_of(process_id: ProcessId, token: str) -> str:
 
 
 def find_token(process_id: ProcessId, token: str) -> ProcessWaitTable | None:
-    """The wait that a token of this process is for, open or not; None for what is no token of it.
+    """The wait of a token, open or not; None for what is no token of this process.
 
-    Looked up by its hash: how long that takes tells nothing about tokens that exist.
+    It is looked up by its hash, so timing reveals nothing about tokens.
     """
     return current_session().scalar(
         select(ProcessWaitTable)
@@ -268,12 +268,12 @@ def find_answer(process_id: ProcessId, step_key: StepKey) -> ProcessWaitTable | 
 
 
 def is_late(process_id: ProcessId, step_key: StepKey) -> bool:
-    """Whether a callback has not come in time."""
+    """Whether a callback is overdue."""
     return any(wait.deadline and wait.deadline <= clock.now() for wait in find_open(process_id, step_key))
 
 
 def hash_of(token: str) -> str:
-    """What is kept of a token."""
+    """What is stored of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

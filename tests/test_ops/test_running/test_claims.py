@@ -74,7 +74,7 @@ def test_process_in_the_hands_of_a_live_run_is_refused(engine_of, three_steps, c
     with engine.database.transaction():
         process_rows.take_over(process_id, run_id=holder.run_id, from_run_id=str(process_id))
     result = engine.launch("count_to_three", {"process": str(process_id)})
-    assert f"is in the hands of run {holder.run_id}" in failure_of(result)
+    assert f"is executed by run {holder.run_id}" in failure_of(result)
 
 
 def test_run_that_lost_its_process_commits_nothing(engine_of):

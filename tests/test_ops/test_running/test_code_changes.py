@@ -33,7 +33,7 @@ def test_step_added_before_the_last_committed_one_does_not_run(engine_of, three_
     ("change", "complaint"),
     [
         (lambda a, b, c: begin >> a >> c, "has no step 'second' any more"),
-        (lambda a, b, c: begin >> b >> a >> c, "has its step 'second' in another place"),
+        (lambda a, b, c: begin >> b >> a >> c, "has its step 'second' at another place"),
     ],
 )
 def test_changed_past_is_refused(engine_of, three_steps, calls, change, complaint):

@@ -154,7 +154,7 @@ def test_secret_in_a_dataclass_reaches_the_next_step(engine_of):
     ("result", "complaint"),
     [
         ({"__remove_keys": "first"}, "it is a list of keys"),
-        ({"process_id": "mine"}, "'process_id', which is the engine's"),
+        ({"process_id": "mine"}, "'process_id', which belongs to the engine"),
         ({"text": "half \ud800"}, "half a surrogate pair"),
     ],
 )
@@ -238,7 +238,7 @@ def test_step_that_lost_the_database_is_no_failure(engine_of):
     assert (process.last_status, process.recoveries, process.failed_reason) == ("resumed", 1, None)
     assert engine.instance.get_run_by_id(str(process_id)).status is DagsterRunStatus.FAILURE
     line = engine.ledger(process_id)[f"__lost_{process_id}__"]
-    assert "database was away" in line.error["reason"]
+    assert "database was unreachable" in line.error["reason"]
     assert engine.resume(process_id) is ProcessStatus.COMPLETED
 
 
@@ -396,7 +396,7 @@ def test_form_field_in_the_place_of_the_engine_s_is_refused(engine_of):
     def hijack():
         return StepList()
 
-    with pytest.raises(FormError, match="'reporter', which is the engine's"):
+    with pytest.raises(FormError, match="'reporter', which belongs to the engine"):
         engine_of(hijack).run("hijack", {})
 
 

@@ -197,5 +197,5 @@ def test_a_page_of_the_task_is_checked(filled):
 
 
 def test_a_task_that_asks_a_secret_is_not_scheduled(filled):
-    with pytest.raises(FormError, match="asks a secret"):
+    with pytest.raises(FormError, match="asks for a secret"):
         filled({"task": "whisper"})

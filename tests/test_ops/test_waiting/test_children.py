@@ -157,7 +157,7 @@ def test_children_are_not_started_for_each_item(child):
     def inputs(ports: list):
         return ports
 
-    with pytest.raises(WorkflowDeclarationError, match="before or behind"):
+    with pytest.raises(WorkflowDeclarationError, match="before or after"):
         foreach("ports", start_children(child, inputs))
 
 
@@ -207,7 +207,7 @@ def test_failed_child_fails_the_parent_and_is_named(bed_of, calls):
     parent = bed_of().run("configure_ports")
     parent.run_children()
     parent.bed.wake()
-    parent.assert_failed("1 of 3 children failed, and 0 may", at="wait_children")
+    parent.assert_failed("1 of 3 children failed; 0 may fail", at="wait_children")
     failed = [one for one in parent.children if one.status is ProcessStatus.FAILED]
     assert str(failed[0].process_id) in parent.row.failed_reason
 

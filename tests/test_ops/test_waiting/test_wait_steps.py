@@ -113,7 +113,7 @@ def test_skipped_input_step_asks_nothing(engine_of):
 def test_stray_run_of_a_suspended_process_is_refused(engine_of):
     engine = engine_of(ask_somebody)
     process_id = engine.run("ask_somebody")
-    with pytest.raises(RunMayNotAct, match="goes on when what it waits for"):
+    with pytest.raises(RunMayNotAct, match="continues when its wait"):
         engine.resume(process_id)
 
 
@@ -231,7 +231,7 @@ def test_poll_step_fails_after_its_deadline(engine_of):
     process_id = engine.run("look_for_it")
     with clock.moved(timedelta(minutes=3)):
         assert engine.wake() == [ProcessStatus.FAILED]
-    assert "nothing to see within" in engine.process(process_id).failed_reason
+    assert "has not succeeded within" in engine.process(process_id).failed_reason
 
 
 # --- callbacks ---

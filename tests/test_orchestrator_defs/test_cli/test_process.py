@@ -121,10 +121,10 @@ def test_run_that_asks_ends_with_3_and_says_how_to_answer(orchestrator, engine):
     assert f"orchestrator process answer {process_id} name=…\n" in output
 
 
-def test_run_that_waits_for_better_times_ends_with_3(orchestrator, broken):
+def test_run_that_waits_for_a_retry_ends_with_3(orchestrator, broken):
     broken.add("call")
     output = orchestrator("run", "calling", exit_code=3)
-    assert "ConnectionError: away Tried again at" in output
+    assert "ConnectionError: away Next retry at" in output
     assert "to retry now: orchestrator resume" in output
 
 
@@ -208,7 +208,7 @@ def test_abort_asks_first_and_says_what_stays(orchestrator, engine, broken):
     orchestrator("process", "abort", process_id, user_input="n\n", exit_code=1)
     assert engine.process(process_id).last_status == "failed"
     output = orchestrator("process", "abort", process_id, "--yes", "--reason", "no longer wanted")
-    assert f"Process {process_id} is aborted. It was failed. Done and staying: Start, Begin." in output
+    assert f"Process {process_id} is aborted. It was failed. Committed steps stay: Start, Begin." in output
 
 
 def test_note_and_delete(orchestrator, engine):

@@ -20,8 +20,8 @@ def test_abort_says_what_was_done_and_what_stays(network):
     assert found.subscriptions == [subscription_id]
     line = engine.ledger(process_id)["__abort__"]
     assert (line.created_by, line.error["reason"]) == ("ada", WHY)
-    assert "Done and staying: Start, Construct subscription." in line.error["message"]
-    assert f"Free, and out of sync: subscription {subscription_id}." in line.error["message"]
+    assert "Committed steps stay: Start, Construct subscription." in line.error["message"]
+    assert f"Unlocked, and out of sync: subscription {subscription_id}." in line.error["message"]
     assert lock_of(engine, subscription_id) == (None, False)
 
 

@@ -19,8 +19,8 @@ def test_deleted_task_is_gone_with_its_ledger(failed):
     ("values", "why"),
     [
         ({"last_status": "failed"}, "is failed; abort it"),
-        ({"is_task": False}, "is no task"),
-        ({}, "has started 1 others"),
+        ({"is_task": False}, "is not a task"),
+        ({}, "has started 1 children"),
     ],
 )
 def test_what_may_not_be_deleted_is_kept(engine_of, three, values, why):

@@ -243,5 +243,5 @@ def test_what_waits_for_the_release_is_not_skipped(engine_of, calling_out, told)
     engine.service.answers.callback(process_id, told[0], {"n": 3})
     with engine.database.transaction():
         engine_settings.set_paused(False, user="ada")
-    with pytest.raises(NotWaiting, match="only waits for the engine's release"):
+    with pytest.raises(NotWaiting, match="only waits for the release of the engine"):
         engine.service.interventions.skip(process_id, user="ada", reason="why")

@@ -84,7 +84,7 @@ def test_group_name_stands_for_its_first_step(engine_of, broken):
 
 def test_step_that_was_not_done_cannot_be_gone_back_to(failed):
     engine, process_id = failed
-    with pytest.raises(ProcessError, match="has not done 'third'"):
+    with pytest.raises(ProcessError, match="has not committed 'third'"):
         engine.service.interventions.go_back(process_id, "third", user="ada", reason=WHY)
 
 

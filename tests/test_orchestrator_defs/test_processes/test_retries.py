@@ -46,7 +46,7 @@ def test_retry_of_what_waits_for_better_times_does_not_wait(engine_of):
 def test_retry_of_what_has_ended_is_refused(failed):
     engine, process_id = failed
     engine.resume(process_id)
-    with pytest.raises(NotWaiting, match="is completed and cannot be set going"):
+    with pytest.raises(NotWaiting, match="is completed and cannot be resumed"):
         engine.service.interventions.retry(process_id, user="ada")
 
 

@@ -37,14 +37,14 @@ def test_ledger_keeps_who_skipped_why_and_what_was_before(failed):
 
 def test_skip_without_a_reason_is_refused(failed):
     engine, process_id = failed
-    with pytest.raises(ProcessError, match="Say why"):
+    with pytest.raises(ProcessError, match="Give a reason"):
         engine.service.interventions.skip(process_id, user="ada", reason="  ", changes={"second": 7})
 
 
 def test_skip_that_leaves_the_next_step_without_its_argument_is_refused(failed):
     """And changes nothing."""
     engine, process_id = failed
-    with pytest.raises(StateError, match=r"'Third', could not begin after this skip.* needs 'second'"):
+    with pytest.raises(StateError, match=r"'Third', could not start after this skip.* needs 'second'"):
         engine.service.interventions.skip(process_id, user="ada", reason=WHY)
     assert engine.process(process_id).last_status == "failed"
 
