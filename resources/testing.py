@@ -10,13 +10,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
-from sqlalchemy.exc import OperationalError
 
 from resources import clock
 from resources.catalogue import catalogue
@@ -141,39 +140,13 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
         yield lab
 
 
-class KeptInstances:
-    """Dagster instances in memory that serve one test after the other, and are emptied between them."""
-
-    def __init__(self) -> None:
-        self._free: list[DagsterInstance] = []
-
-    @contextmanager
-    def lent(self) -> Iterator[DagsterInstance]:
-        """One with nothing in it; it is kept unless it was closed in the block, for then its storage is gone."""
-        instance = self._free.pop() if self._free else DagsterInstance.ephemeral()
-        yield instance
-        with suppress(OperationalError):
-            instance.wipe()
-            self._free.append(instance)
-
-    def close(self) -> None:
-        """Close them all."""
-        while self._free:
-            self._free.pop().dispose()
-
-
-@pytest.fixture(scope="session")
-def kept_instances() -> Iterator[KeptInstances]:
-    """The Dagster instances of this worker."""
-    kept = KeptInstances()
-    yield kept
-    kept.close()
-
-
 @pytest.fixture
-def instance(kept_instances: KeptInstances) -> Iterator[DagsterInstance]:
-    """A Dagster instance in memory, with nothing in it."""
-    with kept_instances.lent() as instance:
+def instance() -> Iterator[DagsterInstance]:
+    """A Dagster instance in memory.
+
+    The test's own: what is in memory is gone as soon as somebody closes the instance, or SQLite's pool a connection.
+    """
+    with DagsterInstance.ephemeral() as instance:
         yield instance
 
 

@@ -12,6 +12,8 @@ from resources.database.session import StatementCount, SubscriptionDatabase
 from resources.database.tables import Table
 from resources.errors import SchemaOutOfDate
 
+pytestmark = pytest.mark.usefixtures("own_database")  # its schema is changed
+
 CONSTRAINTS = sa.text(
     "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace ORDER BY conname"
 )

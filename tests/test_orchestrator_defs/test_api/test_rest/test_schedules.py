@@ -138,7 +138,7 @@ def test_a_trigger_that_cannot_be_used_is_422_and_says_why(api):
     for trigger, kwargs, said in (
         ("interval", {}, "length"),
         ("interval", {"hours": "x"}, "hours"),
-        ("interval", {"weeks": 10**300}, "beyond"),
+        ("interval", {"weeks": 10**300}, "out of range"),
         ("cron", {"hour": 25}, "hour: "),
         ("cron", {"hour": 1, "timezone": "Mars"}, "Mars"),
         ("cron", {"month": 2, "day": 30}, "never fires"),

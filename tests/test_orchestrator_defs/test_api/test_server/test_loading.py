@@ -60,7 +60,7 @@ def test_without_an_orchestrator_every_location_has_its_reason(folder: Path) -> 
     with pytest.raises(SettingsError) as refused:
         served_orchestrator(None, locations_of(workspace(folder, text)))
     said = str(refused.value)
-    assert "other.py: These definitions are of no orchestrator" in said
+    assert "other.py: These definitions belong to no orchestrator" in said
     assert f"Code location broken.py cannot be loaded: division by zero ({folder / 'broken.py'}, line 2)." in said
     assert "far: it is a code server, whose code is somewhere else." in said
     assert said.endswith("--definitions MODULE:ATTRIBUTE.")

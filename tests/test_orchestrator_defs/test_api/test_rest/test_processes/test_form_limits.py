@@ -249,7 +249,7 @@ def test_after_forms_that_hung_the_next_one_is_evaluated(api, gate):
 def test_a_form_that_writes_is_told_so(api, engine):
     answer = api.post("/processes/writes", json=[{}])
     assert answer.status_code == 500
-    assert "The form of writes writes to the database; a form only reads" in answer.json()["detail"]
+    assert "The form of writes writes to the database; a form must only read" in answer.json()["detail"]
     assert engine.count_processes() == 0
 
 
