@@ -1,8 +1,8 @@
-"""Companions: commands that run beside a process and end with it, however it ends.
+"""Child processes: commands that run beside a process and end when it ends, also when it is killed.
 
-Run by path as `python -I -S child_process.py PARENT COMMAND…`, so it imports the standard library alone: it has the
-kernel send SIGTERM when the parent is gone, and becomes the command. Without a parent (0) it detaches itself: who
-starts the command need not wait for it, and may end before.
+This file is run by its path, as `python -I -S child_process.py PARENT COMMAND…`, so it imports the standard library
+alone. It asks the kernel to send SIGTERM when the parent is gone, then becomes the command. With the parent 0 it
+detaches itself: the process that starts the command need not wait for it, and may end first.
 """
 
 import ctypes
@@ -17,21 +17,20 @@ from pathlib import Path
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 STOP_SECONDS = 15.0
 LONGEST_LOG = 5_000_000
-"""Bytes at which a log is put aside when its companion starts."""
+"""A log of more bytes is renamed when its process starts."""
 INHERITED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
-"""Ignored by who starts us (a shell ignores SIGINT for what it starts in the background), they would be ignored by all
-that we start."""
+"""A shell ignores SIGINT for background commands; what is ignored here, child processes would ignore too."""
 
 MOST_RESTARTS, WITHIN_SECONDS = 3, 60.0
-"""What ends so often in so long will not be helped by another start."""
+"""A command that ends more often in this time is not started again."""
 
 _LAUNCH = (sys.executable, "-I", "-S", __file__)
 
 
 class ChildProcess:
-    """A command that is started, looked after and stopped. What it says goes into its log, or where ours goes.
+    """A command that this process starts, watches and stops. Its output goes into its log, or to our own output.
 
-    It has the open `descriptors` of ours that are named.
+    It inherits the open `descriptors`.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, to be called again when it has ended. In the main thread: with the thread its companions end."""
+        """Start the command, also again after its end. Call it in the main thread: child processes end with it."""
         output = None if self.log is None else opened(self.log)
         try:
             self._process = subprocess.Popen(
@@ -61,7 +60,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
                 pass_fds=self.descriptors,
-                start_new_session=True,  # ^C at a terminal is for whoever stops the companions, in order
+                start_new_session=True,  # ^C at a terminal must not reach them: we stop them in order
             )
         finally:
             if output is not None:
@@ -69,26 +68,25 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process, when it was started."""
+        """The process id; None before the first start."""
         return None if self._process is None else self._process.pid
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended, minus a signal's number when by one; None while it runs or was not started."""
+        """The exit status, or minus the number of the signal that killed it; None while it runs or was not started."""
         return None if self._process is None else self._process.poll()
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def terminate(self) -> None:
-        """SIGTERM, and return at once: `stop` waits for its end."""
+        """Send SIGTERM and return at once; `stop` waits for the end."""
         if self.is_running and self._process is not None:
             self._process.terminate()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM, and SIGKILL to it and all it has started when that was not enough. Returns when it has ended."""
+        """Send SIGTERM; after `seconds` kill the process and all that it has started. Return when it has ended."""
         if self._process is None or self._process.poll() is not None:
             return
         self.terminate()
@@ -99,30 +97,29 @@ class ChildProcess:
             self._process.wait()
 
     def log_tail(self, lines: int = 10) -> str:
-        """The end of its log."""
         return "" if self.log is None else tail(self.log, lines)
 
 
 class Restarts:
-    """How often something was started again of late."""
+    """Counts the restarts of the last minute."""
 
     def __init__(self) -> None:
         self._at: list[float] = []
 
     def has_sense(self) -> bool:
-        """Whether to start it once more; said only when that is done then."""
+        """Whether to start it once more. Call it only to do so: each call counts as a restart."""
         now = time.monotonic()
         self._at = [*(at for at in self._at if now - at < WITHIN_SECONDS), now]
         return len(self._at) <= MOST_RESTARTS
 
 
 def tail(log: Path, lines: int = 10) -> str:
-    """The end of a log, empty when there is none."""
+    """The last lines of a log; empty when there is no log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
 def write_into(log: Path) -> None:
-    """Have this process say into a log what it says from now on."""
+    """Send the output of this process into a log."""
     output = opened(log)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -130,7 +127,7 @@ def write_into(log: Path) -> None:
 
 
 def opened(log: Path) -> int:
-    """A log to be written at its end; one that has grown long is put aside."""
+    """Open a log to append to it; a long log is renamed first."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LONGEST_LOG:
         log.replace(log.with_name(f"{log.name}.1"))
@@ -138,28 +135,28 @@ def opened(log: Path) -> int:
 
 
 def detached(command: Sequence[str]) -> list[str]:
-    """The command that starts another, which is nobody's child, and returns at once."""
+    """The command that starts another as a process without a parent, and returns at once."""
     return [*_LAUNCH, "0", *command]
 
 
 def default_signals() -> None:
-    """Have signals do to this process what they do to one that was started at a terminal."""
+    """Handle signals as a process does that was started at a terminal."""
     signal.set_wakeup_fd(-1)
     for number in INHERITED:
         signal.signal(number, signal.SIG_DFL)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def name_process(name: str) -> None:
-    """How `ps -o comm` and `top` call this process: 15 bytes at most."""
+    """Set the name that `ps -o comm` and `top` show: 15 bytes at most."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15])
 
 
 def end_with(parent: int) -> None:
-    """Have this process sent SIGTERM when its parent ends; end at once when that has happened already."""
+    """Ask the kernel to send SIGTERM to this process when its parent ends; exit when the parent has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -169,7 +166,7 @@ def end_with(parent: int) -> None:
 def main(command: list[str]) -> None:
     """Become the command."""
     default_signals()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and only Python expects that
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE; other programs do not expect that
     parent = int(command[0])
     if parent:
         end_with(parent)

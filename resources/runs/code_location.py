@@ -1,4 +1,4 @@
-"""A code location as a worker needs it: how to load its definitions, and whether its files have changed since."""
+"""A code location for a worker: how to load its definitions, and whether its files have changed since."""
 
 import hashlib
 import os
@@ -10,26 +10,26 @@ from typing import Any, cast
 
 from dagster import DagsterRun, RepositoryDefinition, deserialize_value, serialize_value
 
-# What Dagster writes into each run that it launches from a workspace: where in the code its job was loaded from.
+# Dagster writes this into each run that it launches from a workspace: where the code of its job was loaded from.
 from dagster._core.code_pointer import CodePointer, ModuleCodePointer
 
-# How a code server turns such a pointer into definitions; the public ways load a job, not a code location.
+# A code server turns such a pointer into definitions like this; the public functions load a job, not a location.
 from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
 
-# What Dagster calls the definitions of a location that are not named.
+# Dagster's name for the definitions of a location that have none.
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
 
-# What ties a run to its job on Dagster's page, and what a process of its own loads to execute it.
+# Dagster's page finds the job of a run by this, and a process that executes the run loads the job from it.
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 MOST_FILES = 5000
-"""Beyond these a project's files are not looked at: it was started in a folder that is not a project's."""
+"""A folder with more Python files is no project's folder, so its changes are not watched."""
 
 
 @dataclass(frozen=True)
 class CodeLocation:
-    """Where definitions come from. `python`: the interpreter to load them; `repository`: Dagster's name of them."""
+    """Where definitions come from. `python`: the interpreter that loads them; `repository`: Dagster's name for them."""
 
     name: str
     pointer: CodePointer
@@ -38,12 +38,12 @@ class CodeLocation:
 
     @classmethod
     def of_module(cls, name: str, module: str, attribute: str, folder: Path) -> "CodeLocation":
-        """Definitions that are an attribute of a module, found from a folder."""
+        """Definitions that are an attribute of a module in a folder."""
         return cls(name, ModuleCodePointer(module, attribute, str(folder)))
 
     @classmethod
     def of_run(cls, run: DagsterRun) -> "CodeLocation | None":
-        """Where a run's job was loaded from; None if the run does not say (it was made from definitions in memory)."""
+        """Where a run's job was loaded from; None when the run does not say (its definitions were in memory only)."""
         remote, code = run.remote_job_origin, run.job_code_origin
         if remote is None or code is None:
             return None
@@ -53,35 +53,35 @@ class CodeLocation:
 
     @classmethod
     def from_json(cls, text: dict[str, str]) -> "CodeLocation":
-        """What `to_json` gave."""
+        """Read what `to_json` returned."""
         pointer = cast(CodePointer, deserialize_value(text["pointer"]))
         return cls(text["name"], pointer, text["python"], text["repository"])
 
     def to_json(self) -> dict[str, str]:
-        """Plain values, for another process."""
+        """The plain values that another process reads."""
         pointer = serialize_value(cast(Any, self.pointer))
         return {"name": self.name, "pointer": pointer, "python": self.python, "repository": self.repository}
 
     @property
     def folder(self) -> Path:
-        """Where its files lie: its working directory."""
+        """The working directory, which has the files."""
         return Path(getattr(self.pointer, "working_directory", None) or Path.cwd())
 
     def origin_of(self, job: str) -> tuple[RemoteJobOrigin, JobPythonOrigin]:
-        """The origin of a job's runs: for Dagster's page to find the job by, and for whoever executes the run."""
+        """The origin of a job's runs: Dagster's page finds the job by it, and whatever executes a run loads it."""
         location = RegisteredCodeLocationOrigin(location_name=self.name)
         remote = RemoteRepositoryOrigin(code_location_origin=location, repository_name=self.repository)
         code = RepositoryPythonOrigin(self.python, self.pointer, entry_point=DEFAULT_DAGSTER_ENTRY_POINT)
         return remote.get_job_origin(job), JobPythonOrigin(job, code)
 
     def load(self) -> RepositoryDefinition:
-        """Import the definitions and build every job of them. Raises whatever the code raises."""
+        """Import the definitions and build all their jobs. Raises whatever the code raises."""
         repository = initialize_repository_def_from_pointer(self.pointer)
         repository.get_all_jobs()
         return repository
 
     def fingerprint(self) -> str:
-        """What tells the present files from any others: name, time and size of each Python file of the folder."""
+        """A hash of the name, time and size of each Python file of the folder."""
         seen = hashlib.sha256(self.pointer.describe().encode())
         for number, (path, stat) in enumerate(_python_files(str(self.folder))):
             if number == MOST_FILES:
@@ -91,7 +91,7 @@ class CodeLocation:
 
 
 def _python_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Those that can be imported: a folder whose name is no identifier (.venv, build-1 …) is none of a package."""
+    """The files that can be imported. A folder whose name is no identifier (.venv, build-1 …) holds no package."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# As `dagster code-server start` puts it together: a server, and who answers for code that it has loaded or that another
-# process has, which is started anew for each reload. There is no public way to serve code that is loaded already.
+# Assembled like `dagster code-server start`: a server, and an object that answers for code which it has loaded or
+# which another process has after a reload. Dagster has no public way to serve code that is loaded already.
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import CodeLocationOrigin
 from dagster._core.utils import FuturesAwareThreadPoolExecutor
@@ -19,7 +19,7 @@ from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 log = logging.getLogger("dagster.code_server")
 
 HEARTBEAT_SECONDS = 30
-"""So long the process of a reload outlives a code server that was killed; Dagster's own default."""
+"""The process of a reload ends so long after its code server was killed; Dagster's own default."""
 
 
 def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) -> None:
@@ -27,12 +27,12 @@ def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) 
     executor, ended = FuturesAwareThreadPoolExecutor(), threading.Event()
     servicer: Any = ReloadableCode(origin, instance, executor, ended)
     server: Any = DagsterGrpcServer(ended, servicer, log, executor, socket=str(socket))
-    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))  # loading the code has set another
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))  # loading the code has set another handler
     server.serve()
 
 
 class ReloadableCode:
-    """Answers for the code as this process has it, and after a reload as another process has it."""
+    """Answers for the code that this process has loaded, and after a reload for the code that another process has."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ReloadableCode:
             log,
             executor,
             loadable_target_origin=origin.loadable_target_origin,
-            lazy_load_user_code=True,  # code that cannot be loaded is shown as such
+            lazy_load_user_code=True,  # Dagster's page shows the error of code that cannot be loaded
             inject_env_vars_from_instance=True,
             instance_ref=self._instance_ref,
             location_name=origin.location_name,
@@ -61,7 +61,7 @@ class ReloadableCode:
         return lambda *given: getattr(self._servicer, name)(*given)
 
     def ReloadCode(self, request: Any, context: Any) -> Any:  # noqa: N802  Dagster's name of the request
-        """Load the code anew; from now on that answers."""
+        """Load the code in another process, which answers from then on."""
         with self._guard:
             if self._is_reloaded:
                 return self._servicer.ReloadCode(request, context)

@@ -1,11 +1,12 @@
-"""The dispatch table: which runs wait for a worker, who has which in hand, and who of the workers lives.
+"""The dispatch table: which runs wait for a worker, which worker has claimed which run, and which workers live.
 
-It lies in Dagster's database, beside the runs it speaks of: whoever can launch a run (webserver, daemon, shell) reaches
-that database and nothing more, and two instances with a database each never see each other's runs. Like Dagster's own
-tables there it is made on first use, and is no part of the subscription schema that alembic keeps.
+It lies in Dagster's database, beside the runs: every process that can launch a run (webserver, daemon, shell) reaches
+that database, and two instances with a database each do not see each other's runs. Like Dagster's own tables it is
+created on first use and does not belong to the subscription schema that alembic migrates.
 
-A worker lives while its session holds the advisory lock of its number; PostgreSQL drops that at its death. A worker
-that loses its session in a hiccup takes the lock again in a new one, so a missing lock means death only after a while.
+A worker lives while its session holds the advisory lock of its number; PostgreSQL releases the lock when the worker
+dies. A worker whose session breaks takes the lock again in a new one, so it counts as dead only after a time without
+its lock.
 """
 
 import threading
@@ -39,12 +40,12 @@ from resources.runs.dispatch_statements import (
 )
 
 LOST_SECONDS = 6.0
-"""How long a worker's lock has to be missing before its run is given up: longer than a hiccup of the database."""
+"""A worker whose lock is missing for so long is dead and loses its run: longer than a short failure of the database."""
 CONNECT_SECONDS = 5
 QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
-"""The server notices within eight seconds that the machine at the other end is gone; by default it takes two hours."""
+"""PostgreSQL notices within eight seconds that the machine of a client is gone; by default it takes two hours."""
 LEAST, ORDINARY = -(2**31), 0
-"""The lowest priority of all, and that of a run which names none. What is below the second is bulk."""
+"""The lowest priority, and the priority of a run that names none. Runs below the second are bulk."""
 
 _prepared: set[str] = set()
 _lock = threading.Lock()
@@ -52,7 +53,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run in the table, as it stands now. `lost_seconds`: how long its worker's lock is missing."""
+    """A run in the table. `lost_seconds`: how long its worker's lock has been missing."""
 
     run_id: str
     state: str
@@ -62,18 +63,18 @@ class Entry:
 
     @property
     def is_lost(self) -> bool:
-        """The worker that had the run in hand is dead, beyond doubt."""
+        """Whether the worker that claimed the run is certainly dead."""
         return self.state == "claimed" and (self.lost_seconds or 0.0) >= LOST_SECONDS
 
     @property
     def has_live_worker(self) -> bool:
-        """Somebody executes the run, as far as can be seen at this moment."""
+        """Whether a worker executes the run, as far as its lock shows now."""
         return self.state == "claimed" and self.lost_seconds is None
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that a worker has just taken in hand."""
+    """A run that a worker has just claimed."""
 
     run_id: str
     is_resumed: bool
@@ -81,7 +82,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """A worker whose lock is held. `run_id`: what it has in hand."""
+    """A worker that holds its lock. `run_id`: the run that it has claimed."""
 
     worker: int
     location: str
@@ -96,7 +97,7 @@ class LiveWorker:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many resident workers live, how many runs wait for one, and how many somebody has in hand."""
+    """How many resident workers live, how many runs wait, and how many are claimed."""
 
     online: int
     queued: int
@@ -105,7 +106,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Code as it was loaded: whose it is, its fingerprint, and the database's time before the loading began."""
+    """Loaded code: its location, its fingerprint, and the database's time before the loading began."""
 
     location: str
     code: str
@@ -114,7 +115,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The code server that a launch came by: what tells it from others, and how many seconds ago it had loaded."""
+    """The code server of a launch: its version, and how many seconds before the launch it had loaded the code."""
 
     version: str
     age: float
@@ -122,19 +123,19 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a launched run asks of the code that executes it: these files, loaded not before a moment."""
+    """The code that a launched run needs: these files, loaded not before a moment."""
 
     location: str
     code: str
     not_before: datetime | None = None
 
     def is_met(self, loaded: Loaded) -> bool:
-        """Whether the code will do, and nothing has to be loaded for this run."""
+        """Whether loaded code can execute this run."""
         return loaded.code == self.code and (self.not_before is None or self.not_before <= loaded.loaded_at)
 
 
 class Dispatch:
-    """The table in one instance's database. Each method is one short transaction of its own."""
+    """The table in one instance's database. Each method is one short transaction."""
 
     def __init__(self, instance: DagsterInstance) -> None:
         storage = instance.run_storage
@@ -148,11 +149,11 @@ class Dispatch:
 
     @property
     def place(self) -> str:
-        """Which database this is, without a password."""
+        """Which database the table is in, without a password."""
         return postgres_url(self._storage.postgres_url, "psycopg").render_as_string(hide_password=True)
 
     def connect(self) -> "psycopg.Connection[Any]":
-        """Open a connection of the caller's own, to hold a lock and to listen on."""
+        """Open a connection for the caller, to hold a lock and to listen on."""
         url = postgres_url(self._storage.postgres_url, "psycopg").set(drivername="postgresql")
         return psycopg.connect(
             url.render_as_string(hide_password=False),
@@ -166,13 +167,13 @@ class Dispatch:
     def enqueue(
         self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
     ) -> Demand | None:
-        """Let the workers know of a run, once; None when the table has it already."""
+        """Enter a run for the workers, once; None when the table has it already."""
         return self._put(ENQUEUE, run_id, location, code, priority, served)
 
     def requeue(
         self, run_id: str, location: str, code: str, priority: int = 0, served: Served | None = None
     ) -> Demand | None:
-        """Give a run whose worker is gone to another; None while it waits already or its worker lives."""
+        """Enter a run again whose worker is gone; None while it waits already or its worker lives."""
         return self._put(REQUEUE, run_id, location, code, priority, served)
 
     def _put(
@@ -191,12 +192,12 @@ class Dispatch:
         return Demand(location, code, rows[0]["not_before"]) if rows else None
 
     def cancel(self, run_id: str) -> str | None:
-        """Take a waiting run out, tell the worker of a claimed one; the state after that, None when not known."""
+        """Remove a waiting run or notify its worker. Returns the state after that; None for an unknown run."""
         rows = self._rows(CANCEL, run_id=run_id)
         return str(rows[0]["state"]) if rows else None
 
     def refuse(self, location: str, unless: Loaded | None = None) -> list[str]:
-        """Take the waiting runs of a code location out, but those for which there is code; the caller reports them."""
+        """Remove the waiting runs of a code location for which there is no code. The caller fails the returned runs."""
         present = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
         statement = REFUSE.format(unless=f" AND NOT {FITS}" if unless else "")
         return [str(row["run_id"]) for row in self._rows(statement, location=location, **present)]
@@ -204,12 +205,11 @@ class Dispatch:
     # --- working ---
 
     def now(self) -> datetime:
-        """The database's time, by which launches and loadings are compared."""
+        """The database's time, by which launches and loads are compared."""
         moment: datetime = self._rows("SELECT clock_timestamp() AS now")[0]["now"]
         return moment
 
     def register(self, loaded: Loaded, host: str, supervisor: int, pid: int, *, is_reserved: bool = False) -> int:
-        """Get a worker's number."""
         rows = self._rows(
             "INSERT INTO orchestrator_workers (location, code, host, supervisor, pid, is_reserved)"
             " VALUES (:location, :code, :host, :supervisor, :pid, :is_reserved) RETURNING worker",
@@ -223,7 +223,7 @@ class Dispatch:
         return int(rows[0]["worker"])
 
     def numbers_of(self, host: str, supervisor: int, pid: int) -> list[int]:
-        """The number of one process, dead or alive; a pid may have been used again, so there may be several."""
+        """The workers that one process registered, dead or alive; several when the system has reused its id."""
         rows = self._rows(
             "SELECT worker FROM orchestrator_workers WHERE host = :host AND supervisor = :supervisor AND pid = :pid",
             host=host,
@@ -233,27 +233,27 @@ class Dispatch:
         return [int(row["worker"]) for row in rows]
 
     def claim(self, worker: int, loaded: Loaded, least: int = LEAST) -> Claimed | None:
-        """Take the next run that this code may execute, if its priority is high enough."""
+        """Claim the next run of at least this priority that this code may execute."""
         code = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
         rows = self._rows(CLAIM, worker=worker, least=least, **code)
         return Claimed(**rows[0]) if rows else None
 
     def held(self, worker: int) -> Claimed | None:
-        """What a worker has claimed, for one that did not hear the answer."""
+        """The run that a worker has claimed, for a worker that did not receive the answer to its claim."""
         held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
         rows = self._rows(held, worker=worker)
         return Claimed(**rows[0]) if rows else None
 
     def finish(self, run_id: str, worker: int) -> bool:
-        """Note that a worker has nothing more to do with a run; whether it was canceled until now. May run twice."""
+        """Record that a worker has finished a run; True when the run was canceled before. May run twice."""
         rows = self._rows(FINISH, run_id=run_id, worker=worker)
         return bool(rows and rows[0]["is_canceled"])
 
     def mark_canceling(self, run_id: str) -> bool:
-        """See to it that Dagster's row of a canceled run says so; False as long as the run has not started.
+        """Set Dagster's row of a canceled run to CANCELING; False as long as the run has not started.
 
-        Its start, which the worker notes without a look at what was there before, takes the request back; Dagster then
-        takes the interrupt for an accident and the run for failed.
+        The worker's start of a run overwrites the status without reading it, and then Dagster would take the interrupt
+        for an accident and the run for failed.
         """
         (record,) = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
         run = record.dagster_run
@@ -262,13 +262,13 @@ class Dispatch:
         return run.is_finished or record.start_time is not None
 
     def claim_directly(self, run_id: str, worker: int) -> bool:
-        """Note that a process of its own executes a run; False when another has it, or it waits for a worker."""
+        """Claim a run for a process that is no resident worker; False when another has it, or it waits for one."""
         return bool(self._rows(CLAIM_DIRECTLY, run_id=run_id, worker=worker))
 
     # --- watching ---
 
     def entries(self, run_ids: Collection[str]) -> dict[str, Entry]:
-        """Runs as they stand, their workers looked after; those that the table does not know are left out."""
+        """The present state of runs, after a check of their workers; runs that the table does not have are left out."""
         if not run_ids:
             return {}
         self.mark_lost()
@@ -276,56 +276,56 @@ class Dispatch:
         return {row["run_id"]: Entry(**row) for row in rows}
 
     def entry(self, run_id: str) -> Entry | None:
-        """A run as it stands, its worker looked after."""
+        """The present state of a run, after a check of its worker; None when the table does not have it."""
         self.mark_lost()
         rows = self._rows(f"{ENTRY} WHERE run_id = :run_id", run_id=run_id)
         return Entry(**rows[0]) if rows else None
 
     def claimed_by(self, worker: int) -> list[Entry]:
-        """What a worker has in hand."""
+        """The runs that a worker has claimed."""
         return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND worker = :w", w=worker)]
 
     def lost(self) -> list[Entry]:
-        """The runs whose workers are dead beyond doubt, on whatever machine."""
+        """The claimed runs whose workers are certainly dead, on whatever machine."""
         self.mark_lost()
         entries = [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND lost_at IS NOT NULL")]
         return [entry for entry in entries if entry.is_lost]
 
     def overdue(self, seconds: float) -> list[Entry]:
-        """The runs in hand that were canceled so long ago."""
+        """The claimed runs that were canceled so many seconds ago."""
         overdue = "canceled_at < clock_timestamp() - make_interval(secs => :seconds)"
         return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND {overdue}", seconds=seconds)]
 
     def mark_lost(self) -> None:
-        """Look after all workers that have a run in hand."""
+        """Record which workers that have claimed a run no longer hold their lock."""
         self._rows(MARK_LOST)
 
     def has_work(self, location: str) -> bool:
-        """Whether any run of a code location waits or is in hand."""
+        """Whether any run of a code location waits or is claimed."""
         work = "SELECT FROM orchestrator_dispatch WHERE state <> 'done' AND location = :location"
         return bool(self._rows(f"SELECT EXISTS ({work}) AS found", location=location)[0]["found"])
 
     def has_newer(self, loaded: Loaded) -> bool:
-        """Whether a run waits that this code is too old for."""
+        """Whether a run waits that needs newer code than this."""
         waiting = f"SELECT FROM orchestrator_dispatch WHERE state = 'queued' AND location = :location AND NOT {FITS}"
         values = {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at}
         return bool(self._rows(f"SELECT EXISTS ({waiting}) AS found", **values)[0]["found"])
 
     def workers(self) -> list[LiveWorker]:
-        """All that live, in order of their numbers."""
+        """The workers that live, in order of their numbers."""
         return [LiveWorker(**row) for row in self._rows(WORKERS)]
 
     def waiting(self) -> dict[str, int]:
-        """How many runs wait, by code location."""
+        """How many runs wait, for each code location."""
         counted = "SELECT location, count(*) FROM orchestrator_dispatch WHERE state = 'queued' GROUP BY location"
         return {row["location"]: row["count"] for row in self._rows(counted)}
 
     def load(self) -> Load:
-        """How much there is to do, and by how many; one statement."""
+        """How many runs wait and are claimed, and how many workers live; one statement."""
         return Load(**self._rows(LOAD)[0])
 
     def clean(self) -> None:
-        """Forget what was done yesterday, and the workers that are dead."""
+        """Delete the rows of runs that ended more than a day ago, and of dead workers."""
         self._rows("DELETE FROM orchestrator_code_servers WHERE loaded_at < now() - interval '30 days'")
         self._rows("DELETE FROM orchestrator_dispatch WHERE state = 'done' AND done_at < now() - interval '1 day'")
         self._rows(
@@ -353,7 +353,7 @@ class Dispatch:
 
     @staticmethod
     def _make_tables(connection: sa.Connection) -> None:
-        # CREATE … IF NOT EXISTS of two at once may fail for one of them.
+        # CREATE … IF NOT EXISTS may fail when two processes run it at the same time
         connection.execute(sa.select(sa.func.pg_advisory_lock(lock_key("dispatch tables"))))
         try:
             for statement in TABLES:

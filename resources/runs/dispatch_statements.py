@@ -3,7 +3,7 @@
 LIVENESS = 0x0DA6
 """The first half of the workers' advisory locks; the second is the worker's number."""
 LAUNCHED, CANCELED = "orchestrator_launched", "orchestrator_canceled"
-"""The channels of NOTIFY; a message is a code location, and a run's id."""
+"""The channels of NOTIFY. The payload is the name of a code location, and the id of a run."""
 
 TABLES = (
     """
@@ -59,12 +59,13 @@ IS_ALIVE = f"""EXISTS (
         AND objid = CAST({{worker}} AS oid)
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )"""
-"""Whether a worker's lock is held. The database belongs to it: advisory locks of other databases are listed too."""
+"""Whether a worker holds its lock. The list has locks of other databases too, so it compares the database."""
 
 FITS = "((code IN (:code, '') AND coalesce(not_before <= :loaded_at, true)) OR created_at < :loaded_at)"
-"""Whether code loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.
+"""Whether code that was loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.
 
-The same files may have been loaded again, because something else has changed: then only the later load will do.
+Something other than the files may have changed and the same files been loaded again; then only the later load may
+execute it.
 """
 
 SERVED = """
@@ -83,7 +84,7 @@ bound AS (
         SELECT loaded_at FROM orchestrator_code_servers WHERE location = :location AND version = :version
     ) AS either
 )"""
-"""When the code server of a launch had loaded its code. Whoever saw it first tells: others look at it again later."""
+"""When the code server of a launch had loaded its code. The first process that sees the server records the time."""
 
 ENQUEUE = f"""
 WITH {SERVED}, made AS (
@@ -126,7 +127,7 @@ ON CONFLICT (run_id) DO UPDATE SET
 WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
 RETURNING run_id
 """
-"""A run that nobody launched to workers: the process that executes it says so. No code location has such runs."""
+"""A run that was not launched to workers, entered by the process that executes it. It has no code location."""
 
 FINISH = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
@@ -153,7 +154,7 @@ MARK_LOST = f"""
 UPDATE orchestrator_dispatch SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
 WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {IS_ALIVE.format(worker="worker")}
 """
-"""Write down since when a lock is missing, and forget it when it is back."""
+"""Record since when a lock is missing, and delete that when the lock is back."""
 
 ENTRY = """
 SELECT run_id, state, worker, canceled_at IS NOT NULL AS is_canceled,
@@ -166,7 +167,7 @@ SELECT w.worker, w.location, w.code, w.host, w.supervisor, w.pid, w.is_reserved,
 FROM orchestrator_workers w LEFT JOIN orchestrator_dispatch d ON d.worker = w.worker AND d.state = 'claimed'
 WHERE w.supervisor <> 0 AND {IS_ALIVE.format(worker="w.worker")} ORDER BY w.worker
 """
-"""The resident ones; a process that attends to a run of its own has no supervisor."""
+"""The resident workers; a process that executes its own run has no supervisor."""
 
 LOAD = f"""
 SELECT

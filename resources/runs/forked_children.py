@@ -1,7 +1,7 @@
-"""Children forked from a process that has loaded what they need: how they start, how their end is noticed.
+"""Children forked from a process that has loaded what they need: how they start, and how their end is noticed.
 
-The parent waits in one place, for its own signals, for what its children report and for their deaths. It has no
-threads, for it forks.
+The parent waits in one place for its own signals, for the reports of its children and for their deaths. It has no
+threads, because it forks.
 """
 
 import os
@@ -20,14 +20,14 @@ from resources.runs.child_process import default_signals, end_with, name_process
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_SECONDS = 1.0
-"""After the failure of a child that lived shorter, the next is forked so much later: both may have the same cause."""
+"""A child that fails sooner delays the next fork by so much: the next may fail for the same cause."""
 
 Report = Callable[[], None]
-"""What a child calls to wake its parent, which then finds it `has_reported`."""
+"""A child calls it to wake its parent, which then sees that the child `has_reported`."""
 
 
 class WakeUp:
-    """A pipe that ends a wait. A signal's handler may write to one, whatever it has interrupted."""
+    """A pipe that ends a wait. A signal handler may write to it, whatever it has interrupted."""
 
     def __init__(self) -> None:
         self.reads, self.writes = os.pipe()
@@ -35,12 +35,12 @@ class WakeUp:
         os.set_blocking(self.writes, False)
 
     def wake(self) -> None:
-        """Wake who waits, or who will wait next."""
-        with suppress(BlockingIOError):  # full: it rings already
+        """End the present wait, or the next one."""
+        with suppress(BlockingIOError):  # the pipe is full: the wait ends anyway
             os.write(self.writes, b"!")
 
     def wait(self, seconds: float, *others: int) -> list[int]:
-        """Until it rings, or one of the other descriptors can be read, or so long; those that can be read."""
+        """Wait for `wake`, until another descriptor can be read, or so long. Returns those that can be read."""
         readable, _, _ = select.select([self.reads, *others], [], [], seconds)
         with suppress(BlockingIOError):
             os.read(self.reads, 4096)
@@ -49,7 +49,7 @@ class WakeUp:
 
 @dataclass
 class Child:
-    """A child as its parent knows it. `status`: how it ended, minus a signal's number when by one."""
+    """A child, for its parent. `status`: its exit status, or minus the number of the signal that killed it."""
 
     pid: int
     kind: str
@@ -61,37 +61,34 @@ class Child:
 
     @property
     def end(self) -> str:
-        """How it ended, in words."""
+        """How the child ended, in words."""
         code = self.status or 0
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
 
     def kill(self, number: int, *, with_offspring: bool = False) -> None:
-        """Send it a signal; also to what it has started, which is in its session."""
+        """Send a signal to the child, or also to what it has started, which is in its session."""
         with suppress(ProcessLookupError):
             (os.killpg if with_offspring else os.kill)(self.pid, number)
 
 
 class ForkedChildren:
-    """The children of this process."""
-
     def __init__(self) -> None:
         self._children: dict[int, Child] = {}
         self._wakeup = WakeUp()
         self._next_fork = 0.0
 
     def of_kind(self, *kinds: str) -> list[Child]:
-        """Those that live, of some kinds; without one all."""
+        """The children that live, of these kinds; of all kinds when none is named."""
         return [child for child in self._children.values() if not kinds or child.kind in kinds]
 
     @property
     def may_fork(self) -> bool:
-        """Whether it makes sense to fork another now."""
         return time.monotonic() >= self._next_fork
 
     def listen(self, stop: Callable[..., None]) -> None:
-        """Have signals end the wait; those that ask this process to end call `stop`."""
+        """Let signals end the wait; those that ask this process to end call `stop`."""
         signal.set_wakeup_fd(self._wakeup.writes, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it ends the wait, by which the death is noticed at once
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # the signal ends the wait, so the death is noticed at once
         for number in STOPPING:
             signal.signal(number, stop)
 
@@ -104,16 +101,16 @@ class ForkedChildren:
         without: socket.socket | None = None,
         outlives: bool = False,
     ) -> Child:
-        """Fork a child that does `work`, `without` a socket of ours, and ends with the exit status which that returns.
+        """Fork a child that does `work` and exits with the status that it returns. It closes our sockets in `without`.
 
-        `on_end` is called, here, when it is reaped. When this process is killed the kernel ends the child, unless it
-        `outlives` us.
+        The parent calls `on_end` when it reaps the child. When the parent is killed the kernel ends the child, unless
+        the child `outlives` it.
         """
         sys.stdout.flush()
-        sys.stderr.flush()  # what is in the buffers would be written by the child too
+        sys.stderr.flush()  # otherwise the child would write what is in the buffers too
         parent = os.getpid()
         reads, writes = os.pipe()
-        # A signal before the child has its own handlers would be lost, or work on the parent's behalf.
+        # A signal that arrives before the child has its own handlers would be lost, or run the parent's handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         pid = os.fork()
         if pid == 0:
@@ -133,7 +130,7 @@ class ForkedChildren:
 
         status = 1
         try:
-            os.setsid()  # ^C at a terminal is the parent's; and what the child starts can be killed with it
+            os.setsid()  # only the parent gets ^C of a terminal, and what the child starts can be killed with it
             for descriptor in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
                 os.close(descriptor)
             default_signals()
@@ -152,14 +149,14 @@ class ForkedChildren:
             os._exit(status)
 
     def wait(self, seconds: float) -> None:
-        """Until a child has reported or ended, a signal has come, or so long."""
+        """Wait until a child has reported or ended, a signal has arrived, or so long."""
         silent = {child.reports: child for child in self.of_kind() if not child.has_reported}
         for descriptor in self._wakeup.wait(seconds, *silent):
-            if descriptor in silent and os.read(descriptor, 1):  # nothing: it has ended
+            if descriptor in silent and os.read(descriptor, 1):  # the end of the pipe: the child has ended
                 silent[descriptor].has_reported = True
 
     def reap(self) -> list[Child]:
-        """Those that have ended since the last look."""
+        """The children that have ended since the last call."""
         ended = []
         for child in self.of_kind():
             pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -174,12 +171,12 @@ class ForkedChildren:
         return ended
 
     def kill_all(self, number: int, *kinds: str) -> None:
-        """Send those of some kinds a signal; without one all."""
+        """Send a signal to the children of these kinds; to all when none is named."""
         for child in self.of_kind(*kinds):
             child.kill(number)
 
     def end(self, seconds: float, *kinds: str) -> None:
-        """SIGTERM to those of some kinds, SIGKILL to them and all they have started when that is not enough.
+        """Send SIGTERM to the children of these kinds, later SIGKILL to them and all that they have started.
 
         Returns when they have ended.
         """

@@ -1,8 +1,8 @@
-"""A run in this process: created, and executed to its end. The plan of a job is made once and serves all its runs.
+"""A run in this process: how it is created and executed. One plan of a job serves all its runs.
 
-Dagster makes a plan of a job's steps when a run is created and again when it is executed, though nothing of it is the
-run's own but what its config gives to the inputs of ops. Plans are immutable, so one serves for the same job, the same
-run config and, where a run executes a part of the steps, the same part.
+Dagster makes a plan of a job's steps when a run is created and again when it is executed. A run's own part of it is
+only what its config gives to the inputs of ops. Plans are immutable, so one serves all runs of the same job with the
+same run config and the same steps to execute.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, JobDefinition
 
-# The public ways to execute (execute_in_process, execute_job) make a run of their own, or want a job that another
-# process can import. This is what Dagster's own run worker gives to execute_run_iterator below.
+# The public functions (execute_in_process, execute_job) create a run themselves, or want a job that another process
+# can import. This is what Dagster's own run worker passes to execute_run_iterator below.
 from dagster._core.definitions.job_base import InMemoryJob
 
-# What Dagster's own run worker calls; and what that does with a run that nothing is special about, once it has a plan.
+# Dagster's own run worker calls the first; the others execute an ordinary run that has its plan.
 from dagster._core.execution.api import (
     ExecuteRunWithPlanIterable,
     _get_execution_plan_from_run,
@@ -25,19 +25,19 @@ from dagster._core.execution.api import (
     job_execution_iterator,
 )
 
-# What these are given.
+# The arguments of these.
 from dagster._core.execution.context_creation_job import (
     PlanOrchestrationContextManager,
     orchestration_context_event_generator,
 )
 
-# What is kept.
+# What is cached.
 from dagster._core.execution.plan.plan import ExecutionPlan
 
 from resources.runs.code_location import CodeLocation
 
 MOST_PLANS = 100
-"""Plans that are kept. Jobs whose runs have the same config need one each; a new config is a new plan."""
+"""The size of the cache. Jobs whose runs have the same config need one plan each; a new config needs another plan."""
 
 _plans: dict[tuple[JobDefinition, str, str], ExecutionPlan] = {}
 _lock = threading.Lock()
@@ -55,10 +55,10 @@ def create_run(
     step_keys: Sequence[str] | None = None,
     location: CodeLocation | None = None,
 ) -> DagsterRun:
-    """Write a run of a job, to be executed or launched. The job's own tags are added to `tags`.
+    """Create a run of a job, to be executed or launched. The tags of the job are added to `tags`.
 
-    `step_keys` are the steps that it is to execute, all when None. `location`: where the job was loaded from, for
-    Dagster's page and for whoever executes the run. Raises DagsterRunAlreadyExists.
+    `step_keys` are the steps to execute, all when None. `location`: where the job was loaded from, for Dagster's page
+    and for the process that executes the run. Raises DagsterRunAlreadyExists.
     """
     config = run_config or {}
     part = "" if step_keys is None else json.dumps(list(step_keys))
@@ -77,9 +77,9 @@ def create_run(
 
 
 def execute(instance: DagsterInstance, job: JobDefinition, run: DagsterRun, *, is_resumed: bool = False) -> None:
-    """Execute a run that is written to its end. A failed step fails the run and raises nothing here.
+    """Execute a run to its end. A failed step fails the run and raises nothing here.
 
-    `is_resumed`: another process has begun with it.
+    `is_resumed`: another process has begun the run.
     """
     whole = InMemoryJob(job)
     if is_resumed or not _is_plain(run):
@@ -91,9 +91,9 @@ def execute(instance: DagsterInstance, job: JobDefinition, run: DagsterRun, *, i
 
 
 def _is_plain(run: DagsterRun) -> bool:
-    """A run that execute_run_iterator executes without ado: not begun, and of the job as it is.
+    """Whether execute_run_iterator can execute a run with the cached plan: not begun, and of the job as it is.
 
-    A selection of steps is in the plan's snapshot, a selection of ops is another job.
+    A selection of steps is in the plan's snapshot; a selection of ops makes another job.
     """
     has_selection = run.resolved_op_selection or run.asset_selection or run.asset_check_selection
     is_new = run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
@@ -123,7 +123,7 @@ def _execute_plainly(job: InMemoryJob, run: DagsterRun, instance: DagsterInstanc
 
 
 def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callable[[], ExecutionPlan]) -> ExecutionPlan:
-    """The plan of a job for a run config. `part`: what else it is made of, its snapshot or some of the steps."""
+    """The plan of a job for a run config. `part`: its snapshot, or the steps to execute."""
     key = (job, part, json.dumps(config, sort_keys=True))
     plan = _plans.get(key)
     if plan is None:

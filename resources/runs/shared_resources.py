@@ -1,8 +1,8 @@
-"""External systems that one object stands for in all runs of a process, instead of one made anew for each run.
+"""One object for an external system in all runs of a process, instead of one for each run.
 
-Dagster makes a resource anew for each run, by way of the schema of its configuration, which takes longer than most
-steps. A class with `is_shared: ClassVar[bool] = True` says that its objects hold their configuration and nothing of a
-run; then only another configuration is another object.
+Dagster makes a resource for each run, through the schema of its configuration, which takes longer than most steps. A
+class with `is_shared: ClassVar[bool] = True` declares that its objects hold their configuration and nothing of a run;
+then only another configuration makes another object.
 """
 
 import json
@@ -13,13 +13,13 @@ import dagster as dg
 from resources.errors import SettingsError
 
 OF_A_RUN = ("yield_for_execution", "teardown_after_execution")
-"""What a class defines whose objects begin and end with a run."""
+"""Methods of a class whose objects begin and end with a run."""
 
 
 def as_shared(resource: Any) -> Any:
-    """A resource as Dagster is to have it; itself when its class does not say that it is shared.
+    """The resource to give to Dagster; itself when its class does not declare that it is shared.
 
-    Its settings are resolved and can be overridden by the run's config, as ever.
+    Settings are resolved, and a run's config can override them, as usual.
     """
     if not (isinstance(resource, dg.ConfigurableResource) and getattr(type(resource), "is_shared", False)):
         return resource
@@ -34,7 +34,7 @@ def as_shared(resource: Any) -> Any:
         configuration = json.dumps(context.resource_config, sort_keys=True, default=str)
         if configuration not in made:
             one = make(context)
-            made.clear()  # who configures each run otherwise must not fill the memory
+            made.clear()  # a configuration for each run must not fill the memory
             made[configuration] = one
             return one
         return made[configuration]

@@ -1,4 +1,4 @@
-"""The code locations of a workspace, found as Dagster's own commands find them, and loaded into this process."""
+"""The code locations of a workspace: finds them like Dagster's own commands, and loads them into this process."""
 
 import sys
 import traceback
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from dagster import RepositoryDefinition, deserialize_value
 
-# What Dagster takes for the mark of a project in pyproject.toml.
+# By this Dagster knows a project's pyproject.toml.
 from dagster._cli.utils import has_pyproject_dagster_block
 
-# The options -m, -f, -a, -d and -w, the variables of the same names, and the files that stand for them.
+# The options -m, -f, -a, -d and -w, the variables of these names, and the files that replace them.
 from dagster._cli.workspace.cli_target import workspace_opts_to_load_target
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 
-# How a code server finds the definitions of a module or a file, and what it says of them.
+# A code server finds the definitions of a module or a file with these, and describes them.
 from dagster._grpc.server import LoadedRepositories
 from dagster._grpc.types import ListRepositoriesResponse
 from dagster_shared.cli import WorkspaceOpts
@@ -29,21 +29,21 @@ FILE = "workspace.yaml"
 
 @dataclass(frozen=True)
 class LoadedCode:
-    """Definitions in this process, and where they came from."""
+    """Definitions in this process, and where they were loaded from."""
 
     location: CodeLocation
     repository: RepositoryDefinition
 
 
 def is_here() -> bool:
-    """Whether the working folder says which code locations there are."""
+    """Whether the working folder declares code locations."""
     return Path(FILE).exists() or has_pyproject_dagster_block("pyproject.toml")
 
 
 def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
-    """The code locations that the options name, else those of pyproject.toml or workspace.yaml in the working folder.
+    """The code locations of the options, else of pyproject.toml or workspace.yaml in the working folder.
 
-    Raises SettingsError when there are none, or a file cannot be understood.
+    Raises SettingsError when there are none, or a file is not valid.
     """
     try:
         return workspace_opts_to_load_target(options).create_origins()
@@ -56,17 +56,17 @@ def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
 
 
 def runs_here(origin: CodeLocationOrigin) -> bool:
-    """Whether this process can load the location: no other server has it, and no other interpreter."""
+    """Whether this process can load the location: it needs no other server and no other interpreter."""
     if isinstance(origin, GrpcServerCodeLocationOrigin):
         return False
     return origin.loadable_target_origin.executable_path in (None, sys.executable)
 
 
 def load(origin: CodeLocationOrigin) -> list[LoadedCode]:
-    """Import the definitions of a location, one for each repository. Raises SettingsError with the place of a fault."""
+    """Import a location's definitions, one for each repository. Raises SettingsError with the place of a fault."""
     folder = origin.loadable_target_origin.working_directory or str(Path.cwd())
     target = origin.loadable_target_origin._replace(working_directory=folder)
-    if folder not in sys.path:  # Dagster takes it out again; what the code imports later is found so too
+    if folder not in sys.path:  # Dagster removes it again, but what the code imports later must be found too
         sys.path.append(folder)
     try:
         loaded = LoadedRepositories(target, None, DEFAULT_DAGSTER_ENTRY_POINT, None)
@@ -79,7 +79,7 @@ def load(origin: CodeLocationOrigin) -> list[LoadedCode]:
 
 
 def code_of(origin: CodeLocationOrigin, repository: str) -> CodeLocation:
-    """Where the code of a repository came from, in the code server that has loaded it. Raises SettingsError."""
+    """Where the code server that has loaded a repository found its code. Raises SettingsError."""
     if isinstance(origin, GrpcServerCodeLocationOrigin):
         answer = deserialize_value(origin.create_client().list_repositories(), ListRepositoriesResponse)
         pointer, python = answer.repository_code_pointer_dict[repository], answer.executable_path or sys.executable
@@ -88,7 +88,7 @@ def code_of(origin: CodeLocationOrigin, repository: str) -> CodeLocation:
 
 
 def _cause(error: BaseException) -> str:
-    """The first error of a chain with the line it came from: Dagster wraps what an organisation's code raises."""
+    """The first error of a chain with its line: Dagster wraps what an organisation's code raises."""
     while error.__cause__ is not None:
         error = error.__cause__
     said = " ".join(str(error).split()) or type(error).__name__

@@ -135,7 +135,7 @@ def test_the_loss_of_the_machine_is_noticed_by_the_daemon(errands: Project) -> N
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert server.outcome(run_id) == "FAILURE"
-        assert "is gone, and its supervisor with it" in server.messages(run_id)
+        assert "is gone, and so is its supervisor" in server.messages(run_id)
 
 
 def test_a_webserver_alone_executes_runs(home: Path) -> None:

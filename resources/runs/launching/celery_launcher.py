@@ -1,9 +1,9 @@
-"""The run launcher for many machines: Celery carries the invitation to a run, PostgreSQL knows who executes it.
+"""The run launcher for many machines: Celery carries the request, PostgreSQL records which worker executes the run.
 
-dagster-celery's launcher trusts the broker and its store of results. A worker killed with a run in hand, a message
-delivered twice and a cancelled run are then told apart by what Celery remembers, which after a kill is nothing. This
-one asks the dispatch table, where the one worker that executes a run is entered with it; docs/many-machines.md has the
-list.
+dagster-celery's launcher trusts the broker and its result backend. A worker that is killed with its run, a message that
+is delivered twice and a cancelled run then depend on what Celery remembers, which after a kill is nothing. This
+launcher asks the dispatch table, which has the one worker that executes a run; docs/many-machines.md lists the
+differences.
 """
 
 import time
@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from dagster import DagsterRun, DagsterRunStatus, Field, IntSource
 
-# What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
+# The base class of `run_launcher:` in dagster.yaml, and the types of its methods; they have no public path.
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 
-# How dagster.yaml makes an object of a class.
+# dagster.yaml makes an object of a class with this.
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
@@ -31,17 +31,17 @@ from resources.runs.workers.worker import report_end
 
 REDIS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 LEVELS = 10
-"""Priorities that Redis gets; each is a list of its own, the lowest number is served first."""
+"""The priorities in Redis. Each is a list of its own, and the lowest number is served first."""
 ORDINARY = 5
 VISIBILITY_SECONDS = 60
-"""After so long Redis delivers a message again that nobody acknowledged. Its worker may still be at work: harmless."""
+"""After so long Redis delivers an unacknowledged message again. Its worker may still execute the run: harmless."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How often a run was sent to the workers, and which sending a worker took in hand last (and how often that one).
+    """How often a run was sent to the workers, and which message a worker accepted last (and how often that one).
 
-    In the run's tags, for launcher, daemon and workers share nothing else.
+    It lies in the run's tags, because launcher, daemon and workers share nothing else.
     """
 
     sent: int = 0
@@ -51,7 +51,7 @@ class Attempt:
 
     @classmethod
     def of(cls, run: DagsterRun) -> "Attempt | None":
-        """As the run's tags have it; None when it was not launched to Celery."""
+        """Read it from the run's tags; None when the run was not launched to Celery."""
         if tags.CELERY_SENT not in run.tags:
             return None
         taken, tries, worker = (run.tags.get(tags.CELERY_TAKEN, "") or "-1 0 ").split(" ", 2)
@@ -59,17 +59,17 @@ class Attempt:
 
     @property
     def is_waiting(self) -> bool:
-        """No worker has taken it yet."""
+        """Whether no worker has accepted the newest message yet."""
         return self.taken < self.sent
 
     def take(self, worker: str) -> dict[str, str]:
-        """The tags after a worker has taken the newest sending in hand."""
+        """The tags after a worker has accepted the newest message."""
         tries = 1 if self.is_waiting else self.tries + 1
         return {tags.CELERY_TAKEN: f"{self.sent} {tries} {worker}"}
 
 
 class OrchestratorCeleryLauncher(CeleryRunLauncher):
-    """dagster-celery's launcher with its configuration, for Redis, that tells the truth about runs."""
+    """dagster-celery's launcher with its configuration, for Redis; the state of a run comes from the dispatch table."""
 
     def __init__(self, grace_seconds: int = 10, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
         broker = config.get("broker") or ""
@@ -84,7 +84,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
 
     @classmethod
     def config_type(cls) -> Any:
-        """As dagster-celery's, without a store of results: nothing here asks Celery how a run went."""
+        """That of dagster-celery, without a result backend: nothing here asks Celery how a run ended."""
         known: dict[str, Any] = dict(cast(Mapping[str, Any], super().config_type()))
         known["backend"] = Field(str, is_required=False, default_value="disabled://", description="not used")
         known["grace_seconds"] = Field(
@@ -100,22 +100,22 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
     # --- what Dagster calls ---
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Invite the workers to a run. May run twice: the run is executed once."""
+        """Send a run to the workers. May run twice: one worker executes it."""
         self._send(context.dagster_run, sent=0)
 
     def resume_run(self, context: ResumeRunContext) -> None:
-        """Invite the workers again to a run whose worker is gone. Its open steps begin anew, as the ledger has them."""
+        """Send a run to the workers again whose worker is gone. The ledger skips the steps that are done."""
         known = Attempt.of(context.dagster_run) or Attempt()
         self._send(context.dagster_run, sent=known.sent + 1)
 
     def _send(self, run: DagsterRun, sent: int) -> None:
         queue = run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue)
         task = f"{run.run_id}-{sent}"
-        # Before the message: a worker may be through with the run before this process gets the processor again.
+        # Before the message: a worker may finish the run before this process continues.
         known = {tags.CELERY_SENT: str(sent), DAGSTER_CELERY_TASK_ID_TAG: task}
         self._instance.add_run_tags(run.run_id, known)
         self._waiting_since.pop(run.run_id, None)
-        # The run's id and no more. The stock message holds the instance's configuration, with its passwords.
+        # Only the run's id. The stock message holds the instance's configuration, with its passwords.
         self.celery.send_task(
             TASK_EXECUTE_JOB_NAME,
             (run.run_id, sent),
@@ -126,23 +126,23 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         )
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel a run: its worker is notified and interrupts the op; without one it ends here."""
+        """Cancel a run: its worker is notified and interrupts the op; a run without a worker ends here."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished or Attempt.of(run) is None:
             return False
         if run.status is not DagsterRunStatus.CANCELING:
             self._instance.report_run_canceling(run)
-        # In this order: a worker that takes the run from now on sees its status.
+        # In this order: a worker that claims the run from now on sees its status.
         self.dispatch.cancel(run_id)
         entry = self.dispatch.entry(run_id)
         if entry is None or not entry.has_live_worker:
-            report_end(self._instance, run_id, "The run was canceled while no worker had it in hand.")
+            report_end(self._instance, run_id, "The run was canceled before a worker claimed it.")
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """What has become of the worker that has a run in hand."""
+        """The state of the worker that has claimed a run."""
         attempt = Attempt.of(run)
-        if attempt is None:  # executed in somebody's own process (`dagster job execute`): not ours to judge
+        if attempt is None:  # a process of the user's own executes it (`dagster job execute`)
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to Celery.")
         entry = self.dispatch.entry(run.run_id)
         if attempt.is_waiting and not (entry and entry.has_live_worker):
@@ -150,7 +150,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         if entry is not None and entry.state == "claimed" and not entry.is_lost:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker or None)
         return CheckRunHealthResult(
-            WorkerStatus.FAILED, f"Worker {attempt.worker}, which had the run in hand, is gone.", False, attempt.worker
+            WorkerStatus.FAILED, f"Worker {attempt.worker}, which had claimed the run, is gone.", False, attempt.worker
         )
 
     def _waiting(self, run: DagsterRun) -> CheckRunHealthResult:
@@ -159,10 +159,10 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
         if not timeout or waiting < timeout:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run waits for a worker.")
         del self._waiting_since[run.run_id]
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker took the run within {timeout} seconds.")
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"No worker claimed the run within {timeout} seconds.")
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """What is said beside a run that did not start in time."""
+        """What Dagster shows beside a run that did not start in time."""
         attempt = Attempt.of(run)
         if attempt is None:
             return "The run was not launched to Celery."
@@ -172,7 +172,7 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
 
 
 def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Celery's settings; what dagster.yaml says under `config_source` comes last."""
+    """Celery's settings; `config_source` of dagster.yaml overrides them."""
     settings = dict(given or {})
     transport = {
         "visibility_timeout": VISIBILITY_SECONDS,
@@ -181,12 +181,12 @@ def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
         **settings.pop("broker_transport_options", {}),
     }
     return {
-        # A message is gone when its run has ended, not when it has begun; and a worker keeps none in its pocket.
+        # A worker acknowledges a message when its run has ended, not before, and fetches no message in advance.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
-        "worker_hijack_root_logger": False,  # Dagster has its own log, and
-        "worker_redirect_stdouts": False,  # what it prints is no warning of Celery's
+        "worker_hijack_root_logger": False,  # Dagster has its own log
+        "worker_redirect_stdouts": False,  # its output is no warning of Celery's
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": transport,
         **settings,
@@ -194,7 +194,7 @@ def _settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _level(run: DagsterRun) -> int:
-    """Redis serves the lowest number first; the tag means the contrary, as it does for Dagster's queue."""
+    """Redis serves the lowest number first; the tag means the reverse, like in Dagster's queue."""
     try:
         priority = int(run.tags.get(PRIORITY, "0"))
     except ValueError:

@@ -1,10 +1,9 @@
-"""The Celery application that workers on many machines load.
+"""The Celery application that workers on many machines load: `celery -A resources.runs.launching.celery_worker worker
+-Q dagster`.
 
-They are started as `celery -A resources.runs.launching.celery_worker worker -Q dagster`.
-
-It is configured by the same dagster.yaml as the launcher. Definitions are loaded once per process of the pool; new
-code needs new workers, as it needs a new image. The pool must be prefork: an op is interrupted by a signal, which
-reaches a main thread only.
+The same dagster.yaml configures it and the launcher. Each process of the pool loads definitions once; new code needs
+new workers, as it needs a new image. The pool must be prefork, because a signal interrupts an op and reaches a main
+thread only.
 """
 
 import os
@@ -24,7 +23,7 @@ from resources.runs.workers.liveness import claimed_run
 from resources.runs.workers.worker import execute_claimed, interrupts_deferred, report_end
 
 MOST_TRIES = 3
-"""So many workers may die of loading the definitions of a run before the run is failed."""
+"""The run fails after so many workers died while they loaded its definitions."""
 
 _repositories: dict[str, RepositoryDefinition] = {}
 
@@ -37,7 +36,7 @@ def _launcher() -> OrchestratorCeleryLauncher:
                 f"A Celery worker needs {OrchestratorCeleryLauncher.__name__} as run_launcher of the dagster.yaml in"
                 f" DAGSTER_HOME or the working directory; there it is {type(launcher).__name__}."
             )
-        Dispatch(instance)  # workers and launcher meet there: what it needs is seen now
+        Dispatch(instance)  # connect now, so that a fault of the database shows at the start
         return launcher
 
 
@@ -47,7 +46,7 @@ app = launcher.celery
 
 @app.task(name=TASK_EXECUTE_JOB_NAME, ignore_result=True)  # type: ignore[untyped-decorator]
 def execute_job(run_id: str, sent: int) -> str:
-    """Execute a run, unless another worker has it or it is another sending's. May run twice; what was done is said."""
+    """Execute a run, unless another worker has it or a newer message exists. May run twice; returns what was done."""
     if threading.current_thread() is not threading.main_thread():
         raise SettingsError("Start the Celery worker with `--pool prefork`: no op can be interrupted in a thread.")
     with DagsterInstance.get() as instance, interrupts_deferred(_interrupt):
@@ -56,28 +55,28 @@ def execute_job(run_id: str, sent: int) -> str:
             if isinstance(sending, str):
                 return sending
             with claimed_run(instance, run_id, launcher.grace_seconds):
-                sending = _look(instance, run_id, sent)  # nobody else changes it from now on
+                sending = _look(instance, run_id, sent)  # no other process changes it from now on
                 return sending if isinstance(sending, str) else _execute(instance, *sending)
         except RunMayNotAct:
             return "another worker has it"
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Celery has it in an idle process of its pool
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Celery sets it in an idle process of its pool
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    # Celery ends at once (its second SIGTERM, or SIGQUIT): the op is interrupted, and the run says so.
+    # Celery ends at once (its second SIGTERM, or SIGQUIT): interrupt the op and fail the run with that reason.
     signal.raise_signal(signal.SIGINT)
 
 
 def _look(instance: DagsterInstance, run_id: str, sent: int) -> tuple[DagsterRun, Attempt] | str:
-    """The run of a sending, or why that is not to be executed."""
+    """The run of a message, or why this worker does not execute it."""
     run = instance.get_run_by_id(run_id)
     attempt = Attempt.of(run) if run else None
     if run is None or attempt is None or run.is_finished or sent < attempt.sent:
         return "nothing to do"
     if run.status is DagsterRunStatus.STARTED and not attempt.is_waiting:
-        # Delivered again because its worker died. Whether and how often to go on is the daemon's to say: a run that
-        # kills its workers must not go round for ever.
+        # Redis delivers the message again because its worker died. The daemon decides whether and how often the run is
+        # resumed: a run that kills its workers must not be executed for ever.
         return "left to the run monitoring"
     return run, attempt
 
@@ -90,7 +89,7 @@ def _execute(instance: DagsterInstance, run: DagsterRun, attempt: Attempt) -> st
     instance.add_run_tags(run.run_id, attempt.take(f"{socket.gethostname()}:{os.getpid()}"))
     try:
         repository = _repository(run)
-    except Exception:  # noqa: BLE001  whatever the code raises, the run is told
+    except Exception:  # noqa: BLE001  whatever the code raises fails the run
         report_end(instance, run.run_id, traceback.format_exc())
         return "its code cannot be loaded"
     execute_claimed(instance, repository, Claimed(run.run_id, is_resumed=attempt.sent > 0))
@@ -98,7 +97,7 @@ def _execute(instance: DagsterInstance, run: DagsterRun, attempt: Attempt) -> st
 
 
 def _repository(run: DagsterRun) -> RepositoryDefinition:
-    """The definitions that a run came from, loaded once."""
+    """The definitions of a run, loaded once."""
     if run.job_code_origin is None:
         raise SettingsError("The run does not say where its job is defined; launch it from a workspace.")
     location = CodeLocation("", run.job_code_origin.repository_origin.code_pointer)

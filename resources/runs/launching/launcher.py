@@ -1,4 +1,4 @@
-"""How runs get executed: in this Python process, or by the resident workers that the run launcher hands them to."""
+"""How runs are executed: in this process, or by the resident workers that the run launcher passes them to."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,10 +8,10 @@ from typing import Any
 
 from dagster import BoolSource, DagsterInstance, DagsterRun, Field, IntSource, JobDefinition, StringSource
 
-# What Dagster raises when two create the run of one id.
+# Dagster raises this when two processes create a run of the same id.
 from dagster._core.errors import DagsterRunAlreadyExists
 
-# What `run_launcher:` of dagster.yaml must be, and what its methods are given and give; without a public path.
+# The base class of `run_launcher:` in dagster.yaml, and the types of its methods; they have no public path.
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -20,10 +20,10 @@ from dagster._core.launcher.base import (
     WorkerStatus,
 )
 
-# Runs are launched as they are submitted; the other coordinator of Dagster's keeps a queue in the daemon.
+# It launches runs as they are submitted; Dagster's other coordinator keeps a queue in the daemon.
 from dagster._core.run_coordinator import DefaultRunCoordinator
 
-# How dagster.yaml makes an object of a class.
+# dagster.yaml makes an object of a class with this.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.run_storage import PostgresRunStorage
 
@@ -39,12 +39,12 @@ from resources.runs.workers.worker import Limits, report_end, settle
 from resources.settings import project_folder
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
-"""Dagster finds the runs of a group by these tags, and a run's group by the fields of the same names: it needs both."""
+"""Dagster finds the runs of a group by these tags, and the group of a run by its fields: it needs both."""
 PRIORITY = "dagster/priority"
 """A number; higher goes first. Dagster's own queue reads the same tag."""
 
 UNSEEN_SECONDS = 600.0
-"""How long a workflow's run in a process of its own may take to come to its first step."""
+"""A run in a process of its own counts as lost when it has not reached its first step after so long."""
 
 
 def create_run(
@@ -58,10 +58,10 @@ def create_run(
     step_keys: Sequence[str] | None = None,
     location: CodeLocation | None = None,
 ) -> DagsterRun:
-    """Create a run of a job, whose code came from `location`. Raises RunMayNotAct when there is such a run.
+    """Create a run of a job whose code is at `location`. Raises RunMayNotAct when the run exists.
 
-    `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are the steps that it is to
-    execute, all when None.
+    `root_run_id` and `parent_run_id` put it in the group of an earlier run; `step_keys` are the steps to execute, all
+    when None.
     """
     group = {ROOT_RUN: root_run_id, PARENT_RUN: parent_run_id}
     try:
@@ -76,29 +76,30 @@ def create_run(
             location=location,
         )
     except DagsterRunAlreadyExists:
-        raise RunMayNotAct(f"Run {run_id} has just been created by somebody else, who launches it.") from None
+        raise RunMayNotAct(f"Run {run_id} was just created by another process, which launches it.") from None
 
 
 def execute_run(instance: DagsterInstance, job: JobDefinition, run: DagsterRun) -> None:
     """Execute a run to its end, in this process. A failed step fails the run and raises nothing here.
 
-    Raises RunMayNotAct when another process has taken the run in hand.
+    Raises RunMayNotAct when another process has claimed the run.
     """
     with claimed_run(instance, run.run_id):
         run_execution.execute(instance, job, run)
 
 
 def launches_to_workers(instance: DagsterInstance) -> bool:
-    """Whether a launch on this instance needs no workspace, and no more than the run's id."""
+    """Whether a launch on this instance needs only the run's id, and no workspace."""
     return isinstance(instance.run_launcher, WarmRunLauncher) and isinstance(
         instance.run_coordinator, DefaultRunCoordinator
     )
 
 
 def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[tuple[str, str]]:
-    """Give those of these unfinished runs their end whose process is dead beyond doubt; which, and what is known.
+    """Fail those of these unfinished runs whose process is certainly dead. Returns them, and the runs whose state is
+    known.
 
-    Judged are runs that went to workers, or whose process has entered itself; of the others their launcher knows.
+    It judges runs that were launched to workers, or whose process has claimed them; their launcher knows of the others.
     """
     if not run_ids or not isinstance(instance.run_storage, PostgresRunStorage):
         return []
@@ -109,17 +110,17 @@ def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[t
         if health.status is not WorkerStatus.FAILED:
             continue
         if entry.worker is not None:
-            dispatch.finish(run_id, entry.worker)  # should it come back, it finds that it is given up
+            dispatch.finish(run_id, entry.worker)  # a process that comes back sees that
         report_end(instance, run_id, health.msg or "")
         lost.append((run_id, health.msg or ""))
     return lost
 
 
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
-    """Hands runs to resident workers on this machine, and starts those when there are none.
+    """Passes runs to resident workers on this machine, and starts workers when there are none.
 
-    A launch is one statement and a look whether the workers are there. The object is the same in the webserver, the
-    daemon and the shell: it only speaks to the database.
+    A launch is one statement and a check whether there are workers. The object is the same in the webserver, the daemon
+    and the shell: it holds only a connection to the database.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None, **config: Any) -> None:
@@ -130,12 +131,12 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """What this was made of, for Dagster to make it again in another process."""
+        """The configuration, for Dagster to make the object again in another process."""
         return self._inst_data
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing has to be configured."""
+        """All fields have defaults."""
 
         def option(source: Any, default: Any, description: str) -> Field:
             return Field(source, is_required=False, default_value=default, description=description)
@@ -146,12 +147,12 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             "attribute": option(StringSource, "defs", "its definitions in the module"),
             "working_directory": option(StringSource, "", "where the module is found; the project's folder when empty"),
             "start_workers": option(BoolSource, True, "start a supervisor when a run is launched and there is none"),
-            "workers": option(IntSource, 2, "workers of a supervisor that was started so"),
+            "workers": option(IntSource, 2, "workers of such a supervisor"),
             "reserved_workers": option(
-                IntSource, 1, "workers beside those that take no run of negative priority, so that people need not wait"
+                IntSource, 1, "more workers, which take no run of negative priority, so that people need not wait"
             ),
-            "idle_seconds": option(IntSource, 300, "a supervisor started so ends when there was no run for so long"),
-            "grace_seconds": option(IntSource, 10, "a worker that does not react to a termination is killed then"),
+            "idle_seconds": option(IntSource, 300, "such a supervisor ends after so many seconds without a run"),
+            "grace_seconds": option(IntSource, 10, "a worker that ignores a termination for so many seconds is killed"),
             "runs_per_worker": option(IntSource, Limits.runs, "a worker is replaced after so many runs"),
             "megabytes_per_worker": option(IntSource, Limits.megabytes, "or when it has grown to this size"),
         }
@@ -160,7 +161,6 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "WarmRunLauncher":
-        """Dagster's way to make one."""
         return cls(inst_data, **config_value)
 
     @cached_property
@@ -169,7 +169,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return Dispatch(self._instance)
 
     def plan(self, location: CodeLocation | None = None, **changes: Any) -> Plan:
-        """What a supervisor for a code location has to do."""
+        """The plan of a supervisor for a code location."""
         config = {**self._config, **changes}
         return Plan(
             location=location or self._default_location(),
@@ -189,16 +189,16 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     # --- what Dagster calls ---
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Put a run into the table. May run twice: a run is executed once."""
+        """Enter a run in the table. May run twice: one worker executes it."""
         self._dispatch_run(context, self.dispatch.enqueue)
 
     @property
     def supports_resume_run(self) -> bool:
-        """A run whose worker died can be given to another; its steps begin anew, and the ledger knows those done."""
+        """True: another worker can continue a run whose worker died. The ledger skips the steps that are done."""
         return True
 
     def resume_run(self, context: ResumeRunContext) -> None:
-        """Give a run to another worker, unless the one that has it lives."""
+        """Give a run to another worker, unless the worker that claimed it lives."""
         self._dispatch_run(context, self.dispatch.requeue)
 
     def _dispatch_run(self, context: LaunchRunContext | ResumeRunContext, put: Callable[..., Demand | None]) -> None:
@@ -207,22 +207,22 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         code = location.fingerprint()
         self._launcher_lock = self._launcher_lock or LauncherLock(self.dispatch.place)
         demand = put(run.run_id, location.name, code, _priority(run), _served(context, location.name))
-        # After the run is in the table: a supervisor that is about to leave gives its seat back and then looks there.
+        # After the run is in the table: a supervisor that leaves releases its lock and then reads the table once more.
         if self._config["start_workers"]:
             demand = demand or Demand(location.name, code)
             ensure_supervisor(self._instance, self.dispatch, self.plan(location), demand)
 
     def dispose(self) -> None:
-        """Launch nothing more: the workers need not stay for this process."""
+        """Release the launcher lock: the workers need not stay for this process."""
         if self._launcher_lock is not None:
             self._launcher_lock.release()
             self._launcher_lock = None
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel a run: at once while it waits, else by interrupting its op. False when there is nothing to cancel."""
+        """Cancel a run: at once while it waits, else by an interrupt. False when there is nothing to cancel."""
         run = self._instance.get_run_by_id(run_id)
         entry = self.dispatch.entry(run_id)
-        if run is None or run.is_finished or entry is None:  # without an entry: some other process executes it
+        if run is None or run.is_finished or entry is None:  # without an entry another process executes it
             return False
         self._instance.report_run_canceling(run)
         if self.dispatch.cancel(run_id) != "claimed":
@@ -235,11 +235,11 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """The table tells whether a run's worker lives."""
+        """True: the table has whether a run's worker lives."""
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """What has become of the worker that has a run in hand."""
+        """The state of the worker that has claimed a run."""
         entry = self.dispatch.entry(run.run_id)
         if entry is None:
             return self._health_unknown(run)
@@ -247,13 +247,13 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if health.status is not WorkerStatus.FAILED:
             return health
         if entry.worker is not None:
-            self.dispatch.finish(run.run_id, entry.worker)  # should the worker come back, it finds that it is given up
+            self.dispatch.finish(run.run_id, entry.worker)  # a worker that comes back sees that
         if settle(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
         return health
 
     def _health_unknown(self, run: DagsterRun) -> CheckRunHealthResult:
-        """A run in somebody's own process: that of a workflow enters itself in the table before its first step."""
+        """Judge a run without an entry: a process of its own enters a run in the table before its first step."""
         record = self._instance.get_run_record_by_id(run.run_id)
         began = record.start_time if record is not None else None
         if began is None or tags.WORKFLOW not in run.tags or time.time() - began < UNSEEN_SECONDS:
@@ -263,7 +263,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         )
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """What is said beside a run that did not start in time."""
+        """What Dagster shows beside a run that did not start in time."""
         entry = self.dispatch.entry(run.run_id)
         state = entry.state if entry else "not in the dispatch table"
         alive = len(self.dispatch.workers())
@@ -274,7 +274,7 @@ def _health(entry: Entry) -> CheckRunHealthResult:
     worker = str(entry.worker) if entry.worker is not None else None
     if entry.state == "done":
         return CheckRunHealthResult(
-            WorkerStatus.FAILED, "The worker has left the run unfinished.", run_worker_id=worker
+            WorkerStatus.FAILED, "The worker ended without finishing the run.", run_worker_id=worker
         )
     if entry.is_lost and entry.worker is not None:
         return CheckRunHealthResult(WorkerStatus.FAILED, lost_message(entry.worker), run_worker_id=worker)
@@ -282,7 +282,7 @@ def _health(entry: Entry) -> CheckRunHealthResult:
 
 
 def _served(context: LaunchRunContext | ResumeRunContext, location: str) -> Served | None:
-    """The code server that the launching process has loaded the location from; another after each reload there."""
+    """The code server from which the launching process has the location; each reload there makes another."""
     entry = context.workspace.get_location_entry(location) if context.workspace is not None else None
     if entry is None or entry.code_location is None:
         return None

@@ -1,4 +1,4 @@
-"""Who executes runs, and how much there is to do: workers online, runs queued and running."""
+"""Workers that are online, and how many runs are queued and running."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from resources.runs.launching.launcher import WarmRunLauncher
 QUEUED = (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING)
 RUNNING = (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
 NAMES = {"WarmRunLauncher": "workers", "OrchestratorCeleryLauncher": "celery"}
-"""Short names of launchers; another is called by its class."""
+"""Short names of launchers; other launchers are shown with their class."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """`workers_online` is None for a launcher whose workers nobody here can count."""
+    """`workers_online` is None for a launcher whose workers cannot be counted from here."""
 
     executor_type: str
     workers_online: int | None
@@ -23,10 +23,10 @@ class WorkerStatus:
 
 
 def worker_status(instance: DagsterInstance) -> WorkerStatus:
-    """Read it; two statements on Dagster's database.
+    """Read the status, with two statements on Dagster's database.
 
-    Of our own workers the dispatch table knows, together with the runs that Dagster's queue holds back before it; of
-    any other launcher Dagster's own record of runs.
+    The dispatch table has our own workers, and Dagster's queue the runs before it; for any other launcher Dagster's
+    runs tell.
     """
     launcher = instance.run_launcher
     name = type(launcher).__name__

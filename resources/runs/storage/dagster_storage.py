@@ -1,9 +1,9 @@
-"""Dagster's own storage: dagster-postgres in the server that the subscriptions are in, pooled and grouped.
+"""Dagster's storage: dagster-postgres on the server of the subscriptions, with a pool and grouped events.
 
-dagster-postgres opens a connection for every event of a run and looks at its tables' columns again for every run; here
-all three storages of a process share one pool, what was once found is remembered, and events are committed in groups.
-Everything else, above all what is written, is its own: an instance on the stock storage reads ours and the other way
-round. `mode` in dagster.yaml chooses how much of this is used.
+dagster-postgres opens a connection for every event of a run and reads its tables' columns again for every run. Here all
+three storages of a process share one pool, remember what they have read, and commit events in groups. Everything else,
+above all what is written, is that of dagster-postgres: an instance on its storage reads ours, and the other way round.
+`mode` in dagster.yaml chooses how much of this is used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from dagster import DagsterEvent, Field, IntSource, StringSource
 
-# What `storage: custom:` of dagster.yaml must be; documented as public, but without a public path.
+# The base class for `storage: custom:` of dagster.yaml; public in the documents, but without a public path.
 from dagster._core.storage.base_storage import DagsterStorage
 
-# What its three parts must be.
+# The base classes of its three parts.
 from dagster._core.storage.event_log.base import EventLogStorage
 
 # As above.
@@ -26,7 +26,7 @@ from dagster._core.storage.runs.base import RunStorage
 # As above.
 from dagster._core.storage.schedules.base import ScheduleStorage
 
-# How dagster.yaml makes an object of a class.
+# dagster.yaml makes an object of a class with this.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
@@ -40,7 +40,7 @@ Parts = tuple[RunStorage[Any], EventLogStorage[Any], ScheduleStorage[Any]]
 
 
 class _Pooled:
-    """What the storages have in common: the process's pool in the place of a connection per use."""
+    """A storage that uses the process's pool instead of a connection for each use."""
 
     postgres_url: str
     _engine: sa.Engine
@@ -56,18 +56,18 @@ class _Pooled:
 
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):
-    """Runs, through the pool. A restart of the database in the middle of a statement is nothing that a run notices."""
+    """Runs, through the pool. A run does not notice a restart of the database in the middle of a statement."""
 
     def fetchall(self, query: Any) -> Sequence[Any]:
-        """Read rows about runs; stock reads them through this alone,"""
+        """Read rows about runs; dagster-postgres reads them through this"""
         return retry_when_disconnected(partial(super().fetchall, query))
 
     def fetchone(self, query: Any) -> Any | None:
-        """and one through this."""
+        """and `fetchone` only."""
         return retry_when_disconnected(partial(super().fetchone, query))
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
-        """Note in a run's row what an event says of it; twice is as once."""
+        """Update a run's row from an event. May run twice."""
         retry_when_disconnected(partial(super().handle_run_event, run_id, event, update_timestamp))
 
     def has_run_stats_index_cols(self) -> bool:
@@ -79,7 +79,7 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
         return self._remembered("backfill_id_column", super().has_backfill_id_column)
 
     def has_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> bool:
-        """Stock reads the whole plan to see whether it is there, for each run that is created."""
+        """Whether a plan is stored. dagster-postgres reads the whole plan for that, for each run that is created."""
         return self._has_snapshot_id(execution_plan_snapshot_id)
 
     def _remembered(self, name: str, probe: Callable[[], bool]) -> bool:
@@ -115,11 +115,11 @@ def _grouped(url: str, pool_size: int) -> Parts:
 
 
 MODES: dict[str, Callable[[str, int], Parts]] = {"stock": _stock, "pooled": _pooled, "grouped": _grouped}
-"""How much of ours is used; for whoever suspects one of them."""
+"""How much of this storage is used; another mode can show whether a fault is in it."""
 
 
 class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
-    """What dagster.yaml names. Holds the embedded server's lease, when it uses that, for the life of the process."""
+    """The storage that dagster.yaml names. It holds the lease of the embedded server, if used, for its life."""
 
     def __init__(
         self,
@@ -139,12 +139,12 @@ class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """What this was made of, for Dagster to make it again in another process."""
+        """The configuration, for Dagster to make the object again in another process."""
         return self._inst_data
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing has to be configured."""
+        """All fields have defaults."""
         return {
             "postgres_url": Field(
                 StringSource,
@@ -166,20 +166,16 @@ class OrchestratorStorage(DagsterStorage[Any], ConfigurableClass):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "OrchestratorStorage":
-        """Dagster's way to make one."""
         return cls(inst_data=inst_data, **config_value)
 
     @property
     def run_storage(self) -> RunStorage[Any]:
-        """Runs."""
         return self._runs
 
     @property
     def event_log_storage(self) -> EventLogStorage[Any]:
-        """Events."""
         return self._events
 
     @property
     def schedule_storage(self) -> ScheduleStorage[Any]:
-        """Schedules, sensors and their ticks."""
         return self._schedules

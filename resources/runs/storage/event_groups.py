@@ -1,8 +1,9 @@
-"""Rows of an event log that are committed in groups: some milliseconds late, in order, and never lost in silence.
+"""Groups the rows of an event log to commit them together: some milliseconds late, in order, none lost without an
+error.
 
-A row is taken in memory and written with others: by the next caller who needs it written, or by a small thread when it
-has waited for `OLDEST_SECONDS`. What cannot be written stays and is tried again; a caller who needs it written is told
-when the database has been away for `PATIENCE_SECONDS`. One group is written at a time, from the front: order is kept.
+Rows wait in memory. The next caller who needs one committed writes all, or a thread does when a row has waited for
+`OLDEST_SECONDS`. Rows that cannot be written stay and are retried; a caller who needs them committed gets an error when
+the database is away for `TIMEOUT_SECONDS`. One group is written at a time, from the front, so the order is kept.
 """
 
 import atexit
@@ -23,21 +24,21 @@ from resources.errors import EventsNotWritten, OrchestratorError
 Row = Mapping[str, Any]
 
 LARGEST = 200
-"""Rows in one group; as many waiting rows make the next caller write."""
+"""The most rows of a group. When so many wait, the next caller writes them."""
 OLDEST_SECONDS = 0.04
-"""A row is committed when it is older, which with the writing itself keeps it below 50 ms."""
+"""An older row is committed; with the time for the writing it is in the database within 50 ms."""
 TIMEOUT_SECONDS = 20.0
-"""How long the database may be away before a run is told: a restart takes seconds."""
+"""How long the database may be away before a run gets an error: a restart takes seconds."""
 EXIT_SECONDS = 5.0
-"""The same for a process that ends."""
+"""The same at the end of a process."""
 LOCK_SECONDS = TIMEOUT_SECONDS + 15
-"""How long another thread may be at writing; longer than a connection may take to be refused."""
+"""How long another thread may write; longer than a connection may take to be refused."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 IDLE_SECONDS = 5.0
-"""The thread ends when nothing came for so long; the next row starts another."""
+"""The thread ends when no row came for so long; the next row starts another."""
 
 ROW_ERRORS = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
-"""Errors that are a row's own: it will never be written, the others can be. Every other error is the database's."""
+"""Errors of a single row: that row can never be written, the others can. Every other error is the database's."""
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
 
 _all: "weakref.WeakSet[EventGroups]" = weakref.WeakSet()
@@ -47,8 +48,8 @@ _finalized_pid = 0
 class EventGroups:
     """The rows of one event log that wait to be written. Every row has the key `run_id`.
 
-    `write` commits rows in one statement, in order; `is_written` looks whether a row is in the database: after a
-    connection broke, nobody knows whether the last group arrived.
+    `write` commits rows in one statement, in order. `is_written` tells whether a row is in the database, because after
+    a broken connection it is unknown whether the last group arrived.
     """
 
     def __init__(self, write: Callable[[Sequence[Row]], None], is_written: Callable[[Row], bool]) -> None:
@@ -59,21 +60,21 @@ class EventGroups:
 
     def _begin(self) -> None:
         self._waiting: list[tuple[float, Row]] = []
-        """With the time at which each came."""
+        """With the time at which each was added."""
         self._changed = threading.Condition()
         self._writing = threading.RLock()
         self._nested = False
         self._unacknowledged = 0
-        """How many rows at the front were sent without an answer."""
+        """Rows at the front that were sent without an answer."""
         self._unreachable_since: float | None = None
         self._incomplete: dict[str, str] = {}
-        """Runs of whose log something will never be written, and why."""
+        """Runs whose log misses a row for ever, and why."""
         self._thread: threading.Thread | None = None
 
     def add(self, row: Row, *, now: bool = False) -> None:
-        """Take a row; with `now`, it and all before it are committed when this returns.
+        """Add a row; with `now`, this and all earlier rows are committed when it returns.
 
-        Raises EventsNotWritten, and does not keep this row then; those before it are tried again.
+        Raises EventsNotWritten, and then does not keep this row; the earlier rows are retried.
         """
         with self._changed:
             self._waiting.append((time.monotonic(), row))
@@ -91,8 +92,8 @@ class EventGroups:
                 self._wake_thread()
 
     def flush(self, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Commit everything taken before this call. Raises EventsNotWritten when the database stays away (`patience`,
-        in seconds since it went); everything is kept then.
+        """Commit all earlier rows. Raises EventsNotWritten after `timeout` seconds without the database, and keeps
+        them.
         """
         with self._exclusively() as nested:
             due = 0 if nested else len(self._waiting)
@@ -107,19 +108,19 @@ class EventGroups:
                     pause = min(2 * pause, LONGEST_PAUSE)
 
     def raise_if_incomplete(self, run_id: str) -> None:
-        """Raise EventsNotWritten if something of the run's log was given up."""
+        """Raise EventsNotWritten if a row of the run's log was given up."""
         if (reason := self._incomplete.get(run_id)) is not None:
-            raise EventsNotWritten(f"The log of run {run_id} is incomplete, so the run cannot go on. {reason}")
+            raise EventsNotWritten(f"The log of run {run_id} is incomplete, so the run cannot continue. {reason}")
 
     def forget_incomplete(self, run_id: str) -> None:
-        """The run has failed: its log needs no completeness any more."""
+        """Accept the incomplete log of a run that has failed."""
         self._incomplete.pop(run_id, None)
 
     # --- writing ---
 
     @contextmanager
     def _exclusively(self) -> Iterator[bool]:
-        """Keep other threads from writing. Gives whether this thread was at it already: what it calls may log a row."""
+        """Keep other threads from writing. Yields whether this thread writes already: what it calls may log a row."""
         if not self._writing.acquire(timeout=LOCK_SECONDS):
             raise EventsNotWritten(f"Another thread has been writing events for {LOCK_SECONDS:g} s.")
         nested, self._nested = self._nested, True
@@ -130,7 +131,7 @@ class EventGroups:
             self._writing.release()
 
     def _write_next(self) -> int:
-        """Write one group; how many rows that were."""
+        """Write one group; returns the number of its rows."""
         group = [row for _, row in self._waiting[: self._unacknowledged or LARGEST]]
         try:
             self._send(group)
@@ -139,7 +140,7 @@ class EventGroups:
         return len(group)
 
     def _send(self, group: list[Row]) -> None:
-        # A group is one statement: when its first row is there, it is.
+        # A group is one statement: when its first row is there, all are.
         if not (self._unacknowledged and self._is_written(group[0])):
             self._unacknowledged = len(group)
             self._write(group)
@@ -147,7 +148,7 @@ class EventGroups:
         self._unreachable_since = None
 
     def _write_singly(self, group: list[Row], error: Exception) -> None:
-        """Write what can be written of a group in which a row is unfit."""
+        """Write the rows of a group one by one, when one of them cannot be written."""
         self._unacknowledged = 0
         for row in group:
             try:
@@ -164,7 +165,7 @@ class EventGroups:
             self._unacknowledged = 0
 
     def _withdraw(self, row: Row, reason: str) -> None:
-        """Take a row back that was not written: whoever gave it is told so."""
+        """Remove a row that was not written; its caller gets the error."""
         with self._changed:
             for index, (_, waiting) in enumerate(self._waiting):
                 if waiting is row:
@@ -191,14 +192,14 @@ class EventGroups:
     # --- the thread ---
 
     def _wake_thread(self) -> None:
-        """Have the thread write what waits, in time."""
+        """Let the thread write the waiting rows in time."""
         _flush_in_finalizers()
         with self._changed:
             self._changed.notify()
             if self._thread is not None and self._thread.is_alive():
                 return
             self._thread = threading.Thread(target=self._write_in_time, name="event-groups", daemon=True)
-            with suppress(RuntimeError):  # the interpreter is ending
+            with suppress(RuntimeError):  # the interpreter ends
                 self._thread.start()
                 return
         self.flush(EXIT_SECONDS)
@@ -215,7 +216,7 @@ class EventGroups:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _await_row(self) -> float | None:
-        """When the oldest row is due; None when none comes, and the thread is to end."""
+        """When the oldest row is due; None when no row comes, and the thread is to end."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, IDLE_SECONDS):
                 self._thread = None
@@ -223,7 +224,7 @@ class EventGroups:
             return self._waiting[0][0] + OLDEST_SECONDS
 
     def _try_once(self) -> bool:
-        # Says nothing when it fails: whoever needs the rows written tries again, and is told in a thread of its own.
+        # It raises nothing: a caller who needs the rows committed tries again, and gets the error in its own thread.
         try:
             self.flush(timeout=0)
         except EventsNotWritten:
@@ -233,11 +234,11 @@ class EventGroups:
     # --- the process ---
 
     def begin_in_child(self) -> None:
-        """After a fork: what waits is the parent's to write, and the parent's thread and locks are not ours."""
+        """Start anew after a fork: the parent writes its waiting rows, and its thread and locks are not ours."""
         self._begin()
 
     def flush_at_exit(self) -> None:
-        """Commit everything, or say on standard error what is lost."""
+        """Commit all rows, or print on standard error what is lost."""
         try:
             self.flush(EXIT_SECONDS)
         except EventsNotWritten as error:
@@ -256,7 +257,7 @@ def _flush_all() -> None:
 
 
 def _flush_in_finalizers() -> None:
-    """Flush at the end of a child of `multiprocessing` too: when forked it ends without `atexit`."""
+    """Flush at the end of a child of `multiprocessing` too: a forked one ends without `atexit`."""
     global _finalized_pid
     if _finalized_pid != os.getpid():
         _finalized_pid = os.getpid()

@@ -1,6 +1,6 @@
-"""Dagster's event log through the process's pool, and committed in groups.
+"""Dagster's event log through the process's pool, committed in groups.
 
-What is written, and what is read, is dagster-postgres's: this decides only when and through which connection.
+dagster-postgres decides what is written and read; this decides when, and through which connection.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from dagster import DagsterEventType
 
-# The cursor that a watcher is told with each event.
+# A watcher gets this cursor with each event.
 from dagster._core.event_api import EventLogCursor
 
-# The two kinds of event of which more than a row is written; their lists are nowhere else.
+# For these two kinds of event more than a row is written; no public path lists them.
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 
-# What `store_event` is given.
+# The argument of `store_event`.
 from dagster._core.events.log import EventLogEntry
 
 # The table, for one INSERT of many rows.
@@ -28,11 +28,11 @@ from resources.runs.storage.event_watch import EventWatch, Handler, Records
 from resources.runs.storage.pool import pooled_engine
 
 LINKED = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS})
-"""Events of which rows in other tables are written too, with the event's id: stock writes them, one at a time."""
+"""Events with rows in other tables that have the event's id: dagster-postgres writes them, one at a time."""
 
 RUN_STATUSES = frozenset(kind for kind in DagsterEventType if kind.name.startswith("RUN_"))
 BARRIERS = RUN_STATUSES | {
-    DagsterEventType.STEP_START,  # the op's body comes next, and may end the process
+    DagsterEventType.STEP_START,  # next comes the op's body, which may end the process
     DagsterEventType.STEP_FAILURE,
     DagsterEventType.STEP_UP_FOR_RETRY,
     DagsterEventType.STEP_RESTARTED,
@@ -40,17 +40,17 @@ BARRIERS = RUN_STATUSES | {
     DagsterEventType.RESOURCE_INIT_FAILURE,
     DagsterEventType.HOOK_ERRORED,
 }
-"""Events after which nothing goes on before they, and all events before them, are committed."""
+"""Events after which a run waits until they, and all events before them, are committed."""
 
 ENDS = frozenset({DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
 TOLERANT = ENDS | {DagsterEventType.RUN_CANCELING, DagsterEventType.ENGINE_EVENT}
-"""Events of a run that ends badly, or of others about it: an incomplete log does not stop these."""
+"""Events of a run that fails, or of others about it: an incomplete log does not stop these."""
 
 INSERT = SqlEventLogStorageTable.insert()
-"""Made once: SQLAlchemy remembers what it has found out about a statement."""
+"""Built once, because SQLAlchemy caches what it compiles for a statement."""
 
 EVENTS_AT_ONCE = 1000
-"""How many a watcher is told in one round."""
+"""How many events a watcher gets in one round."""
 
 
 class PooledEventLogStorage(PostgresEventLogStorage):
@@ -69,7 +69,7 @@ class PooledEventLogStorage(PostgresEventLogStorage):
         self._engine = pooled_engine(self.postgres_url, self._pool_size, statement_timeout)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Write one event, in one statement: stock adds a NOTIFY that no Dagster of this version listens to."""
+        """Write one event in one statement: dagster-postgres adds a NOTIFY, to which this Dagster does not listen."""
         if event.is_dagster_event and event.dagster_event_type in LINKED:
             super().store_event(event)
             return
@@ -79,15 +79,15 @@ class PooledEventLogStorage(PostgresEventLogStorage):
     # --- the live log ---
 
     def watch(self, run_id: str, cursor: str | None, callback: Handler) -> None:
-        """Tell `callback` of each event after `cursor`, within a second."""
+        """Call `callback` for each event after `cursor`, within a second."""
         self._watch.watch_run(run_id, cursor, callback)
 
     def end_watch(self, run_id: str, handler: Handler) -> None:
-        """Tell `handler` no more."""
+        """Stop calling `handler`."""
         self._watch.unwatch_run(run_id, handler)
 
     def dispose(self) -> None:
-        """End the watches. The pool is the process's, and stays."""
+        """End the watches. The pool belongs to the process and stays."""
         self._watch.close()
         super().dispose()
 
@@ -109,10 +109,10 @@ class GroupedEventLogStorage(PooledEventLogStorage):
         self._groups = EventGroups(self._write, self._is_written)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Take one event, and commit when it is one to wait for. Raises EventsNotWritten, so that its run fails."""
+        """Add an event, and commit when a run waits for it. Raises EventsNotWritten, so that its run fails."""
         kind = event.dagster_event_type if event.is_dagster_event else None
         if kind in LINKED or kind is DagsterEventType.RUN_SUCCESS:
-            self._groups.flush()  # a run succeeds only once its log is there
+            self._groups.flush()  # a run succeeds only with a complete log
         if kind is not None and kind not in TOLERANT:
             self._groups.raise_if_incomplete(event.run_id)
         if kind in LINKED:
@@ -123,26 +123,26 @@ class GroupedEventLogStorage(PooledEventLogStorage):
             self._groups.forget_incomplete(event.run_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Write asset events as stock does, behind what came before them."""
+        """Write asset events as dagster-postgres does, after the waiting events."""
         self._groups.flush()
         super().store_event_batch(events)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[sa.Connection]:
-        """What stock reads a run's events through: committed first."""
+        """The connection for reads of a run's events: commits the waiting events first."""
         self._groups.flush()
         return super().run_connection(run_id)
 
     def index_connection(self) -> AbstractContextManager[sa.Connection]:
-        """What stock reads everything else through: committed first."""
+        """The connection for all other reads: commits the waiting events first."""
         self._groups.flush()
         return super().index_connection()
 
     def dispose(self) -> None:
-        """Commit everything. May be used further."""
+        """Commit all events. The storage stays usable."""
         self._groups.flush()
         super().dispose()
 
-    # Neither through `_connect`: it logs its failures, and a log handler of the run may wait for what is written here.
+    # Not through `_connect`, which logs its failures: a log handler of the run may wait for what is written here.
 
     def _write(self, rows: Sequence[Row]) -> None:
         with self._engine.connect() as connection:

@@ -1,7 +1,7 @@
-"""The live log of runs in Dagster's UI: whoever watches a run is told of its events within a second.
+"""The live log of runs in Dagster's UI: a watcher gets each event of its run within a second.
 
-dagster-postgres polls too, but ever more rarely while a run is quiet, up to every 16 seconds, and stops for good at the
-first error of the database.
+dagster-postgres polls too, but less often while a run is quiet, down to once in 16 seconds, and stops at the first
+error of the database.
 """
 
 import threading
@@ -17,13 +17,13 @@ POLL_SECONDS = 0.3
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
 
 Records = tuple[list[tuple[Any, str]], str | None]
-"""Events, each with its own cursor, and the cursor behind them all."""
+"""Events, each with its cursor, and the cursor after them all."""
 Handler = Callable[[Any, str], None]
 
 
 @dataclass(eq=False)
 class Watch:
-    """One watcher of one run; `cursor` is behind the last event it was told of."""
+    """A watcher of one run; `cursor` is after the last event that it got."""
 
     run_id: str
     cursor: str | None
@@ -31,9 +31,9 @@ class Watch:
 
 
 class EventWatch:
-    """Everybody who watches runs in this process, served by one thread that lives while there is somebody.
+    """All watchers of runs in this process. One thread serves them, and lives while there are any.
 
-    `read` gives the events of a run after a cursor.
+    `read` returns the events of a run after a cursor.
     """
 
     def __init__(self, read: Callable[[str, str | None], Records]) -> None:
@@ -43,7 +43,7 @@ class EventWatch:
         self._thread: threading.Thread | None = None
 
     def watch_run(self, run_id: str, cursor: str | None, handler: Handler) -> None:
-        """Tell `handler` of each event of the run after `cursor`, with the event's cursor, in a thread of ours."""
+        """Call `handler` for each event of the run after `cursor`, with the event's cursor, in a thread of ours."""
         with self._changed:
             self._watches.append(Watch(run_id, cursor, handler))
             if self._thread is None or not self._thread.is_alive():
@@ -51,14 +51,14 @@ class EventWatch:
                 self._thread.start()
 
     def unwatch_run(self, run_id: str, handler: Handler) -> None:
-        """Tell `handler` no more."""
+        """Stop calling `handler`."""
         with self._changed:
-            # Equal, not identical: a bound method is made anew each time it is named.
+            # Equal, not identical: each access to a bound method makes a new object.
             self._watches = [w for w in self._watches if w.run_id != run_id or w.handler != handler]
             self._changed.notify()
 
     def close(self) -> None:
-        """Tell nobody any more."""
+        """End all watches."""
         with self._changed:
             self._watches = []
             self._changed.notify()
@@ -86,6 +86,6 @@ class EventWatch:
                 return
             try:
                 watch.handler(event, cursor)
-            except RuntimeError:  # the browser's connection, and the loop it was served by, are gone
+            except RuntimeError:  # the browser's connection and its event loop are gone
                 self.unwatch_run(watch.run_id, watch.handler)
         watch.cursor = behind

@@ -1,7 +1,8 @@
-"""Where Dagster's own database is, and the one pool of connections to it that a process has.
+"""Where Dagster's database is, and the one connection pool of a process for it.
 
-dagster-postgres opens a connection for each statement. Here all storages of a process share one engine: a forked child
-leaves its parent's sockets alone and opens its own, and a connection that the server closed is replaced before use.
+dagster-postgres opens a connection for each statement. Here all storages of a process share one engine. A forked child
+leaves its parent's sockets alone and opens its own, and the pool replaces a connection that the server closed before it
+is used.
 """
 
 import os
@@ -31,13 +32,13 @@ Answer = TypeVar("Answer")
 
 POOL_SIZE = 4
 RETRY_SECONDS = 15.0
-"""How long to ask again; with the last try's own patience, longer than a restart on a busy machine."""
+"""How long to retry; with the timeout of the last try it is longer than a restart on a busy machine."""
 PAUSE_SECONDS = 0.1
 OVERFLOW = 20
-"""Connections beyond the pool's size that one process may open for a moment."""
+"""How many connections beyond the pool's size a process may open for a moment."""
 CONNECT_SECONDS = 10
 MAIN_TABLES = ("runs", "instance_info", "event_logs", "jobs")
-"""The tables by which dagster-postgres's storages see whether theirs are made."""
+"""By these tables dagster-postgres's storages see whether theirs exist."""
 LOCK = "dagster tables"
 
 _engines: dict[tuple[str, int, int], sa.Engine] = {}
@@ -46,7 +47,7 @@ _lock = threading.RLock()
 
 
 def dagster_urls(configured: str = "") -> tuple[sa.URL, sa.URL]:
-    """Dagster's database, and another on the same server from which it can be made when it is missing.
+    """Dagster's database, and another on the same server from which it can be created.
 
     Both for psycopg2: dagster-postgres does not work with psycopg 3, for which SQLAlchemy takes a plain postgresql://.
     """
@@ -64,7 +65,7 @@ def dagster_urls(configured: str = "") -> tuple[sa.URL, sa.URL]:
 
 
 def prepare(url: sa.URL, maintenance: sa.URL) -> None:
-    """Make the database and Dagster's tables where they are missing; looks once in a process. Safe in many at once."""
+    """Create the database and Dagster's tables if missing; checks once in a process. Safe in many at once."""
     text = url.render_as_string(hide_password=False)
     with _lock:
         if text not in _prepared:
@@ -83,10 +84,10 @@ def pooled_engine(url: str, pool_size: int, statement_timeout: int = 0) -> sa.En
 
 
 def retry_when_disconnected(query: Callable[[], Answer]) -> Answer:
-    """Do what may be done twice, and do it again when the server ended the connection in the middle of it.
+    """Do what may run twice, and retry it when the server ended the connection in the middle of it.
 
-    That a connection is there to begin with is seen to by the pool; while there is none to be had, dagster-postgres
-    tries for about ten seconds, and this until `PATIENCE_SECONDS` are over.
+    The pool takes care of connections that were broken before. While the server refuses connections, dagster-postgres
+    retries for about ten seconds, and this until `RETRY_SECONDS` are over.
     """
     deadline = time.monotonic() + RETRY_SECONDS
     while True:
@@ -102,7 +103,7 @@ def retry_when_disconnected(query: Callable[[], Answer]) -> Answer:
 def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
     engine = sa.create_engine(
         url,
-        isolation_level="AUTOCOMMIT",  # as stock: each statement is a transaction unless one is begun
+        isolation_level="AUTOCOMMIT",  # as in dagster-postgres: each statement is a transaction unless one is begun
         pool_size=pool_size,
         max_overflow=OVERFLOW,
         pool_use_lifo=True,
@@ -136,12 +137,12 @@ def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:
 
 
 def _make_database(url: sa.URL, maintenance: sa.URL, error: psycopg.OperationalError) -> bool:
-    """Make the database if that is all that is wrong. Raises DatabaseUnreachable when the role may not."""
+    """Create the database if only that is missing. Raises DatabaseUnreachable when the role may not create one."""
     try:
         with psycopg.connect(_conninfo(maintenance), autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (url.database,)).fetchone():
                 return False
-            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another was first
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):  # another made it
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(url.database))))
     except psycopg.OperationalError:
         return False
@@ -154,7 +155,7 @@ def _make_database(url: sa.URL, maintenance: sa.URL, error: psycopg.OperationalE
 
 
 def _ensure_tables(url: str) -> None:
-    """Make Dagster's tables as dagster-postgres makes them, but one process at a time."""
+    """Create Dagster's tables as dagster-postgres does, but in one process at a time."""
     engine = pooled_engine(url, POOL_SIZE)
     with engine.connect() as connection:
         if _has_tables(connection):

@@ -1,9 +1,8 @@
-"""Attendance: a process that executes a run which no supervisor looks after says so, and is seen to die.
+"""The liveness lock of a process that executes a run without a supervisor, so that its death is noticed.
 
-`dagster job execute` and `orchestrator run` execute in a process of the user's own, Celery in one of its pool. When it
-is killed, Dagster's run stays STARTED for ever, and nobody would know. So the process is entered in the dispatch table
-as the one that has the run in hand, and holds a worker's lock for as long as it lives; from then on its run is looked
-after like any other.
+`dagster job execute` and `orchestrator run` execute in a process of the user's own, Celery in a process of its pool.
+When that is killed, Dagster's run would stay STARTED for ever. So the process claims the run in the dispatch table and
+holds a worker's lock for as long as it lives. Supervisors and the sweeper check its run like any other.
 """
 
 import os
@@ -23,13 +22,13 @@ from resources.runs.workers.worker import LivenessThread, claimed_runs, kill_thi
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
 HOLD_SECONDS = 5.0
-"""Without the lock until then, the process begins all the same: it has as long again before it is given up."""
+"""A process that waited so long for its lock starts all the same; it has as long again until it counts as lost."""
 
 
 class UnsupervisedLiveness(LivenessThread):
-    """The lifeline of a process that nobody supervises: it is given up with the run and not before.
+    """The liveness thread of a process without a supervisor. It ends with the run.
 
-    A process that does not react to an interrupt within `grace_seconds` is killed, by itself; without it never.
+    A process that does not react to an interrupt within `grace_seconds` kills itself; with None it does not.
     """
 
     def __init__(self, dispatch: Dispatch, worker: int, grace_seconds: float | None) -> None:
@@ -38,7 +37,7 @@ class UnsupervisedLiveness(LivenessThread):
         self._kill_at: float | None = None
 
     def request_finish(self) -> None:
-        """Hold no more, soon."""
+        """End the thread at its next heartbeat."""
         self.is_finished = True
 
     def _interrupt(self) -> None:
@@ -52,11 +51,11 @@ class UnsupervisedLiveness(LivenessThread):
                 kill_this_process()
 
     def _finish_thread(self) -> None:
-        """However long the database is away, the process is here when it comes back."""
+        """Do not end: however long the database is away, the process is there when it comes back."""
 
 
 class DirectClaim:
-    """This process, as one that executes a run on its own account."""
+    """The claim of this process on a run that it executes itself."""
 
     def __init__(self, dispatch: Dispatch, run_id: str, grace_seconds: float | None = None) -> None:
         self.dispatch = dispatch
@@ -66,20 +65,19 @@ class DirectClaim:
         self.liveness = UnsupervisedLiveness(dispatch, self.number, grace_seconds)
 
     def acquire(self) -> None:
-        """Enter the run. Raises RunMayNotAct when somebody else has it in hand."""
+        """Claim the run. Raises RunMayNotAct when another process has it."""
         self.liveness.start()
         _wait_until(lambda: self.liveness.holds_lock)
         if not self.dispatch.claim_directly(self.run_id, self.number):
             self.liveness.request_finish()
             raise RunMayNotAct(
-                f"Run {self.run_id} is in the hands of another process, or waits for a worker. Wait for it, or "
-                f"terminate it."
+                f"Run {self.run_id} is claimed by another process, or waits for a worker. Wait for it, or terminate it."
             )
-        if threading.current_thread() is threading.main_thread():  # the only one that can be interrupted
+        if threading.current_thread() is threading.main_thread():  # no other thread can be interrupted
             self.liveness.run_started(self.run_id)
 
     def release(self) -> bool:
-        """Have nothing more to do with the run; whether it was canceled until now."""
+        """Release the run; True when it was canceled before."""
         self.liveness.run_ended()
         self.liveness.request_finish()
         claimed_runs.discard(self.run_id)
@@ -90,26 +88,26 @@ _claims: dict[str, DirectClaim] = {}
 
 
 def claim_run(instance: DagsterInstance, run_id: str) -> None:
-    """Say that this process executes a run, until `release_run` or its death, if that is not said yet.
+    """Claim a run for this process, until `release_run` or its death. May be called again.
 
-    Says nothing when Dagster's storage is not in PostgreSQL: then nobody else could go on with the run. Raises
-    RunMayNotAct when somebody else has the run in hand.
+    Does nothing when Dagster's storage is not in PostgreSQL: no other process could continue the run then. Raises
+    RunMayNotAct when another process has claimed the run.
     """
     if run_id not in claimed_runs and isinstance(instance.run_storage, PostgresRunStorage):
         _claims[run_id] = _acquired(instance, run_id)
 
 
 def release_run(run_id: str) -> None:
-    """Say that this process has nothing more to do with a run, if `claim_run` said that it had. May be said twice."""
+    """Release a run that `claim_run` has claimed. May be called again."""
     if (claim := _claims.pop(run_id, None)) is not None:
         claim.release()
 
 
 @contextmanager
 def claimed_run(instance: DagsterInstance, run_id: str, grace_seconds: float | None = None) -> Iterator[None]:
-    """Execute a run in the block, to its end. Raises RunMayNotAct when somebody else has it in hand.
+    """Claim a run that the block executes. Raises RunMayNotAct when another process has claimed it.
 
-    Canceled, the process is killed if it does not react in `grace_seconds`.
+    When the run is canceled and the process does not react within `grace_seconds`, it is killed.
     """
     if not isinstance(instance.run_storage, PostgresRunStorage):
         yield
@@ -119,7 +117,7 @@ def claimed_run(instance: DagsterInstance, run_id: str, grace_seconds: float | N
         yield
     finally:
         if claim.release():
-            report_end(instance, run_id, "The run was canceled when it was over.")
+            report_end(instance, run_id, "The run was canceled after it had ended.")
 
 
 def _acquired(instance: DagsterInstance, run_id: str, grace_seconds: float | None = None) -> DirectClaim:
@@ -136,7 +134,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 def _forget_after_fork() -> None:
-    # The parent's runs and its locks are the parent's.
+    # The runs and locks of the parent stay with it.
     _claims.clear()
     claimed_runs.clear()
 

@@ -1,4 +1,4 @@
-"""Staffing: keeps the post of a supervisor filled, for as long as somebody has asked for workers."""
+"""Keeps a supervisor running for as long as a process wants workers."""
 
 import os
 import time
@@ -25,19 +25,19 @@ from resources.runs.workers.supervisor_lock import (
 from resources.runs.workers.worker import DATABASE_ERRORS
 
 RESTART_SECONDS = 10.0
-"""How long after a supervisor that has ended the next one is started, unless the code has changed before."""
+"""A new supervisor starts so long after the last start, or as soon as the code has changed."""
 
 
 @dataclass(frozen=True)
 class Preloaded:
-    """Code that this process has loaded, and how it forks: a child that supervises need not load it again."""
+    """Code that this process has loaded, and how it forks: a forked supervisor need not load it again."""
 
     loaded: Loaded
     fork: Callable[[Callable[[Report], int]], object]
 
 
 class WorkerManager:
-    """The workers that one process wants there to be. They leave when it is gone, however it went."""
+    """The workers that a process wants. They end after it, also when it is killed."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class WorkerManager:
         self._note_start()
 
     def start(self) -> bool:
-        """Have workers of this plan take over from those there are; False when another process wants its own."""
+        """Start workers of this plan in place of those there are; False when another process manages workers."""
         self._lock = self.locks.take(MANAGER)
         if self._lock is None:
             return False
@@ -67,20 +67,20 @@ class WorkerManager:
         self._launcher_lock = LauncherLock(self.dispatch.place)
         self._note_start()
         while not (self._start(ACTIVE) or self._start(SUCCESSOR)):
-            time.sleep(POLL_SECONDS)  # somebody else's relief is on its way, which ours then relieves
+            time.sleep(POLL_SECONDS)  # another successor is loading, which ours then replaces
         return True
 
     def check(self) -> None:
-        """Start the supervisor again when it has ended; say when its workers are ready. To be called now and then."""
+        """Start the supervisor again when it has ended, and report when its workers are ready. Call it regularly."""
         holder = self.locks.holder(ACTIVE)
         if holder is not None and holder.pid not in self._ready:
-            with suppress(*DATABASE_ERRORS):  # away for a moment: asked again
+            with suppress(*DATABASE_ERRORS):  # away for a moment: the next call asks again
                 self._check_ready(holder.pid)
         elif holder is None and not self.locks.is_held(ACTIVE):
             self._restart()
 
     def stop(self) -> None:
-        """Tell the workers to leave; they finish what they have in hand."""
+        """Stop the workers; they finish the runs that they have claimed."""
         if self._lock is not None and self._launcher_lock is not None:
             self._lock.release()
             self._launcher_lock.release()
@@ -102,7 +102,7 @@ class WorkerManager:
             self._start(ACTIVE)
 
     def _start(self, role: str) -> bool:
-        """Start a supervisor in the background, if nobody has the role; forked, if we have the code as it is now."""
+        """Start a supervisor in the background if the lock is free; fork it if this process has the present code."""
         preloaded = self.preloaded
         if preloaded is None or preloaded.loaded.code != self.plan.location.fingerprint():
             start = start_supervisor if role == ACTIVE else start_successor
@@ -114,7 +114,7 @@ class WorkerManager:
         return True
 
     def _supervise(self, lock: HeldLock, loaded: Loaded, *, is_successor: bool) -> int:
-        for ours in (self._lock, self._launcher_lock):  # which end with the manager, not with the supervisor
+        for ours in (self._lock, self._launcher_lock):  # these locks end with the manager, not with the supervisor
             if ours is not None:
                 ours.release()
         write_into(supervisor_lock.folder() / "workers.log")

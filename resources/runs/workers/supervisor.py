@@ -1,8 +1,8 @@
-"""The supervisor: loads a code location once, forks workers of it, and looks after them.
+"""The supervisor: loads a code location once, forks workers from it, and replaces those that end.
 
-One per code location and machine: whoever starts one takes its seat (`post.py`) first and hands that down, so there is
-no moment in which two could be started. Newer code comes with another supervisor, which loads it while this one still
-works, and relieves it then. It has no threads, for it forks.
+There is one for each code location and machine. A process that starts one takes its lock first (`supervisor_lock`) and
+passes that on, so two cannot be started at once. Newer code comes with a successor, which loads it while the present
+supervisor works and then takes over. It has no threads, because it forks.
 """
 
 import gc
@@ -23,7 +23,7 @@ from typing import Any
 
 from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, serialize_value
 
-# What an instance is made of, for another process to open the same one; Dagster's own launcher sends it too.
+# Another process opens the same instance from this; Dagster's own launcher sends it too.
 from dagster._core.instance.ref import InstanceRef
 
 from resources.runs.child_process import detached, name_process
@@ -37,7 +37,7 @@ from resources.settings import settings
 
 TICK_SECONDS = 1.0
 LINGER_SECONDS = 5.0
-"""How long it stays when nobody is left who launches: a shell may launch again at once."""
+"""How long it stays when no launching process is left: a shell may launch again soon."""
 CLEAN_SECONDS = 600.0
 ORDINARY_WORKER, RESERVED_WORKER = "worker", "reserved worker"
 
@@ -46,11 +46,11 @@ MAIN = "from resources.runs.workers.supervisor import main; main()"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a supervisor is to do.
+    """What a supervisor does.
 
-    `reserved`: workers beside the `count`, which take no bulk. `spare`: so many of all wait for a run, and others are
-    forked when these have got one; without it all are there from the beginning. `idle_seconds`: it ends when there was
-    no run for so long; 0: not for that.
+    `reserved`: more workers, which take no bulk. `spare`: so many workers wait for a run, and others are forked when
+    these have one; None: all are forked at the start. `idle_seconds`: it ends after so long without a run; 0: never for
+    that reason.
     """
 
     location: CodeLocation
@@ -62,14 +62,14 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for another process."""
+        """The plain values that another process reads."""
         names = ("count", "reserved", "spare", "idle_seconds", "grace_seconds")
         plain = {name: getattr(self, name) for name in names}
         return plain | {"location": self.location.to_json(), "limits": asdict(self.limits)}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> "Plan":
-        """What `to_json` gave."""
+        """Read what `to_json` returned."""
         location, limits = CodeLocation.from_json(plain["location"]), Limits(**plain["limits"])
         return cls(**{**plain, "location": location, "limits": limits})
 
@@ -78,7 +78,7 @@ class Plan:
 
 
 def ensure_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan, demand: Demand) -> None:
-    """See to it that there is a supervisor for a run, unless somebody keeps the post; returns before it is ready."""
+    """Start a supervisor for a run if there is none and no manager starts it; returns before it is ready."""
     locks = SupervisorLocks(dispatch.place, plan.location.name)
     if locks.is_held(MANAGER) or start_supervisor(instance, locks, plan):
         return
@@ -88,12 +88,12 @@ def ensure_supervisor(instance: DagsterInstance, dispatch: Dispatch, plan: Plan,
 
 
 def start_supervisor(instance: DagsterInstance, locks: SupervisorLocks, plan: Plan) -> bool:
-    """Start a supervisor in the background, if the post is free."""
+    """Start a supervisor in the background, if its lock is free."""
     return _start(instance, locks.take(ACTIVE), ACTIVE, plan)
 
 
 def start_successor(instance: DagsterInstance, locks: SupervisorLocks, plan: Plan) -> bool:
-    """Start another supervisor, which takes the place of the present one when it is ready, if none is on its way."""
+    """Start a successor, which takes over when it has loaded the code, if no other is on its way."""
     return _start(instance, locks.take(SUCCESSOR), SUCCESSOR, plan)
 
 
@@ -103,13 +103,13 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
     order = {"instance": serialize_value(instance.get_ref()), "plan": plan.to_json()}
     try:
         with (supervisor_lock.folder() / "workers.log").open("a") as log:
-            # The order goes through a pipe: it may hold a password, and a command line is for all to read.
+            # Through a pipe: the order may hold a password, and every user can read a command line.
             subprocess.run(
                 detached([plan.location.python, "-c", MAIN]),
                 input=json.dumps(order | {"seat": lock.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
-                env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # wherever the code lies
+                env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # not the code's
                 stdout=log,
                 stderr=log,
                 pass_fds=[lock.descriptor],
@@ -121,9 +121,9 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
 
 
 def main() -> None:
-    """Be the supervisor that was started."""
+    """Run as the supervisor that `_start` has started."""
     order = json.load(sys.stdin)
-    os.set_inheritable(order["seat"], False)  # not for what a step may start
+    os.set_inheritable(order["seat"], False)  # commands that a step starts do not inherit it
     plan = Plan.from_json(order["plan"])
     with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
         supervise(instance, plan, HeldLock(order["seat"]), is_successor=order["name"] == SUCCESSOR)
@@ -132,9 +132,9 @@ def main() -> None:
 def supervise(
     instance: DagsterInstance, plan: Plan, lock: HeldLock, *, is_successor: bool, loaded: Loaded | None = None
 ) -> None:
-    """Serve a code location from this process until nobody needs it. The seat is given back.
+    """Serve a code location from this process until no process needs it, and release the lock.
 
-    `loaded`: the code as this process has it already.
+    `loaded`: the code that this process has loaded already.
     """
     name_process("supervisor")
     supervisor_lock.hold_no_launcher_lock()
@@ -145,9 +145,9 @@ def supervise(
     try:
         instance.inject_env_vars(plan.location.name)
         repository = plan.location.load()
-    except Exception:  # noqa: BLE001  whatever the code raises, its runs must be told
+    except Exception:  # noqa: BLE001  whatever the code raises fails its runs
         holder = locks.holder(ACTIVE) if is_successor else None
-        lock.release()  # first: a run that is launched from now on starts another attempt
+        lock.release()  # first: a run that is launched from now on starts another supervisor
         _fail_queued_runs(instance, dispatch, plan.location, holder.loaded if holder else None, traceback.format_exc())
         return
     active = locks.take_over(loaded) if is_successor else lock
@@ -159,7 +159,7 @@ def supervise(
 
 
 def about_to_load(plan: Plan, dispatch: Dispatch) -> Loaded:
-    """What a process has that loads the code location after this."""
+    """The code of a process that loads the code location after this call."""
     return Loaded(plan.location.name, plan.location.fingerprint(), dispatch.now())
 
 
@@ -175,7 +175,7 @@ def _fail_queued_runs(
 
 
 class Supervisor:
-    """Keeps a number of workers alive."""
+    """Keeps a number of workers running."""
 
     def __init__(
         self,
@@ -204,9 +204,9 @@ class Supervisor:
         self._tried = {loaded.code}
 
     def run(self) -> None:
-        """Look after the workers until all have left."""
+        """Start and check workers until all have ended."""
         gc.collect()
-        gc.freeze()  # the definitions stay shared: the workers' collector does not write into their pages
+        gc.freeze()  # the garbage collector of a worker must not write into shared pages of the definitions
         self.children.listen(self.stop)
         while not self.is_stopping or self.children.of_kind():
             self._start_missing_workers()
@@ -217,7 +217,7 @@ class Supervisor:
                 self._tick()
 
     def stop(self, *_: object) -> None:
-        """Let the workers finish what they have in hand, then end."""
+        """Let the workers finish their runs, then end."""
         self.is_stopping = True
         self.lock.release()
         self.children.kill_all(signal.SIGTERM)
@@ -243,7 +243,7 @@ class Supervisor:
     # --- the table ---
 
     def _tick(self) -> None:
-        """What is looked after once a second. A database that is away for a moment is asked again."""
+        """The work of each second. When the database is away for a moment, the next second tries again."""
         try:
             self._fail_runs_of_exited_workers()
             self._fail_lost_runs()
@@ -257,7 +257,7 @@ class Supervisor:
             self._last_answer = time.monotonic()
 
     def _fail_runs_of_exited_workers(self) -> None:
-        """Report the runs of workers that died with one in hand."""
+        """Fail the runs of workers that died."""
         while self.exited:
             child = self.exited[0]
             for worker in self.dispatch.numbers_of(socket.gethostname(), os.getpid(), child.pid):
@@ -268,14 +268,14 @@ class Supervisor:
             del self.exited[0]
 
     def _fail_lost_runs(self) -> None:
-        """Report the runs whose worker and supervisor are gone together; nobody else may be left to do it."""
+        """Fail the runs whose worker and supervisor are both gone, on whatever machine."""
         for entry in self.dispatch.lost():
             if entry.worker is not None:
                 report_end(self.instance, entry.run_id, lost_message(entry.worker))
                 self.dispatch.finish(entry.run_id, entry.worker)
 
     def _kill_unresponsive(self) -> None:
-        """Kill the workers whose run was canceled and that have not reacted."""
+        """Kill the workers that have not reacted to the cancellation of their run."""
         for entry in self.dispatch.overdue(self.plan.grace_seconds):
             unresponsive = {worker.pid for worker in self.dispatch.workers() if worker.worker == entry.worker}
             for child in self.children.of_kind():
@@ -299,7 +299,7 @@ class Supervisor:
             self._tried.add(self._code)
 
     def _is_unneeded(self) -> bool:
-        """There was no run for long, or there is none and nobody is left who launches."""
+        """Whether there was no run for long, or there is no run and no launching process is left."""
         now = time.monotonic()
         has_work = self.dispatch.has_work(self.plan.location.name)
         if has_work:
@@ -310,12 +310,12 @@ class Supervisor:
         return is_idle or now - self._last_launcher > LINGER_SECONDS
 
     def _start_another_if_needed(self) -> None:
-        """A run launched before the seat was given back has seen it taken, and has started nobody."""
+        """A run that was launched before the lock was released saw it held, and started no supervisor."""
         if self.dispatch.has_work(self.plan.location.name):
             start_supervisor(self.instance, self.locks, self.plan)
 
     def _has_changed(self) -> bool:
-        """The files are others than those loaded, left in peace since the last look, and were not tried before."""
+        """Whether the files differ from the loaded ones, have settled since the last check, and are not tried yet."""
         code = self.plan.location.fingerprint()
         before, self._code = self._code, code
         return code == before and code not in self._tried
@@ -323,7 +323,7 @@ class Supervisor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Dagster prints each event of each run, which nobody reads here: they are in its database."""
+    """Send output to nowhere: Dagster prints each event of each run, and they are in its database."""
     streams = {stream: os.dup(stream) for stream in (1, 2)}
     with Path(os.devnull).open("w") as nothing:
         for stream in streams:
@@ -337,5 +337,5 @@ def _quiet() -> Iterator[None]:
 
 
 def lost_message(worker: int) -> str:
-    """What is said of a run whose worker vanished without a supervisor to tell how."""
-    return f"Worker {worker} is gone, and its supervisor with it; the run was in its hands."
+    """Why a run failed whose worker is gone without a supervisor that saw its end."""
+    return f"Worker {worker} is gone, and so is its supervisor; it had claimed the run."

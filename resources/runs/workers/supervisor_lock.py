@@ -1,10 +1,10 @@
-"""The post of a code location's supervisor on this machine: who holds it, who will relieve them, who still needs them.
+"""The locks of a code location's supervisor on this machine: its holder, its successor, and the processes that need it.
 
-Each seat is a lock on a file in one folder, which the kernel takes from a process that ends, however it ends:
+Each is a lock on a file in one folder, which the kernel releases when its process ends, also when it is killed:
 
-    PLACE-LOCATION.holder   the supervisor in office      PLACE-LOCATION.relief   its successor, while that loads
-    PLACE-LOCATION.keeper   `orchestrator workers start`, which keeps the post filled
-    PLACE.launchers         shared by all who have launched a run, and may again
+    PLACE-LOCATION.holder   the active supervisor      PLACE-LOCATION.relief   its successor, while that loads
+    PLACE-LOCATION.keeper   the manager, `orchestrator workers start`, which restarts the supervisor
+    PLACE.launchers         shared by all that have launched a run, and may again
 """
 
 import fcntl
@@ -25,14 +25,14 @@ from resources.settings import settings
 
 ACTIVE, SUCCESSOR, MANAGER, LAUNCHERS = ".holder", ".relief", ".keeper", ".launchers"
 STOP_SECONDS = 30.0
-"""A holder that has not left so long after it was told to is killed; its workers finish what they have in hand."""
+"""A holder that has not ended so long after SIGTERM is killed; its workers finish their runs."""
 POLL_SECONDS = 0.02
 PROBES, PROBE_SECONDS = 4, 0.005
-"""Who looks whether a seat is taken has it for an instant; a free one must not be thought taken for that."""
+"""A check takes a lock for an instant, so `take` tries again before it believes that a lock is held."""
 
 
 def folder() -> Path:
-    """Where the supervisors of this project have their locks and their log."""
+    """The folder with the locks and the log of this project's supervisors."""
     path = settings().home.resolve() / "workers"
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -40,55 +40,55 @@ def folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a seat, as they signed. `loaded`: the code that they load; None for a keeper, which loads none."""
+    """The holder of a lock, in its own words. `loaded`: the code that it loads; None for a manager."""
 
     pid: int
     loaded: Loaded | None
 
 
 class HeldLock:
-    """A seat that this process has. It goes to a child with its descriptor, and is free when none has that open."""
+    """A lock that this process holds. A child inherits it with the descriptor; it is free when all have closed that."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     @property
     def descriptor(self) -> int:
-        """For the child that shall have the seat."""
+        """The descriptor, for a child that is to hold the lock."""
         if self._descriptor is None:
-            raise ValueError("The seat was given back.")
+            raise ValueError("The lock was released.")
         return self._descriptor
 
     def write_holder(self, loaded: Loaded | None) -> None:
-        """Say who sits here, for others to judge and to call."""
+        """Write down who holds the lock, for others to compare and to signal."""
         written: dict[str, object] = {"pid": os.getpid()}
         if loaded is not None:
             written |= {"location": loaded.location, "code": loaded.code, "loaded_at": loaded.loaded_at.isoformat()}
         os.pwrite(self.descriptor, json.dumps(written).encode(), 0)
 
     def release(self) -> None:
-        """Give the seat back. May be called again."""
+        """Release the lock. May be called again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 class SupervisorLocks:
-    """One code location's post in one instance."""
+    """The locks of one code location in one instance."""
 
     def __init__(self, place: str, location: str) -> None:
         self._path = folder() / f"{_short(place)}-{_short(location)}"
 
     @classmethod
     def all(cls, place: str) -> Iterator["SupervisorLocks"]:
-        """The posts that an instance has had on this machine."""
+        """The locks that an instance has had on this machine."""
         for path in sorted(folder().glob(f"{_short(place)}-*{ACTIVE}")):
             locks = cls.__new__(cls)
             locks._path = path.with_suffix("")
             yield locks
 
     def take(self, lock: str) -> HeldLock | None:
-        """Have a seat if it is free. Nobody's signature is on it then: who has just come cannot be judged yet."""
+        """Take a lock if it is free, and delete the name of its last holder."""
         descriptor = open_lock(self._path.with_suffix(lock))
         for _ in range(PROBES):
             if try_lock(descriptor, fcntl.LOCK_EX):
@@ -108,7 +108,7 @@ class SupervisorLocks:
         return True
 
     def is_held(self, lock: str) -> bool:
-        """Whether somebody has a seat."""
+        """Whether a process holds a lock."""
         descriptor = open_lock(self._path.with_suffix(lock))
         try:
             return not try_lock(descriptor, fcntl.LOCK_SH)
@@ -116,7 +116,7 @@ class SupervisorLocks:
             os.close(descriptor)
 
     def holder(self, lock: str) -> Holder | None:
-        """Who has a seat; None when it is free or not signed yet."""
+        """The holder of a lock; None when it is free or the holder has not written its name yet."""
         if not self.is_held(lock):
             return None
         try:
@@ -129,7 +129,7 @@ class SupervisorLocks:
         return Holder(written["pid"], Loaded(written["location"], written["code"], loaded_at))
 
     def take_over(self, loaded: Loaded) -> HeldLock | None:
-        """Tell the holder to leave, and hold the post. None when it has a newer holder by now."""
+        """Stop the holder and take its lock. None when a holder has newer code."""
         signalled: dict[int, float] = {}
         while (lock := self.take(ACTIVE)) is None:
             holder = self.holder(ACTIVE)
@@ -142,7 +142,7 @@ class SupervisorLocks:
         return lock
 
     def stop_supervisors(self) -> None:
-        """Tell holder and relief to leave; returns when both seats are free, while their workers may still finish."""
+        """Stop holder and successor; returns when both locks are free, while their workers may still finish runs."""
         signalled: dict[int, float] = {}
         for lock in (SUCCESSOR, ACTIVE):
             while self.is_held(lock):
@@ -152,7 +152,7 @@ class SupervisorLocks:
 
 
 def _stop(pid: int, signalled: dict[int, float]) -> None:
-    """SIGTERM, once; SIGKILL to who does not hear. The seat was seen taken by this process a moment ago."""
+    """Send SIGTERM once, and later SIGKILL. The caller has just seen that the process holds its lock."""
     now = time.monotonic()
     with suppress(ProcessLookupError):
         if pid not in signalled:
@@ -162,13 +162,13 @@ def _stop(pid: int, signalled: dict[int, float]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-# --- who launches ---
+# --- launching processes ---
 
 _executes = False
 
 
 class LauncherLock:
-    """A sign that this process may launch runs, until it is taken back or the process ends."""
+    """A sign that this process may launch runs, until it is released or the process ends."""
 
     def __init__(self, place: str) -> None:
         self._descriptor: int | None = None
@@ -177,20 +177,20 @@ class LauncherLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def release(self) -> None:
-        """Take it back. May be called again."""
+        """Release the lock. May be called again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def hold_no_launcher_lock() -> None:
-    """This process and its children launch at most on behalf of a run in hand, which keeps their supervisor anyway."""
+    """Take no launcher lock: this process launches only for a claimed run, which needs a supervisor anyway."""
     global _executes
     _executes = True
 
 
 def has_launchers(place: str) -> bool:
-    """Whether any process that has launched a run still lives."""
+    """Whether a process that has launched a run still lives."""
     descriptor = open_lock(_launchers(place))
     try:
         return not try_lock(descriptor, fcntl.LOCK_EX)

@@ -1,8 +1,7 @@
-"""A resident worker: a forked process that claims runs and executes them, one at a time, with definitions in memory.
+"""A resident worker: a forked process that claims and executes runs, one at a time, with definitions in memory.
 
-One at a time, for two runs in two threads of one process deadlock inside logging and the connection pool. What must
-go on beside a run (liveness, an order to stop it) is the business of one more thread, the lifeline, that never runs
-code of a workflow.
+Two runs in two threads of one process would deadlock inside logging and the connection pool. A second thread, which
+never runs code of a workflow, holds the liveness lock and listens for interrupts while a run is executed.
 """
 
 import os
@@ -38,13 +37,13 @@ from resources.runs.forked_children import WakeUp
 from resources.runs.run_execution import execute
 
 IDLE_SECONDS = 5.0
-"""How often an idle worker looks at the table without having been called: a call may be lost in a hiccup."""
+"""How often an idle worker reads the table without a notification, which may be lost in a failure."""
 HEARTBEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 START_SECONDS = 0.02
-"""How often to look whether a run has started."""
+"""How often to check whether a run has started."""
 GONE_SECONDS = 30.0
-"""A database that has not answered for so long is not coming back for this worker."""
+"""A worker ends when the database has not answered for so long."""
 
 ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
@@ -55,22 +54,22 @@ DATABASE_ERRORS = (
     DatabaseUnreachable,
     EventsNotWritten,
 )
-"""What an absent database looks like, through our own connections and through Dagster's storage."""
+"""The errors of a database that is away, through our own connections and through Dagster's storage."""
 
 claimed_runs: set[str] = set()
-"""The runs that this process executes, and that the dispatch table has as such."""
+"""The runs that this process executes and has claimed in the dispatch table."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a worker is worn and makes room for a fresh one: leaks of libraries must not add up for ever."""
+    """When a worker is replaced by a fresh one, because leaks of libraries must not add up."""
 
     runs: int = 2000
     megabytes: int = 1024
 
 
 class Worker:
-    """One worker, in its own process. A reserved one takes no bulk, so that what people wait for is not behind it."""
+    """A worker in its own process. A reserved one takes no bulk, so that people need not wait behind it."""
 
     def __init__(
         self,
@@ -98,7 +97,7 @@ class Worker:
         self._stop_requested = False
 
     def work(self, on_first_run: Callable[[], None] = lambda: None) -> None:
-        """Execute runs until told to stop, worn, or alone."""
+        """Execute runs until it is stopped, has reached its limits, or has no supervisor."""
         with interrupts_deferred(self._stop), console_silent():
             self.liveness.start()
             while not self._is_done():
@@ -120,14 +119,14 @@ class Worker:
         return self.executed >= self.limits.runs or resident_megabytes() > self.limits.megabytes
 
     def _claim(self) -> Claimed | None:
-        if not self.liveness.holds_lock:  # who cannot be seen to live must not take a run in hand
+        if not self.liveness.holds_lock:  # without its lock it would count as dead
             return None
         try:
             held = self.dispatch.held(self.number) if self._claim_is_unknown else None
             self._claim_is_unknown = False
             return held or self.dispatch.claim(self.number, self.loaded, self.least)
         except DATABASE_ERRORS:
-            self._claim_is_unknown = True  # it may have got a run, and not the answer that says so
+            self._claim_is_unknown = True  # it may have claimed a run without receiving the answer
             time.sleep(RETRY_SECONDS)
             return None
 
@@ -144,12 +143,12 @@ class Worker:
         self._finish(claimed.run_id)
 
     def _finish(self, run_id: str) -> None:
-        """Say so, however long the database is away; dying with the run in hand would speak of a failure."""
+        """Record the end of a run, also when the database is away: a worker that died now would fail the run."""
         give_up = time.monotonic() + GONE_SECONDS
         while True:
             try:
                 if self.dispatch.finish(run_id, self.number):
-                    report_end(self.instance, run_id, "The run was canceled when it was over.")
+                    report_end(self.instance, run_id, "The run was canceled after it had ended.")
                 return
             except DATABASE_ERRORS:
                 if time.monotonic() > give_up:
@@ -158,7 +157,7 @@ class Worker:
 
 
 def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition, claimed: Claimed) -> None:
-    """Execute a run to its end; whatever goes wrong, the run says so and the worker lives on."""
+    """Execute a run to its end; an error fails the run, and the worker continues with the next."""
     run = instance.get_run_by_id(claimed.run_id)
     if run is None or run.is_finished:
         return
@@ -168,15 +167,15 @@ def execute_claimed(instance: DagsterInstance, repository: RepositoryDefinition,
     error = ""
     try:
         execute(instance, repository.get_job(run.job_name), run, is_resumed=claimed.is_resumed)
-    except Exception:  # noqa: BLE001  what it was, the run is told
+    except Exception:  # noqa: BLE001  the run's log gets the error
         error = traceback.format_exc()
-    except BaseException:  # noqa: BLE001  an interrupt that struck between two steps; which it was, the run's status says
+    except BaseException:  # noqa: BLE001  an interrupt between two steps; the run's status tells which
         error = "The run was interrupted."
-    report_end(instance, claimed.run_id, error or "The worker left the run unfinished.")
+    report_end(instance, claimed.run_id, error or "The worker ended without finishing the run.")
 
 
 def report_end(instance: DagsterInstance, run_id: str, reason: str) -> None:
-    """Give a run that nobody executes any more its end, if it has none. May run twice."""
+    """End a run that no process executes, if it has not ended. May run twice."""
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished or settle(instance, run_id):
         return
@@ -187,8 +186,10 @@ def report_end(instance: DagsterInstance, run_id: str, reason: str) -> None:
 
 
 def settle(instance: DagsterInstance, run_id: str) -> bool:
-    """Give a run the end that its log speaks of, if it does: Dagster writes that first and the run's row next, and who
-    is killed in between must not be told to have failed after its success. May run twice.
+    """Give a run the end that its log has, if any. May run twice.
+
+    Dagster writes the log first and the run's row next, and a run whose worker dies in between must not fail after its
+    success.
     """
     found = instance.event_log_storage.get_logs_for_run(run_id, of_type=ENDS, limit=1, ascending=False)
     for entry in found:
@@ -198,7 +199,7 @@ def settle(instance: DagsterInstance, run_id: str) -> bool:
 
 
 class LivenessThread(threading.Thread):
-    """Holds the worker's lock in a session of its own, and listens there for runs to take and to interrupt.
+    """Holds the worker's lock in a session of its own, and listens there for runs to claim and to interrupt.
 
     It never runs code of a workflow.
     """
@@ -217,20 +218,20 @@ class LivenessThread(threading.Thread):
         self._lock = threading.Lock()
 
     def run_started(self, run_id: str) -> None:
-        """The main thread executes a run from now on."""
+        """Record which run the main thread executes from now on."""
         with self._lock:
             self._run_id = run_id
             if run_id in self._canceled:
                 self._interrupt()
 
     def run_ended(self) -> None:
-        """The main thread executes nothing."""
+        """Record that the main thread executes nothing."""
         with self._lock:
             self._run_id = None
             self._canceled.clear()
 
     def run(self) -> None:
-        """Keep the session; open another when it is lost."""
+        """Keep the session open; open another when it breaks."""
         last_held = time.monotonic()
         while not self.is_finished:
             try:
@@ -248,20 +249,20 @@ class LivenessThread(threading.Thread):
     def _hold(self, session: "psycopg.Connection[Any]") -> None:
         session.execute(f"LISTEN {LAUNCHED}")
         session.execute(f"LISTEN {CANCELED}")
-        # Waits for the server to see that the lost session is lost; until then that one speaks for this worker.
+        # Waits until the server ends the broken session, whose lock stands for this worker until then.
         session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, self.worker))
         self.holds_lock = True
         self._check_claimed_run()
         self.wakeup.wake()
 
     def _check_claimed_run(self) -> None:
-        """What was said while nobody listened: the run in hand was canceled, or given up and is another's now."""
-        claimed_runs = self._run_id
+        """React to what happened without a session: the run was canceled, or given up and is another worker's now."""
+        current = self._run_id
         claimed = {entry.run_id: entry for entry in self.dispatch.claimed_by(self.worker)}
-        if claimed_runs in claimed and claimed[claimed_runs].is_canceled:
-            self._cancel(claimed_runs)
-        elif claimed_runs is not None and claimed_runs not in claimed:
-            self._abandon(claimed_runs)
+        if current in claimed and claimed[current].is_canceled:
+            self._cancel(current)
+        elif current is not None and current not in claimed:
+            self._abandon(current)
 
     def _listen(self, session: "psycopg.Connection[Any]") -> None:
         while not self.is_finished:
@@ -277,7 +278,7 @@ class LivenessThread(threading.Thread):
             self._finish_when_idle()
 
     def _cancel(self, run_id: str) -> None:
-        """Interrupt a run, if it is in hand; one that is just starting, when it has started."""
+        """Interrupt the run if the main thread executes it, but not before it has started."""
         with self._lock:
             self._canceled.add(run_id)
         while True:
@@ -289,18 +290,18 @@ class LivenessThread(threading.Thread):
             time.sleep(START_SECONDS)
 
     def _abandon(self, run_id: str) -> None:
-        """End on the spot: somebody took this worker for dead, and what it still does for the run would be a lie."""
+        """Kill this process: another took the worker for dead, and may execute the run too."""
         with self._lock:
             if self._run_id == run_id:
                 kill_this_process()
 
     def _interrupt(self) -> None:
-        # To the main thread itself, so that what it sleeps in or waits for is interrupted; there Dagster's handler
-        # raises inside the body of an op, and elsewhere notes it for the next.
+        # To the main thread itself, to interrupt what it sleeps in or waits for; there Dagster's handler
+        # raises inside the body of an op, and elsewhere keeps it for the next op.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _finish_when_idle(self) -> None:
-        # Without a supervisor the run in hand goes on to its end, and this session must live as long.
+        # Without a supervisor the run continues to its end, and needs this session until then.
         with self._lock:
             if self._run_id is None:
                 self._finish_thread()
@@ -313,7 +314,7 @@ class LivenessThread(threading.Thread):
 
 @contextmanager
 def interrupts_deferred(on_terminate: Any) -> Iterator[None]:
-    """SIGINT interrupts the body of an op and nothing else; SIGTERM is ours, also inside Dagster's own handlers."""
+    """SIGINT interrupts only the body of an op; SIGTERM is ours, also inside Dagster's own handlers."""
     original = interrupts.setup_interrupt_handlers
     interrupts.setup_interrupt_handlers = lambda: None
     signal.signal(signal.SIGTERM, on_terminate)
@@ -326,7 +327,7 @@ def interrupts_deferred(on_terminate: Any) -> Iterator[None]:
 
 @contextmanager
 def console_silent() -> Iterator[None]:
-    """Runs whose config names no logger have none, where Dagster gives them one that prints each event in colours."""
+    """Give no logger to runs whose config names none; Dagster would give them one that prints each event."""
     module: Any = context_creation_job
     original = module.default_system_loggers
     module.default_system_loggers = lambda _: []
@@ -337,12 +338,12 @@ def console_silent() -> Iterator[None]:
 
 
 def kill_this_process() -> None:
-    """On the spot; with what it has started, unless it is itself in somebody's group."""
+    """Kill this process, and what it has started unless it is in the process group of another."""
     (os.killpg if os.getpgid(0) == os.getpid() else os.kill)(os.getpid(), signal.SIGKILL)
 
 
 def resident_megabytes() -> float:
-    """The memory of this process; what it shares with the supervisor included."""
+    """The memory of this process, with what it shares with the supervisor."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

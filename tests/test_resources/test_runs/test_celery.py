@@ -115,7 +115,7 @@ def test_trouble_on_a_living_machine_ends_truly(machines: Machines) -> None:
     monitored(machines, lambda: all_finished(machines, [poison]))
     assert machines.status(poison) == "FAILURE"
     assert len([process for process, _, _ in machines.begun() if process == poison]) == 1 + ATTEMPTS
-    assert "which had the run in hand, is gone" in machines.messages(poison)
+    assert "which had claimed the run, is gone" in machines.messages(poison)
 
 
 def places_of(machines: Machines) -> dict[str, int]:

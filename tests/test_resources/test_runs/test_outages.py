@@ -185,7 +185,7 @@ def test_a_fresh_daemon_fails_what_a_lost_machine_had_in_hand(
         up = time.monotonic()
         for run in runs:
             assert warm.end(run) == "FAILURE"
-            assert "is gone, and its supervisor with it" in warm.messages(run)
+            assert "is gone, and so is its supervisor" in warm.messages(run)
         print(f"{time.monotonic() - began:.1f} s after its start, {time.monotonic() - up:.1f} s when up")  # noqa: T201
 
 
@@ -204,5 +204,5 @@ def test_after_the_loss_of_the_machine_the_next_launch_sees_to_all(
         assert [warm.end(run) for run in waiting] == ["SUCCESS"] * 6
         for run in claimed:
             assert warm.end(run) == "FAILURE"
-            assert "is gone, and its supervisor with it" in warm.messages(run)
+            assert "is gone, and so is its supervisor" in warm.messages(run)
             assert eventually(lambda: warm.state(run) == "done")  # noqa: B023

@@ -230,7 +230,7 @@ def test_the_loss_of_the_machine_ends_in_a_failure_that_says_so(warm: Warm) -> N
             warm.stop()
             eventually(lambda: monitored(workspace) and warm.run(run_id).is_finished)  # noqa: B023
             assert warm.status(run_id) == "FAILURE"
-            assert "is gone, and its supervisor with it" in warm.messages(run_id)
+            assert "is gone, and so is its supervisor" in warm.messages(run_id)
 
 
 def monitored(workspace: WorkspaceProcessContext) -> bool:
