@@ -1,4 +1,4 @@
-"""What time it is for the engine: the machine's, unless a test has moved it."""
+"""The engine's clock: the machine's time, unless a test has moved it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ _moved = timedelta()
 
 
 def now() -> datetime:
-    """The present moment, in UTC. Whatever waits for a time asks here."""
+    """The present moment, in UTC. Everything that waits for a time asks here."""
     return datetime.now(UTC) + _moved
 
 
 @contextmanager
 def moved(by: timedelta) -> Iterator[None]:
-    """Be so much later in this process; may be nested, and the moves add up."""
+    """Move the clock of this process forward in the block; nested moves add up."""
     global _moved
     _moved += by
     try:

@@ -13,7 +13,7 @@ PROJECT_MARKERS = ("dagster.yaml", "workspace.yaml")
 
 
 class Settings(BaseSettings):
-    """Everything that the environment decides. Each field's description is its documentation."""
+    """All settings. The description of each field is its documentation."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False)
 
@@ -28,17 +28,17 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(5, ge=1, description="connections that one process keeps open")
     recovery_attempts: int = Field(
-        3, ge=0, description="how often a process whose run was lost goes on by itself before it fails"
+        3, ge=0, description="how often a process whose run was lost is continued automatically before it fails"
     )
     netbox_url: str | None = Field(None, description="NetBox to use; when not set the lab, on the embedded database")
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
-    playbook_url: str | None = Field(None, description="playbook runner to use; when not set the lab, likewise")
+    playbook_url: str | None = Field(None, description="playbook runner to use; when not set the lab, as for NetBox")
     playbook_token: SecretStr = Field(SecretStr("lab"), description="bearer token for the playbook runner")
     base_url: str = Field(
         "http://localhost:8080", description="where people and other systems reach the server; callbacks go there"
     )
     commit_hash: str | None = Field(
-        None, max_length=64, description="version of the code, kept with each step; asked of git when not set"
+        None, max_length=64, description="version of the code, kept with each step; read from git when not set"
     )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
@@ -48,13 +48,13 @@ class Settings(BaseSettings):
         20, ge=1, description="how many validations the sensor has unfinished at any time, and starts in one tick"
     )
     slack_engine_settings_hook_enabled: bool = Field(
-        False, description="tell a Slack channel when the engine is paused or released"
+        False, description="notify a Slack channel when the engine is paused or released"
     )
     slack_engine_settings_hook_url: SecretStr = Field(SecretStr(""), description="incoming webhook of that channel")
     default_customer_identifier: str = Field(
         "59289a57-70fb-4ff5-9c93-10fe67b12434", description="id of the default customer"
     )
-    default_customer_fullname: str = Field("Default customer", description="what lists call the default customer")
+    default_customer_fullname: str = Field("Default customer", description="name of the default customer in lists")
     default_customer_shortcode: str = Field("default", description="the short name of the default customer")
     disable_insync_check: bool = Field(
         False, description="put subscriptions in sync on request even while processes that changed them are unfinished"
@@ -62,11 +62,11 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """Where embedded data may live: ORCHESTRATOR_HOME, else `.orchestrator` in the project's folder.
+        """The folder of embedded data: ORCHESTRATOR_HOME, else `.orchestrator` in the project's folder.
 
-        Only outside every project does DAGSTER_HOME stand for that folder: it says where Dagster's configuration is,
-        and must not move the subscriptions of a project that has it somewhere else. Raises SettingsError when nothing
-        says where data belong: a database made by mistake would look like one whose subscriptions are lost.
+        DAGSTER_HOME stands for that folder only outside every project: it names the place of Dagster's configuration,
+        and must not move the subscriptions of a project that has it elsewhere. Raises SettingsError when there is no
+        such folder: a database made by mistake would look like one whose subscriptions are lost.
         """
         if self.orchestrator_home:
             return self.orchestrator_home
@@ -108,7 +108,7 @@ def settings() -> Settings:
 
 
 def default_customer_id() -> str:
-    """The customer whom forms propose: DEFAULT_CUSTOMER_IDENTIFIER."""
+    """The customer that forms propose: DEFAULT_CUSTOMER_IDENTIFIER."""
     return settings().default_customer_identifier
 
 

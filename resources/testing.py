@@ -1,8 +1,8 @@
 """For tests of what an organisation writes: a throwaway PostgreSQL, a database on it, the lab, a clock that moves.
 
-A pytest plugin: `pytest_plugins = ["resources.testing"]` in the conftest.py at the root of the tests. Nothing of the
-developer's environment and data reaches a test, the workers of pytest-xdist share one server, and the context managers
-are of use without pytest's fixtures too.
+A pytest plugin: `pytest_plugins = ["resources.testing"]` in the conftest.py at the root of the tests. It keeps the
+developer's environment and data away from tests, the workers of pytest-xdist share one server, and the context managers
+also work without pytest's fixtures.
 """
 
 import gc
@@ -28,12 +28,12 @@ from resources.settings import Settings, settings
 
 HOME = "ORCHESTRATOR_HOME"
 GARBAGE = 10_000
-"""So many objects more than before, and the collector looks for garbage."""
+"""The garbage collector runs after so many new objects."""
 FAILED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing of the developer's environment or `.orchestrator` reaches a test; the default database is ours."""
+    """Keep the developer's environment and `.orchestrator` away from tests; the default database is ours."""
     workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
     for name in (*Settings.model_fields, "dagster_home"):
         os.environ.pop(name.upper(), None)
@@ -45,13 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Tell each xdist worker where the server is."""
     node.workerinput[HOME] = os.environ[HOME]  # type: ignore[attr-defined]
-    # For the whole run: a worker that ends must not take the server with it. Not in a run without workers, where
-    # whoever holds the lease is taken to have the server already.
+    # For the whole run: a worker that ends must not take the server with it. Not in a run without workers, where a
+    # process that holds the lease counts as having the server already.
     lease.hold(Path(os.environ[HOME]) / "pg.lease")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the directory if no test started the server; else its keeper does, once the last process is gone."""
+    """Remove the directory if no test started the server; else its reaper does, after the last process."""
     home = Path(os.environ[HOME])
     if not hasattr(config, "workerinput") and not lease.has_reaper(home / "pg.lease"):
         shutil.rmtree(home, ignore_errors=True)
@@ -59,14 +59,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _directory() -> str:
     home = tempfile.mkdtemp(prefix="pg-", dir="/tmp")  # the socket's path must be short
-    Path(home).chmod(0o711)  # root's server is another user's
+    Path(home).chmod(0o711)  # the server of root runs as another user
     (Path(home) / "pg.throwaway").touch()
     return home
 
 
 @pytest.fixture(scope="session")
 def server() -> EmbeddedServer:
-    """The server of this run, with a migrated template database. Made by the first worker that needs it."""
+    """The server of this run, with a migrated template database. The first worker that needs it makes it."""
     home = Path(os.environ[HOME])
     embedded_uri()
     server = embedded_server()
@@ -81,7 +81,7 @@ def server() -> EmbeddedServer:
 
 
 def pytest_collection_finish() -> None:
-    """Have garbage looked for less often, and not among what the imports have made: it is most of what there is."""
+    """Collect garbage less often, and not among the imported modules, which are most of the objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
@@ -89,14 +89,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note whether anything of a test failed, for those who clear up after it."""
+    """Record whether anything of a test failed, for fixtures that clean up after it."""
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report
 
 
 def restore(kept: KeptDatabase, request: pytest.FixtureRequest) -> None:
-    """Make a kept database ready for the next test; the test that leaves a session open in it fails."""
+    """Reset a kept database for the next test; a test that leaves a session open in it fails."""
     catalogue.forget(kept.database)
     if request.node.stash.get(FAILED, False):
         kept.replace()
@@ -114,9 +114,9 @@ def kept_database(server: EmbeddedServer) -> Iterator[KeptDatabase]:
 
 @pytest.fixture
 def own_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
-    """A new database, dropped after the test: for one that changes its settings or has many sessions killed.
+    """A new database, dropped after the test: for a test that changes its settings or kills many sessions.
 
-    Where a test or one of its fixtures names it, `database` and all that builds on it are on this one.
+    If a test or one of its fixtures names it, `database` and all that builds on it use this one.
     """
     with fresh_database(server) as database:
         yield database
@@ -124,7 +124,7 @@ def own_database(server: EmbeddedServer) -> Iterator[SubscriptionDatabase]:
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[SubscriptionDatabase]:
-    """A database that is empty and migrated; what the test commits is gone after it."""
+    """An empty, migrated database; what the test commits is gone after it."""
     if "own_database" in request.fixturenames:
         yield request.getfixturevalue("own_database")
         return
@@ -135,7 +135,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[SubscriptionDatabase]:
 
 @pytest.fixture
 def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
-    """The lab on the test's database, over real HTTP: clients for NetBox and playbooks, and its levers."""
+    """The lab on the test's database, over real HTTP: clients for NetBox and playbooks, and controls for faults."""
     with lab_server(database) as lab:
         yield lab
 
@@ -144,7 +144,7 @@ def lab(database: SubscriptionDatabase) -> Iterator[Lab]:
 def instance() -> Iterator[DagsterInstance]:
     """A Dagster instance in memory.
 
-    The test's own: what is in memory is gone as soon as somebody closes the instance, or SQLite's pool a connection.
+    Each test has its own: its content is gone as soon as the instance, or a connection of SQLite's pool, is closed.
     """
     with DagsterInstance.ephemeral() as instance:
         yield instance

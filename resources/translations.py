@@ -1,4 +1,4 @@
-"""What people read in their own language: labels and help of form fields, names of workflows, reasons."""
+"""Translations: labels and help of form fields, names of workflows, reasons."""
 
 import json
 import logging
@@ -9,15 +9,16 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 LOCALES = Path(__file__).with_name("locales")
-"""The engine's own. Labels lie in `forms.fields` by name of the field, their help by `<name>_info`; workflows in
-`workflow` by name; reasons at their own place, `subscription.not_in_sync` for one."""
+"""The engine's own. Labels are in `forms.fields` by the field's name, their help in `<name>_info`; workflows in
+`workflow` by name; reasons at their own place, such as `subscription.not_in_sync`.
+"""
 
 
 def translations(language: str, known: Mapping[str, Any], folders: Iterable[Path]) -> dict[str, Any]:
-    """`known`, with what the file of this language in each folder adds to it or says in other words, the last one last.
+    """Merge the file of this language in each folder into `known`; later folders win.
 
-    A folder without such a file adds nothing; one that cannot be read neither, and the log says so: a page without
-    labels is of more use than none.
+    A folder without such a file adds nothing. Neither does one that cannot be read, and the log reports it: a page
+    without labels is better than none.
     """
     merged = dict(known)
     for folder in folders:
@@ -26,7 +27,7 @@ def translations(language: str, known: Mapping[str, Any], folders: Iterable[Path
 
 
 def merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, however deep; where both say something, `other` counts."""
+    """Merge two mappings at all depths; where both have a value, `other` wins."""
     both = {
         key: merge(one[key], value) if isinstance(value, Mapping) and isinstance(one.get(key), Mapping) else value
         for key, value in other.items()
@@ -43,6 +44,6 @@ def _read(path: Path) -> Mapping[str, Any]:
         log.error("The translations in %s cannot be used: %s", path, error)
         return {}
     if not isinstance(found, Mapping):
-        log.error("The translations in %s cannot be used: they are no object.", path)
+        log.error("The translations in %s cannot be used: the file must contain an object.", path)
         return {}
     return found

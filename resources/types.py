@@ -1,11 +1,11 @@
-"""The words of the field as types: lifecycles, targets, statuses, ids."""
+"""The terms of the field as types: lifecycles, targets, statuses, ids."""
 
 from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
 State: TypeAlias = dict[str, Any]
-"""A process's working memory: JSON only. Steps read its keys by name and return the keys they set."""
+"""A process's working memory, JSON only. Steps read its keys by name and return the keys that they set."""
 
 SubscriptionId: TypeAlias = UUID
 ProcessId: TypeAlias = UUID
@@ -13,7 +13,7 @@ StepKey: TypeAlias = str
 
 
 class SubscriptionLifecycle(StrEnum):
-    """Where a subscription stands in its life."""
+    """The state of a subscription in its life."""
 
     INITIAL = "initial"
     ACTIVE = "active"
@@ -24,7 +24,7 @@ class SubscriptionLifecycle(StrEnum):
 
 
 class ProductLifecycle(StrEnum):
-    """Where a product stands in the catalogue; editable, unlike the rest of a product."""
+    """The state of a product in the catalogue; editable, unlike the rest of a product."""
 
     ACTIVE = "active"
     PRE_PRODUCTION = "pre production"
@@ -44,7 +44,7 @@ class Target(StrEnum):
 
 
 class ProcessStatus(StrEnum):
-    """The truth about a process; its row says it, Dagster's run status does not."""
+    """The status of a process, kept in its row; the status of its Dagster run does not count."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -60,7 +60,7 @@ class ProcessStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """No way leads out of a final status."""
+        """A final status never changes."""
         return self in (ProcessStatus.COMPLETED, ProcessStatus.ABORTED)
 
     @property
@@ -83,12 +83,12 @@ class StepStatus(StrEnum):
 
     @property
     def is_committed(self) -> bool:
-        """A committed step is never run again."""
+        """A committed step never runs again."""
         return self in (StepStatus.SUCCESS, StepStatus.SKIPPED, StepStatus.COMPLETE)
 
 
 class Assignee(StrEnum):
-    """Who has to act on a process that stands still."""
+    """Who has to act on a process that has stopped."""
 
     NOC = "NOC"
     SYSTEM = "SYSTEM"

@@ -1,4 +1,4 @@
-"""Who acts: a name that knows what the identity provider says of its bearer."""
+"""A user: a name with the claims of the identity provider."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -7,9 +7,9 @@ from typing import Any
 
 
 class Role(StrEnum):
-    """What somebody may do, from least to most; each may all that those before it may.
+    """What a user may do, from least to most; each role includes those before it.
 
-    viewer: look. operator: start, answer, retry and abort processes, write notes. engineer: work in Dagster's page,
+    viewer: read. operator: start, answer, retry and abort processes, write notes. engineer: work in Dagster's page,
     resume and delete tasks, make schedules. admin: pause the engine, edit the catalogue, see the settings.
     """
 
@@ -19,13 +19,13 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def includes(self, other: "Role") -> bool:
-        """Whether this role may all that `other` may."""
+        """Whether this role permits all that `other` permits."""
         order = list(Role)
         return order.index(self) >= order.index(other)
 
 
 class User(str):
-    """A user's name, which rows and ledgers keep; authorisation callbacks may ask it for `claims` and `roles`."""
+    """A user's name, as rows and ledgers keep it; authorisation callbacks may read its `claims` and `roles`."""
 
     __slots__ = ("claims", "roles")
 
@@ -33,18 +33,18 @@ class User(str):
     roles: frozenset[Role]
 
     def __new__(cls, name: str, *, claims: Mapping[str, Any] | None = None, roles: Collection[Role] = ()) -> "User":
-        """`claims` are those of the verified token, empty when nobody logged in."""
+        """`claims` are those of the verified token, empty without a login."""
         user = super().__new__(cls, name)
         user.claims = MappingProxyType(dict(claims or {}))
         user.roles = frozenset(roles)
         return user
 
     def __deepcopy__(self, _memo: object) -> "User":
-        """Nothing in it changes; forms copy the state that it stands in."""
+        """It is immutable; forms copy the state that contains it."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For another process: a mapping that cannot be changed cannot be sent either."""
+        """For another process: an immutable mapping cannot be pickled."""
         return _made, (str(self), dict(self.claims), self.roles)
 
     def has_role(self, role: Role) -> bool:

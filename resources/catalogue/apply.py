@@ -1,4 +1,4 @@
-"""Makes the catalogue in the database the one of the code, in a constant number of statements."""
+"""Applies the catalogue of the code to the database, in a constant number of statements."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ NAMESPACE = UUID("5a3d2c1e-6f0b-5c57-9c43-2b1f0f6f7a10")
 
 
 def catalogue_id(kind: str, name: str) -> UUID:
-    """The id of a new row: the same for the same name in every database."""
+    """The id of a new row: the same name has the same id in every database."""
     return uuid5(NAMESPACE, f"{kind}:{name}")
 
 
@@ -40,7 +40,7 @@ def make_so(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values
 
 
 def add_to(declared: DeclaredCatalogue, stored: StoredCatalogue) -> None:
-    """Write the differences that take nothing away. The caller holds the catalogue's lock and commits."""
+    """Write the differences that remove nothing. The caller holds the catalogue's lock and commits."""
     matched = match(declared, stored)
     edit_stored_values(_edits(declared, matched, drop_values=False))
     ids = _ids(declared, stored, matched)
@@ -49,7 +49,7 @@ def add_to(declared: DeclaredCatalogue, stored: StoredCatalogue) -> None:
 
 
 def _with_stored_inputs(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> DeclaredCatalogue:
-    """The same products, with the fixed inputs that only other code knows."""
+    """The same products, with the fixed inputs that only other code declares."""
     products = dict(declared.products)
     for name, known in matched.names[PRODUCT].items():
         there = stored[PRODUCT][known].columns["fixed_inputs"]
@@ -58,7 +58,7 @@ def _with_stored_inputs(declared: DeclaredCatalogue, stored: StoredCatalogue, ma
 
 
 def _ids(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> Ids:
-    """The id of everything declared: the stored row's, else that of the name (of the oldest name, when renamed)."""
+    """The id of everything declared: that of the stored row, else that of its name (its oldest name, when renamed)."""
     return {
         kind: {
             name: stored[kind][matched.names[kind][name]].id
@@ -82,7 +82,7 @@ def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) ->
 
 
 def _take_away(kind: Kind, stored: StoredCatalogue, matched: Match) -> None:
-    """Remove what nobody has, retire what somebody still has."""
+    """Remove rows that no subscription uses, retire the others."""
     gone = list(vanished(kind, stored, matched))
     key = kind.table.__table__.c[kind.key]
     if unused := [row.id for row, kept in gone if not kept]:
@@ -94,7 +94,7 @@ def _take_away(kind: Kind, stored: StoredCatalogue, matched: Match) -> None:
 
 
 def _put_rows(declared: DeclaredCatalogue, ids: Ids) -> None:
-    """Insert what is new; of what is known, leave what people may edit: descriptions, and status unless retired."""
+    """Insert new rows and update the others, except what people may edit: descriptions, and status unless retired."""
     for kind in KINDS:
         columns = (*kind.edited, *kind.owned)
         unended = {kind.ended: None} if kind.ended else {}
@@ -106,7 +106,7 @@ def _put_rows(declared: DeclaredCatalogue, ids: Ids) -> None:
 
 
 def _remove_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: Ids) -> None:
-    """Remove the links of everything declared that are not declared; links of what is retired stay as they are."""
+    """Remove links that are no longer declared; links of retired rows stay."""
     for link in LINKS:
         declared_ids = set(ids[link.holder].values())
         there = {
@@ -128,7 +128,7 @@ def _put_links(declared: DeclaredCatalogue, ids: Ids) -> None:
 
 
 def _wanted(link: Link, declared: DeclaredCatalogue, ids: Ids) -> dict[tuple[UUID, UUID], dict[str, int | None]]:
-    """The links that the code declares, as the ids of both ends; with how many, where a block holds blocks."""
+    """The links that the code declares, as the ids of both ends, with the numbers of blocks that a block may hold."""
     wanted: dict[tuple[UUID, UUID], dict[str, int | None]] = {}
     for holder, row in declared.of(link.holder).items():
         held = getattr(row, link.name)
@@ -146,7 +146,7 @@ def _upsert(
     *,
     ended: str | None = None,
 ) -> None:
-    """Insert the rows; of those that exist write only the `owned` columns, and revive one that is `ended`."""
+    """Insert the rows; of rows that exist write only the `owned` columns, and revive one that is `ended`."""
     if not rows:
         return
     statement = insert(table)

@@ -1,4 +1,4 @@
-"""The product catalogue: products and workflows as the code declares them, kept equal to the database's rows."""
+"""The product catalogue: declares products and workflows in code, and keeps the database's rows equal to them."""
 
 import hashlib
 import json
@@ -26,15 +26,15 @@ LONGEST_TAG = 20
 LONGEST_NAME = 255
 LONGEST_DESCRIPTION = 2000
 HASH_FORMAT = 1
-"""Raise it when the rows derived from the same models change, so that databases are brought up to date."""
+"""Raise it when the same models give other rows, so that databases are updated."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """What can be sold: a model with its fixed inputs filled in.
+    """A product: a model with values for its fixed inputs.
 
-    `formerly` names what the product was called before (oldest first, if several). Its row, and so its id and its
-    subscriptions, are carried over. Keep it declared for good: a new database derives the id from the oldest name.
+    `formerly` has the product's former name, or names with the oldest first. The row, its id and its subscriptions are
+    carried over. Never remove it: a new database derives the id from the oldest name.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Product:
 
 @dataclass(frozen=True)
 class WorkflowEntry:
-    """A workflow as the catalogue knows it; it belongs to all products of its product types."""
+    """A workflow in the catalogue; it belongs to all products of its product types."""
 
     name: str
     target: Target
@@ -75,14 +75,14 @@ class Catalogue:
         self.hash = _hash(self.rows)
 
     def plan(self, *, drop_values: bool = False) -> CataloguePlan:
-        """What `apply` would do to the database of the current transaction; ten statements at most."""
+        """The changes that `apply` would make to the database of the current transaction."""
         return compare(self.rows, read_catalogue(), drop_values=drop_values)
 
     def apply(self, *, drop_values: bool = False) -> CataloguePlan:
-        """Make the database's rows those of the code, and say what was done.
+        """Write the code's catalogue into the database, and return the changes.
 
-        Works in the current transaction, which holds the catalogue's lock until its end; commit is the caller's. May
-        run twice. Values that the models no longer have stay stored unless `drop_values`.
+        Works in the current transaction, which holds the catalogue's lock until its end; the caller commits. May run
+        twice. Values that the models no longer have stay stored unless `drop_values`.
         """
         stored = _locked()
         plan = compare(self.rows, stored, drop_values=drop_values)
@@ -92,10 +92,10 @@ class Catalogue:
         return plan
 
     def add(self) -> CataloguePlan:
-        """Do the part of `apply` that takes nothing away, and say what was done.
+        """Make the changes of `apply` that remove nothing, and return them.
 
-        For code that need not be the only one of its database: an experiment, another branch, a second code location.
-        What it does not declare stays as it is. Works in the current transaction, as `apply` does.
+        For code that is not the only one of its database: an experiment, another branch, a second code location. What
+        the code does not declare stays. Works in the current transaction, as `apply` does.
         """
         stored = _locked()
         plan = compare(self.rows, stored).additions
@@ -105,17 +105,14 @@ class Catalogue:
         return plan
 
     def is_current(self, *, additions_only: bool = False) -> bool:
-        """Whether the database of the current transaction needs no `apply`, or, with `additions_only`, no `add`.
-
-        One statement, and those of a plan when other code was applied last.
-        """
+        """Whether the database of the current transaction needs no `apply`, or, with `additions_only`, no `add`."""
         if current_session().scalar(sa.select(EngineSettingsTable.catalogue_hash)) == self.hash:
             return True
         plan = self.plan()
         return not (plan.additions if additions_only else plan)
 
     def _remember(self) -> None:
-        """Note the hash of the code whose every row the database now has, with or without those of other code."""
+        """Store the hash of the code whose rows the database now has, with or without rows of other code."""
         session = current_session()
         remember = insert(EngineSettingsTable).values(singleton=True, catalogue_hash=self.hash)
         session.execute(
@@ -125,10 +122,10 @@ class Catalogue:
         session.expire_all()
 
     def ensure_current(self, database: SubscriptionDatabase) -> None:
-        """Be sure that the database holds this catalogue: at most one statement, and none once it was seen.
+        """Check that the database has this catalogue; remembered once it has.
 
-        On the embedded database what the code adds or updates is applied (and committed), and what it would take away
-        waits for `apply`. Elsewhere CatalogueOutOfDate says what differs and which command makes it so.
+        On the embedded database what the code adds or updates is applied and committed; removals wait for `apply`.
+        Elsewhere it raises CatalogueOutOfDate with the differences and the command that applies them.
         """
         known = (database.engine.url.render_as_string(), self.hash)
         if known in _seen:
@@ -146,13 +143,13 @@ _seen: set[tuple[str, str]] = set()
 
 
 def forget(database: SubscriptionDatabase) -> None:
-    """Have `ensure_current` look again: somebody has taken the catalogue's rows out of the database."""
+    """Let `ensure_current` check again, after the catalogue's rows were removed from the database."""
     url = database.engine.url.render_as_string()
     _seen.difference_update([known for known in _seen if known[0] == url])
 
 
 def _locked() -> StoredCatalogue:
-    """The database's catalogue, which nobody else changes until the end of the transaction."""
+    """Read the database's catalogue and lock it until the end of the transaction."""
     current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))
     return read_catalogue()
 
@@ -161,7 +158,7 @@ def _out_of_date(plan: CataloguePlan) -> str:
     listed = "".join(f"\n  {change}" for change in plan.changes[:10])
     more = f"\n  … and {len(plan) - 10} more" if len(plan) > 10 else ""
     return (
-        "The catalogue in the database is not the one of the code. See `orchestrator catalogue plan`, "
+        "The catalogue in the database differs from the code's. See `orchestrator catalogue plan`, "
         f"then run `orchestrator catalogue apply`.{listed}{more}"
     )
 
@@ -177,12 +174,12 @@ def _clashes(products: Sequence[Product], workflows: Sequence[WorkflowEntry]) ->
     names = {product.name for product in products}
     for product in products:
         faults += [
-            f"Product '{product.name}' says it was formerly '{former}', but '{former}' is a product of the catalogue."
+            f"Product '{product.name}' declares that it was formerly '{former}', which is a product of the catalogue."
             for former in former_names(product.formerly)
             if former in names
         ]
     claimed = _repeated(former for product in products for former in former_names(product.formerly))
-    faults += [f"More than one product says it was formerly '{former}'." for former in claimed]
+    faults += [f"More than one product declares that it was formerly '{former}'." for former in claimed]
     types = {product.product_type for product in products}
     for workflow in workflows:
         faults += [
@@ -270,7 +267,7 @@ def _product_row(product: Product, workflows: Iterable[WorkflowEntry]) -> Produc
 
 
 def _hash(rows: DeclaredCatalogue) -> str:
-    """Of everything that can make a difference; descriptions and status, which people may edit, do not count."""
+    """Hash everything but descriptions and status, which people may edit."""
     content = [
         HASH_FORMAT,
         sorted((replace(p, description="", status="") for p in rows.products.values()), key=lambda p: p.name),
@@ -281,5 +278,5 @@ def _hash(rows: DeclaredCatalogue) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What json cannot write by itself: rows as mappings, sets in order."""
+    """Convert what json cannot write: rows to mappings, sets to sorted lists."""
     return sorted(value) if isinstance(value, frozenset) else vars(value)

@@ -1,7 +1,7 @@
 """The catalogue's entries as people read and edit them: products, blocks, values and workflows, by id.
 
-What people may edit is theirs: `catalogue apply` leaves descriptions and the status of products alone. Everything here
-works in the current transaction and leaves the commit to the caller.
+`catalogue apply` leaves what people may edit alone: descriptions and the status of products. Everything here works in
+the current transaction, and the caller commits.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueValue:
-    """One named value of a block."""
+    """A named value of a block."""
 
     resource_type_id: UUID
     resource_type: str
@@ -75,9 +75,7 @@ class CatalogueWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueProduct(ProductRecord):
-    """A product with the blocks at its root and its workflows, each by name. `end_date`: since when the code has it no
-    more.
-    """
+    """A product with its root blocks and its workflows, each by name. `end_date`: since when the code lacks it."""
 
     created_at: datetime
     product_blocks: tuple[CatalogueBlock, ...] = ()
@@ -108,13 +106,13 @@ _WORKFLOW = (
 
 
 def list_products(*, tag: str | None = None, product_type: str | None = None) -> list[CatalogueProduct]:
-    """All products by name, those with this tag and of this type; five statements, however many there are."""
+    """All products by name, filtered by tag and type."""
     wanted = {ProductTable.tag: tag, ProductTable.product_type: product_type}
     return _products([column == value for column, value in wanted.items() if value is not None])
 
 
 def get_product(product_id: UUID) -> CatalogueProduct:
-    """One product; five statements. Raises UnknownProduct."""
+    """Read a product. Raises UnknownProduct."""
     found = _products([ProductTable.product_id == product_id])
     if not found:
         raise UnknownProduct(_no(product_id, "product"))
@@ -122,7 +120,7 @@ def get_product(product_id: UUID) -> CatalogueProduct:
 
 
 def get_product_block(product_block_id: UUID) -> CatalogueBlock:
-    """One block with its values; two statements. Raises UnknownProductBlock."""
+    """Read a block with its values. Raises UnknownProductBlock."""
     found = _blocks(sa.select(*_BLOCK).where(ProductBlockTable.product_block_id == product_block_id))
     if not found:
         raise UnknownProductBlock(_no(product_block_id, "product block"))
@@ -130,7 +128,7 @@ def get_product_block(product_block_id: UUID) -> CatalogueBlock:
 
 
 def get_resource_type(resource_type_id: UUID) -> CatalogueValue:
-    """One value; one statement. Raises UnknownResourceType."""
+    """Read a value. Raises UnknownResourceType."""
     query = sa.select(*_VALUE).where(ResourceTypeTable.resource_type_id == resource_type_id)
     row = current_session().execute(query).one_or_none()
     if row is None:
@@ -139,7 +137,7 @@ def get_resource_type(resource_type_id: UUID) -> CatalogueValue:
 
 
 def list_workflows(*, target: Target | None = None, is_task: bool | None = None) -> list[CatalogueWorkflow]:
-    """The workflows of the code by name, those of this target and kind; one statement."""
+    """The workflows of the code by name, filtered by target and kind."""
     query = sa.select(*_WORKFLOW).where(WorkflowTable.deleted_at.is_(None)).order_by(WorkflowTable.name)
     wanted = {WorkflowTable.target: target, WorkflowTable.is_task: is_task}
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
@@ -147,12 +145,12 @@ def list_workflows(*, target: Target | None = None, is_task: bool | None = None)
 
 
 def get_workflow(workflow_id: UUID) -> CatalogueWorkflow:
-    """One workflow that the code has; one statement. Raises UnknownWorkflow."""
+    """Read a workflow that the code has. Raises UnknownWorkflow."""
     return _workflow(WorkflowTable.workflow_id == workflow_id, workflow_id)
 
 
 def workflow_named(name: str) -> CatalogueWorkflow:
-    """One workflow that the code has, by its name; one statement. Raises UnknownWorkflow."""
+    """Read a workflow that the code has, by its name. Raises UnknownWorkflow."""
     return _workflow(WorkflowTable.name == name, repr(name))
 
 
@@ -210,10 +208,10 @@ def _grouped(pairs: Iterable[tuple[UUID, T]], name: Callable[[T], str]) -> dict[
 def edit_product(
     product_id: UUID, *, description: str | None = None, status: ProductLifecycle | None = None
 ) -> CatalogueProduct:
-    """Give a product another description or status; what is None stays. Eight statements at most.
+    """Change the description or status of a product; None leaves it.
 
-    Raises UnknownProduct, and ProductInUse for the end of its life while subscriptions to it live, or for another life
-    of one that the code has no more.
+    Raises UnknownProduct, and ProductInUse for `end of life` while subscriptions to it live, or for another status of a
+    product that the code no longer has.
     """
     if status is not None:
         _check_status(product_id, status)
@@ -222,21 +220,21 @@ def edit_product(
 
 
 def edit_product_block(product_block_id: UUID, *, description: str | None = None) -> CatalogueBlock:
-    """Give a block another description; three statements. Raises UnknownProductBlock."""
+    """Change the description of a block. Raises UnknownProductBlock."""
     condition = ProductBlockTable.product_block_id == product_block_id
     _edit(ProductBlockTable, condition, description=description)
     return get_product_block(product_block_id)
 
 
 def edit_resource_type(resource_type_id: UUID, *, description: str | None = None) -> CatalogueValue:
-    """Give a value another description; two statements. Raises UnknownResourceType."""
+    """Change the description of a value. Raises UnknownResourceType."""
     condition = ResourceTypeTable.resource_type_id == resource_type_id
     _edit(ResourceTypeTable, condition, description=description)
     return get_resource_type(resource_type_id)
 
 
 def edit_workflow(workflow_id: UUID, *, description: str | None = None) -> CatalogueWorkflow:
-    """Give a workflow another description; two statements. Raises UnknownWorkflow."""
+    """Change the description of a workflow. Raises UnknownWorkflow."""
     _edit(WorkflowTable, WorkflowTable.workflow_id == workflow_id, description=description)
     return get_workflow(workflow_id)
 
@@ -248,7 +246,7 @@ def _edit(table: type[Table], condition: sa.ColumnElement[bool], **values: str |
 
 
 def _check_status(product_id: UUID, status: ProductLifecycle) -> None:
-    """The row is locked: a subscription that is made meanwhile waits for the end of this transaction, or is counted."""
+    """The row is locked: a subscription that is created now waits for the end of this transaction, or is counted."""
     row = (
         current_session()
         .execute(
@@ -263,7 +261,7 @@ def _check_status(product_id: UUID, status: ProductLifecycle) -> None:
     name, end_date = row
     if end_date is not None and status is not ProductLifecycle.END_OF_LIFE:
         raise ProductInUse(
-            f"Product '{name}' is not in the code any more, since {end_date:%Y-%m-%d}; until it is there again, it"
+            f"Product '{name}' has not been in the code since {end_date:%Y-%m-%d}; until it is back, it"
             f" stays '{ProductLifecycle.END_OF_LIFE}'."
         )
     if status is ProductLifecycle.END_OF_LIFE and (living := _count_living(product_id)):

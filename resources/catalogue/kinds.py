@@ -1,4 +1,4 @@
-"""The four kinds of rows that a catalogue has and the four links between them, for all that reads and writes them."""
+"""The four kinds of catalogue rows and the four links between them, for all code that reads or writes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Kind:
     """Columns that people may edit, so the code writes them in a new row only."""
     name: str = "name"
     ended: str | None = None
-    """The column that says since when the code has it no more."""
+    """The column with the time since when the code lacks it."""
     users: tuple[Any, str, sa.ColumnElement[int]] | None = None
-    """By what column subscriptions use it, which of its own columns stands there, and how they are counted."""
+    """The column by which subscriptions use it, its own column there, and how to count the uses."""
     when_renamed: str = ""
 
 
@@ -74,7 +74,7 @@ KINDS = (PRODUCT, BLOCK, VALUE, WORKFLOW)
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """A table of links; `name` is the attribute of the holder, declared or stored, that has the names of the held."""
+    """A table of links; `name` is the attribute of the holder, declared or stored, with the names of what it holds."""
 
     name: str
     table: type[Table]

@@ -1,4 +1,4 @@
-"""The differences between the catalogue of the code and the one in the database, in words."""
+"""Finds the differences between the catalogue of the code and that of the database, and describes them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ Action = Literal["create", "update", "remove"]
 
 @dataclass(frozen=True)
 class CatalogueChange:
-    """One difference. `subscriptions`: how many it touches. `warning`: think before applying it.
+    """A difference. `subscriptions`: how many it affects. `warning`: think before applying it.
 
-    `takes_away`: other code may still want what it ends, so nothing but `orchestrator catalogue apply` does it.
+    `takes_away`: other code may still need what it ends, so only `orchestrator catalogue apply` does it.
     """
 
     action: Action
@@ -42,7 +42,7 @@ class CatalogueChange:
 
 @dataclass(frozen=True)
 class CataloguePlan:
-    """All differences, in the order in which people read them; falsy when there is none."""
+    """All differences, in the order for people; falsy when there are none."""
 
     changes: tuple[CatalogueChange, ...] = ()
 
@@ -62,13 +62,13 @@ class CataloguePlan:
 
     @property
     def additions(self) -> "CataloguePlan":
-        """The part that adds and updates, without what takes something away."""
+        """The changes that remove nothing."""
         return CataloguePlan(tuple(change for change in self.changes if not change.takes_away))
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which stored row is which declared one: `names` maps the declared name to the stored name."""
+    """Pairs stored and declared rows: `names` maps the declared name to the stored name."""
 
     names: Names
     renamed_values: Mapping[str, Mapping[str, str]]
@@ -76,7 +76,7 @@ class Match:
 
 
 def match(declared: DeclaredCatalogue, stored: StoredCatalogue) -> Match:
-    """Find the stored row of each declared thing: by its name, else by the newest of its former names."""
+    """Find the stored row of each declared one: by its name, else by the newest of its former names."""
     names: dict[Kind, dict[str, str]] = {}
     for kind in KINDS:
         candidates = {name: (name, *reversed(row.formerly)) for name, row in declared.of(kind).items()}
@@ -104,7 +104,7 @@ def _renamed_values(row: BlockRow, held: Iterable[str]) -> dict[str, str]:
 
 
 def vanished(kind: Kind, stored: StoredCatalogue, matched: Match) -> Iterator[tuple[StoredRow, bool]]:
-    """The rows that the code has no more, by name, and whether they are kept: subscriptions or processes have them."""
+    """The rows that the code no longer has, by name, and whether they are kept, because something uses them."""
     known = set(matched.names[kind].values())
     kept_values: set[str] = set()
     if kind is VALUE:
@@ -115,7 +115,7 @@ def vanished(kind: Kind, stored: StoredCatalogue, matched: Match) -> Iterator[tu
 
 
 def compare(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values: bool = False) -> CataloguePlan:
-    """Every difference that `apply` would remove; at most two statements on top of reading the catalogue."""
+    """All changes that `apply` would make."""
     matched = match(declared, stored)
     found = _Comparison(declared, stored, matched, _Counts.of(declared, stored, matched, drop_values=drop_values))
     return CataloguePlan(tuple(change for kind in READING_ORDER for change in found.changes(kind)))
@@ -123,7 +123,7 @@ def compare(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values
 
 @dataclass(frozen=True)
 class _Counts:
-    """What the comparison asks of the instances."""
+    """The counts of instances that the comparison needs."""
 
     holders: Mapping[tuple[str, str], Holders]
     lacking: Mapping[tuple[str, str], int]
@@ -147,7 +147,7 @@ class _Counts:
 def surplus_values(
     declared: DeclaredCatalogue, matched: Match, holders: Mapping[tuple[str, str], Holders]
 ) -> dict[str, set[str]]:
-    """Per stored block name: values that instances hold and the model does not know."""
+    """For each stored block name: values that instances hold and the model lacks."""
     declared_names = {known: name for name, known in matched.names[BLOCK].items()}
     surplus: dict[str, set[str]] = {}
     for block, value in holders:
@@ -161,7 +161,7 @@ def surplus_values(
 
 @dataclass(frozen=True)
 class _Difference:
-    """What is otherwise with a row that both have; `subscriptions` when it does not touch all that have the row."""
+    """A difference in a row that both have; `subscriptions` when it does not affect all that use the row."""
 
     detail: str
     takes_away: bool = False
@@ -171,7 +171,7 @@ class _Difference:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Both catalogues, and which row is which."""
+    """Both catalogues, and the pairs of their rows."""
 
     declared: DeclaredCatalogue
     stored: StoredCatalogue
@@ -224,7 +224,7 @@ class _Comparison:
             yield _Difference(_added(row.values[value], lacking), warning=lacking > 0, subscriptions=lacking)
         for value in sorted(held - row.values.keys() - moved.keys()):
             holders = self.counts.holders.get((before.name, value), NOBODY)
-            if not (self.counts.dropping and holders.instances):  # else `_dropped` says it
+            if not (self.counts.dropping and holders.instances):  # else `_dropped` reports it
                 yield _Difference(_removed(value, holders), True, holders.instances > 0, holders.subscriptions)
 
     def _holds(self, new: Mapping[str, Multiplicity], before: Mapping[str, Multiplicity]) -> Iterator[_Difference]:
@@ -235,11 +235,13 @@ class _Comparison:
                 yield _Difference(f"may hold '{name}' ({number})")
             elif number != old[name]:
                 yield _Difference(f"number of '{name}': {old[name]} → {number}")
-        yield from (_Difference(f"holds '{name}' no more", takes_away=True) for name in sorted(old.keys() - new.keys()))
+        yield from (
+            _Difference(f"no longer holds '{name}'", takes_away=True) for name in sorted(old.keys() - new.keys())
+        )
 
 
 def _summary(row: Any) -> str:
-    """What people read of a new row."""
+    """The description of a new row."""
     match row:
         case ProductRow():
             inputs = "".join(f", {key} {value}" for key, value in row.fixed_inputs.items())

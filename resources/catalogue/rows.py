@@ -1,4 +1,4 @@
-"""What the models of the code say about the catalogue's rows: blocks, values, and who may hold whom."""
+"""Derives the catalogue's rows from the models of the code: blocks, values, and which block may hold which."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from resources.types import ProductLifecycle, SubscriptionLifecycle
 
 @dataclass(frozen=True)
 class Multiplicity:
-    """How many blocks of one kind a block may hold; None means without bound."""
+    """How many blocks of one kind a block may hold; a maximum of None means no limit."""
 
     minimum: int = 1
     maximum: int | None = 1
@@ -44,8 +44,8 @@ class ValueRow:
 class BlockRow:
     """A block as its class declares it; `holds` maps the names of the blocks it may hold.
 
-    A class may say `description`, `tag` and `formerly` (its former name or names) as ClassVar. A value says what it was
-    called before with `Field(json_schema_extra={"formerly": "old_name"})`.
+    A class may set `description`, `tag` and `formerly` (its former name or names) as ClassVar. A value has its former
+    name in `Field(json_schema_extra={"formerly": "old_name"})`.
     """
 
     status: ClassVar[str] = ProductLifecycle.ACTIVE.value
@@ -60,7 +60,7 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class WorkflowRow:
-    """A workflow as the code declares it; it has its name for good."""
+    """A workflow as the code declares it; its name never changes."""
 
     formerly: ClassVar[tuple[str, ...]] = ()
 
@@ -124,7 +124,7 @@ def block_rows(models: Iterable[type[DomainModel]]) -> dict[str, BlockRow]:
 
 
 def _members(models: Iterable[type[DomainModel]]) -> list[type[DomainModel]]:
-    """The models, and those that stand for them in some status: a value may live in one of these alone."""
+    """The models, and the classes of their families for each status: a value may be in one of these alone."""
     found: dict[type[DomainModel], None] = {}
     for model in models:
         found |= dict.fromkeys([*(class_for(model, status) for status in SubscriptionLifecycle), model])
@@ -132,7 +132,7 @@ def _members(models: Iterable[type[DomainModel]]) -> list[type[DomainModel]]:
 
 
 def blocks_below(model: type[DomainModel]) -> list[type[DomainModel]]:
-    """The named block classes in the tree of a subscription class, each once, nearest to the root first."""
+    """The named block classes in the tree of a subscription class, nearest to the root first."""
     found: dict[type[DomainModel], None] = {}
     waiting = [model]
     while waiting:
@@ -156,7 +156,7 @@ def block_name(block: type[Any]) -> str:
 
 
 def _named_types(held: BlockField) -> list[type[DomainModel]]:
-    """The classes that may stand in a field; an abstract class stands for the named ones below it."""
+    """The classes that a field may hold; the named subclasses of an abstract class instead of it."""
     return [named for block in held.types for named in _named(block)]
 
 
@@ -167,7 +167,7 @@ def _named(block: type[Any]) -> list[type[DomainModel]]:
 
 
 def _statuses_that_require(models: Iterable[type[DomainModel]]) -> dict[tuple[str, str], set[SubscriptionLifecycle]]:
-    """For each (block, value): the statuses whose class cannot be made without it."""
+    """For each (block, value): the statuses whose class requires it."""
     required: dict[tuple[str, str], set[SubscriptionLifecycle]] = {}
     for model in models:
         for status in SubscriptionLifecycle:
@@ -181,7 +181,7 @@ def _statuses_that_require(models: Iterable[type[DomainModel]]) -> dict[tuple[st
 def _block_row(
     name: str, classes: list[type[DomainModel]], required: Mapping[tuple[str, str], set[SubscriptionLifecycle]]
 ) -> BlockRow:
-    """One row for all classes of the block that the trees mention; the most derived class decides."""
+    """One row for all classes of a block; the most derived class decides."""
     values: dict[str, ValueRow] = {}
     holds: dict[str, Multiplicity] = {}
     classes = sorted(classes, key=lambda block: len(block.__mro__))
@@ -209,7 +209,7 @@ def _value_row(name: str, info: FieldInfo, required_in: frozenset[SubscriptionLi
 
 
 def former_names(names: Any) -> tuple[str, ...]:
-    """`formerly` as it may be written: nothing, one name, or several with the oldest first."""
+    """`formerly` as a tuple: it may be nothing, one name, or several with the oldest first."""
     if not names:
         return ()
     return (names,) if isinstance(names, str) else tuple(map(str, names))
@@ -221,7 +221,7 @@ def _text(block: type[DomainModel], attribute: str) -> str | None:
 
 
 def _description(block: type[DomainModel]) -> str:
-    """What the class says of itself, else the first line of the nearest docstring in its family, else its name."""
+    """The description of the class, else the first line of the nearest docstring in its family, else its name."""
     if described := _text(block, "description"):
         return described
     for ancestor in block.__mro__:

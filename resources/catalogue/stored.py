@@ -1,4 +1,4 @@
-"""The catalogue as the database holds it, read in a constant number of statements."""
+"""The catalogue in the database, read in a constant number of statements."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -24,9 +24,9 @@ HELD_KEYS = (
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row of any kind. `retired`: the code has it no more. `subscriptions`: how many have it.
+    """A row of any kind. `retired`: the code no longer has it. `subscriptions`: how many use it.
 
-    `links`: by the name of the link, the names of what it holds, and how many of each where that is limited.
+    `links`: for each link, the names of what it holds, and how many of each where that is limited.
     """
 
     id: UUID
@@ -38,19 +38,19 @@ class StoredRow:
 
 
 StoredCatalogue = Mapping[Kind, Mapping[str, StoredRow]]
-"""Everything by name; names are unique in each table."""
+"""All rows by name; names are unique in each table."""
 
 
 @dataclass(frozen=True)
 class Holders:
-    """Who holds a value: instances of a block, and the subscriptions that own them."""
+    """How many instances of a block hold a value, and how many subscriptions own these."""
 
     instances: int
     subscriptions: int
 
 
 def read_catalogue() -> StoredCatalogue:
-    """Read all of it: a statement for each kind and link."""
+    """Read all rows: one statement for each kind and link."""
     stored = {kind: _rows(kind) for kind in KINDS}
     by_id = {row.id: row for rows in stored.values() for row in rows.values()}
     for link in LINKS:
@@ -82,7 +82,7 @@ def _rows(kind: Kind) -> dict[str, StoredRow]:
 
 
 def count_holders(values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Holders]:
-    """How many instances hold each (block, value); pairs that nobody holds are left out. One statement, or none."""
+    """How many instances hold each (block, value), without pairs that none holds."""
     wanted = list(values)
     if not wanted:
         return {}
@@ -90,7 +90,7 @@ def count_holders(values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Ho
 
 
 def count_all_holders() -> dict[tuple[str, str], Holders]:
-    """How many instances hold each (block, value) that is stored anywhere. One statement over all instances."""
+    """How many instances hold each stored (block, value)."""
     return _holders(sa.true())
 
 
@@ -113,7 +113,7 @@ def _holders(condition: sa.ColumnElement[bool]) -> dict[tuple[str, str], Holders
 
 
 def count_lacking(required: Mapping[tuple[str, str], Iterable[str]]) -> dict[tuple[str, str], int]:
-    """How many subscriptions in one of the given statuses lack a (block, value). One statement, or none."""
+    """How many subscriptions in one of the given statuses lack a (block, value)."""
     if not required:
         return {}
     instance = SubscriptionInstanceTable

@@ -1,4 +1,4 @@
-"""Renames and drops stored values of blocks, wherever the database keeps them, in a constant number of statements."""
+"""Renames and drops stored values of blocks, in all tables that have them, in a constant number of statements."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from resources.database.session import current_session
 from resources.database.tables import SubscriptionInstanceTable, SubscriptionTable, SubscriptionVersionTable
 
 # Documents are trees of blocks, so the edit is recursive; a temporary function keeps it one statement per table.
-# Where a block holds a value under its new name already, that one stays.
+# When a block has a value under its new name already, that one stays.
 MAKE_FUNCTION = sa.text("""
 CREATE OR REPLACE FUNCTION pg_temp.edit_values(node jsonb, edits jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -43,7 +43,7 @@ MENTIONS_A_BLOCK = "$.**.name ? (@ == $names[*])"
 
 @dataclass(frozen=True)
 class BlockEdit:
-    """What happens to all instances of a block: its new name, values renamed (old -> new), values dropped."""
+    """The edit of all instances of a block: its new name, values renamed (old -> new), values dropped."""
 
     name: str
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -51,10 +51,10 @@ class BlockEdit:
 
 
 def edit_stored_values(edits: Mapping[str, BlockEdit]) -> None:
-    """Apply the edits, by present block name, to instances, documents and past versions. Commit is the caller's.
+    """Apply the edits, by present block name, to instances, documents and past versions; the caller commits.
 
-    Past versions keep what was true and who did it; only the names under which values are found follow the code, so
-    that `as_of` can still read them. No version is made: no value changed. Five statements, none without edits.
+    Past versions keep their values and authors; only the names of values follow the code, so that `as_of` can still
+    read them. No version is made, because no value changed.
     """
     if not edits:
         return

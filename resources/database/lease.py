@@ -1,7 +1,8 @@
-"""Leases: who uses a shared background server, kept by the kernel so that a killed process never leaves one behind.
+"""Leases: which processes use a shared background server. The kernel keeps them, so a killed process leaves none
+behind.
 
-A user of the server holds a shared `flock` on the lease file for its life. The server's keeper (`keeper.py`) blocks on
-the exclusive one: it gets it when the last user is gone, however that user went, and stops the server.
+A user of the server holds a shared `flock` on the lease file until it ends. The server's reaper (`reaper.py`) waits for
+the exclusive one, gets it after the last user has ended in whatever way, and stops the server.
 """
 
 import fcntl
@@ -20,7 +21,7 @@ _lock = threading.RLock()
 
 
 def hold(path: Path) -> None:
-    """Hold the lease until this process ends; waits while the keeper stops the server. May be called again."""
+    """Hold the lease until this process ends; waits while the reaper stops the server. May be called again."""
     path = path.resolve()
     with _lock:
         if path not in _held:
@@ -28,7 +29,7 @@ def hold(path: Path) -> None:
 
 
 def release(path: Path) -> None:
-    """Give the lease back before the process ends."""
+    """Release the lease before the process ends."""
     with _lock:
         if (descriptor := _held.pop(path.resolve(), None)) is not None:
             os.close(descriptor)
@@ -45,7 +46,7 @@ def wait_until_unused(path: Path) -> None:
 
 
 def take_over(path: Path) -> int:
-    """Block until no process holds the lease, and keep newcomers waiting until the descriptor is closed."""
+    """Block until no process holds the lease; new users wait until the descriptor is closed."""
     descriptor = reaper.open_lock(path)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
@@ -53,7 +54,7 @@ def take_over(path: Path) -> int:
 
 @contextmanager
 def mutex(path: Path) -> Iterator[None]:
-    """Only one process (and thread) at a time is inside; the kernel lets the next one in when the holder is killed."""
+    """Let one process and thread at a time in; the kernel lets the next in when the holder is killed."""
     descriptor = reaper.open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -63,7 +64,7 @@ def mutex(path: Path) -> Iterator[None]:
 
 
 def has_reaper(path: Path) -> bool:
-    """Whether a keeper waits for the end of this lease."""
+    """Whether a reaper waits for the end of this lease."""
     descriptor = reaper.open_lock(reaper.reaper_lock(path))
     try:
         return not reaper.try_lock(descriptor, fcntl.LOCK_SH)
@@ -72,10 +73,10 @@ def has_reaper(path: Path) -> bool:
 
 
 def start_reaper(path: Path, pid_file: Path, *, leftover: Path | None = None) -> None:
-    """Start the process that stops the server of `pid_file` when the lease is unused; it ends at once if there is one.
+    """Start the process that stops the server of `pid_file` when the lease is unused; it ends at once if one exists.
 
-    The server must work in the directory of its pid file, by which it is told from another process with a reused pid.
-    `leftover` is a directory to remove at the end. Returns once the lease is kept.
+    The server must work in the directory of its pid file, which tells it from another process with a reused pid.
+    `leftover` is a directory to remove at the end. Returns when a reaper waits for the lease.
     """
     arguments = [path, pid_file, *([leftover] if leftover else [])]
     subprocess.run(
@@ -96,8 +97,8 @@ def _shared(path: Path) -> int:
 
 
 def _own_leases_after_fork() -> None:
-    # A forked child shares its parent's locks: what one gives back, both lose. It takes its own first, so it never is
-    # without, and without waiting: the inherited lock keeps the keeper out.
+    # A forked child shares its parent's locks: when one releases a lock, both lose it. The child takes its own before
+    # it closes the inherited one, which keeps the reaper out until then, so it need not wait.
     global _lock
     _lock = threading.RLock()
     for path, inherited in list(_held.items()):

@@ -1,4 +1,4 @@
-"""Whether the subscription database answers at all."""
+"""Tests whether the subscription database answers."""
 
 import sqlalchemy as sa
 
@@ -7,7 +7,7 @@ from resources.errors import DatabaseUnreachable
 
 
 def ping(database: SubscriptionDatabase) -> None:
-    """Have the database answer one small statement, whatever its schema. Raises DatabaseError; may take long."""
+    """Send one small statement, which needs no schema. Raises DatabaseError; may take long."""
     try:
         with database.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))

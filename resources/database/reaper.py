@@ -1,7 +1,8 @@
-"""The keeper: a process of its own that waits until nobody uses a background server, then stops it and ends.
+"""The reaper: a process that waits until no process uses a background server, then stops the server and ends.
 
-Run by path as `python -I -S keeper.py LEASE PID_FILE [DIRECTORY_TO_REMOVE]`, so it imports the standard library alone.
-It returns to its caller once it keeps (or another keeper does); the keeping goes on in a detached child.
+This file is run by its path, as `python -I -S reaper.py LEASE PID_FILE [DIRECTORY_TO_REMOVE]`, so it imports the
+standard library alone. It returns when it, or another reaper, holds the reaper's lock; a detached child does the
+waiting.
 """
 
 import fcntl
@@ -17,17 +18,17 @@ STOP_SECONDS = 60.0
 
 
 def open_lock(path: Path) -> int:
-    """A descriptor to lock; the file is made when missing and never removed, for its identity is the lock's."""
+    """Open a file to lock it; created when missing and never removed, because the lock belongs to that very file."""
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def reaper_lock(lease: Path) -> Path:
-    """The file that the one keeper of a lease has locked for as long as it keeps."""
+    """The file that the one reaper of a lease keeps locked."""
     return lease.with_suffix(".keeper")
 
 
 def try_lock(descriptor: int, operation: int) -> bool:
-    """Take a lock without waiting; False when somebody has it."""
+    """Take a lock without waiting; False when another process holds it."""
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -36,7 +37,7 @@ def try_lock(descriptor: int, operation: int) -> bool:
 
 
 def claim(lease: Path) -> int | None:
-    """Become the keeper of `lease`, or None when there is one. Those who look whether there is lock for an instant."""
+    """Become the reaper of `lease`; None when there is one. Retries, for `has_reaper` has the lock for an instant."""
     descriptor = open_lock(reaper_lock(lease))
     deadline = time.monotonic() + CLAIM_SECONDS
     while not try_lock(descriptor, fcntl.LOCK_EX):
@@ -47,7 +48,7 @@ def claim(lease: Path) -> int | None:
 
 
 def running_pid(pid_file: Path) -> int | None:
-    """The server's pid, if that process still is the server: it works in the directory of its pid file."""
+    """The server's pid, if that process is still the server: it works in the directory of its pid file."""
     try:
         pid = int(pid_file.read_text().split(maxsplit=1)[0])
         os.kill(pid, 0)
@@ -55,12 +56,12 @@ def running_pid(pid_file: Path) -> int | None:
         return None
     try:
         return pid if Path(f"/proc/{pid}/cwd").readlink() == pid_file.parent.resolve() else None
-    except OSError:  # it has just ended, or this system has no /proc and the pid file must be believed
+    except OSError:  # it has just ended, or this system has no /proc to tell
         return None if Path("/proc/self").exists() else pid
 
 
 def stop(pid_file: Path) -> None:
-    """End the server: SIGINT (PostgreSQL's fast shutdown), after a minute SIGQUIT (no clean-up), then SIGKILL."""
+    """Stop the server: SIGINT (PostgreSQL's fast shutdown), after a minute SIGQUIT (no clean-up), then SIGKILL."""
     for signal_number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if (pid := running_pid(pid_file)) is None:
             return
@@ -73,7 +74,7 @@ def stop(pid_file: Path) -> None:
 
 
 def main(lease: Path, pid_file: Path, leftover: Path | None = None) -> None:
-    """Keep until the lease is unused. The lease stays locked during the stop, so newcomers wait, then start anew."""
+    """Wait until the lease is unused, then stop the server; new users wait for the lease and then start it again."""
     own_lock = claim(lease)
     if own_lock is None or os.fork() > 0:
         return
@@ -83,7 +84,7 @@ def main(lease: Path, pid_file: Path, leftover: Path | None = None) -> None:
     stop(pid_file)
     if leftover is not None:
         shutil.rmtree(leftover, ignore_errors=True)
-    os.close(own_lock)  # before the lease: whoever gets that next must find the keeper gone
+    os.close(own_lock)  # before the lease: the next process that gets that must find no reaper
     os.close(in_use)
 
 

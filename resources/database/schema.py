@@ -1,4 +1,4 @@
-"""The schema's version: compare the database with the code, and bring it up to date."""
+"""The schema's version: compares the database with the code, and migrates it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from resources.database.tables import TRIGGERS, Table
 from resources.errors import SchemaOutOfDate
 
 VERSION_TABLE = "schema_version"
-"""Not alembic's own name: Dagster uses that, and may be given the same database."""
+"""Not alembic's default name: Dagster uses that, and may share the database."""
 LOCK = "schema"
 FIND_TRIGGERS = sa.text("""
 SELECT relname, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
@@ -33,7 +33,7 @@ _current: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step in the schema's history."""
+    """One step in the history of the schema."""
 
     revision: str
     description: str
@@ -46,13 +46,13 @@ def upgrade(database: SubscriptionDatabase, revision: str = "head") -> None:
 
 
 def downgrade(database: SubscriptionDatabase, revision: str) -> None:
-    """Migrate down to `revision` (`base`: nothing is left), in one transaction. What has no place then is lost."""
+    """Migrate down to `revision` (`base`: nothing is left), in one transaction. Data without a place there are lost."""
     with _migrating(database) as config:
         command.downgrade(config, revision)
 
 
 def reset(database: SubscriptionDatabase) -> None:
-    """Drop our tables, whatever state they are in, and make them anew. All data are lost; tables of others stay."""
+    """Drop our tables in any state and create them again. All data are lost; other tables stay."""
     with _migrating(database) as config:
         connection = config.attributes["connection"]
         for name in (*Table.metadata.tables, VERSION_TABLE):
@@ -61,7 +61,7 @@ def reset(database: SubscriptionDatabase) -> None:
 
 
 def current(database: SubscriptionDatabase) -> str | None:
-    """The database's revision; None when it was never migrated. One statement."""
+    """The database's revision; None before the first migration. One statement."""
     with database.engine.connect() as connection:
         try:
             revision: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
@@ -78,14 +78,14 @@ def history() -> list[Revision]:
 
 @cache
 def head() -> str:
-    """The revision that this version of the code works with."""
+    """The revision that this version of the code needs."""
     return history()[-1].revision
 
 
 def check(database: SubscriptionDatabase) -> list[str]:
-    """What the database has otherwise than the models, a sentence each; empty when they are equal.
+    """The differences between database and models, a sentence each; empty when there are none.
 
-    Only our tables are compared: others in the same database are somebody else's.
+    Only our tables are compared; others in the same database do not matter.
     """
     with database.engine.connect() as connection:
         context = MigrationContext.configure(
@@ -104,9 +104,9 @@ def check(database: SubscriptionDatabase) -> list[str]:
 
 
 def ensure_current(database: SubscriptionDatabase) -> None:
-    """Make sure that the code can work with the database: one statement, then remembered by this process.
+    """Check that the code can work with the database: one statement, once in a process.
 
-    The embedded database is migrated; a server of yours is not touched: raises SchemaOutOfDate saying what to do.
+    The embedded database is migrated; any other server is not, and SchemaOutOfDate names the command.
     """
     key = database.url.render_as_string(hide_password=False)
     if key in _current:
@@ -122,10 +122,10 @@ def ensure_current(database: SubscriptionDatabase) -> None:
 
 @contextmanager
 def _migrating(database: SubscriptionDatabase) -> Iterator[Config]:
-    """Alembic's configuration with a connection in a transaction, nobody else migrating meanwhile."""
+    """Alembic's configuration with a connection in a transaction; no other process migrates until its end."""
     _current.discard(database.url.render_as_string(hide_password=False))
     with database.advisory_lock(LOCK), database.engine.begin() as connection:
-        connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a large table takes its time
+        connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a large table takes long
         try:
             yield _config(connection)
         except CommandError as error:
@@ -151,8 +151,8 @@ def _out_of_date(database: SubscriptionDatabase, found: str | None) -> str:
 def _refuse_unknown(database: SubscriptionDatabase, found: str | None) -> None:
     if found is not None and found not in {revision.revision for revision in history()}:
         raise SchemaOutOfDate(
-            f"The {place(database.url)} has revision {found}, which this version does not know: a newer one"
-            " made it. Install that, or restore the database as it was before."
+            f"The {place(database.url)} has revision {found}, which this version does not know. Install"
+            " the newer version that made it, or restore the earlier database."
         )
 
 
@@ -161,7 +161,7 @@ def _is_ours(thing: Any, name: str | None, kind: str, reflected: bool, counterpa
 
 
 def _flat(differences: list[Any]) -> Iterator[tuple[Any, ...]]:
-    # Changes of one column come as a list of tuples, all others as tuples.
+    # Alembic gives the changes of one column as a list of tuples, all others as tuples.
     for difference in differences:
         if isinstance(difference, list):
             yield from difference

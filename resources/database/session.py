@@ -35,11 +35,11 @@ from resources.settings import settings
 DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
 CONNECT_SECONDS = 10
 OVERFLOW = 20
-"""Connections beyond the pool's size that one process may open for a moment."""
+"""How many connections beyond the pool's size a process may open for a moment."""
 POOL_SECONDS = 10
-"""So long is waited for a connection while all of the pool are in use."""
+"""How long a caller waits for a connection while all are in use."""
 IDLE_SECONDS = 5.0
-"""A connection that was idle for longer is tried before it is used: the server may have been restarted."""
+"""A connection that was idle for longer is tested before use: the server may have been restarted."""
 
 _engines: dict[str, sa.Engine] = {}
 _longest_statement: float | None = None
@@ -49,27 +49,27 @@ _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 @dataclass(frozen=True)
 class SubscriptionDatabase:
-    """The database of subscriptions and processes. A step has it by a parameter of this type.
+    """The database of subscriptions and processes. A step gets it by a parameter of this type.
 
-    It knows nothing of Dagster, so that a command which only asks the database need not load Dagster.
+    It imports nothing of Dagster, so that commands which only need the database start fast.
     """
 
     resource_key: ClassVar[str] = "database"
 
     uri: str = field(default="", repr=False)
-    """postgresql://user:password@host/name; when empty DATABASE_URI, and without that the embedded server."""
+    """postgresql://user:password@host/name; when empty DATABASE_URI, else the embedded server."""
 
     location: str | None = None
-    """The name of the orchestrator that starts processes through it."""
+    """The name of the orchestrator that starts processes through this object."""
 
     @property
     def is_embedded(self) -> bool:
-        """Whether this is the embedded server, which we migrate ourselves."""
+        """Whether this is the embedded server, which is migrated automatically."""
         return not self.uri and settings().database_uri is None
 
     @property
     def url(self) -> sa.URL:
-        """Where the database is; the embedded server runs when this returns. str() of it hides the password."""
+        """Where the database is; the embedded server runs when this returns. str() hides the password."""
         return postgres_url(self._known_uri, "psycopg")
 
     @property
@@ -82,7 +82,7 @@ class SubscriptionDatabase:
 
     @property
     def engine(self) -> sa.Engine:
-        """The one engine of this process for this database; a forked child makes its own."""
+        """The one engine of this process for this database; a forked child creates its own."""
         key = _engine_key(self._known_uri)
         with _lock:
             if key not in _engines:
@@ -91,11 +91,11 @@ class SubscriptionDatabase:
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Session]:
-        """Make a session the current one; commit at the end, roll back on an error.
+        """Open a session as the current one; commit at the end, roll back on an error.
 
-        Inside a transaction of the same context and database it joins that one, whose end decides. Nothing is sent
-        before the session is used. Raises DatabaseUnreachable then, TransactionReadsOnly for a write in a read-only
-        one, and FormTimedOut when the context's time limit has passed.
+        Inside a transaction of the same context and database it joins that one, which then decides. The first statement
+        is sent with BEGIN, and then this raises DatabaseUnreachable, TransactionReadsOnly for a write in a read-only
+        transaction, or FormTimedOut after the context's time limit.
         """
         engine = self.engine
         outer = _session.get()
@@ -115,9 +115,9 @@ class SubscriptionDatabase:
 
     @contextmanager
     def statements(self) -> Iterator[Session]:
-        """Make a session the current one in which each statement commits by itself: for one that is to be alone.
+        """Open a session as the current one in which each statement commits by itself: for a single statement.
 
-        Neither BEGIN nor COMMIT is sent. Inside a transaction it joins that one.
+        Sends neither BEGIN nor COMMIT. Inside a transaction it joins that one.
         """
         with self.transaction() as session:
             commit_with_each_statement()
@@ -125,9 +125,7 @@ class SubscriptionDatabase:
 
     @contextmanager
     def detached(self) -> Iterator[None]:
-        """Let transactions begun in the block be their own, although one is open around it; its end decides nothing
-        about theirs. For work in batches, each of which is to stay done.
-        """
+        """Make transactions of the block independent of one that is open around it: for work in batches."""
         token = _session.set(None)
         try:
             yield
@@ -136,9 +134,9 @@ class SubscriptionDatabase:
 
     @contextmanager
     def advisory_lock(self, name: str) -> Iterator[None]:
-        """Only one holder of `name` in the whole database; waits for it.
+        """Hold the lock `name`, of which the database has one; waits for it.
 
-        The lock has a connection of its own, so it outlives transactions, and it is not re-entrant.
+        The lock has its own connection, so it outlives transactions; it is not re-entrant.
         """
         key = lock_key(name)
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -149,7 +147,7 @@ class SubscriptionDatabase:
                 connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
 
     def dispose(self) -> None:
-        """Close this process's idle connections to the database; the next use opens new ones."""
+        """Close this process's idle connections; the next use opens new ones."""
         with _lock:
             engine = _engines.pop(_engine_key(self._known_uri), None)
         if engine is not None:
@@ -157,7 +155,7 @@ class SubscriptionDatabase:
 
 
 def _apply_limit(limit: TimeLimit, session: Session) -> None:
-    """Have the server stop a statement when the limit passes, and send none after that; one statement more."""
+    """Make the server stop a statement when the limit passes, and send none after that; costs one statement."""
 
     def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
         limit.check()
@@ -168,7 +166,7 @@ def _apply_limit(limit: TimeLimit, session: Session) -> None:
 
 
 def current_session() -> Session:
-    """The session of the transaction that this context is in. Raises NoTransaction."""
+    """The session of the current transaction. Raises NoTransaction."""
     session = _session.get()
     if session is None:
         raise NoTransaction
@@ -176,9 +174,9 @@ def current_session() -> Session:
 
 
 def commit_with_each_statement() -> None:
-    """Let the statements of the current transaction commit by themselves, if none was sent yet: for the last one.
+    """Let the statements of the current transaction commit by themselves if none was sent yet: for a last statement.
 
-    A transaction of one statement is none to PostgreSQL, and costs one round trip in the place of three.
+    A transaction of one statement then needs one round trip instead of three.
     """
     session = current_session()
     if not session.in_transaction():
@@ -186,9 +184,9 @@ def commit_with_each_statement() -> None:
 
 
 def use_one_snapshot() -> None:
-    """Let all statements of the current transaction see the database as the first one does, if none was sent yet.
+    """Let all statements of the current transaction see the database as the first does, if none was sent yet.
 
-    For answers that several statements make; it costs nothing, and a transaction that only reads is never refused.
+    For answers that need several statements. It costs nothing, and a read-only transaction never fails by it.
     """
     session = current_session()
     if not session.in_transaction():
@@ -197,23 +195,22 @@ def use_one_snapshot() -> None:
 
 @dataclass
 class StatementCount:
-    """The statements sent to the database, in order; BEGIN, COMMIT and liveness checks are not among them."""
+    """The statements that were sent to the database, in order, without BEGIN, COMMIT and tests of connections."""
 
     statements: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        """How many."""
         return len(self.statements)
 
     def clear(self) -> None:
-        """Begin again at none."""
+        """Forget the statements."""
         self.statements.clear()
 
 
 @contextmanager
 def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
-    """Count what this process sends through `engine`, for tests and benchmarks."""
+    """Count the statements that this process sends through `engine`, for tests and benchmarks."""
     counted = StatementCount()
 
     def record(*arguments: Any) -> None:
@@ -227,16 +224,14 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
 
 
 def was_unreachable(error: BaseException) -> bool:
-    """Whether an error means that the server could not be reached, or went away in the middle, or that no connection to
-    it was free; not what was asked.
-    """
+    """Whether an error means that the server or a free connection could not be had, not that the request was wrong."""
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated
     return isinstance(error, DatabaseUnreachable | EmbeddedServerError | sa.exc.TimeoutError)
 
 
 def postgres_url(uri: str, driver: str) -> sa.URL:
-    """`uri` for one driver, however its scheme was written. Raises SettingsError, which does not repeat a password."""
+    """`uri` for one driver, whatever its scheme. Raises SettingsError, which does not repeat a password."""
     try:
         url = sa.make_url(uri)
     except (ArgumentError, ValueError):
@@ -261,12 +256,12 @@ def place(url: sa.URL) -> str:
 
 
 def lock_key(name: str) -> int:
-    """The number that an advisory lock's name stands for."""
+    """The number of the advisory lock of this name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 def connect_or_restart(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
-    """Connect; when that fails and the embedded server was killed under its users, start it again and connect."""
+    """Connect; when the embedded server was killed, start it again and connect."""
     try:
         return dialect.connect(*positional, **named)
     except dialect.loaded_dbapi.OperationalError:
@@ -276,9 +271,9 @@ def connect_or_restart(dialect: Dialect, positional: Sequence[Any], named: dict[
 
 
 def ping_doubtful_connections(engine: sa.Engine) -> None:
-    """Try a connection when it is taken from the pool, if it was idle for a while or the server has spoken on it.
+    """Test a connection that is taken from the pool, if it was idle for a while or the server has sent something.
 
-    A dead one empties the pool. Cheaper than SQLAlchemy's own ping, which would double the round trips of a busy run.
+    A dead one empties the pool. SQLAlchemy's own ping costs more: it would double the round trips of a busy run.
     """
     event.listen(engine, "checkin", _record_use)
     event.listen(engine, "checkout", _pinger(engine.dialect))
@@ -301,7 +296,7 @@ def _pinger(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry,
 
 
 def _has_unread_data(connection: DBAPIConnection) -> bool:
-    """Whether the server said something unasked: of a connection at rest that is its end, when the server stops."""
+    """Whether the server has sent something unasked: on an idle connection it announces its stop so."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -314,7 +309,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         max_overflow=OVERFLOW,
         pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
-        hide_parameters=True,  # an error is logged and kept, and its parameters may be secrets
+        hide_parameters=True,  # errors are logged and stored, and their parameters may be secrets
         connect_args=_connect_arguments(url),
     )
     event.listen(engine, "do_connect", _connect)
@@ -324,7 +319,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
 
 
 def _name_refusal(context: sa.engine.ExceptionContext) -> None:
-    """Say in our own words what the server refused because of what we told it at the transaction's begin."""
+    """Raise an error of ours when the server refuses a statement because of the transaction's options."""
     match context.original_exception:
         case psycopg.errors.ReadOnlySqlTransaction():
             raise TransactionReadsOnly from context.original_exception
@@ -344,9 +339,9 @@ def _connect_arguments(url: sa.URL) -> dict[str, Any]:
 
 
 def limit_statements(seconds: float) -> None:
-    """Have no statement of this process take longer, be it that it waits for a lock: DatabaseBusy then.
+    """Limit all statements of this process, also those that wait for a lock; a longer one raises DatabaseBusy.
 
-    For one that answers people; to be called before anything is connected. What it starts is not bound by it.
+    For a server that answers people; call it before the first connection. Processes that it starts have no limit.
     """
     global _longest_statement
     _longest_statement = seconds
@@ -377,7 +372,7 @@ def _engine_of(session: Session) -> sa.Engine:
 
 
 def _forget_after_fork() -> None:
-    # The parent's connections are the parent's: the child leaves its sockets alone and opens others.
+    # The child leaves the parent's connections alone and opens its own.
     global _lock
     _lock = threading.Lock()
     for engine in _engines.values():

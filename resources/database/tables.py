@@ -1,4 +1,4 @@
-"""The schema: what the database keeps, as typed SQLAlchemy tables."""
+"""The schema, as typed SQLAlchemy tables."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ Timestamp = TIMESTAMP(timezone=True)
 
 
 class Table(DeclarativeBase):
-    """The base of all tables; constraint names are fixed so that migrations can name them."""
+    """The base of all tables; it fixes the names of constraints, which migrations use."""
 
     metadata = MetaData(
         naming_convention={
@@ -36,7 +36,7 @@ class Table(DeclarativeBase):
 
 
 class ProductTable(Table):
-    """What can be sold. The id is the uuid5 of the name, so it is the same everywhere."""
+    """A product. Its id is the uuid5 of its name, so it is the same everywhere."""
 
     __tablename__ = "products"
 
@@ -76,7 +76,7 @@ class ResourceTypeTable(Table):
 
 
 class WorkflowTable(Table):
-    """A workflow of the code; soft-deleted when the code has it no more, so that history keeps its name."""
+    """A workflow of the code; soft-deleted when the code no longer has it, so that history keeps its name."""
 
     __tablename__ = "workflows"
 
@@ -90,7 +90,7 @@ class WorkflowTable(Table):
 
 
 class ProductProductBlockTable(Table):
-    """Which blocks stand at the root of a product."""
+    """Which blocks a product has at its root."""
 
     __tablename__ = "product_product_blocks"
 
@@ -141,11 +141,11 @@ class ProductWorkflowTable(Table):
 
 
 AT_WORK = "last_status NOT IN ('completed', 'aborted', 'failed', 'api_unavailable', 'inconsistent_data')"
-"""Which processes will come to rest yet; a parent waits for those of its children."""
+"""Processes that have not ended or failed; a parent waits for those of its children."""
 
 
 class ProcessTable(Table):
-    """One execution of a workflow. Its id is the id of its first Dagster run; `run_id` names the newest segment."""
+    """One execution of a workflow. Its id is that of its first Dagster run; `run_id` is that of its newest segment."""
 
     __tablename__ = "processes"
     __table_args__ = (
@@ -174,23 +174,23 @@ class ProcessTable(Table):
     note: Mapped[str | None] = mapped_column(String(5000))
     run_id: Mapped[str | None] = mapped_column(String(255), index=True)
     recoveries: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often it went on by itself since its last committed step, because its run was lost."""
+    """How often it was continued automatically since its last committed step, because its run was lost."""
     generation: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often it was sent back: what is done again on purpose is another effect to the outside, not a repetition."""
+    """How often it was sent back. A step repeated on purpose acts outside again, so its idempotency keys differ."""
     parent_process_id: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
     asked: Mapped[str | None] = mapped_column(String(64))
-    """With an idempotency key: the hash of what was asked, and by whom."""
+    """With an idempotency key: the hash of the request and its user."""
     location: Mapped[str | None] = mapped_column(String(255))
-    """The name of the orchestrator that started it; NULL for one from before names were kept."""
+    """The name of the orchestrator that started it; NULL for older processes."""
     storage: Mapped[str | None] = mapped_column(String(64))
-    """The id of the run storage of Dagster that its runs are in."""
+    """The id of the run storage of Dagster that has its runs."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_modified_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
 class ProcessStepTable(Table):
-    """The ledger. One row per step of a process; `removed` and `set` are the change of state, never the whole of it."""
+    """The ledger: one row for each step of a process. `removed` and `set` are the change of the state."""
 
     __tablename__ = "process_steps"
     __table_args__ = (UniqueConstraint("process_id", "position"),)
@@ -213,10 +213,10 @@ class ProcessStepTable(Table):
 
 
 class ProcessWaitTable(Table):
-    """What a stopped process waits for. Open until `answered_at`; at most one is open, callbacks' tokens aside.
+    """What a stopped process waits for. Open until `answered_at`; at most one is open, apart from callback tokens.
 
-    `deadline` is when the engine acts by itself: tries again, looks again, or gives a callback up. A step that was
-    tried twice may have given out two tokens, and either may come back.
+    At `deadline` the engine acts: it retries, polls again, or gives a callback up. A step that was tried twice may have
+    given out two tokens, and either may arrive.
     """
 
     __tablename__ = "process_waits"
@@ -277,17 +277,17 @@ class SubscriptionTable(Table):
     version: Mapped[int] = mapped_column(server_default=text("1"))
     locked_by: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
     validation_started_at: Mapped[datetime | None]
-    """When a validation of it was last started, whatever came of that: whose turn it is next."""
+    """When its last validation started, with whatever result: the next one is due by this."""
     document: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     search: Mapped[str | None] = mapped_column(TSVECTOR)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class SubscriptionInstanceTable(Table):
-    """One block of a subscription: `values` holds its resource types, typed, lists in order.
+    """One block of a subscription: `values` has its resource types, typed, lists in order.
 
-    A block at the root of the subscription says in which field it stands (`attribute`, `position` as in the relations);
-    the others have these null, their relations say it.
+    A block at the root of the subscription has its field (`attribute`, `position` as in the relations) here; for other
+    blocks these are null, and their relations have it.
     """
 
     __tablename__ = "subscription_instances"
@@ -314,7 +314,7 @@ class SubscriptionInstanceTable(Table):
 class SubscriptionInstanceRelationTable(Table):
     """A block holds another, in `attribute` at `position` (0 unless the attribute is a list).
 
-    The database itself refuses to remove a block that another one holds.
+    The database refuses to remove a block that another one holds.
     """
 
     __tablename__ = "subscription_instance_relations"
@@ -329,7 +329,7 @@ class SubscriptionInstanceRelationTable(Table):
 
 
 class SubscriptionVersionTable(Table):
-    """Append-only: the subscription as it was after each change, and who made it."""
+    """Append-only: the subscription after each change, and who made it."""
 
     __tablename__ = "subscription_versions"
     __table_args__ = (Index("ix_subscription_versions_created_at", "subscription_id", "created_at"),)
@@ -346,7 +346,7 @@ class SubscriptionVersionTable(Table):
 
 
 class SubscriptionMetadataTable(Table):
-    """Free JSON beside a subscription, written by an organisation's own code; `search` is made from it."""
+    """Free JSON about a subscription, written by an organisation's own code; `search` is made from it."""
 
     __tablename__ = "subscription_metadata"
     __table_args__ = (Index("ix_subscription_metadata_search", "search", postgresql_using="gin"),)
@@ -359,7 +359,7 @@ class SubscriptionMetadataTable(Table):
 
 
 class CustomerDescriptionTable(Table):
-    """What one customer calls a subscription; `search` is made from it."""
+    """One customer's name for a subscription; `search` is made from it."""
 
     __tablename__ = "subscription_customer_descriptions"
     __table_args__ = (
@@ -379,7 +379,7 @@ class CustomerDescriptionTable(Table):
 
 
 class ProcessSubscriptionTable(Table):
-    """Which processes have touched which subscriptions."""
+    """Which processes have worked on which subscriptions."""
 
     __tablename__ = "processes_subscriptions"
 
@@ -394,7 +394,7 @@ class ProcessSubscriptionTable(Table):
 
 
 class ScheduleTable(Table):
-    """A schedule made at run time: which workflow starts when, with which inputs."""
+    """A schedule that was made at run time: which workflow starts when, with which inputs."""
 
     __tablename__ = "schedules"
 
@@ -410,7 +410,7 @@ class ScheduleTable(Table):
 
 
 class EngineSettingsTable(Table):
-    """One row: whether the engine is paused, and which catalogue the database holds."""
+    """One row: whether the engine is paused, and which catalogue the database has."""
 
     __tablename__ = "engine_settings"
     __table_args__ = (CheckConstraint("singleton", name="one_row"),)
@@ -425,7 +425,7 @@ class EngineSettingsTable(Table):
 # --- what tells of changes: triggers, made by a migration ---
 
 CHANNEL = "orchestrator_events"
-"""Where the triggers tell, at the commit, what has changed: a word, and the id it is about."""
+"""The channel on which triggers report, at the commit, what has changed: a word, and the id that it is about."""
 
 _CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
 TRIGGERS: Mapping[str, frozenset[str]] = {
@@ -441,4 +441,4 @@ TRIGGERS: Mapping[str, frozenset[str]] = {
     "engine_settings": frozenset({_CAME, _CHANGED}),
     "process_waits": frozenset({_CHANGED}),
 }
-"""Table to the names of its triggers."""
+"""The names of the triggers of each table."""

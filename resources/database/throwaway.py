@@ -1,4 +1,4 @@
-"""Databases for tests: copies of a template, thrown away after use or given back their first rows for the next test."""
+"""Databases for tests: copies of a template, dropped after use or reset for the next test."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from resources.database.session import SubscriptionDatabase
 
 TEMPLATE = "template_orchestrator"
 SESSION_SECONDS = 3.0
-"""So long a session may take to end what it is in the middle of."""
+"""How long a session may take to end its transaction."""
 BLOATED_BYTES = 1_000_000
-"""A table of this size is truncated, which is slower for small ones: deleted rows leave their space behind."""
+"""A larger table is truncated, because deleted rows leave their space; deleting is faster for small ones."""
 
 TABLES = """
 SELECT format('%I.%I', nspname, relname), (
@@ -66,7 +66,7 @@ END $$
 
 @contextmanager
 def fresh_database(server: EmbeddedServer, template: str = TEMPLATE) -> Iterator[SubscriptionDatabase]:
-    """A copy of a template database that nobody is connected to, dropped at the end; 0.2 s of the server's work."""
+    """A copy of a template database without connections, dropped at the end; takes the server 0.2 s."""
     name = f"test_{uuid4().hex}"
     administer(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     database = SubscriptionDatabase(uri=server.uri(name))
@@ -78,7 +78,7 @@ def fresh_database(server: EmbeddedServer, template: str = TEMPLATE) -> Iterator
 
 
 def administer(server: EmbeddedServer, statement: str, *names: str) -> None:
-    """Do something about whole databases; `{}` in the statement stands for each name in turn."""
+    """Run a statement about databases; `{}` in it stands for each name in turn."""
     with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
@@ -90,9 +90,9 @@ def has_database(server: EmbeddedServer, name: str) -> bool:
 
 
 class KeptDatabase:
-    """A copy of a template that serves one test after the other: `restore` gives its tables the rows they had at first.
+    """A copy of a template that serves one test after the other: `restore` resets its tables to their first rows.
 
-    `fill` writes what they have beyond the template. Tables made later are emptied.
+    `fill` writes what they have beyond the template. Tables that were made later are emptied.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class KeptDatabase:
         self.database = self._stack.enter_context(fresh_database(self._server, self._template))
         if self._fill is not None:
             self._fill(self.database)
-        # Neither triggers nor foreign keys for this one: rows may come and go in any order, and nobody is notified.
+        # Neither triggers nor foreign keys here: rows come in any order, and no listener is notified.
         options = f"-c session_replication_role=replica -c lock_timeout={SESSION_SECONDS:.0f}s"
         self._connection = self._stack.enter_context(
             psycopg.connect(self.database.uri, autocommit=True, options=options)
@@ -123,19 +123,18 @@ class KeptDatabase:
         self._connection.execute(WATCH)
 
     def close(self) -> None:
-        """Drop it."""
         self._stack.close()
 
     def replace(self) -> None:
-        """Drop it, whoever is connected, and have another in its place."""
+        """Drop it, with all connections, and create another in its place."""
         self.close()
         self._open()
 
     def restore(self) -> str:
-        """Give the tables their first rows, in one round trip. Commits.
+        """Reset the tables to their first rows, in one round trip. Commits.
 
-        It waits for a session that is in the middle of something, and describes one that does not end in its answer,
-        which else is empty. Then, and when the schema was changed or the server was away, there is another database.
+        It waits for sessions with an open transaction, and returns a description of one that does not end, else an
+        empty text. In that case, and when the schema was changed or the server was away, it creates another database.
         """
         give_up = time.monotonic() + SESSION_SECONDS
         while (answer := self._restored()) is not None:
@@ -167,7 +166,7 @@ class KeptDatabase:
             for table, columns in tables
             if table in self._kept
         ]
-        self._count = len(tables) + 1  # and the one in which changes are noted
+        self._count = len(tables) + 1  # and the table of the changes
         names = sql.Literal([table for table, _ in tables]).as_string()
         self._connection.execute(
             RESTORE.format(

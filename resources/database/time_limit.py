@@ -1,4 +1,4 @@
-"""How long what somebody waits for may take: the end of the wait and the commit of the work exclude each other."""
+"""A time limit for work that a caller waits for: the caller gives up, or the work commits, never both."""
 
 import threading
 import time
@@ -17,10 +17,10 @@ class _Stage(Enum):
 
 
 class TimeLimit:
-    """A limit in seconds from now, shared by who works and who waits.
+    """A limit in seconds from now, shared by the worker and the waiting caller.
 
-    Who waits calls `expire` when the time is over; who works calls `decide` before it commits. Whichever comes first
-    wins, once and for all: work that has expired never commits, and what has decided is waited for to its end.
+    The caller calls `expire` when the time is over; the worker calls `decide` before it commits. The first of both
+    wins: expired work never commits, and the caller waits for decided work to its end.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,32 +31,32 @@ class TimeLimit:
 
     @property
     def left(self) -> float:
-        """Seconds, never below zero."""
+        """The seconds left, never below zero."""
         return max(0.0, self._end - time.monotonic())
 
     def expire(self) -> bool:
-        """Give the work up; False when it has decided already."""
+        """Give the work up; False when it has been decided already."""
         with self._lock:
             if self._stage is _Stage.OPEN:
                 self._stage = _Stage.EXPIRED
             return self._stage is _Stage.EXPIRED
 
     def check(self) -> None:
-        """Stop work that nobody waits for any more. Raises FormTimedOut."""
+        """Stop work that no caller waits for. Raises FormTimedOut."""
         if self._stage is not _Stage.DECIDED and not self.left:
             self.expire()
         if self._stage is _Stage.EXPIRED:
             raise self.error()
 
     def decide(self) -> None:
-        """Say that the work will be committed now; may be said twice. Raises FormTimedOut when it was given up."""
+        """Declare that the work is committed next; may be called again. Raises FormTimedOut when it was given up."""
         with self._lock:
             if self._stage is _Stage.EXPIRED:
                 raise self.error()
             self._stage = _Stage.DECIDED
 
     def error(self) -> FormTimedOut:
-        """What is said of work that took too long."""
+        """The error for work that took too long."""
         return FormTimedOut(f"The form took longer than {self.seconds:g} s, so it was given up; nothing was written.")
 
 
@@ -64,13 +64,13 @@ _limit: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
 
 
 def current_limit() -> TimeLimit | None:
-    """The limit of what is done in this context, if it has one."""
+    """The limit of this context, if it has one."""
     return _limit.get()
 
 
 @contextmanager
 def limited_by(limit: TimeLimit) -> Iterator[None]:
-    """Have what is done inside keep to a limit; transactions begun inside do, statement by statement."""
+    """Apply a limit to the block: each statement of a transaction that begins inside checks it."""
     token = _limit.set(limit)
     try:
         yield
@@ -79,6 +79,6 @@ def limited_by(limit: TimeLimit) -> Iterator[None]:
 
 
 def decide() -> None:
-    """Say that what was done in this context is committed next. Raises FormTimedOut when it was given up meanwhile."""
+    """Declare that the work of this context is committed next. Raises FormTimedOut when it was given up."""
     if (limit := _limit.get()) is not None:
         limit.decide()

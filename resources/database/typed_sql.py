@@ -1,4 +1,4 @@
-"""Statements written by hand, whose parameters have types: so NULL and JSON arrive as what they are."""
+"""Statements written by hand with types for their parameters, so that NULL and JSON arrive correctly."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ UUIDS = ARRAY(sa.Uuid)
 
 
 def sql(statement: str, **types: Any) -> sa.TextClause:
-    """A statement with the types of its parameters by their names."""
+    """A statement, with the types of its parameters by name."""
     return sa.text(statement).bindparams(*(sa.bindparam(name, type_=type_) for name, type_ in types.items()))

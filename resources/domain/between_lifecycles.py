@@ -1,4 +1,4 @@
-"""The blocks of a subscription as another class wants them: of another lifecycle, or of another product."""
+"""Converts the blocks of a subscription for another class: of another lifecycle, or of another product."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Converter:
-    """Makes new blocks with the ids and values of the old; the old ones stay as they are."""
+    """Makes new blocks with the ids and values of the old, which stay as they are."""
 
     def __init__(self, subscription_id: UUID, status: SubscriptionLifecycle) -> None:
         self._subscription_id = subscription_id
@@ -25,10 +25,10 @@ class Converter:
         self._made: dict[tuple[UUID, type[BlockModel]], BlockModel] = {}
 
     def block_fields(self, cls: type[DomainModel], source: DomainModel, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that fill the block fields of `cls`: given, converted, or new where the source has none.
+        """The arguments for the block fields of `cls`: given, converted, or new where the source has none.
 
-        A block of a kind that an optional field of `cls` does not know is left out, with a warning in the log.
-        Raises InvalidBlocks where the field cannot do without.
+        A block of a kind that an optional field of `cls` does not accept is left out, with a warning in the log. Raises
+        InvalidBlocks when the field requires one.
         """
         known = source.block_fields()
         converted = {

@@ -1,4 +1,4 @@
-"""Product blocks as users declare them: how one is made, read, and asked who uses it."""
+"""The base class of product blocks: how one is made and read, and which blocks use it."""
 
 from typing import Any, Self
 from uuid import UUID
@@ -22,9 +22,9 @@ class ProductBlockModel(BlockModel):
 
     @classmethod
     def new(cls, subscription_id: UUID, **values: Any) -> Self:
-        """Make a block of the subscription, and below it the blocks that it must have. Nothing is written.
+        """Make a block of the subscription, with the blocks that it requires below. Writes nothing.
 
-        Raises pydantic's ValidationError when a value without default is missing, and InvalidBlocks where a field may
+        Raises pydantic's ValidationError when a value without default is missing, and InvalidBlocks when a field may
         hold blocks of several kinds and none was given.
         """
         made = new_block(cls, subscription_id, values)
@@ -33,9 +33,9 @@ class ProductBlockModel(BlockModel):
 
     @classmethod
     def from_db(cls, subscription_instance_id: UUID, status: SubscriptionLifecycle | None = None) -> Self:
-        """Read a block and everything below it, in one statement; as the class for `status`, else for the owner's.
+        """Read a block and everything below it, as the class for `status`, else for the owner's status.
 
-        That is a class below the one it is called on, or that one itself when it asks for more than the status does.
+        That is a class below the one it is called on, or that one itself when it requires more than the status does.
         Raises InvalidBlocks when there is no such block or it is of another kind.
         """
         owner_status, blocks = read_block(subscription_instance_id)
@@ -47,15 +47,15 @@ class ProductBlockModel(BlockModel):
 
     @property
     def subscription(self) -> SubscriptionHeader:
-        """The header of the owner; one statement. Raises UnknownSubscription before the owner was saved."""
+        """The header of the owner. Raises UnknownSubscription before the owner was saved."""
         return subscription_header(self.owner_subscription_id)
 
     @property
     def in_use_by(self) -> list[RelatedBlock]:
-        """The saved blocks, of any subscription, that hold this one; one statement."""
+        """The saved blocks, of any subscription, that hold this one."""
         return blocks_using([self.subscription_instance_id])
 
     @property
     def depends_on(self) -> list[RelatedBlock]:
-        """The saved blocks, of any subscription, that this one holds; one statement."""
+        """The saved blocks, of any subscription, that this one holds."""
         return blocks_used_by([self.subscription_instance_id])

@@ -1,4 +1,4 @@
-"""The shape of a subscription: the header that all have, and the keywords that give a class its place in a family."""
+"""The shape of a subscription: the header that all have, and the keywords that place a class in its family."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -26,7 +26,7 @@ Note = Annotated[Annotated[str, Field(max_length=5000)] | None, BeforeValidator(
 
 
 class ProductModel(BaseModel):
-    """The product that a subscription is of, as the catalogue in the database has it."""
+    """The product of a subscription, as the catalogue in the database has it."""
 
     product_id: UUID
     name: str
@@ -44,7 +44,7 @@ class ProductModel(BaseModel):
 
 
 class HeaderModel(DomainModel):
-    """What every subscription has. A class with `is_base=True` begins the family of a product."""
+    """The fields of every subscription. A class with `is_base=True` begins the family of a product."""
 
     __common__: ClassVar[frozenset[str]] = frozenset(
         {"product", "customer_id", "subscription_id", "description", "status"}
@@ -76,13 +76,13 @@ class HeaderModel(DomainModel):
         declare(cls, lifecycle)
 
     def __new__(cls, *_: Any, status: Any = None, **__: Any) -> Self:
-        # Before pydantic, which would wrap the error. What is no status at all is pydantic's to refuse.
+        # Before pydantic, which would wrap the error. Pydantic refuses what is no status at all.
         if isinstance(status, str) and status in STATUSES:
             check_fits(cls, SubscriptionLifecycle(status))
         return super().__new__(cls)
 
     def header_record(self) -> HeaderRecord:
-        """The header as its row has it."""
+        """The header as a row."""
         return HeaderRecord(
             subscription_id=self.subscription_id,
             product_id=self.product.product_id,

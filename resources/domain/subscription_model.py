@@ -1,4 +1,4 @@
-"""Subscriptions as users declare them: made for a product, read, moved through their life, saved."""
+"""The base class of subscriptions: they are made for a product, read, changed in status, and saved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,19 +45,19 @@ MAY_USE_TERMINATED = ALLOWED_USER_STATUSES[TERMINATED]
 M = TypeVar("M", bound="SubscriptionModel")
 
 SAVED = "saved"
-"""Where a session keeps what was saved in it."""
+"""The key in a session under which it keeps what was saved."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSubscription:
-    """That a save wrote something; `change` is None when that was `insync` alone."""
+    """A save that wrote something; `change` is None when that was only `insync`."""
 
     subscription_id: UUID
     change: SubscriptionChange | None
 
 
 def saved_in_transaction() -> list[SavedSubscription]:
-    """What was saved in the current transaction, in order, since this was last asked. Raises NoTransaction."""
+    """What was saved in the current transaction since the last call, in order. Raises NoTransaction."""
     saved: list[SavedSubscription] = current_session().info.pop(SAVED, [])
     return saved
 
@@ -65,21 +65,21 @@ def saved_in_transaction() -> list[SavedSubscription]:
 class SubscriptionModel(HeaderModel):
     """The base of all subscriptions: a customer's instance of a product.
 
-    A class with `is_base=True` begins the family of a product; classes below it with `lifecycle=[…]` say what a
+    A class with `is_base=True` begins the family of a product; classes below it with `lifecycle=[…]` declare what a
     subscription must have in these statuses. Its own fields are fixed inputs, whose values the product gives, and
-    blocks. Whatever reads or writes uses the current transaction; nothing here commits.
+    blocks. All methods use the current transaction; none commits.
 
-    On the bare SubscriptionModel the registry says which class is meant; a class of a family is used as it is, and must
-    be of the product's family.
+    Called on SubscriptionModel itself, they use the class in the registry; a class of a family is used as it is, and
+    must be of the product's family.
     """
 
     _known: SubscriptionRecord | None = PrivateAttr(None)
-    """The own rows, of which a save writes what differs; None before the first save."""
+    """The own rows as read, which a save compares; None before the first save."""
     _is_past: bool = PrivateAttr(False)
 
     @property
     def is_new(self) -> bool:
-        """Whether there are no rows of it yet, as far as this model knows: it was never read and never saved."""
+        """Whether this model was never read and never saved."""
         return self._known is None
 
     @classmethod
@@ -95,7 +95,7 @@ class SubscriptionModel(HeaderModel):
         note: str | None = None,
         version: int = 1,
     ) -> Self:
-        """Make a new subscription with the blocks that it must have. Writes nothing; one statement reads the product.
+        """Make a new subscription with the blocks that it requires. Writes nothing.
 
         Raises UnknownProduct, ProductNotInRegistry, WrongProduct, and InvalidLifecycle when the class does not fit the
         status.
@@ -119,7 +119,7 @@ class SubscriptionModel(HeaderModel):
 
     @classmethod
     def from_subscription(cls, subscription_id: UUID | str) -> Self:
-        """Read a subscription whole, with what it uses of others, in one statement.
+        """Read a whole subscription, with the blocks that it uses of others.
 
         Raises UnknownSubscription, ProductNotInRegistry, WrongProduct, InvalidLifecycle when the class does not fit the
         status, and pydantic's ValidationError when the rows do not fit the class.
@@ -128,10 +128,10 @@ class SubscriptionModel(HeaderModel):
 
     @classmethod
     def as_of(cls, subscription_id: UUID | str, moment: datetime | int) -> Self:
-        """Read a subscription as it was at a time, or in a version, with what it used of others then; one statement.
+        """Read a subscription as it was at a time, or in a version, with the blocks that it used of others then.
 
-        It can be looked at but not saved; secrets are masked, and `insync`, of which there is no history, is False.
-        Raises as `from_subscription`; UnknownSubscription also when it did not exist then.
+        It cannot be saved; secrets are masked, and `insync`, which has no history, is False. Raises as
+        `from_subscription`; UnknownSubscription also when it did not exist then.
         """
         key = _uuid(subscription_id, UnknownSubscription)
         past = read_past(key, moment)
@@ -144,13 +144,12 @@ class SubscriptionModel(HeaderModel):
     def from_other_lifecycle(
         cls, other: "SubscriptionModel", status: SubscriptionLifecycle, skip_validation: bool = False
     ) -> Self:
-        """Make the same subscription in another status, with the class for it; ids stay, `other` stays as it is.
+        """Make the same subscription in another status, with the class for it; ids stay, `other` does not change.
 
         Becoming active sets `start_date`, terminated `end_date`, when they are empty. Blocks that only the new class
-        has are made. Raises InvalidLifecycle naming the other subscriptions that use a block of this one, however deep,
-        and do not allow the new status (one statement; for TERMINATED two, and until the transaction ends nobody else
-        can begin to use a block; none with `skip_validation`), and pydantic's ValidationError when what the new status
-        requires is missing.
+        has are made. Raises InvalidLifecycle with the other subscriptions that use a block of this one, at any depth,
+        and do not allow the new status (not with `skip_validation`), and pydantic's ValidationError when the new status
+        requires something that is missing. TERMINATED keeps others from using a block of it until the transaction ends.
         """
         status = SubscriptionLifecycle(status)
         model = cls._class_for(other.product.name, status)
@@ -168,9 +167,9 @@ class SubscriptionModel(HeaderModel):
     def from_other_product(
         cls, old: "SubscriptionModel", new_product_id: UUID | str, new_root: tuple[str, BlockModel] | None = None
     ) -> Self:
-        """Make the same subscription of another product: its fixed inputs, and the blocks as its class wants them.
+        """Make the same subscription of another product: with its fixed inputs and the blocks of its class.
 
-        `new_root`: (field, block) that takes the place of the old block in that field. Raises UnknownProduct,
+        `new_root`: (field, block) that replaces the old block in that field. Raises UnknownProduct,
         ProductNotInRegistry, WrongProduct, InvalidLifecycle, and InvalidBlocks when an old block does not fit.
         """
         product = read_product(_uuid(new_product_id, UnknownProduct))
@@ -184,18 +183,19 @@ class SubscriptionModel(HeaderModel):
         )
 
     def save(self) -> SubscriptionChange | None:
-        """Write what differs from what was read, in a number of statements that does not depend on how much that is.
+        """Write what has changed, in a constant number of statements.
 
-        Returns None, and sends nothing, when nothing differs. `insync` alone is written without a new version. Raises
-        StaleSubscription when somebody saved in between, UnknownSubscription when the row is gone, BlockInUse when
-        another subscription uses a block that would go, InvalidBlocks (also when it uses a block of a terminated
-        subscription), SubscriptionLocked when it begins to use a block of a subscription that another process is
-        changing, InvalidLifecycle, PastIsReadOnly, and pydantic's ValidationError when a list was filled with what does
-        not fit. After an error, or when the transaction is rolled back, read the subscription again.
+        Returns None, and sends nothing, when nothing has. `insync` alone is written without a new version. Raises
+        StaleSubscription when another has saved in between, UnknownSubscription when the row is gone, BlockInUse when
+        another subscription uses a block to remove (then nothing is written), InvalidBlocks (also when it uses a block
+        that is gone, or of a terminated subscription), SubscriptionLocked when it begins to use a block of a
+        subscription that another process is changing, InvalidLifecycle, PastIsReadOnly, and pydantic's ValidationError
+        when an element of a list does not fit. After an error, or a rollback of the transaction, read the subscription
+        again.
         """
         if self._is_past:
             raise PastIsReadOnly(
-                f"Subscription {self.subscription_id} was read as it was in version {self.version}; that cannot be "
+                f"Subscription {self.subscription_id} was read in its version {self.version}, which cannot be "
                 "saved. Read the present one with from_subscription."
             )
         check_fits(type(self), self.status)
@@ -222,13 +222,15 @@ class SubscriptionModel(HeaderModel):
             registered = SUBSCRIPTION_MODEL_REGISTRY.get(product_name)
             if registered is not None and registered.__base_type__ is not cls.__base_type__:
                 raise WrongProduct(
-                    f"Product {product_name!r} is modelled by {registered.__name__}, which is no {cls.__name__}."
+                    f"Product {product_name!r} is modelled by {registered.__name__}, which is not a {cls.__name__}."
                 )
             check_fits(cls, status)
             return cls
         model = class_for(SUBSCRIPTION_MODEL_REGISTRY[product_name], status)
         if not issubclass(model, cls):
-            raise WrongProduct(f"Product {product_name!r} is modelled by {model.__name__}, which is no {cls.__name__}.")
+            raise WrongProduct(
+                f"Product {product_name!r} is modelled by {model.__name__}, which is not a {cls.__name__}."
+            )
         return model
 
     @classmethod
@@ -280,7 +282,7 @@ class SubscriptionModel(HeaderModel):
         if self._known is None or ALLOWED_USER_STATUSES[status].issuperset(SubscriptionLifecycle):
             return
         if status == TERMINATED:
-            # A statement of its own: one that waited for the lock would not see what it waited for.
+            # A statement of its own: a statement that waited for the lock would not see the changes it waited for.
             lock_subscription(self.subscription_id)
         users = blocks_using(self._known.blocks.records)
         strangers = [(user.subscription_id, user.status) for user in users]
@@ -289,7 +291,7 @@ class SubscriptionModel(HeaderModel):
     def _write(self, header: HeaderRecord, blocks: Blocks, changes: BlockChanges) -> tuple[Saved, Document]:
         document = make_document(self, header, self.product.model_dump(mode="json"))
         known = self._known
-        # Whoever was INITIAL did not keep the owners from being terminated.
+        # While INITIAL it did not keep the owners from being terminated.
         rises = known is not None and known.header.status != header.status and self.status not in MAY_USE_TERMINATED
         writing = Writing(
             header=header,

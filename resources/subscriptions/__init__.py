@@ -1,1 +1,1 @@
-"""Questions about subscriptions that need no model: lists, searches, relations, rules, notes."""
+"""Queries on subscriptions that need no model: lists, searches, relations, rules, metadata."""

@@ -1,4 +1,4 @@
-"""What a customer calls a subscription."""
+"""Customers' descriptions of subscriptions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from resources.types import SubscriptionId
 
 @dataclass(frozen=True, slots=True)
 class CustomerDescription:
-    """One customer's words for one subscription; a pair has at most one. `version` rises with each change."""
+    """A customer's description of a subscription; each pair has at most one. `version` rises with each change."""
 
     id: UUID
     subscription_id: SubscriptionId
@@ -39,10 +39,10 @@ COLUMNS = (
 def create_customer_description(
     subscription_id: SubscriptionId, customer_id: str, description: str
 ) -> CustomerDescription:
-    """Write the first description of this pair. Raises AlreadyDescribed if there is one, UnknownSubscription."""
+    """Create the description of this pair. Raises AlreadyDescribed if there is one, UnknownSubscription."""
     session = current_session()
     if session.scalar(sa.select(SubscriptionTable.subscription_id).filter_by(subscription_id=subscription_id)) is None:
-        raise UnknownSubscription(f"There is no subscription {subscription_id} to describe.")
+        raise UnknownSubscription(f"There is no subscription {subscription_id}.")
     pair = {"subscription_id": subscription_id, "customer_id": customer_id}
     values = {"id": uuid4(), **pair, "description": description, "search": _searched(description)}
     statement = insert(CustomerDescriptionTable).values(values).on_conflict_do_nothing().returning(*COLUMNS)
@@ -57,9 +57,9 @@ def create_customer_description(
 def update_customer_description(
     identifier: UUID, description: str, *, version: int | None = None
 ) -> CustomerDescription | None:
-    """Change the words; None when there is no such description.
+    """Change a description; returns None when there is none.
 
-    With `version`, raises StaleSubscription unless that is still the newest. One statement; a second when stale.
+    With `version`, raises StaleSubscription unless that is still the newest.
     """
     table = CustomerDescriptionTable
     update = sa.update(table).where(table.id == identifier)
@@ -79,25 +79,25 @@ def update_customer_description(
 
 
 def delete_customer_description(identifier: UUID) -> bool:
-    """Remove it; says whether there was one, so it may run twice."""
+    """Delete a description; returns whether there was one. May run twice."""
     statement = sa.delete(CustomerDescriptionTable).where(CustomerDescriptionTable.id == identifier)
     deleted = statement.returning(CustomerDescriptionTable.id)
     return current_session().execute(deleted, execution_options={"synchronize_session": False}).first() is not None
 
 
 def customer_description(identifier: UUID) -> CustomerDescription | None:
-    """One by its id."""
+    """Read a description by its id."""
     return _one(CustomerDescriptionTable.id == identifier)
 
 
 def description_for_customer(subscription_id: SubscriptionId, customer_id: str) -> CustomerDescription | None:
-    """What this customer calls this subscription."""
+    """Read this customer's description of this subscription."""
     table = CustomerDescriptionTable
     return _one(sa.and_(table.subscription_id == subscription_id, table.customer_id == customer_id))
 
 
 def customer_descriptions(subscription_id: SubscriptionId) -> list[CustomerDescription]:
-    """All customers' words for a subscription, by customer."""
+    """Read all descriptions of a subscription, by customer."""
     table = CustomerDescriptionTable
     query = sa.select(*COLUMNS).where(table.subscription_id == subscription_id).order_by(table.customer_id)
     return [CustomerDescription(*row) for row in current_session().execute(query)]

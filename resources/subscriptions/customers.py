@@ -1,4 +1,4 @@
-"""Who the customers are: their ids, and the names of the one that the settings know."""
+"""Customers: their ids, and the names of the default one from the settings."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from resources.settings import settings
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as lists show it; one that nobody has named is called by its id."""
+    """A customer in lists; one without a name is shown by its id."""
 
     customer_id: str
     fullname: str
@@ -15,7 +15,7 @@ class Customer:
 
 
 def customer_of(customer_id: str) -> Customer:
-    """The customer of an id. No statement."""
+    """The customer of an id."""
     known = settings()
     if customer_id == known.default_customer_identifier:
         return Customer(customer_id, known.default_customer_fullname, known.default_customer_shortcode)

@@ -1,4 +1,4 @@
-"""Whether the whole of a subscription is what it was when somebody read it, without reading it again."""
+"""ETags of subscriptions: whether a subscription is unchanged since a client read it, without reading it all."""
 
 import hashlib
 import inspect
@@ -16,10 +16,10 @@ from resources.settings import settings
 from resources.subscriptions import views
 from resources.types import SubscriptionId
 
-# All rows that a view is made of, and no column that it does not show: `locked_by` it does, whose turn it is to be
-# validated it does not. The blocks of others count with their values, so that a new version of their owner that leaves
-# them as they are changes nothing; who uses the blocks counts, since that changes without a version of theirs.
-# PostgreSQL takes a tree for large and would read whole tables for it: LATERAL with OFFSET 0 has it look each block up.
+# All rows of a view, and no column that it does not show: it shows `locked_by`, but not which subscription is
+# validated next. The values of others' blocks count, so a new version of their owner that leaves
+# them unchanged does not matter; the users of the blocks count, which change without a version.
+# PostgreSQL overestimates a tree and would read whole tables for it: LATERAL with OFFSET 0 looks up each block.
 _ROWS = sa.text(
     """
 WITH RECURSIVE tree(id) AS (
@@ -59,10 +59,10 @@ FROM subscriptions s JOIN products p USING (product_id) WHERE s.subscription_id 
 
 
 def view_mark(subscription_id: SubscriptionId, *, filter_owner_relations: bool) -> str:
-    """A text that is the same as long as the view of the subscription is, whatever server is asked; one statement.
+    """A text that stays the same as long as the view of the subscription does, on every server.
 
-    It comes from the rows, compared where they are, and from the source of the classes that make the view of them.
-    Raises UnknownSubscription.
+    It is made from the rows, in the database, and from the source of the classes of the view. Raises
+    UnknownSubscription.
     """
     row = current_session().execute(_ROWS, {"subscription_id": subscription_id}).one_or_none()
     if row is None:
@@ -76,7 +76,7 @@ def view_mark(subscription_id: SubscriptionId, *, filter_owner_relations: bool) 
 
 @cache
 def _code(model: type[Any] | None) -> str:
-    """The source of a family, of the blocks it may hold, and of what shows them."""
+    """The source of a family, of its blocks, and of the code that shows them."""
     classes = [] if model is None else [base for cls in reachable_classes(model) for base in inspect.getmro(cls)]
     names = {cls.__module__ for cls in classes} | {views.__name__}
     files = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))

@@ -1,4 +1,4 @@
-"""What was changed in a subscription, when, by whom and by which process."""
+"""The history of a subscription: what was changed, when, by whom and by which process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from resources.types import ProcessId, SubscriptionId
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One saved change; `difference` is against the version before it, for the first one all that was set."""
+    """A saved change; `difference` compares with the version before it, and for the first one lists all values."""
 
     version: int
     created_at: datetime
@@ -29,8 +29,8 @@ class HistoryEntry:
 
 
 def read_history(subscription_id: SubscriptionId, *, limit: int | None = None, offset: int = 0) -> list[HistoryEntry]:
-    """The newest changes first, in one statement; empty when there is no such subscription."""
-    # the one before the last shown is compared with
+    """The newest changes first; empty for an unknown subscription."""
+    # one more, with which the last shown is compared
     rows = _rows(subscription_id, sa.true(), limit=None if limit is None else limit + 1, offset=offset)
     before = (row.document for row in rows[1:])
     return [_entry(row, older) for row, older in zip_longest(rows, before)][:limit]
@@ -61,14 +61,14 @@ def _rows(
 
 
 def count_history(subscription_id: SubscriptionId) -> int:
-    """How many changes there were; one statement."""
+    """How many changes there were."""
     version = SubscriptionVersionTable
     query = sa.select(sa.func.count()).select_from(version).where(version.subscription_id == subscription_id)
     return current_session().scalar(query) or 0
 
 
 def read_version(subscription_id: SubscriptionId, number: int) -> tuple[HistoryEntry, dict[str, Any]]:
-    """One version, and the subscription as it was then, as `read_document` has it; one statement.
+    """Read a version, and the subscription as it was then, as `read_document` has it.
 
     Raises UnknownSubscription when there is no such version.
     """
@@ -80,14 +80,14 @@ def read_version(subscription_id: SubscriptionId, number: int) -> tuple[HistoryE
 
 
 def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:
-    """The subscription as one JSON document, secrets masked; empty when there is none of that id. One statement."""
+    """The subscription as one JSON document, secrets masked; empty for an unknown one."""
     table = SubscriptionTable
     return current_session().scalar(sa.select(table.document).where(table.subscription_id == subscription_id)) or {}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A subscription before a process and after it, as documents; `before` is None for one that the process made."""
+    """A subscription before and after a process, as documents; `before` is None when the process made it."""
 
     subscription_id: SubscriptionId
     before: dict[str, Any] | None
@@ -95,9 +95,9 @@ class Comparison:
 
 
 def compare_around(process_id: ProcessId, subscription_id: SubscriptionId) -> Comparison:
-    """What a process has made of a subscription so far; the same before and after if nothing. One statement.
+    """Compare a subscription before a process and now; both are the same if the process changed nothing.
 
-    Only what was written since the process began is looked at, however long the history is.
+    It reads only versions that were written since the process began, so a long history costs nothing.
     """
     version, process = SubscriptionVersionTable, ProcessTable
     began = sa.select(process.started_at).where(process.process_id == process_id).scalar_subquery()

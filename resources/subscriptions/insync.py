@@ -1,4 +1,4 @@
-"""A person says that reality is as a subscription has it: it is put in sync, and its history says by whom."""
+"""Puts a subscription in sync at a person's request, which its history records."""
 
 from collections.abc import Sequence
 
@@ -17,15 +17,15 @@ from resources.settings import settings
 from resources.types import ProcessId, ProcessStatus, SubscriptionId
 
 STEP_KEY = "set_in_sync"
-"""What the history calls it, which knows no process of it."""
+"""The step's name in the history, which has no process for it."""
 FINAL = [status.value for status in ProcessStatus if status.is_final]
 
 
 def set_in_sync(subscription_id: SubscriptionId) -> bool:
-    """Put a subscription in sync, by the current author; False when it is already. Commit is the caller's.
+    """Put a subscription in sync, by the current author; False when it is already. The caller commits.
 
-    Whoever holds it goes on holding it. Raises UnknownSubscription, and UnfinishedProcesses while one holds it or has
-    changed it and is unfinished, unless DISABLE_INSYNC_CHECK is set. Three statements; one when it is in sync.
+    A lock on it stays. Raises UnknownSubscription, and UnfinishedProcesses while an unfinished process holds or has
+    changed it, unless DISABLE_INSYNC_CHECK is set.
     """
     table = SubscriptionTable
     query = sa.select(table.insync, table.locked_by).where(table.subscription_id == subscription_id).with_for_update()
@@ -61,7 +61,7 @@ def _refuse_while_unfinished(subscription_id: SubscriptionId, holder: ProcessId 
 
 
 def _sentence(subscription_id: SubscriptionId, unfinished: Sequence[ProcessId]) -> str:
-    """The ids come last and in brackets: clients make links of them, and show nothing of what is behind."""
+    """The ids come last and in brackets: clients make links of them, and hide the text after them."""
     return (
         f"Subscription {subscription_id} cannot be put in sync while processes that changed it are unfinished; "
         f"resume or abort these first: [{', '.join(map(str, unfinished))}]"
@@ -69,7 +69,7 @@ def _sentence(subscription_id: SubscriptionId, unfinished: Sequence[ProcessId]) 
 
 
 def _write(subscription_id: SubscriptionId) -> None:
-    """The flag, and a version that says who set it; its document is that of the version before."""
+    """Write the flag, and a version with its author; the document is that of the version before."""
     table, author = SubscriptionTable, current_author()
     saved = (
         sa.update(table)

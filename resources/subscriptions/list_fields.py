@@ -1,9 +1,9 @@
-"""What lists can be filtered and sorted by, under the names that all doors use.
+"""The fields by which lists can be filtered and sorted, with the same names everywhere.
 
-Code asks for values as they are (`having`); people and pages send texts (`conditions`). Such a filter is a field and a
-text. Alternatives in the text are joined by `|`, and in fields that hold words by `-` too; a leading `!` means all but
-these. Numbers and moments take `<`, `<=`, `>` and `>=`; text takes a `*` at its end. Case does not matter. Names of
-fields may be written in camelCase or snake_case.
+Code gives values (`having`); people and pages send texts (`conditions`). Such a filter is a field and a text.
+Alternatives in the text are joined by `|`, in fields that hold words also by `-`; a leading `!` means all but these.
+Numbers and moments take `<`, `<=`, `>` and `>=`; text takes a `*` at its end. Case does not matter. Names of fields may
+be in camelCase or snake_case.
 """
 
 import re
@@ -22,7 +22,7 @@ from resources.errors import InvalidQuery
 Condition: TypeAlias = sa.ColumnElement[bool]
 Column: TypeAlias = sa.SQLColumnExpression[Any]
 FieldText: TypeAlias = tuple[str, str]
-"""A field and what is wanted of it: a filter's text, or `asc` or `desc`."""
+"""A field and its text: a filter, or `asc` or `desc`."""
 
 MOST_ALTERNATIVES = 200
 LONGEST_TEXT = 5000
@@ -36,14 +36,14 @@ Line = TypeVar("Line")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Line]):
-    """A part of a list, and how long the whole list is."""
+    """A part of a list, and the length of the whole list."""
 
     lines: list[Line]
     total: int
 
 
 class Kind(Enum):
-    """How a field's text is read. WORD: one of a few known words; ID: a UUID or the beginning of one."""
+    """How a field's text is read. WORD: one of a few known words; ID: a UUID or its beginning."""
 
     TEXT = auto()
     WORD = auto()
@@ -80,7 +80,7 @@ class Field:
         return condition if self.within is None else self.within(condition)
 
     def matches(self, text: str) -> Condition:
-        """The condition that a filter's text stands for. Raises InvalidQuery for a text that cannot be read."""
+        """The condition of a filter's text. Raises InvalidQuery for a text that cannot be read."""
         if len(text) > LONGEST_TEXT or UNKEEPABLE.search(text):
             raise InvalidQuery(f"The filter of {self.name!r} is longer than {LONGEST_TEXT}, or holds no proper text.")
         is_negated = text.startswith("!")
@@ -93,7 +93,7 @@ class Field:
         return sa.func.coalesce(condition, sa.false()).is_(False) if is_negated else condition
 
     def _alternatives(self, text: str) -> list[str]:
-        """The whole text is one of them where a hyphen may be part of a word."""
+        """The alternatives in a text; also the whole text, when a hyphen may be part of a word."""
         parts = [part.strip() for part in text.split("|")]
         if self.kind in (Kind.TEXT, Kind.WORD):
             parts += [word.strip() for part in parts if "-" in part for word in part.split("-")]
@@ -110,7 +110,7 @@ class Field:
 
 
 class ListFields:
-    """The fields of one kind of list; `noun` is what it lists."""
+    """The fields of one kind of list; `noun` names its entries."""
 
     def __init__(self, noun: str, *fields: Field) -> None:
         self.noun = noun
@@ -119,21 +119,21 @@ class ListFields:
 
     @property
     def filter_names(self) -> list[str]:
-        """What the list can be filtered by, in camelCase."""
+        """The fields for filters, in camelCase."""
         return [field.name for field in self.fields]
 
     @property
     def sort_names(self) -> list[str]:
-        """What it can be sorted by."""
+        """The fields for sorting, in camelCase."""
         return [field.name for field in self.fields if field.sorts]
 
     def having(self, **wanted: Any) -> list[Condition]:
-        """Rows whose fields, named in snake_case, have a value or one of a list. None and empty lists ask nothing."""
+        """The condition that fields, in snake_case, have a value or one of a list; None and empty lists are ignored."""
         values = {name: one if isinstance(one, list) else [one] for name, one in wanted.items() if one is not None}
         return [self._field(name, "filtered", self.filter_names).is_one_of(one) for name, one in values.items() if one]
 
     def conditions(self, filters: Iterable[FieldText]) -> list[Condition]:
-        """What all listed rows have in common. Raises InvalidQuery, which names the fields there are."""
+        """The conditions of filters. Raises InvalidQuery, which names the fields."""
         return [self._field(name, "filtered", self.filter_names).matches(text) for name, text in filters]
 
     def ordering(self, sort: Iterable[FieldText]) -> list[Column]:
@@ -152,7 +152,7 @@ class ListFields:
     def _field(self, name: str, what: str, known: Sequence[str]) -> Field:
         field = self._by_name.get(_plain(name))
         if field is None or field.name not in known:
-            raise InvalidQuery(f"{self.noun} cannot be {what} by {name!r}; they can by {', '.join(known)}.")
+            raise InvalidQuery(f"{self.noun} cannot be {what} by {name!r}; they can be by {', '.join(known)}.")
         return field
 
 
@@ -167,7 +167,7 @@ def read_pairs(text: str, what: str) -> list[FieldText]:
 
 
 def snake_case(name: str) -> str:
-    """The name of a field as columns and models write it."""
+    """The name of a field in columns and models."""
     return CAMEL.sub("_", name).lower()
 
 
@@ -179,7 +179,7 @@ def _plain(name: str) -> str:
 
 
 def _one_of_words(column: Column, words: Sequence[str], wanted: Sequence[str]) -> Condition:
-    """Written out, not bound: so that a partial index on some of the words serves every plan."""
+    """Written out, not bound, so that a partial index on some of the words serves every plan."""
     by_name: Mapping[str, str] = {word.lower(): word for word in words}
     found = dict.fromkeys(by_name[one.lower()] for one in wanted if one.lower() in by_name)
     return column.in_([sa.bindparam(None, word, type_=sa.String, literal_execute=True) for word in found])
@@ -197,7 +197,7 @@ def _one_of_texts(column: Column, wanted: Sequence[str]) -> Condition:
 
 
 def _id(field: Field, text: str) -> Condition:
-    """A range, so that an index answers; what cannot be an id is none's."""
+    """A range, so that an index answers; text that cannot be an id matches nothing."""
     digits = text.replace("-", "").lower()
     if not digits or len(digits) > 32 or set(digits) - set(hexdigits):
         return sa.false()
@@ -216,12 +216,12 @@ def _flag(field: Field, text: str) -> Condition:
         case "true":
             return sa.and_(field.column)
         case "false":
-            return sa.not_(field.column)  # not IS FALSE, which no index on those that are not would serve
+            return sa.not_(field.column)  # not IS FALSE, for which no index would serve
     raise InvalidQuery(f"{field.name!r} is true or false, not {text!r}.")
 
 
 def _moment(field: Field, text: str) -> Condition:
-    """A date without a time stands for the whole day."""
+    """Read a moment; a date without a time means the whole day."""
     sign, written = _compared(text)
     return span_condition(field.column, sign, *_span(field, written))
 

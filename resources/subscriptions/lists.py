@@ -1,4 +1,4 @@
-"""Lists of subscriptions as pages show them: searched, filtered, sorted, cut; models are never loaded."""
+"""Lists of subscriptions for pages: searched, filtered, sorted, cut; without models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ subscription = SubscriptionTable
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionLine(SubscriptionHeader):
-    """A subscription as pages list it."""
+    """A subscription in a list."""
 
     customer: Customer
     metadata: dict[str, Any]
@@ -33,17 +33,17 @@ NEWEST_FIRST = subscription.created_at.desc()
 def list_subscriptions(
     where: Sequence[Condition] = (), order: Sequence[Column] = (), *, limit: int | None = 50, offset: int = 0
 ) -> list[SubscriptionLine]:
-    """One page, in one statement; the newest first unless ordered.
+    """One page; the newest first unless ordered.
 
     The conditions come from SUBSCRIPTION_FIELDS and from `search_condition`. The id breaks ties, so pages neither
-    overlap nor miss.
+    overlap nor miss a row.
     """
     query = _lines().where(*where).order_by(*(order or [NEWEST_FIRST]), subscription.subscription_id)
     return [_line(row) for row in current_session().execute(query.limit(limit).offset(offset))]
 
 
 def count_subscriptions(where: Sequence[Condition] = ()) -> int:
-    """How many fit all conditions; one statement."""
+    """How many fit all conditions."""
     return current_session().scalar(sa.select(sa.func.count()).select_from(subscription).where(*where)) or 0
 
 
@@ -55,10 +55,10 @@ def find_subscriptions(
     limit: int = 20,
     offset: int = 0,
 ) -> Page[SubscriptionLine]:
-    """Those that the search finds and all filters leave; two statements, and one more when words are searched for.
+    """The subscriptions that fit the search and all filters.
 
-    `search` is in the language of `search_query`, filters and sort as SUBSCRIPTION_FIELDS reads them. What has no value
-    comes last. Raises InvalidQuery.
+    `search` is in the language of `search_query`, filters and sort as SUBSCRIPTION_FIELDS reads them. Rows without a
+    value come last. Raises InvalidQuery.
     """
     where = [search_condition(search), *SUBSCRIPTION_FIELDS.conditions(filters)]
     order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(sort)]
@@ -67,7 +67,7 @@ def find_subscriptions(
 
 
 def subscription_ids(*, after: SubscriptionId | None, limit: int) -> list[SubscriptionId]:
-    """The next subscriptions in the order of their ids: all of them, a batch at a time."""
+    """The next subscriptions in the order of their ids, a batch at a time."""
     query = sa.select(subscription.subscription_id)
     if after is not None:
         query = query.where(subscription.subscription_id > after)
@@ -75,7 +75,7 @@ def subscription_ids(*, after: SubscriptionId | None, limit: int) -> list[Subscr
 
 
 def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
-    """One of them, in one statement. Raises UnknownSubscription."""
+    """Read one. Raises UnknownSubscription."""
     row = current_session().execute(_lines().where(subscription.subscription_id == subscription_id)).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")

@@ -1,4 +1,4 @@
-"""Free JSON beside a subscription, for an organisation's own code; no workflow and no version stands behind it."""
+"""Free JSON about a subscription, for an organisation's own code, without workflows and versions."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from resources.types import SubscriptionId
 
 
 def read_metadata(subscription_id: SubscriptionId) -> dict[str, Any]:
-    """The metadata; empty when none was written. One statement."""
+    """The metadata; empty when none was written."""
     table = SubscriptionMetadataTable
     query = sa.select(table.metadata_).where(table.subscription_id == subscription_id)
     return current_session().scalar(query) or {}
 
 
 def write_metadata(subscription_id: SubscriptionId, metadata: dict[str, Any]) -> None:
-    """Replace the metadata as a whole; may run twice. Raises UnknownSubscription. One statement."""
+    """Replace the whole metadata; may run twice. Raises UnknownSubscription."""
     table = SubscriptionMetadataTable.__table__
     known = sa.select(
         SubscriptionTable.subscription_id,
@@ -33,4 +33,4 @@ def write_metadata(subscription_id: SubscriptionId, metadata: dict[str, Any]) ->
         set_={name: statement.excluded[name] for name in ("metadata", "search")},
     ).returning(table.c.subscription_id)
     if current_session().execute(upsert).first() is None:
-        raise UnknownSubscription(f"There is no subscription {subscription_id} to write metadata for.")
+        raise UnknownSubscription(f"There is no subscription {subscription_id}.")

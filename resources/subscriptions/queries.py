@@ -1,4 +1,4 @@
-"""Which subscription or product somebody means: by id, by the beginning of one, or by name."""
+"""Finds the subscription or product that a user means: by id, by its beginning, or by name."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -21,29 +21,26 @@ CANDIDATES_SHOWN = 10
 
 
 def find_subscription(id_or_prefix: str | UUID) -> SubscriptionLine:
-    """The subscription of an id, or of the first characters of one (4 or more), in one statement.
+    """The subscription of an id, or of its first characters (4 or more).
 
-    Raises UnknownSubscription, or SubscriptionError listing the candidates when there are several.
+    Raises UnknownSubscription, or SubscriptionError with the candidates when there are several.
     """
     first, last = _id_range(str(id_or_prefix))
     by_id = SubscriptionTable.subscription_id
     found = list_subscriptions([by_id.between(first, last)], [by_id], limit=CANDIDATES_SHOWN + 1)
     if not found:
-        raise UnknownSubscription(
-            f"There is no subscription {id_or_prefix}; `orchestrator subscriptions` lists those there are."
-        )
+        raise UnknownSubscription(f"There is no subscription {id_or_prefix}; `orchestrator subscriptions` lists all.")
     if len(found) > 1:
         raise SubscriptionError(_ambiguous(str(id_or_prefix), found))
     return found[0]
 
 
 def find_subscription_named(name: str) -> SubscriptionLine:
-    """The subscription that somebody means: by id, by its first characters, by description, or by words of it.
+    """The subscription that a user means: by id, by its first characters, by description, or by words of it.
 
-    Of those, the first that fits one alone: an id, or the beginning of one as `find_subscription` takes it; the exact
-    description; a word at the end of the description; words of the subscription, as a search has them. In each the
-    terminated ones count only when there are no others. At most five statements. Raises UnknownSubscription, and
-    SubscriptionError listing the candidates.
+    The first of these that fits exactly one: an id, or its beginning as `find_subscription` takes it; the exact
+    description; a word at the end of the description; words of the subscription, as a search has them. Terminated ones
+    count only when there are no others. Raises UnknownSubscription, and SubscriptionError with the candidates.
     """
     text = name.strip()
     if _is_id_prefix(text):
@@ -61,13 +58,13 @@ def find_subscription_named(name: str) -> SubscriptionLine:
     if found:
         return found[0]
     raise UnknownSubscription(
-        f"There is no subscription '{text}'; `orchestrator subscriptions` lists those there are. It is found by its "
+        f"There is no subscription '{text}'; `orchestrator subscriptions` lists all. It is found by its "
         f"description, by words of it, or by the first {SHORTEST_PREFIX} or more characters of its id."
     )
 
 
 def _living(condition: sa.ColumnElement[bool]) -> list[SubscriptionLine]:
-    """What fits, without the terminated ones unless there are no others."""
+    """The candidates, without terminated ones unless there are no others."""
     terminated = SubscriptionTable.status == SubscriptionLifecycle.TERMINATED.value
     found = list_subscriptions([condition], [terminated, SubscriptionTable.description], limit=CANDIDATES_SHOWN + 1)
     living = [one for one in found if one.status is not SubscriptionLifecycle.TERMINATED]
@@ -75,9 +72,9 @@ def _living(condition: sa.ColumnElement[bool]) -> list[SubscriptionLine]:
 
 
 def find_product(name_or_id: str | UUID) -> ProductRecord:
-    """A product by its name or its id: one statement, a second when there is none.
+    """A product by its name or its id.
 
-    Raises UnknownProduct, which names products that are called alike.
+    Raises UnknownProduct, which suggests products with similar names.
     """
     table = ProductTable
     identifier = _as_uuid(name_or_id)
@@ -89,7 +86,7 @@ def find_product(name_or_id: str | UUID) -> ProductRecord:
 
 
 def workflow_descriptions(names: Collection[str]) -> dict[str, str]:
-    """What people call workflows: the descriptions in the database, which may be edited there."""
+    """The descriptions of workflows in the database, which people may edit."""
     workflow = WorkflowTable
     query = sa.select(workflow.name, workflow.description).where(workflow.name.in_(names))
     return {row.name: row.description for row in current_session().execute(query)}
@@ -105,7 +102,7 @@ def _as_uuid(text: str | UUID) -> UUID | None:
 
 
 def _id_range(prefix: str) -> tuple[UUID, UUID]:
-    """The first and the last id that begin so: a range, so that the primary key's index answers."""
+    """The first and the last id with this beginning: a range, so that the primary key's index answers."""
     digits = _digits(prefix)
     if not _is_id_prefix(prefix):
         raise UnknownSubscription(

@@ -1,4 +1,4 @@
-"""Which subscriptions use which: read from the relations between their blocks, never by loading models."""
+"""Which subscriptions use which: read from the relations between their blocks, without models."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RelatedSubscription:
-    """A neighbour; `depth` 1 is a direct one, and the nearest way counts."""
+    """A neighbour; `depth` 1 is a direct one, and the shortest way counts."""
 
     subscription_id: SubscriptionId
     description: str
@@ -44,7 +44,7 @@ class RelatedSubscription:
     reconcile_workflow: str | None = None
 
     def as_detail(self) -> dict[str, Any]:
-        """How a refusal shows it to a client."""
+        """Its form in the details of a refusal."""
         return {
             "subscription_id": str(self.subscription_id),
             "description": self.description,
@@ -56,7 +56,7 @@ class RelatedSubscription:
 
 @dataclass(frozen=True, slots=True)
 class RelationStatus:
-    """What stands around a subscription that a change of it should know."""
+    """The neighbours of a subscription that matter for a change of it."""
 
     locked_relations: tuple[RelatedSubscription, ...]
     """Direct neighbours, either way, that are out of sync."""
@@ -70,10 +70,10 @@ def in_use_by_subscriptions(
     statuses: Collection[SubscriptionLifecycle] | None = None,
     depth: int = 1,
 ) -> list[RelatedSubscription]:
-    """The subscriptions that hold a block of this one, in one statement.
+    """The subscriptions that hold a block of this one.
 
     `depth` > 1 also follows their users, up to that many steps (at most 10); circles end where they began, and the
-    subscription itself is never among them. `statuses` filters the answer, not the way. None means all.
+    subscription itself is not included. `statuses` filters the answer, not the way; None means all.
     """
     return _related(subscription_id, Direction.IN_USE_BY, statuses, depth)
 
@@ -84,7 +84,7 @@ def depends_on_subscriptions(
     statuses: Collection[SubscriptionLifecycle] | None = None,
     depth: int = 1,
 ) -> list[RelatedSubscription]:
-    """The subscriptions whose blocks this one holds, in one statement; see `in_use_by_subscriptions`."""
+    """The subscriptions whose blocks this one holds; see `in_use_by_subscriptions`."""
     return _related(subscription_id, Direction.DEPENDS_ON, statuses, depth)
 
 
@@ -97,7 +97,7 @@ def related_page(
     limit: int = 20,
     offset: int = 0,
 ) -> Page[RelatedSubscription]:
-    """A part of what `in_use_by_subscriptions` or `depends_on_subscriptions` has; two statements at most."""
+    """A page of `in_use_by_subscriptions` or `depends_on_subscriptions`."""
     query = _neighbours(subscription_id, direction, statuses, depth)
     count = query.with_only_columns(sa.func.count(), maintain_column_froms=True)
     total = current_session().scalar(count) or 0
@@ -109,7 +109,7 @@ def related_page(
 
 
 def status_relations(subscription_id: SubscriptionId) -> RelationStatus:
-    """Out-of-sync neighbours and unterminated users, in two statements."""
+    """Out-of-sync neighbours and unterminated users."""
     users = in_use_by_subscriptions(subscription_id)
     around = {user.subscription_id: user for user in depends_on_subscriptions(subscription_id)}
     around |= {user.subscription_id: user for user in users}
@@ -180,7 +180,7 @@ def _neighbour(row: sa.Row[*tuple[Any, ...]]) -> RelatedSubscription:
 
 
 def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subquery:
-    """The subscriptions within `depth` steps and how near they are; UNION ends circles, the depth bounds the work."""
+    """The subscriptions within `depth` steps and their distance; UNION ends circles, the depth limits the work."""
     edge = _edges(direction)
     way = sa.select(sa.literal(start, sa.Uuid()).label("subscription_id"), sa.literal(0).label("depth")).cte(
         "way", recursive=True
@@ -194,7 +194,7 @@ def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subq
 
 
 def _edges(direction: Direction) -> sa.Subquery:
-    """One row per relation between blocks of two subscriptions, as source and target subscription."""
+    """One row for each relation between blocks of two subscriptions, as source and target subscription."""
     user, used = aliased(SubscriptionInstanceTable), aliased(SubscriptionInstanceTable)
     relation = SubscriptionInstanceRelationTable
     source, target = (used, user) if direction is Direction.IN_USE_BY else (user, used)

@@ -1,6 +1,6 @@
-"""Which subscriptions a search finds: the query language as a condition that the indexes answer.
+"""Searches subscriptions: turns the query language into a condition that indexes answer.
 
-Whatever is searched is written in the transaction that changes it, so a search is right at once.
+All searched text is written in the transaction that changes it, so a search is always up to date.
 """
 
 import re
@@ -34,7 +34,7 @@ ALIASES = MappingProxyType({other: field.key for field in SUBSCRIPTION_FIELDS.fi
 DATES = MappingProxyType({one.key: one.column for one in SUBSCRIPTION_FIELDS.fields if one.kind is Kind.MOMENT})
 PRODUCT_FIELDS = ("product_name", "product_type", "product_tag", "product_description", "product_id", "product_status")
 PRODUCT_WORDS = PRODUCT_FIELDS[:-1]
-"""Where a word without a field is looked for; `active` does not mean the product."""
+"""The product's fields that a word without a field searches; `active` does not mean the product."""
 BOOLEANS: Mapping[str, bool] = MappingProxyType(
     {"true": True, "yes": True, "1": True} | dict.fromkeys(("false", "no", "0"), False)
 )
@@ -42,24 +42,24 @@ DATE = re.compile(r"(>=|<=|>|<|=)?\s*(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?", re.
 
 
 def search_condition(text: str) -> Condition:
-    """The condition on `subscriptions` that a search stands for; all of them when it is blank.
+    """The condition on `subscriptions` of a search; all of them when it is blank.
 
-    One statement reads the products, if words may be theirs: there are few, and what they are called now counts. Raises
-    InvalidQuery for a search that is too long, and for a value that its field cannot have.
+    It reads the products if words may be theirs: they are few, and their present names count. Raises InvalidQuery for a
+    search that is too long, and for a value that its field cannot have.
     """
     node = parse(text)
     return sa.true() if node is None else _Search().condition(node)
 
 
 def words_condition(text: str) -> Condition:
-    """Subscriptions that have all these words, or that begin so, whatever signs are between them; one statement."""
+    """Subscriptions that have all these words, or words that begin so, whatever signs are between them."""
     search = _Search()
     words = text.split()
     return sa.and_(*(search.condition(Word(word)) for word in words)) if words else sa.false()
 
 
 class _Search:
-    """One search, which reads the products once at most."""
+    """A search, which reads the products at most once."""
 
     def condition(self, node: Node) -> Condition:
         match node:
@@ -86,7 +86,7 @@ class _Search:
         return _by_index(leaf, field)
 
     def _of_product(self, leaf: Leaf, fields: Sequence[str]) -> Condition:
-        """By the ids of products that have the words: so many that PostgreSQL can tell whether an index is worth it."""
+        """By the ids of products that have the words, so that PostgreSQL can tell whether an index is worth it."""
         found = [key for key, texts in self._products.items() if any(_stands_in(leaf, texts[each]) for each in fields)]
         return SubscriptionTable.product_id.in_(found) if found else sa.false()
 
@@ -103,7 +103,7 @@ class _Search:
 
 
 def _stands_in(leaf: Leaf, words: Sequence[str]) -> bool:
-    """Whether these words have those of the leaf one after the other, the last of a Word as a beginning."""
+    """Whether these words contain those of the leaf one after the other, the last of a Word as a beginning."""
     *before, last = words_of(leaf.text) or [""]
     if not last:
         return False
@@ -116,7 +116,7 @@ def _stands_in(leaf: Leaf, words: Sequence[str]) -> bool:
 
 
 def _by_index(leaf: Leaf, field: str | None) -> Condition:
-    """Words that are kept with their fields: of the subscription, of its descriptions, of its metadata."""
+    """Words that are stored with their fields: of the subscription, of its descriptions, of its metadata."""
     query = _tsquery(leaf, field)
     if query is None:
         return sa.false()
@@ -129,7 +129,7 @@ def _by_index(leaf: Leaf, field: str | None) -> Condition:
 
 
 def _owners(table: Any, query: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
-    """An array made before the search, so that the indexes of `subscriptions` serve it like any constant."""
+    """An array that is made before the search, so that the indexes of `subscriptions` serve it like a constant."""
     return sa.select(table.subscription_id).where(table.search.bool_op("@@")(query)).scalar_subquery()
 
 
@@ -170,12 +170,12 @@ def date_condition(column: Any, text: str) -> Condition:
             raise ValueError
         first, after = _span(int(found[2]), int(found[3] or 0), int(found[4] or 0))
     except (ValueError, OverflowError):
-        raise InvalidQuery(f"'{text}' is no date; expected one like 2024-05-31 or >=2024-05-31.") from None
+        raise InvalidQuery(f"'{text}' is not a date; expected one like 2024-05-31 or >=2024-05-31.") from None
     return span_condition(column, found[1], first, after)
 
 
 def _span(year: int, month: int, day: int) -> tuple[datetime, datetime]:
-    """The first moment of it, and the first after it; 0 is for what was not said. Raises ValueError, OverflowError."""
+    """Its first moment, and the first after it; 0 stands for a missing part. Raises ValueError, OverflowError."""
     if day:
         first = date(year, month, day)
         return _midnight(first), _midnight(first + timedelta(days=1))

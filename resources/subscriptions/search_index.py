@@ -1,7 +1,7 @@
-"""The index by which subscriptions are found, made again from what they are.
+"""Rebuilds the index by which subscriptions are found.
 
-Each change writes its own words, so there is nothing to do as a rule: only what was written by hand, or by a version
-that knew other words, is found wrong.
+Each change writes its own words, so this is necessary only for rows that were written by hand, or by a version with
+other words.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from resources.database.tables import CustomerDescriptionTable, SubscriptionMeta
 from resources.domain.saving.search_text import description_vector, metadata_vector, search_vector
 
 BATCH = 500
-"""Rows in one transaction; as long a save of one of them waits."""
+"""Rows of one transaction; a save of one of them waits so long."""
 
 
 @dataclass(frozen=True)
 class _Searched:
-    """A table whose rows are found by words: of what column, and how they are made of it."""
+    """A table whose rows are found by words: the column, and how its words are made."""
 
     key: Any
     source: Any
@@ -48,19 +48,14 @@ SEARCHED = (
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """How many subscriptions were looked at, and how many rows had wrong words: theirs, or those of their metadata and
-    of customers' descriptions.
-    """
+    """How many subscriptions were checked, and how many rows of theirs, in whatever table, had wrong words."""
 
     subscriptions: int
     corrected: int
 
 
 def rebuild(database: SubscriptionDatabase) -> Rebuilt:
-    """Make the words of everything again. Commits each batch; may run twice, and beside everything else.
-
-    Two statements per batch.
-    """
+    """Make all words again. Commits each batch; may run twice, and at any time."""
     done = [_rebuild(database, table) for table in SEARCHED]
     return Rebuilt(done[0][0], sum(corrected for _, corrected in done))
 

@@ -1,8 +1,8 @@
-"""The small language that people search in: words, phrases, fields, alternatives and what must not be there.
+"""The query language of searches: words, phrases, fields, alternatives and exclusions.
 
-`ams1 core` asks for both words, each the beginning of one; `"core router"` for whole words one after the other;
-`a|b` for either; `-x` for its absence; `field:x`, `field:"x y"` and `field:(a|b)` for values of one field. Parentheses
-group; `|` binds less than what stands side by side. Whatever is not closed ends with the text.
+`ams1 core` finds both words, each the beginning of one; `"core router"` whole words one after the other; `a|b` either;
+`-x` the absence of x; `field:x`, `field:"x y"` and `field:(a|b)` values of one field. Parentheses group; `|` binds less
+than a space. Unclosed quotes and parentheses end with the text.
 """
 
 import re
@@ -23,7 +23,7 @@ ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """The beginning of a word, as it was written; without any letter or digit it is found nowhere."""
+    """The beginning of a word, as it was written; without a letter or digit it is found nowhere."""
 
     text: str
     field: str | None = None
@@ -39,21 +39,21 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What must not be there."""
+    """An exclusion."""
 
     node: "Node"
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Two or more of which all are asked for."""
+    """Two or more, all required."""
 
     nodes: "tuple[Node, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Two or more of which one is enough."""
+    """Two or more, one of them required."""
 
     nodes: "tuple[Node, ...]"
 
@@ -63,20 +63,20 @@ NOTHING = Word("")
 
 
 def parse(text: str) -> Node | None:
-    """Read a query; None when it asks for nothing in particular. Raises InvalidQuery when too long or deep."""
+    """Parse a query; None when it is empty. Raises InvalidQuery when it is too long or deep."""
     if len(text) > LONGEST_QUERY:
         raise InvalidQuery(f"The search has {len(text)} characters; it may have {LONGEST_QUERY}.")
     return _Parser(text).query() if text.strip() else None
 
 
 def quote(text: str) -> str:
-    """A text as a phrase of the language, whatever is in it."""
+    """Any text as a phrase of the language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def render(node: Node) -> str:
-    """A query as text, which `parse` reads back as the same."""
+    """A query as text, which `parse` turns back into the same query."""
     match node:
         case Word(text, field):
             return f"{field}:{text}" if field else text or "()"

@@ -1,4 +1,4 @@
-"""What lists of subscriptions can be filtered and sorted by, under the names that clients know."""
+"""The fields by which lists of subscriptions can be filtered and sorted."""
 
 import sqlalchemy as sa
 
@@ -10,7 +10,7 @@ subscription, product = SubscriptionTable, ProductTable
 
 
 def _of_product(condition: Condition) -> Condition:
-    """There are few products: their ids are made an array first, which the index on the column serves."""
+    """Products are few: their ids become an array first, which the index on the column serves."""
     products = sa.select(product.product_id).where(condition).scalar_subquery()
     return subscription.product_id == sa.any_(sa.func.array(products))
 

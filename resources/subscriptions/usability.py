@@ -1,4 +1,4 @@
-"""Why a workflow may not run on a subscription now: facts in three statements, judgement without any."""
+"""Why a workflow may not run on a subscription now: reads the facts, then judges without the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,12 +38,12 @@ DEFAULT_RULES: Mapping[Target, UsabilityRule] = MappingProxyType(
         Target.SYSTEM: UsabilityRule(usable_while_out_of_sync=True),
     }
 )
-"""What holds for a workflow that says nothing else. A create workflow fits no subscription that exists."""
+"""The default rules of workflows. A create workflow fits no subscription that exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """One reason why not: `reason` is the key that clients translate, `message` a sentence, `details` JSON."""
+    """An obstacle: `reason` is the key that clients translate, `message` a sentence, `details` JSON."""
 
     reason: str
     message: str
@@ -52,7 +52,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState(SubscriptionHeader):
-    """What decides whether a workflow may run on a subscription, as the database had it when it was read."""
+    """The facts that decide whether a workflow may run on a subscription, as read from the database."""
 
     locked_by_workflow: str | None
     locked_by_status: str | None
@@ -61,7 +61,7 @@ class SubscriptionState(SubscriptionHeader):
 
 
 def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
-    """Read it, in three statements whatever hangs on the subscription. Raises UnknownSubscription."""
+    """Read the facts, in a constant number of statements. Raises UnknownSubscription."""
     query = (
         select_headers(WorkflowTable.name, ProcessTable.last_status, reconcile_workflow())
         .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
@@ -89,7 +89,7 @@ def obstacles(
     usable_while_out_of_sync: bool,
     blocked_by_in_use: bool,
 ) -> list[Obstacle]:
-    """Every reason why a workflow may not run; empty when it may. The first is the one to show alone. No statement."""
+    """All reasons why a workflow may not run; empty when it may. The first is the most important."""
     found: list[Obstacle] = []
     if state.status not in usable_when:
         found.append(_wrong_status(state, target, usable_when))
@@ -106,7 +106,7 @@ def obstacles(
 
 
 def _is_given_up(state: SubscriptionState, target: Target) -> bool:
-    """A subscription whose create was aborted: never in sync, it can only be taken away again."""
+    """Whether a create was aborted: the subscription was never in sync, and can only be terminated."""
     return target is Target.TERMINATE and state.status is SubscriptionLifecycle.PROVISIONING
 
 
@@ -118,7 +118,7 @@ def why_not_usable(
     usable_while_out_of_sync: bool,
     blocked_by_in_use: bool,
 ) -> list[Obstacle]:
-    """`subscription_standing` and `obstacles` in one call: three statements. Raises UnknownSubscription."""
+    """`subscription_state` and `obstacles` in one call. Raises UnknownSubscription."""
     return obstacles(
         subscription_state(subscription_id),
         target,
@@ -175,7 +175,7 @@ def _relations_out_of_sync(state: SubscriptionState) -> Obstacle:
 
 
 def _action(target: Target) -> str:
-    """The word of the sentence that clients make of a reason."""
+    """The action in the sentence that clients make of a reason."""
     return "terminated" if target is Target.TERMINATE else "modified"
 
 
@@ -193,7 +193,7 @@ def _in_use(state: SubscriptionState, target: Target) -> Obstacle:
 
 
 def _reconciling(one: SubscriptionState | RelatedSubscription) -> str:
-    """The command that reconciles it; empty when its product has none, or its status none."""
+    """The command that reconciles it; empty when its product or status has none."""
     if one.reconcile_workflow is None or one.status not in DEFAULT_RULES[Target.RECONCILE].usable_when:
         return ""
     return f"orchestrator run {one.reconcile_workflow} subscription_id={one.subscription_id}"

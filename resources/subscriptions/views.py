@@ -1,4 +1,4 @@
-"""A subscription whole, as clients read it: its model with all blocks below, who uses these, and what is beside it."""
+"""The whole subscription for clients: its model with all blocks, their users, and what belongs to it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -32,15 +32,15 @@ NOT_OF_THE_MODEL = (
 )
 
 View = dict[str, Any]
-"""JSON, but for ids and moments in the header and in the customers' descriptions, which are what they are."""
+"""JSON, except for ids and moments in the header and in the customers' descriptions."""
 
 
 def subscription_view(subscription_id: SubscriptionId, *, filter_owner_relations: bool = True) -> View:
-    """All of a subscription: header, product, fixed inputs, blocks with those of others below them, all secrets masked.
+    """The whole subscription: header, product, fixed inputs, its blocks with those of others below, all secrets masked.
 
-    Each block has `in_use_by_ids` and `in_use_by_relations`; with `filter_owner_relations` only those of other owners
-    than its own. What the code has no fitting model for is shown as it was last saved, with a `warning` that says why.
-    Four statements, six for such a one. Raises UnknownSubscription.
+    Each block has `in_use_by_ids` and `in_use_by_relations`; with `filter_owner_relations` only those of other owners.
+    A subscription that fits no model of the code is shown as it was last saved, with a `warning` that gives the reason.
+    Raises UnknownSubscription.
     """
     line = subscription_line(subscription_id)
     try:
@@ -59,13 +59,13 @@ def subscription_view(subscription_id: SubscriptionId, *, filter_owner_relations
 
 def _header(line: SubscriptionLine) -> View:
     shown = asdict(line)
-    del shown["product"]["fixed_inputs"]  # which stand in the subscription itself
+    del shown["product"]["fixed_inputs"]  # which are in the subscription itself
     return {"subscription_id": shown.pop("subscription_id"), "product": shown.pop("product"), **shown}
 
 
 def _warning(line: SubscriptionLine, error: Exception) -> str:
-    reason = str(error) if isinstance(error, OrchestratorError) else "what is stored does not fit the model of the code"
-    return f"This is {line.product.name!r} as it was last saved, because no model could be made of it: {reason}"
+    reason = str(error) if isinstance(error, OrchestratorError) else "stored values do not fit the model of the code"
+    return f"This is {line.product.name!r} as it was last saved, because it fits no model: {reason}"
 
 
 # --- from the model ---
@@ -76,7 +76,7 @@ def _of_model(model: SubscriptionModel) -> Document:
 
 
 def _values(model: DomainModel) -> Document:
-    """What has a place in the database, and what the class makes of it."""
+    """Stored values, and computed fields of the class."""
     computed = model.model_dump(mode="json", include=set(type(model).model_computed_fields))
     return {**shown_values(model), **computed}
 
@@ -120,7 +120,7 @@ SELECT s.subscription_id, s.document FROM (
 
 
 def _of_documents(subscription_id: SubscriptionId) -> Document:
-    """The document, with the blocks of others in the place of the references to them."""
+    """The document, with the blocks of others instead of the references to them."""
     rows = current_session().execute(_DOCUMENTS, {"subscription_id": subscription_id})
     documents: Mapping[UUID, Document] = {row.subscription_id: row.document for row in rows}
     known = {block[ID]: block for document in documents.values() for block in _all_blocks(document) if "name" in block}
@@ -130,7 +130,7 @@ def _of_documents(subscription_id: SubscriptionId) -> Document:
 
 
 def _filled(value: Any, known: Mapping[str, Document], within: frozenset[str]) -> Any:
-    """Subscriptions may use each other's blocks: a block within itself stays a reference."""
+    """Fill in references. Subscriptions may use each other's blocks: a block within itself stays a reference."""
     if is_block(value):
         key = value[ID]
         whole = known.get(key, value) if key not in within else {name: value[name] for name in (ID, OWNER)}

@@ -1,1 +1,1 @@
-"""News of changes: from the database at commit, and from one server to another."""
+"""Live updates: changes reported by the database at commit, and from one server to another."""

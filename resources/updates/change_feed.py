@@ -1,6 +1,6 @@
-"""The feed of changes: what anybody commits to the subscription database, told to a server over one connection.
+"""The feed of changes: reports each commit to the subscription database to a server over one connection.
 
-Triggers of the database tell (migration 0004), so it does not matter which program made a change.
+Triggers of the database notify (migration 0004), so it does not matter which program made a change.
 """
 
 import asyncio
@@ -22,60 +22,61 @@ from resources.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 APPLICATION = "orchestrator live updates"
-"""How the connection is called among those of the server."""
+"""The name of the connection in the server's list."""
 LEADER = "live_updates"
 """The advisory lock of the one server that passes changes on to the others."""
 LEADER_POLL_SECONDS = 2.0
-"""How often the others look whether there is a leader."""
+"""How often the other servers check whether there is a leader."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to connect again; each pause is twice the one before."""
 PING_SECONDS = 20.0
-"""A connection on which nothing was told for so long is tried."""
+"""A connection without notifications for so long is tested."""
 ANSWER_SECONDS = 10.0
 CONNECTION_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, OSError, TimeoutError)
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""So that a connection whose other end is gone without a word is known to be lost, in seconds."""
+"""The client notices within seconds that the other end of a connection is gone."""
 
 
 class Subject(StrEnum):
-    """What a change is about, in the words of the triggers. With those that have an id, no id means: any of them."""
+    """The subject of a change, as the triggers name it. Those that have an id mean all of them without one."""
 
     PROCESS = "process"
     """A process, by its id."""
     COUNTS = "counts"
     """How many processes have which status."""
     SUBSCRIPTION = "subscription"
-    """What lists show of a subscription, by its id."""
+    """The fields of a subscription that lists show, by its id."""
     DETAILS = "details"
-    """What only the page of a subscription shows: its processes, its descriptions."""
+    """What only a subscription's page shows: its processes, its descriptions."""
     ENGINE = "engine"
-    """The engine's pause, or whether it has come to rest."""
+    """The engine's pause, or whether all processes have stopped."""
     SCHEDULES = "schedules"
     CATALOGUE = "catalogue"
     EVERYTHING = "everything"
-    """Nobody listened for a while: anything may have changed."""
+    """The connection was lost for a while: anything may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change that was committed."""
+    """One committed change."""
 
     subject: Subject
     id: str | None = None
 
 
 class ChangeFeed:
-    """The changes of a database, for as long as they are iterated over."""
+    """The changes of a database, for as long as a caller iterates over them."""
 
     def __init__(self, database: SubscriptionDatabase) -> None:
         self._database = database
         self._is_disconnected = False
 
     async def changes(self, *, as_leader: bool = False) -> AsyncGenerator[Change]:
-        """Every change from now on, each soon after its commit. Never ends, and never raises when the database is away.
+        """Yield every change from now on, soon after its commit. Never ends, and raises nothing when the database is
+        away.
 
-        Begins with EVERYTHING, and says it again whenever the connection was lost and is there again. `as_leader`: only
-        while this is the one of all servers that has the lock; until then nothing comes.
+        Begins with EVERYTHING, and yields it again whenever a lost connection is restored. `as_leader`: only while this
+        server, of all, holds the leader's lock; until then nothing comes.
         """
         pause = FIRST_PAUSE
         while True:
@@ -107,7 +108,7 @@ class ChangeFeed:
     # --- the connection ---
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        """Open the connection; when the embedded server was killed under its users, start it again."""
+        """Open the connection; when the embedded server was killed, start it again."""
         url = await asyncio.to_thread(lambda: self._database.url)
         try:
             return await _open(url)
@@ -125,16 +126,16 @@ class ChangeFeed:
     def _log_restored(self) -> None:
         if self._is_disconnected:
             self._is_disconnected = False
-            log.warning("Live updates go on: the %s is there again.", place(self._database.url))
+            log.warning("Live updates continue: the %s answers again.", place(self._database.url))
 
-    # --- the lead ---
+    # --- the leader's lock ---
 
     async def _wait_for_leader_lock(self) -> None:
         while not await asyncio.to_thread(self._leader_lock_is_free):
             await asyncio.sleep(LEADER_POLL_SECONDS)
 
     def _leader_lock_is_free(self) -> bool:
-        """Whether nobody has the lead. Asked on a connection of the pool: who does not lead keeps none for this."""
+        """Whether there is no leader. Uses the pool, so that only the leader keeps a connection of its own."""
         with self._database.transaction(read_only=True) as session:
             return bool(session.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(LEADER)))))
 
@@ -153,7 +154,7 @@ async def _open(url: sa.URL) -> psycopg.AsyncConnection[Any]:
 
 
 def change_of(payload: str) -> Change | None:
-    """The change that a trigger told of; None for a word of a newer version."""
+    """The change that a trigger reports; None for a word of a newer version."""
     subject, _, identifier = payload.partition(" ")
     try:
         return Change(Subject(subject), identifier or None)

@@ -1,4 +1,4 @@
-"""A channel of Redis that all servers hear, and other programs may speak on."""
+"""A channel of Redis between all servers, on which other programs may publish too."""
 
 import asyncio
 import importlib
@@ -16,7 +16,7 @@ CHANNEL = "events"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to connect again; each pause is twice the one before."""
 PING_SECONDS = 15.0
-"""How often a silent connection is tried."""
+"""How often a silent connection is tested."""
 CONNECT_SECONDS = 5.0
 
 
@@ -24,7 +24,7 @@ class RedisChannel:
     """The channel at `url`. Raises SettingsError when the client library is not installed or the URL cannot be read."""
 
     def __init__(self, url: str) -> None:
-        # Installed by an extra only, and needed by nobody who does not ask for Redis.
+        # Installed by an extra, because only servers with Redis need it.
         try:
             client: Any = importlib.import_module("redis.asyncio")
             no_backoff = importlib.import_module("redis.backoff").NoBackoff()
@@ -35,7 +35,7 @@ class RedisChannel:
                 "WEBSOCKET_BROADCASTER_URL names Redis, and its client is not installed."
                 " Install it with `pip install 'dagster-service-orchestrator[redis]'`, or unset the variable."
             ) from error
-        # A lost connection must be seen here: one that the client opens again by itself has missed messages.
+        # A lost connection must be noticed here: one that the client reopens silently has missed messages.
         timeouts = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": CONNECT_SECONDS}
         try:
             self._client = client.from_url(url, retry=retry, socket_keepalive=True, **timeouts)
@@ -46,7 +46,7 @@ class RedisChannel:
         self._is_disconnected = False
 
     async def publish(self, text: str) -> bool:
-        """Say something to all who hear the channel; False when Redis is away, and then perhaps nobody heard it."""
+        """Publish a message; False when Redis is away, and then servers may have missed it."""
         try:
             try:
                 await self._client.publish(CHANNEL, text)
@@ -58,9 +58,9 @@ class RedisChannel:
         return True
 
     async def messages(self) -> AsyncGenerator[str | None]:
-        """What is said from now on. Never ends, and never raises when Redis is away.
+        """Yield the messages from now on. Never ends, and raises nothing when Redis is away.
 
-        None comes first, and whenever the connection was lost and is there again: something may have been missed.
+        None comes first, and whenever a lost connection is restored: messages may have been missed.
         """
         pause = FIRST_PAUSE
         while True:
@@ -80,7 +80,7 @@ class RedisChannel:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._client.aclose()
 
     def _log_lost(self, error: BaseException) -> None:
@@ -91,11 +91,11 @@ class RedisChannel:
     def _log_restored(self) -> None:
         if self._is_disconnected:
             self._is_disconnected = False
-            log.warning("Live updates go on: Redis is there again.")
+            log.warning("Live updates continue: Redis answers again.")
 
 
 async def _received(channel: Any) -> AsyncGenerator[dict[str, Any]]:
-    """Whatever comes over a connection. Raises TimeoutError when it is silent although it was asked for an answer."""
+    """Yield all messages of a connection. Raises TimeoutError when it stays silent after a ping."""
     while True:
         message = await channel.get_message(timeout=PING_SECONDS)
         if message is None:

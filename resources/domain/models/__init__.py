@@ -1,1 +1,1 @@
-"""What a declared class says of its fields, its place in the lifecycle and its family."""
+"""The declarations of model classes: their fields, their place in the lifecycle and their family."""

@@ -1,4 +1,4 @@
-"""The shape of a product block: its common fields, its name, and how a name finds its class."""
+"""The shape of a product block: its common fields, its name, and how a name selects its class."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -52,9 +52,9 @@ class BlockModel(DomainModel, Block):
 
 
 def resolve(types: Sequence[type[Block]], name: str, status: SubscriptionLifecycle) -> type[BlockModel] | None:
-    """The class among the declared ones, or below an abstract one of them, for a block of this name; None if none is.
+    """The class among the declared ones, or below an abstract one of them, for a block of this name, or None.
 
-    Of several classes of the same block the one for the status is taken, else the first declared.
+    Of several classes of the same block the one for the status is used, else the first declared.
     """
     declared = [block for block in types if issubclass(block, BlockModel)]
     named = [block for block in declared if block.__block_name__ == name]
@@ -71,6 +71,6 @@ def named_block(cls: type[BlockModel], name: str, status: SubscriptionLifecycle)
     """The class at or below `cls` for a block of this name and status. Raises InvalidBlocks when none is."""
     found = resolve((cls,), name, status)
     if found is None:
-        raise InvalidBlocks(f"The block is a {name}, which is no {cls.__name__}.")
+        raise InvalidBlocks(f"The block is a {name}, which is not a {cls.__name__}.")
     for_status = class_for(found, status)
     return for_status if issubclass(for_status, cls) else found

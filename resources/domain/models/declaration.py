@@ -1,4 +1,4 @@
-"""What product blocks and subscriptions have in common: how their classes are declared and checked at import."""
+"""Declares product blocks and subscriptions: what their classes have in common, and their checks at import."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from resources.types import SubscriptionLifecycle
 
 
 class DomainModel(BaseModel, Specialised):
-    """A pydantic model with a lifecycle: validated on assignment, and equal to another by what it holds."""
+    """A pydantic model with a lifecycle: validated on assignment, and equal to another with the same content."""
 
     model_config = ConfigDict(
         validate_assignment=True,
@@ -39,7 +39,7 @@ class DomainModel(BaseModel, Specialised):
         return _fields_by_kind(cls)[1]
 
     def __eq__(self, other: object) -> bool:
-        # What was read from the database is private and no part of it.
+        # The record from the database is private, and not compared.
         return isinstance(other, DomainModel) and type(self) is type(other) and self.__dict__ == other.__dict__
 
     __hash__ = None  # type: ignore[assignment]
@@ -68,11 +68,11 @@ def refuse_unknown_keywords(cls: type[Any], unknown: Mapping[str, Any], known: t
 
 
 def _refuse_taken_names(cls: type[DomainModel]) -> None:
-    """A field named as one that every model has would silently take its place, and only fail when saved."""
+    """A field with the name of a common field would silently replace it, and only fail when saved."""
     taken = cls.__common__.intersection(inspect.get_annotations(cls))
     if taken and "__common__" not in cls.__dict__:
         raise ModelDeclarationError(
-            f"class {cls.__name__}: {', '.join(sorted(taken))} is what every model has already; choose another name. "
+            f"class {cls.__name__}: {', '.join(sorted(taken))} is taken by every model; choose another name. "
             f"Taken are {', '.join(sorted(cls.__common__))}."
         )
 
@@ -90,7 +90,7 @@ def _checked_statuses(
 
 
 def _fields_by_kind(cls: type[DomainModel]) -> tuple[Mapping[str, PlainField], Mapping[str, BlockField]]:
-    """The fields by kind, read and checked once: at import, or at first use when they name a class that comes later."""
+    """The fields by kind, read and checked once: at import, or at first use when they name a later class."""
     found = cls.__dict__.get("__fields__by_kind__")
     if found is None:
         fields = list(_classified(cls))

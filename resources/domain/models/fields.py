@@ -1,4 +1,4 @@
-"""What a field of a domain model holds, read from its annotation: a plain value, a block, or a list of blocks."""
+"""The kinds of fields of a domain model, read from annotations: a plain value, a block, or a list of blocks."""
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,7 @@ from resources.errors import ModelDeclarationError
 
 
 class Block(Specialised):
-    """Marks the classes that are blocks, so that annotations can be read without knowing more of them."""
+    """Marks the classes that are blocks, so that annotations can be read without importing them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class PlainField:
 
     name: str
     is_unordered: bool
-    """A set: its JSON has to be sorted, or an unchanged value would look changed."""
+    """A set: its JSON must be sorted, or an unchanged value would look changed."""
     is_secret: bool
-    """Holds a SecretStr somewhere: kept in the block's row alone, masked wherever it is shown."""
+    """Contains a SecretStr: stored in the block's row only, and masked wherever it is shown."""
     has_default: bool
     absent: Any
-    """What a missing value stands for: the class default, else None or [] where allowed, else `...`: nothing does."""
+    """The meaning of a missing value: the class default, else None or [] where allowed, else `...` for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ Field = PlainField | BlockField
 
 
 def classify(owner: type[BaseModel], name: str, info: FieldInfo) -> Field:
-    """Say what a field holds. Raises ModelDeclarationError naming class and field where blocks cannot stand."""
+    """Classify a field. Raises ModelDeclarationError with class and field when it cannot hold blocks so."""
     annotation, metadata = _stripped(info.annotation, info.metadata)
     if not _mentions_block(annotation):
         return _plain_field(name, annotation, info)
@@ -120,13 +120,13 @@ def _block_types(where: str, members: Iterable[Any]) -> tuple[type[Block], ...]:
     if strangers:
         names = ", ".join(getattr(stranger, "__name__", str(stranger)) for stranger in strangers)
         raise ModelDeclarationError(
-            f"{where}: a block stands alone, optional, in a list or in a union of blocks, not with {names}."
+            f"{where}: a field holds a block, an optional block, a list or a union of blocks, not a block with {names}."
         )
     return tuple(members)
 
 
 def _stripped(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, list[Any]]:
-    """The annotation without `Annotated` and without the names given to types, and the metadata found on the way."""
+    """The annotation without `Annotated` and type aliases, and the metadata found on the way."""
     found: list[Any] = [one for one in metadata if isinstance(one, BaseMetadata | Len)]
     while True:
         if get_origin(annotation) is Annotated:

@@ -1,4 +1,4 @@
-"""Which class of a family stands for which status, and which change of status the users of a block allow."""
+"""Which class of a family is for which status, and which changes of status the users of a block allow."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
@@ -23,14 +23,14 @@ ALLOWED_USER_STATUSES: dict[SubscriptionLifecycle, frozenset[SubscriptionLifecyc
     TERMINATED: frozenset({INITIAL, TERMINATED}),
     DISABLED: frozenset({INITIAL, DISABLED, TERMINATED}),
 }
-"""New status of a subscription -> the statuses that another subscription using its blocks may have then."""
+"""New status of a subscription -> the statuses that other subscriptions which use its blocks may have then."""
 
 
 class Specialised:
-    """A class of a family: one base, and classes below it that say in which statuses they hold."""
+    """A class of a family: one base, and classes below it that declare their statuses."""
 
     __base_type__: ClassVar[type[Any] | None] = None
-    """The class that began the family; None on a class that belongs to none."""
+    """The class that began the family; None on a class without a family."""
     __lifecycles__: ClassVar[tuple[SubscriptionLifecycle, ...]] = ()
     """The statuses this very class was declared for; empty on the base."""
 
@@ -41,7 +41,7 @@ _specialisations: dict[tuple[type[Any], SubscriptionLifecycle], type[Any]] = {}
 
 
 def register(cls: type[Specialised]) -> None:
-    """Make a class the one of its family for its statuses. Raises ModelDeclarationError when another one is."""
+    """Register a class for its statuses in its family. Raises ModelDeclarationError when another has one."""
     base = cls.__base_type__
     if base is None:
         return
@@ -54,7 +54,7 @@ def register(cls: type[Specialised]) -> None:
 
 
 def forget(cls: type[Specialised]) -> None:
-    """Take back what `register` did: the class turned out to be declared wrongly."""
+    """Undo `register`, for a class with an error in its declaration."""
     for key in [key for key, registered in _specialisations.items() if registered is cls]:
         del _specialisations[key]
 
@@ -76,12 +76,12 @@ def family(base: type[S]) -> list[type[S]]:
 
 
 def fits(cls: type[Specialised], status: SubscriptionLifecycle) -> bool:
-    """Whether the class asks for at least as much as the status does."""
+    """Whether the class requires at least as much as the status does."""
     return issubclass(cls, class_for(cls, status))
 
 
 def check_fits(cls: type[Specialised], status: SubscriptionLifecycle) -> None:
-    """Raise InvalidLifecycle naming class and status when they do not fit."""
+    """Raise InvalidLifecycle when class and status do not fit."""
     if not fits(cls, status):
         raise InvalidLifecycle(
             f"{cls.__name__} is not valid for status {status}; a subscription in that status is a "
@@ -90,7 +90,7 @@ def check_fits(cls: type[Specialised], status: SubscriptionLifecycle) -> None:
 
 
 def check_users(subscription: object, status: SubscriptionLifecycle, users: Iterable[tuple[object, str]]) -> None:
-    """Raise InvalidLifecycle naming the users, (subscription id, status), that do not allow the new status."""
+    """Raise InvalidLifecycle with the users, (subscription id, status), that do not allow the new status."""
     allowed = ALLOWED_USER_STATUSES[status]
     unfit = sorted({f"{user} ({its_status})" for user, its_status in users if its_status not in allowed})
     if unfit:

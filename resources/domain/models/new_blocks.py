@@ -1,4 +1,4 @@
-"""The blocks that a new block or subscription has from the start."""
+"""Makes the blocks that a new block or subscription has from the start."""
 
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,9 @@ from resources.errors import InvalidBlocks
 def new_block_fields(
     cls: type[DomainModel], subscription_id: UUID, supplied: dict[str, Any], within: tuple[type[DomainModel], ...] = ()
 ) -> dict[str, Any]:
-    """The supplied values, and new blocks for the block fields among the rest that cannot do without.
+    """The supplied values, and new blocks for the other block fields that require one.
 
-    Raises InvalidBlocks naming the field where the class does not say which block to make.
+    Raises InvalidBlocks with the field when the class does not determine which block to make.
     """
     if cls in within:
         circle = " > ".join(one.__name__ for one in (*within[within.index(cls) :], cls))
@@ -36,7 +36,7 @@ def _new(
     cls: type[DomainModel], field: BlockField, subscription_id: UUID, within: tuple[type[DomainModel], ...]
 ) -> Any:
     if field.is_list:
-        # Of several classes the last stands for the others, as it does in orchestrator-core.
+        # Of several classes the last one is used, as in orchestrator-core.
         return [_make(field.types[-1], subscription_id, within) for _ in range(field.min_length)]
     if field.is_optional:
         return None

@@ -1,4 +1,4 @@
-"""Which class models the subscriptions of which product."""
+"""The registry of models: product name to class."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args

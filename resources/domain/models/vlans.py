@@ -1,4 +1,4 @@
-"""Sets of VLAN ids as the field writes them: `2-5,100`, merged, sorted, never changing."""
+"""Sets of VLAN ids, written as `2-5,100`: merged, sorted, immutable."""
 
 import re
 from collections.abc import Iterable, Iterator, Set
@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 UNTAGGED = 0
-"""What stands for traffic without a tag, on a port that carries one service."""
+"""Untagged traffic, on a port that carries one service."""
 
 LOWEST, HIGHEST = UNTAGGED, 4094
 """802.1Q reserves 4095."""
@@ -79,12 +79,12 @@ class VlanRanges(Set[int]):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # "vlan" is the format for which web clients of the field show their VLAN widget.
+        # Web clients show their VLAN widget for the format "vlan".
         return {"type": "string", "format": "vlan", "pattern": r"^\s*(\d+(-\d+)?\s*(,\s*\d+(-\d+)?\s*)*)?$"}
 
 
 def _ids_in_text(text: str) -> Iterator[int]:
-    """Each id of text such as `2-5,100`; empty text has none."""
+    """The ids of a text such as `2-5,100`; empty text has none."""
     for part in filter(str.strip, text.split(",")) if text.strip() else ():
         if not (match := _RANGE.fullmatch(part)):
             raise ValueError(f"{part.strip()!r} is not a VLAN id or a range of them; write them such as 2-5,100")

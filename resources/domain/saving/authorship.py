@@ -1,4 +1,4 @@
-"""Who is making a change: the process, step and user that history names."""
+"""The author of a change: the process, step and user in the history."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Written beside every version of a subscription."""
+    """The author, stored with every version of a subscription."""
 
     user: str = "SYSTEM"
     process_id: UUID | None = None
@@ -21,7 +21,7 @@ _NOBODY = Author()
 
 
 def current_author() -> Author:
-    """The author of what is being changed in this context; SYSTEM outside a process."""
+    """The author of changes in this context; SYSTEM outside a process."""
     return _author.get() or _NOBODY
 
 

@@ -1,4 +1,4 @@
-"""What a change of a subscription was, between two of its documents."""
+"""The changes of a subscription between two of its documents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from resources.domain.saving.search_text import MASK
 
 
 class Difference(TypedDict):
-    """One value that differs, as JSON. In `path` a block in a list has its position after the change."""
+    """A value that differs, as JSON. In `path` a block in a list has its position after the change."""
 
     path: str
     before: Any
@@ -19,22 +19,22 @@ class Difference(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChange:
-    """What one save did. Documents are JSON with secrets masked; `before` is None for a new subscription."""
+    """The effect of one save. Documents are JSON with secrets masked; `before` is None for a new subscription."""
 
     subscription_id: UUID
     version: int
     before: Document | None
     after: Document
     changed_secrets: frozenset[tuple[str, str]] = field(default_factory=frozenset)
-    """(block id, field) of secrets that changed, which the masked documents cannot show."""
+    """(block id, field) of secrets that changed, which masked documents cannot show."""
 
     def difference(self) -> list[Difference]:
-        """The values that differ, flat, in the order of the document; secrets masked."""
+        """The values that differ, as a flat list in the order of the document; secrets masked."""
         return list(_Comparison(self.changed_secrets).fields("", self.before or {}, self.after))
 
 
 def difference(before: Document | None, after: Document) -> list[Difference]:
-    """Compare any two documents of a subscription. Blocks in lists are matched by id, so a move is just a move."""
+    """Compare two documents of a subscription. Blocks in lists are matched by id, so a moved block is only moved."""
     return list(_Comparison(frozenset()).fields("", before or {}, after))
 
 

@@ -1,4 +1,4 @@
-"""A subscription as one JSON document: what lists, searches and history read."""
+"""A subscription as one JSON document, which lists, searches and history read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -14,8 +14,9 @@ from resources.domain.saving.records import BlockRecord, Blocks, HeaderRecord, P
 from resources.domain.saving.rows_from_models import held_blocks, shown_values
 
 Document = dict[str, Any]
-"""The model's dump without what is computed, `insync` and `version`. Secrets are masked, and a block of another
-subscription is `{"subscription_instance_id", "owner_subscription_id"}`."""
+"""The model's dump without computed fields, `insync` and `version`. Secrets are masked, and a block of another
+subscription is `{"subscription_instance_id", "owner_subscription_id"}`.
+"""
 
 ID, OWNER = "subscription_instance_id", "owner_subscription_id"
 BLOCK_KEYS = ("name", ID, OWNER, "label")
@@ -39,14 +40,14 @@ def is_block(value: Any) -> bool:
 
 
 def is_block_list(value: Any) -> bool:
-    """Whether a value in a document is a list of blocks; an empty list may be anything."""
+    """Whether a value in a document is a list of blocks; an empty list counts."""
     return isinstance(value, list) and bool(value) and all(map(is_block, value))
 
 
 def past_record(
     documents: Mapping[UUID, Document], subscription_id: UUID, version: int
 ) -> tuple[SubscriptionRecord, ProductRecord]:
-    """A subscription as its document has it, secrets apart, with the blocks of the other documents; and its product."""
+    """The record and product in a document, without secrets; the blocks of others come from the other documents."""
     document = documents[subscription_id]
     product = dict(document["product"])
     header = HeaderRecord(

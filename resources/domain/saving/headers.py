@@ -1,4 +1,4 @@
-"""A subscription without its blocks: what lists, forms and tags need, read without loading the model."""
+"""Headers: subscriptions without their blocks, which lists, forms and tags read without loading models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -47,7 +47,7 @@ _OWN, HEADER_LENGTH = len(_OWN_COLUMNS), len(_OWN_COLUMNS) + len(PRODUCT_COLUMNS
 
 
 def select_headers(*more: Any) -> Headers:
-    """Select the columns of headers, and behind them `more`."""
+    """Select the columns of headers, then those of `more`."""
     return (
         sa.select(*_OWN_COLUMNS, *PRODUCT_COLUMNS, *more)
         .select_from(SubscriptionTable)
@@ -56,14 +56,11 @@ def select_headers(*more: Any) -> Headers:
 
 
 def subscription_header(subscription_id: SubscriptionId, *, for_update: bool = False) -> SubscriptionHeader:
-    """Read a header, in one statement; `for_update` locks the row until the transaction ends.
-
-    Raises UnknownSubscription.
-    """
+    """Read a header; `for_update` locks the row until the transaction ends."""
     query = select_headers().where(SubscriptionTable.subscription_id == subscription_id)
     row = current_session().execute(query.with_for_update(of=SubscriptionTable) if for_update else query).one_or_none()
     if row is None:
         raise UnknownSubscription(
-            f"There is no subscription {subscription_id}; `orchestrator subscriptions` lists those there are."
+            f"There is no subscription {subscription_id}; `orchestrator subscriptions` lists all."
         )
     return SubscriptionHeader.of(row)

@@ -1,4 +1,4 @@
-"""From records to models: the class of each block is found by name and status, and each block is made once."""
+"""Makes models from records: the name and status of each block select its class, and each block is made once."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from resources.types import SubscriptionLifecycle
 
 
 class Assembler:
-    """Makes the blocks of one subscription, or of one block; a block in two places is one object."""
+    """Makes the blocks of one subscription, or of one block; a block in two fields is one object."""
 
     def __init__(self, blocks: Blocks, status: SubscriptionLifecycle) -> None:
         self._blocks = blocks
@@ -23,11 +23,11 @@ class Assembler:
         self._path: list[UUID] = []
 
     def root_fields(self, cls: type[DomainModel], subscription_id: UUID) -> dict[str, Any]:
-        """The arguments that fill the block fields of a subscription class."""
+        """The arguments for the block fields of a subscription class."""
         return self._block_fields(cls, None, subscription_id)
 
     def block(self, cls: type[BlockModel], key: UUID) -> BlockModel:
-        """Make one block as `cls`. Raises pydantic's ValidationError, with a note, when the rows do not fit it."""
+        """Make a block as `cls`. Raises pydantic's ValidationError, with a note, when the rows do not fit it."""
         if (made := self._made.get((key, cls))) is not None:
             return made
         record = self._blocks.records[key]
@@ -63,7 +63,7 @@ class Assembler:
 
     def _closes_circle(self, key: UUID) -> bool:
         # Subscriptions may use each other's blocks. Every circle runs through a block of another subscription (saving
-        # refuses the others), and what that one holds is never saved from here, so the circle may be cut in it.
+        # refuses the others), and that one's own blocks are never saved from here, so the circle may be cut in it.
         return key in self._path
 
     def _class(
@@ -79,7 +79,7 @@ class Assembler:
 
 
 def plain_values(cls: type[DomainModel], values: Any) -> dict[str, Any]:
-    """The arguments for the plain fields of a class; what is missing gets its default by being left out."""
+    """The arguments for the plain fields of a class; missing values are left out and get their defaults."""
     found: dict[str, Any] = {}
     for field in cls.plain_fields().values():
         if field.name in values:

@@ -1,4 +1,4 @@
-"""Subscriptions, blocks and their history out of rows: one statement reads any of them."""
+"""Reads the rows of subscriptions, blocks and their history, each in one statement."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -18,7 +18,7 @@ from resources.errors import (
     UnknownSubscription,
 )
 
-# UNION, not UNION ALL: each block once, so subscriptions that use each other's blocks come to an end.
+# UNION, not UNION ALL: each block once, so that subscriptions which use each other's blocks end the recursion.
 _TREE = """
 WITH RECURSIVE tree(id) AS (
     SELECT subscription_instance_id FROM subscription_instances WHERE {root}
@@ -118,7 +118,7 @@ _READ_VERSIONS = sql(
     f"SELECT {_VERSION} FROM subscription_versions v WHERE v.subscription_id = :subscription_id ORDER BY v.version",
     subscription_id=sa.Uuid,
 )
-# A version asked for by number brings the others' blocks as they were when it was written.
+# A version read by number has the others' blocks as they were when it was written.
 _READ_PAST = sql(
     f"""
 WITH RECURSIVE past(subscription_id, version, at) AS (
@@ -148,18 +148,18 @@ SELECT {_VERSION} FROM past JOIN subscription_versions v USING (subscription_id,
 
 
 def read_versions(subscription_id: UUID) -> list[VersionRecord]:
-    """Read the whole history of a subscription, oldest first; empty when there is none."""
+    """Read the whole history of a subscription, oldest first; empty for an unknown one."""
     rows = current_session().execute(_READ_VERSIONS, {"subscription_id": subscription_id})
     return [VersionRecord(*row) for row in rows]
 
 
 def read_past(subscription_id: UUID, moment: datetime | int) -> dict[UUID, VersionRecord]:
-    """Read the version that was current at a time, or the one of a number, and those of the subscriptions it used then.
+    """Read the version at a time, or of a number, and those of the subscriptions that it used then, by subscription id.
 
-    By subscription id. Raises UnknownSubscription when there was none, ValueError for a time without a zone.
+    Raises UnknownSubscription when there was none, ValueError for a time without a zone.
     """
     if isinstance(moment, datetime) and moment.tzinfo is None:
-        raise ValueError(f"The time {moment} has no time zone, so it is not known which moment is meant.")
+        raise ValueError(f"The time {moment} has no time zone, so the moment is unknown.")
     version, at = (moment, None) if isinstance(moment, int) else (None, moment)
     parameters = {"subscription_id": subscription_id, "version": version, "at": at}
     found = [VersionRecord(*row) for row in current_session().execute(_READ_PAST, parameters)]
@@ -183,7 +183,7 @@ class RelatedBlock:
     attribute: str
     status: str
     of: UUID
-    """The block that was asked about."""
+    """The block of the query."""
 
 
 _RELATED = """
@@ -199,12 +199,12 @@ _USED = sql(_RELATED.format(asked="in_use_by_id", answer="depends_on_id"), block
 
 
 def blocks_using(blocks: Iterable[UUID]) -> list[RelatedBlock]:
-    """The blocks that hold any of these, of whatever subscription."""
+    """The blocks, of any subscription, that hold one of these."""
     return _related(_USERS, blocks)
 
 
 def blocks_used_by(blocks: Iterable[UUID]) -> list[RelatedBlock]:
-    """The blocks that any of these hold, of whatever subscription."""
+    """The blocks, of any subscription, that one of these holds."""
     return _related(_USED, blocks)
 
 

@@ -1,4 +1,4 @@
-"""A subscription as rows, without any model: what persistence reads and writes, and models are made from."""
+"""Records: the rows of a subscription without any model, which are read, written and made into models."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class Place(NamedTuple):
-    """Where a block stands: in a field of another block or, when `holder` is None, of the subscription."""
+    """The place of a block: in a field of another block or, when `holder` is None, of the subscription."""
 
     holder: UUID | None
     attribute: str
@@ -33,7 +33,7 @@ class ProductRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeaderRecord:
-    """A row of subscriptions, as far as a model may change it, `insync` and `version` apart."""
+    """A row of subscriptions, as far as a model may change it, without `insync` and `version`."""
 
     subscription_id: UUID
     product_id: UUID
@@ -58,7 +58,7 @@ class BlockRecord:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks and who holds whom: those of one subscription, and of others as far as they are reached from it."""
+    """Blocks and their relations: those of one subscription, and of others that it reaches."""
 
     records: Mapping[UUID, BlockRecord] = field(default_factory=dict)
     places: Mapping[Place, UUID] = field(default_factory=dict)
@@ -75,13 +75,13 @@ class Blocks:
         return self._held.get((holder, attribute), [])
 
     def own(self, subscription_id: UUID) -> "Blocks":
-        """Only the blocks of one subscription, and what these hold."""
+        """Only the blocks of one subscription, and their relations."""
         records = {key: record for key, record in self.records.items() if record.subscription_id == subscription_id}
         places = {place: held for place, held in self.places.items() if place.holder is None or place.holder in records}
         return Blocks(records, places)
 
     def foreign(self) -> frozenset[UUID]:
-        """The blocks of others that are held; only for the own blocks of one subscription."""
+        """The held blocks of others; only for the own blocks of one subscription."""
         return frozenset(self.places.values()) - self.records.keys()
 
     def roots(self) -> Iterator[tuple[Place, UUID]]:
@@ -93,7 +93,7 @@ class Blocks:
 class SubscriptionRecord:
     """All rows of one subscription, as they were read or last saved.
 
-    As they were read, `blocks` has those of other subscriptions that it reaches as well.
+    As read, `blocks` also has those of other subscriptions that it reaches.
     """
 
     header: HeaderRecord

@@ -1,4 +1,4 @@
-"""From models to records: a subscription's own blocks, checked on the way, as rows would hold them."""
+"""Makes records from models: a subscription's own blocks, checked, as rows would have them."""
 
 import json
 import math
@@ -18,20 +18,20 @@ from resources.domain.saving.records import BlockRecord, Blocks, Place
 from resources.errors import InvalidBlocks
 
 EXPONENT_FROM = 1e16
-"""From here on Python writes floats with an exponent."""
+"""From this size on Python writes floats with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlatSubscription:
-    """The own blocks of a subscription, as records and as the models these were made from."""
+    """The own blocks of a subscription, as records and as models."""
 
     blocks: Blocks
     models: Mapping[UUID, BlockModel]
 
     def keeping_unknown(self, before: Blocks) -> "FlatSubscription":
-        """With the stored values that the class has no field for: taking a field out of the code loses nothing.
+        """Add the stored values for which the class has no field: removing a field from the code loses nothing.
 
-        `orchestrator catalogue apply --drop-values` takes them away.
+        `orchestrator catalogue apply --drop-values` removes them.
         """
         records = dict(self.blocks.records)
         for key, model in self.models.items():
@@ -41,7 +41,7 @@ class FlatSubscription:
         return replace(self, blocks=Blocks(records, self.blocks.places))
 
     def changed_secrets(self, before: Blocks) -> frozenset[tuple[str, str]]:
-        """(block id, field) of the secrets that have another value than before; masked they look the same."""
+        """(block id, field) of the secrets that have changed; masked they look the same."""
         return frozenset(
             (str(key), field.name)
             for key, model in self.models.items()
@@ -53,10 +53,10 @@ class FlatSubscription:
 
 
 def flatten(subscription: DomainModel, subscription_id: UUID) -> FlatSubscription:
-    """Take apart a subscription: its own blocks and whom they hold; of others' blocks only that they are held.
+    """Make records of a subscription: its own blocks and their relations, also to blocks of others.
 
-    Validates every own block as a whole, because what is appended to a list was never looked at. Raises pydantic's
-    ValidationError, and InvalidBlocks when blocks stand where they cannot.
+    Validates every own block as a whole, because pydantic does not check what is appended to a list. Raises pydantic's
+    ValidationError, and InvalidBlocks when a block is in a wrong place.
     """
     flattening = _Flattening(subscription_id)
     flattening.walk(subscription, None)
@@ -84,7 +84,7 @@ def shown_values(model: DomainModel) -> dict[str, Any]:
 
 
 def stored_values(block: BlockModel) -> dict[str, Any]:
-    """The plain values of a block as its row keeps them: secrets readable, None left out where missing means None."""
+    """The plain values of a block for its row: secrets readable, none left out when missing means None."""
     fields = block.plain_fields()
     values = {
         name: to_jsonable_python(_revealed(getattr(block, name))) if fields[name].is_secret else value
@@ -148,9 +148,9 @@ def _validate(model: DomainModel) -> None:
 
 
 def _as_database(value: Any) -> Any:
-    """Numbers as JSONB gives them back: without exponent, so a large float is an integer with the same digits.
+    """Numbers as JSONB returns them: without exponent, so a large float is an integer with the same digits.
 
-    What JSON has no number for is a word, which some versions of pydantic write themselves.
+    JSON has no number for inf and nan; they become words, as in some versions of pydantic.
     """
     match value:
         case float() if math.isnan(value):

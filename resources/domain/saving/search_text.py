@@ -1,4 +1,4 @@
-"""The words by which a subscription is found, as PostgreSQL keeps them; made here, so no locale has a part in it."""
+"""The words by which PostgreSQL finds a subscription; made here, so that no locale matters."""
 
 import json
 import re
@@ -9,42 +9,42 @@ from resources.domain.saving.documents import BLOCK_KEYS, ID, Document, is_block
 
 MASK = "**********"
 MOST_BYTES = 600_000
-"""PostgreSQL refuses more than a megabyte, and a save must not fail for that; what comes later is not found."""
+"""PostgreSQL refuses more than a megabyte, and a save must not fail for that; later words are not found."""
 MOST_PLACES = 16_000
-"""Words beyond have no place of their own in PostgreSQL, so they are in no phrase."""
+"""PostgreSQL gives later words no position of their own, so no phrase finds them."""
 LONGEST_WORD, LONGEST_FIELD = 250, 200
-"""Characters; PostgreSQL takes 2046 bytes for both."""
+"""In characters; PostgreSQL allows 2046 bytes for both."""
 SEPARATORS = re.compile(r"[\x00-/:-@\[-`{-\x7f\s\ud800-\udfff]+")
-"""All of ASCII that is neither letter nor digit, and what is no character at all."""
+"""ASCII that is neither letter nor digit, and surrogates."""
 
 HEADER = ("subscription_id", "description", "note", "customer_id")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, as they are kept and looked for: lower case, cut at punctuation, short enough."""
+    """The words of a text, as they are stored and searched: lower case, cut at punctuation, short enough."""
     return [word[:LONGEST_WORD] for word in SEPARATORS.split(text.lower()) if word]
 
 
 def search_vector(document: Document) -> str:
     """The tsvector of header, fixed inputs, own blocks' ids, labels and values: each word, and each as `field:word`.
 
-    Status and `insync` have columns, and the product a table, which change by themselves.
+    Status and `insync` have columns and the product a table, which change independently.
     """
     return vector(_pairs(document))
 
 
 def metadata_vector(metadata: Any) -> str:
-    """The tsvector of a subscription's metadata: a value is found by its key, and by the field that holds all."""
+    """The tsvector of a subscription's metadata: a value is found by its key, and by the field of all metadata."""
     return vector(json_pairs("metadata", metadata))
 
 
 def description_vector(description: str) -> str:
-    """The tsvector of what a customer calls a subscription."""
+    """The tsvector of a customer's description of a subscription."""
     return vector([("customer_description", description)])
 
 
 def vector(pairs: Iterable[tuple[str, str]]) -> str:
-    """The text of a tsvector from (field, text): a word has the same place alone and with its field."""
+    """The text of a tsvector from (field, text): a word has the same position alone and with its field."""
     found: list[str] = []
     size, place = 0, 0
     for field, text in pairs:
@@ -61,12 +61,12 @@ def vector(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def fielded(field: str, word: str) -> str:
-    """How a word is kept with its field."""
+    """A word as it is stored with its field."""
     return f"{field[:LONGEST_FIELD].lower()}:{word}"
 
 
 def json_pairs(field: str, value: Any) -> Iterator[tuple[str, str]]:
-    """(field, text) of free JSON: a value is found by its own key and by the field that holds all."""
+    """(field, text) of free JSON: a value is found by its key and by the field of all metadata."""
     match value:
         case dict():
             for key, held in value.items():
@@ -80,7 +80,7 @@ def json_pairs(field: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _keyed(key: str, held: Any) -> Iterator[tuple[str, str]]:
-    """A value by its own key, where that is a name."""
+    """A value by its key, when that is a name."""
     if key.isidentifier() and not isinstance(held, dict):
         yield from _words(key, held)
 

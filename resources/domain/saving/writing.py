@@ -1,4 +1,4 @@
-"""Subscriptions into rows: a constant number of statements saves what changed."""
+"""Writes subscriptions into rows: a constant number of statements saves what changed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ _LOCK = sql("SELECT FROM subscriptions WHERE subscription_id = :subscription_id 
 
 
 def lock_subscription(subscription_id: UUID) -> None:
-    """Keep others from using more of its blocks until the transaction ends; waits for those who are about to."""
+    """Keep others from using more of its blocks until the transaction ends; waits for those that just do."""
     current_session().execute(_LOCK, {"subscription_id": subscription_id})
 
 
@@ -58,7 +58,7 @@ _NOTED = """, noted AS (
     SELECT :subscription_id, saved.version, :document, :process_id, :step_key, :created_by FROM saved
 )
 """
-# Whoever ends or locks an owner waits for us, or we for them: then the row is read again as they left it.
+# A transaction that ends or locks an owner waits for us, or we for it: then the row is read again as it left it.
 _OWNERS = """
 WITH owners AS (
     SELECT s.status, s.locked_by, s.subscription_id = ANY(ARRAY(
@@ -88,7 +88,7 @@ _INSERT_SUBSCRIPTION = sql(
     + "SELECT version, NULL FROM saved",
     **_HEADER_TYPES,
 )
-# The row is locked before it is compared, so a writer that had to wait sees the version the other one left.
+# The row is locked before it is compared, so a writer that had to wait sees the other's version.
 _UPDATE_SUBSCRIPTION = sql(
     _OWNERS
     + """, before AS (
@@ -148,7 +148,7 @@ _DELETE_BLOCKS = sql("DELETE FROM subscription_instances WHERE subscription_inst
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The version that was written, and the document that it replaced (None: the subscription is new)."""
+    """The version that was written, and the document that it replaced (None for a new subscription)."""
 
     version: int
     document_before: dict[str, Any] | None
@@ -156,21 +156,21 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class BlockChanges:
-    """What has to be written to turn one set of blocks into another; a block that is in both and equal is in none."""
+    """The changes from one set of blocks to another; a block that is equal in both is in none."""
 
     changed: Mapping[UUID, BlockRecord]
     removed: frozenset[UUID]
     held: Mapping[Place, UUID]
     released: frozenset[Place]
     added: frozenset[UUID]
-    """Blocks of other subscriptions that come into use."""
+    """Blocks of other subscriptions that are used from now on."""
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed or self.held or self.released)
 
     @classmethod
     def between(cls, before: Blocks, after: Blocks) -> "BlockChanges":
-        """Compare the own blocks of a subscription as they were read with what they are now."""
+        """Compare the own blocks of a subscription, as read and as they are now."""
         moved = set(before.roots()) ^ set(after.roots())
         touched = {key for key, record in after.records.items() if before.records.get(key) != record}
         touched |= {key for _, key in moved if key in after.records}
@@ -183,7 +183,7 @@ class BlockChanges:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a save writes. `version` is the one that was read, or the first; `insync` None leaves it as it is.
+    """What a save writes. `version` is the one that was read, or the first; None for `insync` leaves it.
 
     `used`: the blocks of other subscriptions whose owners must not be terminated.
     """
@@ -208,19 +208,13 @@ def insert_subscription(writing: Writing) -> Saved:
 
 
 def update_subscription(writing: Writing) -> Saved:
-    """Write what changed since the version that was read; commits nothing.
-
-    Raises StaleSubscription when somebody saved in between, UnknownSubscription when the row is gone, BlockInUse when a
-    block to remove is held by another subscription (then nothing is written), InvalidBlocks when a block of another
-    subscription is gone or its owner terminated, SubscriptionLocked when another process is changing the owner of an
-    added one.
-    """
+    """Write what changed since the version that was read; commits nothing. `save` lists what it raises."""
     _refuse_removal_of_used(writing.header.subscription_id, writing.changes.removed)
     return _write(_UPDATE_SUBSCRIPTION, writing)
 
 
 def update_insync(subscription_id: UUID, version: int, insync: bool) -> None:
-    """Write the flag alone; it is bookkeeping, so neither version nor history know of it. Raises StaleSubscription."""
+    """Write only the flag, which has no version and no history. Raises StaleSubscription."""
     parameters = {"subscription_id": subscription_id, "version": version, "insync": insync}
     done = current_session().execute(_UPDATE_INSYNC, parameters)
     if not done.rowcount:  # type: ignore[attr-defined]
@@ -257,10 +251,10 @@ def _write(statement: sa.TextClause, writing: Writing) -> Saved:
 
 
 def _write_blocks(blocks: Blocks, changes: BlockChanges) -> None:
-    """At most four statements. Blocks come before the relations that name them and go after these.
+    """Write blocks before the relations that name them, and delete them after these.
 
-    The database would let go of what a removed block held, but only in the order in which it finds the rows: it might
-    see a removed block still held by another removed one, and refuse.
+    The database would delete the relations of a removed block itself, but in the order in which it finds the rows: a
+    removed block might still be held by another removed one, and it would refuse.
     """
     session = current_session()
     roots = {key: place for place, key in blocks.roots()}
@@ -302,7 +296,7 @@ def _refuse_removal_of_used(subscription_id: UUID, removed: frozenset[UUID]) -> 
             f"subscription {user.subscription_id}"
             for user in strangers
         )
-        raise BlockInUse(f"Subscription {subscription_id} cannot give up what others use: {uses}. Change these first.")
+        raise BlockInUse(f"Subscription {subscription_id} cannot remove what others use: {uses}. Change these first.")
 
 
 _USED_OWNERS = sql(
@@ -318,19 +312,19 @@ GROUP BY s.subscription_id ORDER BY s.subscription_id
 
 
 def _refuse_unfit_owners(writing: Writing) -> None:
-    """Say which owner forbids the save, if one does; its row is locked by now, so it has not changed since."""
+    """Raise if an owner forbids the save; its row is locked, so it has not changed since."""
     blocks = {"used": sorted(writing.used), "added": sorted(writing.changes.added)}
     mine = writing.header.subscription_id
     for owner, description, status, locked_by, is_added in current_session().execute(_USED_OWNERS, blocks):
         if status == SubscriptionLifecycle.TERMINATED:
             raise InvalidBlocks(
                 f"Subscription {mine} uses a block of subscription {owner} ({description}), which is terminated; "
-                "use a block of another one."
+                "use a block of another subscription."
             )
         if is_added and locked_by not in (None, current_author().process_id):
             raise SubscriptionLocked(
                 f"Subscription {mine} would use a block of subscription {owner} ({description}), which process "
-                f"{locked_by} is changing; go on when that process has ended."
+                f"{locked_by} is changing; try again when that process has ended."
             )
 
 
@@ -356,7 +350,7 @@ def _raise_stale(subscription_id: UUID, version: int) -> NoReturn:
 
 
 def _explained(error: IntegrityError, subscription_id: UUID) -> Exception:
-    """What a broken foreign key means: somebody else was faster, or a block of another subscription was never saved."""
+    """The cause of a violated foreign key: another was faster, or a block of another subscription was never saved."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     if constraint == "fk_subscriptions_product_id":
         return UnknownProduct(f"The product of subscription {subscription_id} is not in the database.")
@@ -364,7 +358,7 @@ def _explained(error: IntegrityError, subscription_id: UUID) -> Exception:
         return error
     if "DELETE" in (error.statement or "").upper():
         return BlockInUse(
-            f"A block of subscription {subscription_id} came into use by another subscription just now; it cannot go."
+            f"A block of subscription {subscription_id} cannot be removed: another subscription just began to use it."
         )
     return InvalidBlocks(
         f"Subscription {subscription_id} holds a block of another subscription that is not in the database; "

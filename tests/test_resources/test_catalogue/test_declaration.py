@@ -24,7 +24,7 @@ from tests.test_resources.test_domain.samples import product
             [product(PLAIN, formerly="Port"), product(PLAIN, name="Port")],
             "was formerly 'Port', but 'Port' is",
         ),
-        ([product(PLAIN, formerly="A"), product(PLAIN, name="B", formerly="A")], "More than one product says"),
+        ([product(PLAIN, formerly="A"), product(PLAIN, name="B", formerly="A")], "More than one product declares"),
         ([product(str)], "which is not a SubscriptionModel class"),  # type: ignore[arg-type]
     ],
 )

@@ -163,7 +163,7 @@ def test_a_block_can_be_read_as_of_another_status(session: Session) -> None:
 def test_another_kind_of_block_is_refused(session: Session) -> None:
     device = active_device()
 
-    with pytest.raises(InvalidBlocks, match="The block is a Test Device, which is no SocketBlock"):
+    with pytest.raises(InvalidBlocks, match="The block is a Test Device, which is not a SocketBlock"):
         SocketBlock.from_db(device.device.subscription_instance_id)
 
 
@@ -199,5 +199,5 @@ def test_a_block_knows_its_subscription(session: Session) -> None:
 
 @pytest.mark.parametrize("taken", ["name", "label", "owner_subscription_id", "subscription_instance_id"])
 def test_a_field_may_not_take_the_place_of_one_that_every_block_has(taken: str) -> None:
-    with pytest.raises(ModelDeclarationError, match=f"class Odd: {taken} is what every model has already"):
+    with pytest.raises(ModelDeclarationError, match=f"class Odd: {taken} is taken by every model"):
         type("Odd", (ProductBlockModel,), {"__annotations__": {taken: str | None}}, product_block_name="Odd")

@@ -137,7 +137,7 @@ def test_a_product_without_model_is_named_with_those_that_have_one(session: Sess
 def test_a_class_of_another_product_is_refused(session: Session, registry: dict[str, type]) -> None:
     registry["device"] = Device
 
-    with pytest.raises(WrongProduct, match=r"'device' is modelled by Device, which is no CircuitInactive"):
+    with pytest.raises(WrongProduct, match=r"'device' is modelled by Device, which is not a CircuitInactive"):
         CircuitInactive.from_product_id(add_product("device"), CUSTOMER)
 
 
@@ -208,7 +208,7 @@ def test_a_class_that_asks_for_too_little_does_not_read(session: Session) -> Non
 def test_a_class_of_another_product_does_not_read(session: Session, registry: dict[str, type]) -> None:
     device = active_device()
     registry["device ams1"] = Device
-    with pytest.raises(WrongProduct, match="is modelled by Device, which is no Circuit"):
+    with pytest.raises(WrongProduct, match="is modelled by Device, which is not a Circuit"):
         Circuit.from_subscription(device.subscription_id)
 
 

@@ -326,7 +326,7 @@ def test_a_cut_connection_is_opened_again_and_anything_may_have_changed(
 
     asyncio.run(story())
     assert "wait for the database" in caplog.text
-    assert "is there again" in caplog.text
+    assert "answers again" in caplog.text
 
 
 def test_the_first_leader_hears_and_another_only_when_it_is_gone(

@@ -176,7 +176,7 @@ def test_what_the_code_has_no_more_gets_no_other_life(engine, api, device):
         session.connection().exec_driver_sql("UPDATE products SET end_date = now() WHERE tag = 'DEV'")
     answer = api.patch(f"/products/{device['product_id']}", json={"status": "active"})
     assert answer.status_code == 409
-    assert "not in the code any more" in answer.json()["detail"]
+    assert "has not been in the code since" in answer.json()["detail"]
 
 
 def test_a_description_is_edited(api, device):

@@ -119,7 +119,7 @@ def test_a_redis_that_was_away_is_made_up_for(engine: Engine, tmp_path: Path, ca
         assert server.browser.hear_until(lambda heard: heard >= EVERYTHING) == EVERYTHING
         server.browser.quiet(1.5)
         change(engine, server, "after")
-    assert "Redis is there again" in caplog.text
+    assert "Redis answers again" in caplog.text
 
 
 @needs_redis
