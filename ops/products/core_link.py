@@ -1,4 +1,4 @@
-"""What is done to a core link: number it, cable it, configure it, compare it, take it down."""
+"""The steps of a core link: reserve addresses, connect, configure, compare, remove."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from resources.products.port import Port
 
 
 def describe_core_link(subscription: CoreLinkProvisioning) -> str:
-    """What lists show: `Core link ams1 1/1/1 - utr1 1/1/1`, and whether it is under maintenance."""
+    """The description in lists: `Core link ams1 1/1/1 - utr1 1/1/1`, and whether it is under maintenance."""
     maintenance = " (maintenance)" if subscription.core_link.under_maintenance else ""
     return f"{subscription.product.name} {subscription.core_link.title}{maintenance}"
 
@@ -47,9 +47,9 @@ def construct_core_link(
     isis_metric: int,
     under_maintenance: bool,
 ) -> State:
-    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`.
+    """Make the subscription from the form. Adds `subscription`, `subscription_id`, `subscription_description`.
 
-    The ports are looked up again behind a lock: another process may have taken one since the form was filled in.
+    The ports are checked again behind a lock: another process may have taken one since the form was filled in.
     """
     ports = [Port.from_subscription(port) for port in (port_a, port_b)]
     require_free(ports)
@@ -64,9 +64,9 @@ def construct_core_link(
 
 @step("Reserve prefixes in NetBox")
 def reserve_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Take the next free /31 and /127 and number both ends. Changes `subscription`.
+    """Reserve the next free /31 and /127 and give both ends addresses. Changes `subscription`.
 
-    May run again: NetBox gives the prefixes that this step took before.
+    May run again: NetBox returns the prefixes that this step reserved before.
     """
     link = subscription.core_link
     prefixes = netbox.reserve_link_prefixes(description=link.title, idempotency_key=context.idempotency_key)
@@ -79,7 +79,7 @@ def reserve_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox, context
 
 @step("Restore prefixes in NetBox")
 def restore_prefixes(subscription: CoreLink, netbox: NetBox, context: StepContext) -> State:
-    """Put prefixes back that are gone from NetBox. Changes `subscription`. May run again: those that are there stay."""
+    """Restore prefixes that are gone from NetBox. Changes `subscription`. May run again: existing ones stay."""
     link = subscription.core_link
     prefixes = netbox.restore_link_prefixes(
         ipv4=link.ipv4_prefix,
@@ -93,7 +93,7 @@ def restore_prefixes(subscription: CoreLink, netbox: NetBox, context: StepContex
 
 @step("Connect ports in NetBox")
 def connect_ports(subscription: CoreLinkProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Put the cable between the ports. Changes `subscription`. May run again: a cable that is there is the answer."""
+    """Connect the ports by a cable. Changes `subscription`. May run again: an existing cable is returned."""
     link = subscription.core_link
     side_a, side_b = cable_ends(subscription)
     cable = netbox.create_cable(side_a, side_b, description=link.title, idempotency_key=context.idempotency_key)
@@ -103,13 +103,13 @@ def connect_ports(subscription: CoreLinkProvisioning, netbox: NetBox, context: S
 
 @step("Configure core link")
 def configure_core_link(subscription: CoreLinkProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Bring both devices to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    """Configure both devices as the subscription says. Adds `playbook`. May run again, like `play`."""
     return play("configure_core_link", core_link_variables(subscription), playbooks, context)
 
 
 @step("Update subscription")
 def update_core_link(subscription: CoreLink, isis_metric: int, under_maintenance: bool) -> State:
-    """Take over what the form changed. Changes `subscription`."""
+    """Apply the changes of the form. Changes `subscription`."""
     subscription.core_link.isis_metric = isis_metric
     subscription.core_link.under_maintenance = under_maintenance
     return described(subscription, describe_core_link(subscription))
@@ -117,7 +117,7 @@ def update_core_link(subscription: CoreLink, isis_metric: int, under_maintenance
 
 @step("Compare core link with NetBox and devices")
 def compare_core_link(subscription: CoreLink, netbox: NetBox, playbooks: PlaybookRunner) -> None:
-    """Raise DriftFound if NetBox or a device is not as the subscription says. Changes nothing anywhere."""
+    """Raise DriftFound if NetBox or a device differs from the subscription. Changes nothing anywhere."""
     link = subscription.core_link
     cable = netbox.find_cable(*cable_ends(subscription))
     found = netbox.find_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
@@ -134,7 +134,7 @@ def compare_core_link(subscription: CoreLink, netbox: NetBox, playbooks: Playboo
 
 @step("Deconfigure core link")
 def deconfigure_core_link(subscription: CoreLinkProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Take the link off both devices. Adds `playbook`. May run again, as `play` says."""
+    """Remove the link from both devices. Adds `playbook`. May run again, like `play`."""
     link = subscription.core_link
     ends = [{"device": end.port.node.node_name, "interface": end.port.port_name} for end in link.ports]
     return play("deprovision_core_link", {"link": link.title, "ends": ends}, playbooks, context)
@@ -142,23 +142,23 @@ def deconfigure_core_link(subscription: CoreLinkProvisioning, playbooks: Playboo
 
 @step("Disconnect ports in NetBox")
 def disconnect_ports(subscription: CoreLinkProvisioning, netbox: NetBox) -> None:
-    """Take the cable out. May run again: one that is gone is fine."""
+    """Delete the cable. May run again."""
     if subscription.core_link.ims_id is not None:
         netbox.delete_cable(subscription.core_link.ims_id)
 
 
 @step("Release prefixes in NetBox")
 def release_prefixes(subscription: CoreLinkProvisioning, netbox: NetBox) -> None:
-    """Give the prefixes back. May run again: what is back already is fine."""
+    """Release the prefixes. May run again."""
     link = subscription.core_link
     if link.ipv4_prefix_ipam_id is not None and link.ipv6_prefix_ipam_id is not None:
         netbox.release_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
 
 
 def require_free(ports: list[Port]) -> None:
-    """Check that nobody has taken any of the ports, and keep it so until the transaction ends.
+    """Check that the ports are free, and keep them so until the transaction ends.
 
-    Raises InconsistentData naming the port and who has it.
+    Raises InconsistentData with the port and the subscription that has it.
     """
     blocks = {port.port.subscription_instance_id: port for port in ports}
     hold_ports(blocks)

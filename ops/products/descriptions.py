@@ -1,10 +1,10 @@
-"""Descriptions made from a subscription's values, so that they never say something else than it does."""
+"""Descriptions, made from a subscription's values so that they always agree with them."""
 
 from resources import State, SubscriptionModel
 
 
 def described(subscription: SubscriptionModel, description: str) -> State:
-    """What a step returns that has made or changed a subscription: the subscription, saying so in its description.
+    """Return a subscription from a step that has made or changed it, with its description updated.
 
     Changes or adds `subscription`, `subscription_id` and `subscription_description`.
     """

@@ -1,4 +1,4 @@
-"""The difference between what a subscription says and what other systems show."""
+"""Drift: the differences between a subscription and other systems."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from pydantic_core import to_jsonable_python
 from resources import Difference, DriftFound
 
 ABSENT = None
-"""What is shown of something that the other system does not have."""
+"""Shown for a value that the other system does not have."""
 
 
 def differences(place: str, expected: Mapping[str, Any], actual: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """Each expected value that `actual` does not have; what it has besides is its own affair.
+    """Each expected value that `actual` does not have; other values of `actual` do not matter.
 
-    `place` is the path in front of each key, such as `netbox`. An `actual` of None is one difference: all is missing.
+    `place` is the path before each key, such as `netbox`. An `actual` of None is one difference: everything is missing.
     """
     if actual is None:
         yield Difference(place, dict(expected), ABSENT)
@@ -25,14 +25,14 @@ def differences(place: str, expected: Mapping[str, Any], actual: Mapping[str, An
 
 
 def report(subject: str, found: Sequence[Difference]) -> None:
-    """Raise DriftFound that lists every difference as {path, expected, actual}; do nothing if there is none."""
+    """Raise DriftFound that lists every difference as {path, expected, actual}; return if there is none."""
     if not found:
         return
     listed = [to_jsonable_python({"path": d.path, "expected": d.expected, "actual": d.actual}) for d in found]
-    told = "; ".join(f"{d['path']} is {_told(d['actual'])} and should be {_told(d['expected'])}" for d in listed)
+    described = "; ".join(f"{d['path']} is {_shown(d['actual'])} and should be {_shown(d['expected'])}" for d in listed)
     places = "1 place" if len(listed) == 1 else f"{len(listed)} places"
-    raise DriftFound(f"{subject} differs from its subscription in {places}: {told}.", details=listed)
+    raise DriftFound(f"{subject} differs from its subscription in {places}: {described}.", details=listed)
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "missing" if value is ABSENT else repr(value)

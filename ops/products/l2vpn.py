@@ -1,4 +1,4 @@
-"""What is done to an L2VPN: check its access points, number it, assign its VLANs, configure it, compare it, end it."""
+"""The steps of an L2VPN: check its access points, reserve numbers and VLANs, configure, compare, remove."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,21 +32,21 @@ from resources.products.l2vpn import (
 from resources.products.port import Port, PortMode
 
 SERVICE_VLANS = VlanRanges("2-4094")
-"""What services may use on a tagged port; VLAN 1 is the default of many devices and stays free."""
+"""The VLANs for services on a tagged port; VLAN 1 is the default of many devices and stays free."""
 
 SERVICE_MODES = (PortMode.TAGGED, PortMode.UNTAGGED)
 """Ports that carry services."""
 
 
 class AccessPoint(BaseModel):
-    """An access point as the form gives it: the port's subscription, and VLANs of it."""
+    """An access point in the form: the port's subscription, and VLANs of it."""
 
     port: UUID
     vlan: VlanRanges
 
 
 def describe_l2vpn(subscription: L2vpnProvisioning) -> str:
-    """What lists show: `L2VPN 1000 Mbit/s ams1-utr1`."""
+    """The description in lists: `L2VPN 1000 Mbit/s ams1-utr1`."""
     circuit = subscription.virtual_circuit
     nodes = dict.fromkeys(sap.port.node.node_name for sap in circuit.saps)
     return f"{subscription.product.name} {circuit.speed} Mbit/s {'-'.join(nodes)}"
@@ -72,7 +72,7 @@ def l2vpn_variables(subscription: L2vpnProvisioning) -> dict[str, Any]:
 
 @step("Construct subscription")
 def construct_l2vpn(product: UUID, customer_id: str, speed: int, speed_policer: bool, saps: list[AccessPoint]) -> State:
-    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`.
+    """Make the subscription from the form. Adds `subscription`, `subscription_id`, `subscription_description`.
 
     The VLANs are checked again behind a lock: another process may have taken some since the form was filled in.
     """
@@ -91,9 +91,9 @@ def construct_l2vpn(product: UUID, customer_id: str, speed: int, speed_policer: 
 
 @step("Reserve VNI in NetBox")
 def reserve_vni(subscription: L2vpnProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Take the lowest free VNI and its route target. Changes `subscription`.
+    """Reserve the lowest free VNI and its route target. Changes `subscription`.
 
-    May run again: NetBox gives the service that this step made before.
+    May run again: NetBox returns the service that this step made before.
     """
     service = netbox.reserve_l2vpn(subscription.service_name, idempotency_key=context.idempotency_key)
     circuit = subscription.virtual_circuit
@@ -103,9 +103,9 @@ def reserve_vni(subscription: L2vpnProvisioning, netbox: NetBox, context: StepCo
 
 @step("Restore VNI in NetBox")
 def restore_vni(subscription: L2vpn, netbox: NetBox, context: StepContext) -> State:
-    """Take the service's numbers as NetBox has them, since NetBox hands them out, or new ones if it lost the service.
+    """Read the service's numbers from NetBox, which assigns them, or reserve new ones if it lost the service.
 
-    Changes `subscription`. May run again: a service that is there is the answer.
+    Changes `subscription`. May run again: an existing service is returned.
     """
     name = subscription.service_name
     service = netbox.find_l2vpn(name) or netbox.reserve_l2vpn(name, idempotency_key=context.idempotency_key)
@@ -116,7 +116,7 @@ def restore_vni(subscription: L2vpn, netbox: NetBox, context: StepContext) -> St
 
 @step("Assign VLANs in NetBox")
 def assign_vlans(subscription: L2vpnProvisioning, netbox: NetBox, context: StepContext) -> None:
-    """Give the service just its VLANs on each port. May run again: NetBox knows VLANs that the service has already."""
+    """Assign the service exactly its VLANs on each port. May run again: NetBox knows which it has already."""
     for sap in subscription.virtual_circuit.saps:
         netbox.assign_vlans(
             interface_of(sap),
@@ -128,13 +128,13 @@ def assign_vlans(subscription: L2vpnProvisioning, netbox: NetBox, context: StepC
 
 @step("Configure L2VPN")
 def configure_l2vpn(subscription: L2vpnProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Bring all devices to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    """Configure all devices as the subscription says. Adds `playbook`. May run again, like `play`."""
     return play("configure_l2vpn", l2vpn_variables(subscription), playbooks, context)
 
 
 @step("Update subscription")
 def update_l2vpn(subscription: L2vpn, speed: int, speed_policer: bool, saps: list[AccessPoint]) -> State:
-    """Take over what the form changed, an access point whose port stays keeping its block. Changes `subscription`.
+    """Apply the changes of the form; an access point whose port stays keeps its block. Changes `subscription`.
 
     Adds `left_interfaces`: ids in NetBox of the interfaces that the service leaves.
     """
@@ -157,14 +157,14 @@ def update_l2vpn(subscription: L2vpn, speed: int, speed_policer: bool, saps: lis
 
 @step("Release VLANs of removed access points")
 def release_left_vlans(subscription: L2vpnProvisioning, netbox: NetBox, left_interfaces: list[int]) -> None:
-    """Give back what the service has on ports that it leaves. May run again: what is back already is fine."""
+    """Release the service's VLANs on ports that it leaves. May run again."""
     for interface in left_interfaces:
         netbox.release_vlans(interface, service=subscription.service_name)
 
 
 @step("Compare L2VPN with NetBox and devices")
 def compare_l2vpn(subscription: L2vpn, netbox: NetBox, playbooks: PlaybookRunner) -> None:
-    """Raise DriftFound if NetBox or a device is not as the subscription says. Changes nothing anywhere."""
+    """Raise DriftFound if NetBox or a device differs from the subscription. Changes nothing anywhere."""
     report(
         subscription.description,
         [
@@ -176,33 +176,33 @@ def compare_l2vpn(subscription: L2vpn, netbox: NetBox, playbooks: PlaybookRunner
 
 @step("Deconfigure L2VPN")
 def deconfigure_l2vpn(subscription: L2vpnProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Take the service off all devices. Adds `playbook`. May run again, as `play` says."""
+    """Remove the service from all devices. Adds `playbook`. May run again, like `play`."""
     return play("deprovision_l2vpn", {"service": subscription.service_name}, playbooks, context)
 
 
 @step("Release VLANs in NetBox")
 def release_vlans(subscription: L2vpnProvisioning, netbox: NetBox) -> None:
-    """Make the VLANs free for others. May run again: what is free already is fine."""
+    """Release the VLANs. May run again."""
     for sap in subscription.virtual_circuit.saps:
         netbox.release_vlans(interface_of(sap), service=subscription.service_name)
 
 
 @step("Release VNI in NetBox")
 def release_vni(subscription: L2vpnProvisioning, netbox: NetBox) -> None:
-    """Make VNI and route target free for others. May run again: what is free already is fine."""
+    """Release VNI and route target. May run again."""
     if subscription.virtual_circuit.ims_id is not None:
         netbox.release_l2vpn(subscription.virtual_circuit.ims_id)
 
 
 def ports_of(saps: Sequence[AccessPoint]) -> dict[UUID, Port]:
-    """The ports of access points, by their subscription; all of them have to be active."""
+    """The ports of access points, by subscription. All must be active."""
     return {sap.port: Port.from_subscription(sap.port) for sap in saps}
 
 
 def require_usable(
     ports: Mapping[UUID, Port], saps: Sequence[AccessPoint], speed: int, *, besides: UUID | None = None
 ) -> None:
-    """Check the access points, and keep others off their ports until the transaction ends. Raises InconsistentData."""
+    """Check the access points, and lock their ports until the transaction ends. Raises InconsistentData."""
     records = {key: PortRecord.of(port) for key, port in ports.items()}
     hold_ports(record.block_id for record in records.values())
     try:
@@ -216,10 +216,9 @@ def require_usable(
 def check_access_points(
     points: Sequence[tuple[PortRecord, VlanRanges]], speed: int, *, besides: UUID | None = None
 ) -> None:
-    """Check what access points must obey together. Raises ValueError that lists every fault.
+    """Check the rules for all access points together. Raises ValueError that lists every fault.
 
-    Each port stands once, is as fast as the service, and gives VLANs that nobody else has. `besides` is the service
-    itself.
+    Each port appears once, is at least as fast as the service, and its VLANs are free. `besides` is the service itself.
     """
     faults = [*_faults_alone(points, speed), *_overlaps(points, besides)]
     if faults:
@@ -230,7 +229,7 @@ def _faults_alone(points: Sequence[tuple[PortRecord, VlanRanges]], speed: int) -
     seen = set()
     for port, vlans in points:
         if port.subscription_id in seen:
-            yield f"port {port.description} stands more than once; an L2VPN has one access point on a port"
+            yield f"port {port.description} appears more than once; an L2VPN has one access point on a port"
         seen.add(port.subscription_id)
         if port.speed < speed:
             yield f"port {port.description} is slower than the service's {speed} Mbit/s"
@@ -267,5 +266,5 @@ def interface_of(sap: SapBlockProvisioning) -> int:
 
 
 def tagged(vlans: VlanRanges) -> VlanRanges:
-    """The VLANs that exist in NetBox: traffic without a tag has none there."""
+    """The VLANs that exist in NetBox, which has none for untagged traffic."""
     return VlanRanges(vlans - {UNTAGGED})

@@ -1,4 +1,4 @@
-"""What is done to a node: put it in the inventory, give it addresses, configure it, compare it, take it out."""
+"""The steps of a node: create its device, give it addresses, configure, compare, remove."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +14,7 @@ from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeSt
 
 
 def describe_node(subscription: NodeProvisioning) -> str:
-    """What lists show: `Node ams1 Cisco`."""
+    """The description in lists: `Node ams1 Cisco`."""
     return f"Node {subscription.node.node_name} {subscription.vendor}"
 
 
@@ -58,9 +58,9 @@ def construct_node(
     device_type: str,
     node_description: str | None = None,
 ) -> State:
-    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`.
+    """Make the subscription from the form. Adds `subscription`, `subscription_id`, `subscription_description`.
 
-    The name is looked up again behind a lock: another process may have taken it since the form was filled in.
+    The name is checked again behind a lock: another process may have taken it since the form was filled in.
     """
     hold_node_name(node_name)
     if holder := node_named(node_name):
@@ -81,9 +81,9 @@ def construct_node(
 
 @step("Create device in NetBox")
 def create_device(subscription: NodeProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Put the device in the inventory. Changes `subscription`.
+    """Create the device in NetBox. Changes `subscription`.
 
-    May run again: NetBox gives the device that this step made before, and refuses one that somebody else made.
+    May run again: NetBox returns the device that this step made before, and refuses one that another has made.
     """
     node = subscription.node
     device = netbox.create_device(
@@ -102,7 +102,7 @@ def create_device(subscription: NodeProvisioning, netbox: NetBox, context: StepC
 
 @step("Reserve loopback addresses")
 def reserve_loopback(subscription: NodeProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Take the next free loopback addresses. Changes `subscription`. May run again: the device keeps what it has."""
+    """Reserve the next free loopback addresses. Changes `subscription`. May run again: the device keeps what it has."""
     node = subscription.node
     loopback = netbox.reserve_loopback(device_id(subscription), idempotency_key=context.idempotency_key)
     node.ipv4_loopback, node.ipv6_loopback = loopback.ipv4, loopback.ipv6
@@ -111,7 +111,7 @@ def reserve_loopback(subscription: NodeProvisioning, netbox: NetBox, context: St
 
 @step("Configure node")
 def configure_node(subscription: NodeProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Bring the device to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    """Configure the device as the subscription says. Adds `playbook`. May run again, like `play`."""
     return play("provision_node", node_variables(subscription), playbooks, context)
 
 
@@ -124,7 +124,7 @@ def put_node_in_service(subscription: NodeProvisioning) -> State:
 
 @step("Update subscription")
 def update_node(subscription: Node, node_status: NodeStatus, node_description: str | None = None) -> State:
-    """Take over what the form changed. Changes `subscription`."""
+    """Apply the changes of the form. Changes `subscription`."""
     subscription.node.node_status = node_status
     subscription.node.node_description = node_description
     return described(subscription, describe_node(subscription))
@@ -132,7 +132,7 @@ def update_node(subscription: Node, node_status: NodeStatus, node_description: s
 
 @step("Update device in NetBox")
 def update_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
-    """Bring the inventory to what the subscription says. May run again: it sets values."""
+    """Update NetBox to what the subscription says. May run again: it sets values."""
     node = subscription.node
     netbox.update_device(
         device_id(subscription),
@@ -146,7 +146,7 @@ def update_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
 
 @step("Restore loopback addresses")
 def restore_loopback(subscription: Node, netbox: NetBox, context: StepContext) -> None:
-    """Give the device the addresses back that the subscription says. May run again: it sets values."""
+    """Restore the device's addresses from the subscription. May run again: it sets values."""
     node = subscription.node
     netbox.restore_loopback(
         node.ims_id, ipv4=node.ipv4_loopback, ipv6=node.ipv6_loopback, idempotency_key=context.idempotency_key
@@ -155,7 +155,7 @@ def restore_loopback(subscription: Node, netbox: NetBox, context: StepContext) -
 
 @step("Compare node with NetBox and device")
 def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) -> None:
-    """Raise DriftFound if NetBox or the device is not as the subscription says. Changes nothing anywhere."""
+    """Raise DriftFound if NetBox or the device differs from the subscription. Changes nothing anywhere."""
     device = netbox.find_device(subscription.node.node_name)
     expected = node_in_netbox(subscription)
     actual = {key: getattr(device, key) for key in expected} if device else None
@@ -170,7 +170,7 @@ def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) 
 
 @step("Preview what the playbook would change")
 def preview_node(subscription: Node, playbooks: PlaybookRunner) -> State:
-    """Have the playbook say what it would change on the device. Adds `preview`. Changes nothing anywhere."""
+    """Let the playbook report what it would change on the device. Adds `preview`. Changes nothing anywhere."""
     found = playbooks.check("provision_node", node_variables(subscription))
     return {"preview": [asdict(difference) for difference in found]}
 
@@ -179,38 +179,38 @@ def preview_node(subscription: Node, playbooks: PlaybookRunner) -> State:
 def begin_redeployment(
     subscription: Node, callback_route: str, playbooks: PlaybookRunner, context: StepContext
 ) -> State:
-    """Have the device configured, and be called back then. Adds `playbook`. May run again, as `begin_play` says."""
+    """Start the configuration of the device, which calls back. Adds `playbook`. May run again, like `begin_play`."""
     return begin_play("provision_node", node_variables(subscription), callback_route, playbooks, context)
 
 
 @step("Check the playbook's result")
 def end_redeployment(callback_result: dict[str, Any], playbook: dict[str, Any]) -> State:
-    """Take over what the runner has called back with. Changes `playbook`."""
+    """Process the callback of the runner. Changes `playbook`."""
     return end_play(callback_result, playbook)
 
 
 @step("Deconfigure node")
 def deconfigure_node(subscription: NodeProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Take our configuration off the device. Adds `playbook`. May run again, as `play` says."""
+    """Remove our configuration from the device. Adds `playbook`. May run again, like `play`."""
     return play("deprovision_node", {"device": subscription.node.node_name}, playbooks, context)
 
 
 @step("Release loopback addresses")
 def release_loopback(subscription: NodeProvisioning, netbox: NetBox) -> None:
-    """Give the addresses back. May run again: what is back already is fine."""
+    """Release the addresses. May run again."""
     if subscription.node.ims_id is not None:
         netbox.release_loopback(subscription.node.ims_id)
 
 
 @step("Delete device from NetBox")
 def delete_device(subscription: NodeProvisioning, netbox: NetBox) -> None:
-    """Take the device out of the inventory. May run again: one that is gone is fine."""
+    """Delete the device from NetBox. May run again."""
     if subscription.node.ims_id is not None:
         netbox.delete_device(subscription.node.ims_id)
 
 
 def device_id(subscription: NodeProvisioning) -> int:
-    """The device's id in NetBox. Raises InconsistentData as long as it is not in NetBox."""
+    """The device's id in NetBox. Raises InconsistentData while it is not in NetBox."""
     if subscription.node.ims_id is None:
         raise InconsistentData(f"{subscription.description} has no device in NetBox yet; create it first.")
     return subscription.node.ims_id

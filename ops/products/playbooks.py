@@ -1,4 +1,4 @@
-"""Playbooks as steps run them: to the end, once per process, with a trace in the state."""
+"""Runs playbooks in steps: to the end, once for each process, with a record in the state."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,8 +11,8 @@ from resources import PlaybookFailed, PlaybookRunner, State, public_url
 def play(playbook: str, variables: Mapping[str, Any], playbooks: PlaybookRunner, context: StepContext) -> State:
     """Run a playbook and wait until it has succeeded. Adds `playbook`: its name, its job and what it changed.
 
-    May run again: the runner knows the step's key, so it gives the job of before, or starts a failed one anew; and
-    playbooks describe a state, so one that finds its device as wanted changes nothing.
+    May run again: the runner knows the step's key, so it returns the earlier job, or starts a failed one again; and a
+    playbook describes a state, so it changes nothing on a device that has it.
     """
     job = playbooks.run(playbook, variables, idempotency_key=context.idempotency_key)
     changes = [asdict(difference) for difference in job.differences]
@@ -24,7 +24,7 @@ def begin_play(
 ) -> State:
     """Start a playbook, which calls back when it has ended. Adds `playbook`: its name and its job.
 
-    May run again, as `play`; the runner then calls back where it was told first, which is as good.
+    May run again, like `play`; the runner then calls back at the first address, which works as well.
     """
     job = playbooks.start(
         playbook,
@@ -36,9 +36,9 @@ def begin_play(
 
 
 def end_play(callback_result: Mapping[str, Any], playbook: Mapping[str, Any]) -> State:
-    """Look at what the runner has called back with. Changes `playbook`: adds what the job changed.
+    """Process the callback of the runner. Changes `playbook`: adds what the job changed.
 
-    Raises PlaybookFailed with the runner's own words.
+    Raises PlaybookFailed with the runner's own message.
     """
     if callback_result.get("status") != "successful":
         error = callback_result.get("error") or f"it is {callback_result.get('status', 'without a status')}"

@@ -1,4 +1,4 @@
-"""What is done to a port: reserve it, configure it, compare it, give it back."""
+"""The steps of a port: reserve its interface, configure, compare, release."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from resources.products.port import Port, PortInactive, PortMode, PortProvisioni
 
 
 def describe_port(subscription: PortProvisioning) -> str:
-    """What lists show: `ams1 1/1/1 10G`."""
+    """The description in lists: `ams1 1/1/1 10G`."""
     return f"{subscription.port.title} {subscription.speed.label}"
 
 
@@ -46,7 +46,7 @@ def port_variables(subscription: PortProvisioning) -> dict[str, Any]:
 
 
 def interface_description(subscription: PortProvisioning) -> str:
-    """What engineers read on the interface: the text of the form, or else the subscription's."""
+    """The description of the interface: the text of the form, or else the subscription's."""
     return subscription.port.port_description or describe_port(subscription)
 
 
@@ -61,7 +61,7 @@ def construct_port(
     lldp: bool,
     port_description: str | None = None,
 ) -> State:
-    """Make the subscription out of the form. Adds `subscription`, `subscription_id`, `subscription_description`."""
+    """Make the subscription from the form. Adds `subscription`, `subscription_id`, `subscription_description`."""
     ordered = PortInactive.from_product_id(product, customer_id)
     ordered.port.node = Node.from_subscription(node).node
     ordered.port.port_name = port_name
@@ -76,9 +76,9 @@ def construct_port(
 
 @step("Reserve interface in NetBox")
 def reserve_interface(subscription: PortProvisioning, netbox: NetBox, context: StepContext) -> State:
-    """Take the interface, which must be free and of the product's speed. Changes `subscription`.
+    """Reserve the interface, which must be free and have the product's speed. Changes `subscription`.
 
-    May run again: NetBox gives the interface that this step took before, and refuses one that somebody else holds.
+    May run again: NetBox returns the interface that this step reserved before, and refuses one that another holds.
     """
     port = subscription.port
     if port.ims_id is None:
@@ -91,7 +91,7 @@ def reserve_interface(subscription: PortProvisioning, netbox: NetBox, context: S
 
 @step("Update interface in NetBox")
 def update_interface(subscription: PortProvisioning, netbox: NetBox) -> None:
-    """Bring the inventory to what the subscription says. May run again: it sets values."""
+    """Update NetBox to what the subscription says. May run again: it sets values."""
     netbox.update_interface(
         interface_id(subscription),
         description=interface_description(subscription),
@@ -101,7 +101,7 @@ def update_interface(subscription: PortProvisioning, netbox: NetBox) -> None:
 
 @step("Configure port")
 def configure_port(subscription: PortProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Bring the device to what the subscription says. Adds `playbook`. May run again, as `play` says."""
+    """Configure the device as the subscription says. Adds `playbook`. May run again, like `play`."""
     return play("configure_port", port_variables(subscription), playbooks, context)
 
 
@@ -113,7 +113,7 @@ def update_port(
     lldp: bool,
     port_description: str | None = None,
 ) -> State:
-    """Take over what the form changed. Changes `subscription`."""
+    """Apply the changes of the form. Changes `subscription`."""
     subscription.port.port_description = port_description
     subscription.port.enabled = enabled
     subscription.port.auto_negotiation = auto_negotiation
@@ -123,7 +123,7 @@ def update_port(
 
 @step("Compare port with NetBox and device")
 def compare_port(subscription: Port, netbox: NetBox, playbooks: PlaybookRunner) -> None:
-    """Raise DriftFound if NetBox or the device is not as the subscription says. Changes nothing anywhere."""
+    """Raise DriftFound if NetBox or the device differs from the subscription. Changes nothing anywhere."""
     interface = netbox.interface(subscription.port.ims_id)
     expected = port_in_netbox(subscription)
     report(
@@ -137,7 +137,7 @@ def compare_port(subscription: Port, netbox: NetBox, playbooks: PlaybookRunner) 
 
 @step("Deconfigure port")
 def deconfigure_port(subscription: PortProvisioning, playbooks: PlaybookRunner, context: StepContext) -> State:
-    """Take our configuration off the interface. Adds `playbook`. May run again, as `play` says."""
+    """Remove our configuration from the interface. Adds `playbook`. May run again, like `play`."""
     port = subscription.port
     variables = {"device": port.node.node_name, "interface": port.port_name}
     return play("deprovision_port", variables, playbooks, context)
@@ -145,13 +145,13 @@ def deconfigure_port(subscription: PortProvisioning, playbooks: PlaybookRunner, 
 
 @step("Release interface in NetBox")
 def release_interface(subscription: PortProvisioning, netbox: NetBox) -> None:
-    """Make the interface free for others. May run again: one that is free already is fine."""
+    """Release the interface. May run again."""
     if subscription.port.ims_id is not None:
         netbox.release_interface(subscription.port.ims_id)
 
 
 def find_interface(subscription: PortProvisioning, netbox: NetBox) -> int:
-    """Look up the interface by its name. Raises InconsistentData if the node has none of that name and speed."""
+    """Find the interface by its name. Raises InconsistentData if the node has none of that name and speed."""
     port = subscription.port
     for interface in netbox.interfaces(port.node.ims_id or 0):
         if interface.name == port.port_name and interface.speed == subscription.speed:
@@ -165,7 +165,7 @@ def find_interface(subscription: PortProvisioning, netbox: NetBox) -> int:
 def why_interface_unfit(
     node: NodeRecord, port_name: str, speed: PortSpeed, interfaces: Sequence[Interface]
 ) -> str | None:
-    """Why a new port of this speed cannot be this interface of the node; None when nothing is known against it."""
+    """Why a new port of this speed cannot use this interface of the node; None when it can, as far as is known."""
     interface = next((one for one in interfaces if one.name == port_name), None)
     if interface is None:
         return f"{node.node_name} has no interface {port_name}"
@@ -176,7 +176,7 @@ def why_interface_unfit(
         return f"interface {port_name} of {node.node_name} has {actual}, and this product {speed.label}"
     if interface.reserved:
         what = repr(interface.description) if interface.description else "a cable or VLANs"
-        return f"interface {port_name} of {node.node_name} is in use in NetBox by {what}, of no subscription here"
+        return f"interface {port_name} of {node.node_name} is in use in NetBox by {what}, without a subscription here"
     return None
 
 
@@ -205,7 +205,7 @@ def _mode(mode: PortMode) -> str:
 
 
 def interface_id(subscription: PortProvisioning) -> int:
-    """The interface's id in NetBox. Raises InconsistentData as long as it is not reserved."""
+    """The interface's id in NetBox. Raises InconsistentData while it is not reserved."""
     if subscription.port.ims_id is None:
         raise InconsistentData(f"{subscription.description} has no interface in NetBox yet; reserve it first.")
     return subscription.port.ims_id

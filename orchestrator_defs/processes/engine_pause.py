@@ -38,7 +38,7 @@ class EnginePause:
         if is_changed:
             said = f"The engine was {'paused' if is_paused else 'released'} by {user}."
             log.info("%s", said)
-            slack.tell(said)
+            slack.notify(said)
         return state
 
     def status(self) -> EngineState:

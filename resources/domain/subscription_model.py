@@ -285,8 +285,8 @@ class SubscriptionModel(HeaderModel):
             # A statement of its own: a statement that waited for the lock would not see the changes it waited for.
             lock_subscription(self.subscription_id)
         users = blocks_using(self._known.blocks.records)
-        strangers = [(user.subscription_id, user.status) for user in users]
-        check_users(self.subscription_id, status, (user for user in strangers if user[0] != self.subscription_id))
+        user_statuses = [(user.subscription_id, user.status) for user in users]
+        check_users(self.subscription_id, status, (user for user in user_statuses if user[0] != self.subscription_id))
 
     def _write(self, header: HeaderRecord, blocks: Blocks, changes: BlockChanges) -> tuple[Saved, Document]:
         document = make_document(self, header, self.product.model_dump(mode="json"))

@@ -1,1 +1,1 @@
-"""The lab: NetBox, a playbook runner and devices in small, for those who have none at hand."""
+"""The lab: a small NetBox, playbook runner and devices, for users who have none."""

@@ -1,4 +1,4 @@
-"""Free room in the address plan: the next address or prefix that nobody has."""
+"""Finds the next free address or prefix of the address plan."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -8,7 +8,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 def free_hosts(container: Network, taken: Iterable[int], *, whole: bool = False) -> Iterator[str]:
-    """Addresses with the container's mask, lowest first. `whole`: its first and last address are given out too."""
+    """Free addresses with the container's mask, lowest first. `whole`: with its first and last address."""
     first, last = int(container.network_address), int(container.broadcast_address)
     if not whole and container.num_addresses > 2:
         first += 1
@@ -20,7 +20,7 @@ def free_hosts(container: Network, taken: Iterable[int], *, whole: bool = False)
 
 
 def free_prefix(container: Network, taken: Iterable[Network], length: int) -> Network | None:
-    """The lowest prefix of that length inside the container that touches none of `taken`, or None."""
+    """The lowest prefix of that length in the container that overlaps none of `taken`, or None."""
     if not container.prefixlen <= length <= container.max_prefixlen:
         return None
     size = 1 << (container.max_prefixlen - length)
@@ -34,7 +34,7 @@ def free_prefix(container: Network, taken: Iterable[Network], length: int) -> Ne
 
 
 def free_prefixes(container: Network, taken: Iterable[Network]) -> list[Network]:
-    """All free room as the fewest prefixes."""
+    """All free addresses as the fewest prefixes."""
     free: list[Network] = [container]
     for one in taken:
         free = [rest for room in free for rest in _without(room, one)]

@@ -13,7 +13,7 @@ VERSION = "4.6"
 
 
 class Answers:
-    """Shows objects; what they refer to is read in one statement per level, however many there are."""
+    """Shows objects; reads what they refer to in one statement for each level."""
 
     def __init__(self, inventory: Inventory, base_url: str) -> None:
         self.inventory = inventory
@@ -26,7 +26,7 @@ class Answers:
         return [self._full(one) for one in shown]
 
     def brief(self, shown: list[Stored]) -> list[Json]:
-        """Each object as a reference to it is shown."""
+        """Each object as others refer to it."""
         self._learn(shown, lambda kind: kind.brief)
         return [self._brief(one) for one in shown]
 

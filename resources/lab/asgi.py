@@ -28,7 +28,7 @@ METHODS = ["GET", *CHANGES]
 
 
 def create_app(database: SubscriptionDatabase) -> Starlette:
-    """The application on the lab's schema of this database, which is made when missing. One at a time per database."""
+    """The application on the lab's schema of this database, which is created when missing. One for each database."""
     install(database)
     lab = Application(database)
     routes = [
@@ -39,7 +39,7 @@ def create_app(database: SubscriptionDatabase) -> Starlette:
 
 
 class Application:
-    """Answers every request in a thread, in one transaction; notes every call that changes something."""
+    """Answers every request in a thread, in one transaction; records every call that changes something."""
 
     def __init__(self, database: SubscriptionDatabase) -> None:
         self.engine = database.engine
@@ -66,7 +66,7 @@ class Application:
         given: Any = None
         try:
             if fault.failure is not None:
-                raise RefusedError(fault.failure, {"detail": "The lab was told to fail."})
+                raise RefusedError(fault.failure, {"detail": "A rule of the lab fails this."})
             given = _json(body)
             _check_token(request)
             result = self._answer(request, path, given)

@@ -1,4 +1,4 @@
-"""NetBox and the playbook runner for those who have none: the lab answers on the embedded database, and only there."""
+"""NetBox and the playbook runner, or the lab instead of them, only on the embedded database."""
 
 from resources.lab.launcher import TOKEN, lab_answers, lab_url
 from resources.settings import settings
@@ -10,7 +10,7 @@ class NetBoxOrLab(NetBox):
     """NetBox; on the embedded database the lab, while neither `url` nor NETBOX_URL is set."""
 
     def access(self) -> tuple[str, str]:
-        """As NetBox; starts the lab when it is the lab that answers."""
+        """Like NetBox; starts the lab when the lab answers."""
         return (lab_url(), TOKEN) if lab_answers(self.url, settings().netbox_url) else super().access()
 
 
@@ -18,5 +18,5 @@ class PlaybookRunnerOrLab(PlaybookRunner):
     """The playbook runner; on the embedded database the lab, while neither `url` nor PLAYBOOK_URL is set."""
 
     def access(self) -> tuple[str, str]:
-        """As the playbook runner; starts the lab when it is the lab that answers."""
+        """Like the playbook runner; starts the lab when the lab answers."""
         return (lab_url(), TOKEN) if lab_answers(self.url, settings().playbook_url) else super().access()

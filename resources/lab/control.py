@@ -1,4 +1,4 @@
-"""The levers of the lab, worked through its database: drift, slowness, failures, and a look at what happened."""
+"""Controls the lab through its database: drift, delays, failures, and a record of calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ BY_HAND = "changed by hand"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that changed something, or wanted to."""
+    """A call that changed something, or tried to."""
 
     at: datetime
     method: str
@@ -31,7 +31,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A bad mood. `times` is how often it still applies, None for always."""
+    """A rule that delays or fails calls. `times` is how often it still applies, None for always."""
 
     effect: str
     pattern: str
@@ -50,30 +50,30 @@ class Drift:
 
 
 class LabControl:
-    """The lab of one database. Every verb commits; the lab's server need not run, and sees it at once."""
+    """The lab of one database. Every method commits; the lab's server need not run, and sees the change at once."""
 
     def __init__(self, database: SubscriptionDatabase) -> None:
         self.database = database
         install(database)
 
     def reset(self) -> None:
-        """Forget everything: inventory as on the first day, no configured device, no rule, no recorded call."""
+        """Delete everything: the first inventory again, no configured device, no rule, no recorded call."""
         reset(self.database)
 
     def slow(self, seconds: float, pattern: str = "", times: int | None = None) -> None:
-        """Wait so long before each answer and each job that matches (see `fail`)."""
+        """Delay each answer and each job that matches (see `fail`)."""
         self._add_rule(effect="slow", pattern=pattern, seconds=seconds, times=times)
 
     def fail(self, pattern: str = "", *, times: int | None = None, status: int = 503) -> None:
-        """Fail what matches: `POST /api/dcim/devices`, `/api/ipam`, `/playbooks`, or `job configure_port`.
+        """Fail calls and jobs that match: `POST /api/dcim/devices`, `/api/ipam`, `/playbooks`, or `job configure_port`.
 
-        The pattern is found anywhere in `METHOD /path` or `job PLAYBOOK`, * and ? are wild. A request is answered with
+        The pattern is found anywhere in `METHOD /path` or `job PLAYBOOK`; * and ? are wildcards. A request gets
         `status`; a job ends as failed.
         """
         self._add_rule(effect="fail", pattern=pattern, times=times, status=status)
 
     def heal(self) -> None:
-        """Be quick and reliable again."""
+        """Delete all rules."""
         with self.database.engine.begin() as connection:
             connection.execute(sa.delete(rules))
 
@@ -93,12 +93,12 @@ class LabControl:
         return [Call(row.at, row.method, row.path, row.idempotency_key, row.status, row.body) for row in reversed(rows)]
 
     def devices(self) -> dict[str, dict[str, Any]]:
-        """The configuration of every device that a playbook has touched, by name."""
+        """The configuration of every device that a playbook has configured, by name."""
         with self.database.engine.connect() as connection:
             return read_configs(connection)
 
     def show(self, device: str) -> dict[str, Any]:
-        """The configuration of one device; ExternalSystemError when no playbook has touched it."""
+        """The configuration of one device; ExternalSystemError when no playbook has configured it."""
         configs = self.devices()
         if device not in configs:
             raise ExternalSystemError(
@@ -114,9 +114,9 @@ class LabControl:
         service: str | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> Drift:
-        """Change the device by hand: an interface, a service, or what comes first of interface, service and system.
+        """Change the device by hand: an interface, a service, or the first of interface, service and system.
 
-        Without values the description changes, and an interface goes up when it was down and down when it was up.
+        Without values it changes the description, and toggles an interface.
         """
         self.show(device)
         with self.database.engine.begin() as connection:
@@ -135,7 +135,7 @@ class LabControl:
     def drift_in_netbox(
         self, device: str, *, interface: str | None = None, values: Mapping[str, Any] | None = None
     ) -> Drift:
-        """Change the device, or one of its interfaces, in NetBox by hand; its description when there are no values."""
+        """Change the device, or one of its interfaces, in NetBox by hand; the description without values."""
         with self.database.engine.begin() as connection:
             inventory = Inventory(connection)
             inventory.lock()
@@ -152,7 +152,7 @@ class LabControl:
         )
 
     def wipe(self, device: str) -> None:
-        """Lose the whole configuration of a device, as if it had been replaced."""
+        """Delete the whole configuration of a device, as if it had been replaced."""
         self.show(device)
         with self.database.engine.begin() as connection:
             lock_devices(connection)

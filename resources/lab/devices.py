@@ -1,4 +1,4 @@
-"""The lab's devices: what each playbook makes of the configuration of the devices that it names."""
+"""The lab's devices: how each playbook changes the configuration of the devices that it names."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -15,12 +15,12 @@ CORE_LINK = "core_link"
 
 
 def empty_config() -> Config:
-    """What a device has before any playbook."""
+    """The configuration of a device before any playbook."""
     return {"system": {}, "interfaces": {}, "services": {}}
 
 
 def rendered(playbook: str, variables: Variables, configs: Configs) -> Configs:
-    """The configurations of all devices as the playbook wants them; `configs` is what they are, and stays as it is.
+    """The configurations of all devices after the playbook; `configs`, the present ones, do not change.
 
     404 for an unknown playbook, 400 for a missing variable.
     """
@@ -32,7 +32,7 @@ def rendered(playbook: str, variables: Variables, configs: Configs) -> Configs:
 
 
 def differences(expected: Any, actual: Any, path: str = "") -> list[dict[str, Any]]:
-    """Where two configurations differ: path of keys and positions, joined by dots; None for what is not there."""
+    """The differences of two configurations: path of keys and positions, joined by dots; None for a missing value."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         keys = list(dict.fromkeys([*expected, *actual]))
         return [one for key in keys for one in differences(expected.get(key), actual.get(key), _below(path, key))]
@@ -55,7 +55,7 @@ def _deprovision_node(configs: Configs, variables: Variables) -> None:
 
 
 def _configure_port(configs: Configs, variables: Variables) -> None:
-    """What a core link has put on the interface is its own affair, and stays."""
+    """Configure a port; the part of a core link on the interface stays."""
     interfaces = _device(configs, variables)["interfaces"]
     name = _text(variables, "interface")
     link = {key: value for key, value in interfaces.get(name, {}).items() if key == CORE_LINK}
@@ -115,7 +115,7 @@ CHECKS = {
     "check_core_link": "configure_core_link",
     "check_l2vpn": "configure_l2vpn",
 }
-"""Playbooks that change nothing -> the playbook whose work they check."""
+"""Playbooks that change nothing -> the playbook whose result they check."""
 
 
 def _device(configs: Configs, variables: Variables) -> Config:

@@ -19,10 +19,10 @@ TRUE = ("true", "1", "yes")
 
 
 def filtered(inventory: Inventory, kind: str, query: Query) -> list[Stored]:
-    """The objects of the kind that the query asks for, in the order it asks for.
+    """The objects of the kind that the query selects, in its order.
 
-    Values of one parameter are alternatives, several parameters all apply. Unlike NetBox, which ignores a parameter
-    that it does not know and so answers with everything, this is a 400.
+    Values of one parameter are alternatives; all parameters apply. NetBox ignores an unknown parameter and so answers
+    with everything; here it is a 400.
     """
     conditions: list[Condition] = []
     later: list[Callable[[Stored], bool]] = []

@@ -1,4 +1,4 @@
-"""The lab's inventory: objects made, changed and deleted by NetBox's rules, inside the caller's transaction."""
+"""The lab's inventory: creates, changes and deletes objects by NetBox's rules, in the caller's transaction."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ INTERFACE = "dcim.interface"
 
 
 class Stored:
-    """One object as it is stored: references are ids, choices their values."""
+    """A stored object: references are ids, choices their values."""
 
     __slots__ = ("created", "data", "id", "kind", "last_updated")
 
@@ -29,33 +29,33 @@ class Stored:
 
     @property
     def etag(self) -> str:
-        """Changes with each change of the object, as in NetBox 4.6."""
+        """An ETag, which changes with each change of the object, as in NetBox 4.6."""
         return f'"{self.last_updated.isoformat()}"'
 
 
 class Inventory:
-    """The objects, seen through one connection. Whoever writes has called `lock` before it read."""
+    """The objects, through one connection. A writer calls `lock` before it reads."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
 
     def lock(self) -> None:
-        """Let one writer at a time in, until the transaction ends: two that ask for a free address get two."""
+        """Let one writer at a time in until the transaction ends, so that two requests for a free address get two."""
         self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("lab inventory", 0))))
 
     # Reading
 
     def all(self, kind: str, *where: sa.ColumnElement[bool]) -> list[Stored]:
-        """Objects of the kind that meet the conditions, oldest first."""
+        """Objects of the kind that fit the conditions, oldest first."""
         query = sa.select(objects).where(objects.c.kind == kind, *where).order_by(objects.c.id)
         return [Stored(row) for row in self.connection.execute(query)]
 
     def with_values(self, kind: str, **values: Any) -> list[Stored]:
-        """Objects of the kind that have just these values."""
+        """Objects of the kind that have these values."""
         return self.all(kind, objects.c.data.contains(values))
 
     def get(self, kind: str, object_id: int) -> Stored:
-        """The object; 404 when there is none."""
+        """Read an object; 404 when there is none."""
         found = self.all(kind, objects.c.id == object_id)
         if not found:
             raise not_found()
@@ -69,7 +69,7 @@ class Inventory:
     # Writing
 
     def create(self, kind: str, given: Mapping[str, Any]) -> Stored:
-        """A new object, with what comes with it: a device has the ports of its type, a cable occupies its ends."""
+        """Create an object and what belongs to it: a device has the ports of its type, a cable occupies its ends."""
         spec = KINDS[kind]
         data = self._cleaned(spec, given, partial=False)
         data |= {name: _default(value) for name, value in spec.fields.items() if name not in data}
@@ -82,7 +82,7 @@ class Inventory:
         return made
 
     def update(self, kind: str, object_id: int, given: Mapping[str, Any], *, partial: bool) -> Stored:
-        """The object after a PATCH (`partial`) or PUT."""
+        """Change the object by a PATCH (`partial`) or PUT."""
         spec, now = KINDS[kind], self.get(kind, object_id)
         changes = self._cleaned(spec, given, partial=partial)
         self._check(spec, now.data | changes, now)
@@ -91,7 +91,7 @@ class Inventory:
         return self._write(now, now.data | changes)
 
     def delete(self, kind: str, object_id: int) -> None:
-        """Without the object, and what cannot be without it; 409 when something protects it."""
+        """Delete the object and all that depends on it; 409 when something protects it."""
         gone = self.get(kind, object_id)
         for other in KINDS.values():
             for name, value in other.fields.items():
@@ -186,7 +186,7 @@ class Inventory:
         if len({end["object_id"] for end in ends}) < len(ends):
             raise bad_object("A cable cannot end twice on one interface.")
 
-    # What a change brings with it
+    # Consequences of a change
 
     def _insert_ports(self, device: Stored) -> None:
         spec = KINDS["dcim/interfaces"]

@@ -1,4 +1,4 @@
-"""The objects of NetBox that the lab knows: their fields, and how these depend on each other."""
+"""The kinds of NetBox's objects that the lab knows: their fields, and how these depend on each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ REQUIRED: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One field. `refers` is the kind of another object, `many` of several; `when_gone` says what its deletion does.
+    """A field. `refers` is the kind of another object, `many` of several; `when_gone`: the effect of its deletion.
 
-    A read-only field is set by the lab alone. `longest` is in characters; 0 is no limit.
+    Only the lab sets a read-only field. `longest` is in characters; 0 is no limit.
     """
 
     type: type = str
@@ -28,7 +28,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object. `unique`: sets of fields; `brief`: what a reference to it shows; `label`: what people read."""
+    """A kind of object. `unique`: sets of fields; `brief`: the fields of a reference to it; `label`: for people."""
 
     path: str
     fields: Mapping[str, Value]

@@ -2,9 +2,9 @@
 
 In its home, `lab` beside the embedded data, or `lab-<hash>` for a database of your own, lie
 
-    lab.pid    pid, then address, of the server once it answers       lab.log     what it said
-    lab.lease  held by each process that uses it; the server ends itself when nobody does
-    lab.start  held while somebody looks whether it runs, and starts it
+    lab.pid    pid, then address, of the server once it answers       lab.log     its output
+    lab.lease  held by each process that uses it; the server ends after the last
+    lab.start  held by a process that checks whether it runs, and starts it
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from resources.errors import ExternalSystemUnavailable
 from resources.settings import settings
 
 TOKEN = "lab"
-"""The lab's own token, for NetBox and for the playbook runner: it listens on loopback and holds nothing real."""
+"""The lab's token, for NetBox and for the playbook runner: it listens on loopback and holds nothing real."""
 
 START_SECONDS = 60
 
@@ -27,7 +27,7 @@ START_SECONDS = 60
 def lab_answers(*urls: str | None) -> bool:
     """Whether the lab answers for systems with these addresses: none is set, and the database is the embedded one.
 
-    On a server of one's own it never does: a typo in the name of NETBOX_URL must not provision into the lab.
+    It never does on a database of your own: a typo in the name of NETBOX_URL must not provision into the lab.
     """
     return not any(urls) and settings().database_uri is None
 
@@ -35,7 +35,7 @@ def lab_answers(*urls: str | None) -> bool:
 def lab_url() -> str:
     """The address of the running lab, which this process then uses until it ends; starts it when needed.
 
-    Costs some microseconds when it runs. Raises ExternalSystemUnavailable when it cannot be started.
+    Raises ExternalSystemUnavailable when it cannot be started.
     """
     home = lab_home()
     if lease.is_held(lease_file(home)) and (url := running_url(home)):
@@ -47,19 +47,19 @@ def lab_url() -> str:
 
 
 def lab_home() -> Path:
-    """The directory of the lab that belongs to the database in use."""
+    """The directory of the lab for this database."""
     uri = settings().database_uri
     name = "lab" if uri is None else f"lab-{hashlib.sha256(uri.get_secret_value().encode()).hexdigest()[:12]}"
     return settings().home.absolute() / name
 
 
 def pid_file(home: Path) -> Path:
-    """Where the server says that it answers, and at which address."""
+    """The file with the server's pid and address."""
     return home / "lab.pid"
 
 
 def lease_file(home: Path) -> Path:
-    """What the users of the server hold."""
+    """The file that users of the server hold."""
     return home / "lab.lease"
 
 
@@ -74,7 +74,7 @@ def running_url(home: Path) -> str | None:
 
 
 def stop_lab() -> bool:
-    """End the lab's server whoever uses it; the next use starts it again. False when it did not run."""
+    """Stop the lab's server, also while it is used; the next use starts it again. False when it did not run."""
     home = lab_home()
     if running_url(home) is None:
         return False
@@ -86,7 +86,7 @@ def _start(home: Path) -> str:
     pid_file(home).unlink(missing_ok=True)
     log = home / "lab.log"
     with log.open("wb") as output:
-        # Returns when the server answers, and leaves it to itself.
+        # Returns when the server answers; the server runs on in the background.
         subprocess.run(
             [sys.executable, "-m", "resources.lab.server", str(pid_file(home))],
             cwd=home,
@@ -102,13 +102,13 @@ def _start(home: Path) -> str:
         return url
     last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
     raise ExternalSystemUnavailable(
-        f"The lab cannot be started; it said: {last or 'nothing'} (all of it in {log}). "
+        f"The lab cannot be started; its last output: {last or 'nothing'} (all of it in {log}). "
         "Set NETBOX_URL and PLAYBOOK_URL to use systems of your own."
     )
 
 
 def _environment() -> dict[str, str]:
-    """The server works in another directory: what depends on ours is told it."""
+    """The environment of the server, which works in another directory: with our settings that depend on ours."""
     project = str(Path(__file__).resolve().parents[2])
     paths = [project, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ORCHESTRATOR_HOME": str(settings().home.absolute())}

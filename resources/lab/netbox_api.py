@@ -21,7 +21,7 @@ LONGEST_PAGE = 1000
 
 @dataclass(frozen=True)
 class Asked:
-    """One HTTP request, read. `path` is what follows /api/, without slashes at its ends."""
+    """A parsed HTTP request. `path` is what follows /api/, without slashes at its ends."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer; no body when None."""
+    """An HTTP answer; no body when None."""
 
     status: int
     body: Any = None
@@ -41,7 +41,7 @@ class Answer:
 
 
 def answer(connection: sa.Connection, asked: Asked) -> Answer:
-    """Do what is asked in the connection's transaction. Raises RefusedError: the caller rolls back."""
+    """Execute a request in the connection's transaction. Raises RefusedError: the caller rolls back."""
     inventory = Inventory(connection)
     if asked.method != "GET":
         inventory.lock()
@@ -117,7 +117,7 @@ def _link(asked: Asked, limit: int, offset: int) -> str:
 
 
 def _made(inventory: Inventory, asked: Asked, made: list[Stored]) -> Answer:
-    # Read again: what came after the first may have changed it.
+    # Read again: later objects may have changed it.
     fresh = inventory.by_ids(one.id for one in made)
     shown = Answers(inventory, asked.base_url).full([fresh[one.id] for one in made])
     if isinstance(asked.body, list):
@@ -125,7 +125,7 @@ def _made(inventory: Inventory, asked: Asked, made: list[Stored]) -> Answer:
     return Answer(201, shown[0], {"ETag": fresh[made[0].id].etag})
 
 
-# Free room
+# Free addresses
 
 
 def _allocate(
@@ -190,7 +190,7 @@ def _take_prefix(inventory: Inventory, container: Stored, given: dict[str, Any])
     return inventory.create("ipam/prefixes", given | {"prefix": str(room), "vrf": container.data["vrf"]})
 
 
-# Reading what is asked
+# Parsing
 
 
 def _objects(body: Any) -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
-"""What the lab answers when it does not do what was asked, in the shapes that NetBox uses."""
+"""The lab's error answers, in the shapes that NetBox uses."""
 
 from typing import Any
 
 
 class RefusedError(Exception):
-    """An answer other than success: its status and its JSON."""
+    """An error answer: its status and its JSON."""
 
     def __init__(self, status: int, body: Any) -> None:
         self.status = status
@@ -13,12 +13,12 @@ class RefusedError(Exception):
 
 
 def bad_field(field: str, message: str) -> RefusedError:
-    """400, the field's fault."""
+    """400, because of a field."""
     return RefusedError(400, {field: [message]})
 
 
 def bad_object(message: str) -> RefusedError:
-    """400, the fault of the fields together."""
+    """400, because of several fields together."""
     return RefusedError(400, {"__all__": [message]})
 
 
@@ -28,5 +28,5 @@ def not_found() -> RefusedError:
 
 
 def conflict(message: str) -> RefusedError:
-    """409: it would be right at another time."""
+    """409: the same request may work at another time."""
     return RefusedError(409, {"detail": message})

@@ -1,4 +1,4 @@
-"""The lab's bad moods: rules that make it slow or let it fail, kept in the database so that a command can set them."""
+"""The lab's rules that delay or fail calls, kept in the database so that a command can set them."""
 
 import re
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from resources.lab.tables import rules
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """What the rules do to one event: seconds to wait, and the status to fail with, if any."""
+    """The effect of the rules on one event: seconds to wait, and the status to fail with, if any."""
 
     seconds: float = 0
     failure: int | None = None
 
 
 def injected_fault(connection: sa.Connection, event: str) -> InjectedFault:
-    """How to treat `METHOD /path` or `job PLAYBOOK`. A rule that applies a number of times has been used up by one."""
+    """The effect on `METHOD /path` or `job PLAYBOOK`. Uses up one application of a rule with a number of times."""
     seconds, failure = 0.0, None
     for rule in connection.execute(sa.select(rules).order_by(rules.c.id)).all():
         if not matches(rule.pattern, event) or not _use(connection, rule.id, rule.times):
@@ -30,7 +30,7 @@ def injected_fault(connection: sa.Connection, event: str) -> InjectedFault:
 
 
 def matches(pattern: str, event: str) -> bool:
-    """Whether the pattern is found anywhere in the event; `*` and `?` are wild, case does not count."""
+    """Whether the pattern is found anywhere in the event; `*` and `?` are wildcards, case does not count."""
     return re.match(translate(f"*{pattern}*"), event, re.IGNORECASE) is not None
 
 

@@ -1,4 +1,4 @@
-"""The lab's playbook runner: jobs that change the configuration of devices, or say what they would change."""
+"""The lab's playbook runner: its jobs change the configuration of devices, or report what they would change."""
 
 import json
 import time
@@ -20,25 +20,25 @@ UNFINISHED = ("pending", "running")
 
 
 class Runner:
-    """Runs jobs in threads of its own, so that a slow one holds up nobody."""
+    """Runs jobs in threads of its own, so that a slow one blocks no other."""
 
     def __init__(self, database: SubscriptionDatabase) -> None:
         self.engine = database.engine
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="lab-job")
 
     def resume(self) -> None:
-        """Run the jobs again that were under way when the lab ended."""
+        """Run the jobs again that were running when the lab ended."""
         with self.engine.connect() as connection:
             unfinished = connection.scalars(sa.select(jobs.c.id).where(jobs.c.status.in_(UNFINISHED))).all()
         for job_id in unfinished:
             self._threads.submit(self.run, job_id)
 
     def close(self) -> None:
-        """Take no more jobs; those not begun are run when the lab comes back."""
+        """Accept no more jobs; jobs that have not begun run at the next start."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def start(self, playbook: str, given: Any, key: str | None) -> dict[str, Any]:
-        """A job for the playbook, or the one that this key has already; a failed one is started anew."""
+        """Start a job for the playbook, or return the job of this key; a failed one is started again."""
         if not isinstance(given, dict) or not isinstance(given.get("extra_vars", {}), dict):
             raise bad_field("extra_vars", "Expected a dictionary.")
         values = {
@@ -46,7 +46,7 @@ class Runner:
             "check": bool(given.get("check")) or playbook in CHECKS,
             "extra_vars": given.get("extra_vars", {}),
         }
-        # Refuse what cannot work before there is a job.
+        # Refuse wrong requests before there is a job.
         rendered(values["playbook"], values["extra_vars"], {})
         with self.engine.begin() as connection:
             if key and (job := _earlier(connection, key)):
@@ -59,7 +59,7 @@ class Runner:
         return job
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job; 404 when there is none."""
+        """Read a job; 404 when there is none."""
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(jobs).where(sa.cast(jobs.c.id, sa.Text) == job_id)).one_or_none()
         if row is None:
@@ -67,25 +67,25 @@ class Runner:
         return _job(row)
 
     def run(self, job_id: str) -> None:
-        """Do the job and tell the callback URL; may run twice, for a playbook says how things should be."""
+        """Execute the job and post it to the callback URL. May run twice, because a playbook describes a state."""
         job = self._finish(job_id) if self._begin(job_id) is None else self.job(job_id)
         if job["callback_url"]:
             _call_back(job)
 
     def observe(self, device: str) -> dict[str, Any]:
-        """The configuration of a device; an empty one when no playbook has touched it."""
+        """The configuration of a device; an empty one when no playbook has configured it."""
         with self.engine.connect() as connection:
             config = connection.scalar(sa.select(devices.c.config).where(devices.c.name == device))
         # In this order, which JSONB does not keep.
         return {"name": device} | empty_config() | (config or {})
 
     def _begin(self, job_id: str) -> str | None:
-        """None when the job may go on, else why it failed."""
+        """None when the job may continue, else why it failed."""
         with self.engine.begin() as connection:
             running = sa.update(jobs).where(jobs.c.id == job_id).values(status="running").returning(jobs.c.playbook)
             playbook = connection.execute(running).scalar_one()
             fault = injected_fault(connection, f"job {playbook}")
-            error = f"The lab was told to fail {playbook}." if fault.failure else None
+            error = f"A rule of the lab fails {playbook}." if fault.failure else None
         time.sleep(fault.seconds)
         if error:
             with self.engine.begin() as connection:
@@ -105,7 +105,7 @@ class Runner:
 
 
 def lock_devices(connection: sa.Connection) -> None:
-    """Let one change of configurations at a time through, until the transaction ends."""
+    """Let one job at a time change configurations, until the transaction ends."""
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("lab devices", 0))))
 
 
@@ -116,7 +116,7 @@ def read_configs(connection: sa.Connection) -> Configs:
 
 
 def write_config(connection: sa.Connection, name: str, config: Config | None) -> None:
-    """Set the configuration of a device; None wipes it."""
+    """Set the configuration of a device; None deletes it."""
     if config is None:
         connection.execute(sa.delete(devices).where(devices.c.name == name))
         return
@@ -155,7 +155,7 @@ def _job(row: Any) -> dict[str, Any]:
 
 
 def _call_back(job: dict[str, Any]) -> None:
-    """Post the finished job. Whoever does not answer can still ask for it, so a failure here is not the job's."""
+    """Post the finished job. A receiver that does not answer can still ask for the job, so the job does not fail."""
     request = urllib.request.Request(
         job["callback_url"],
         data=json.dumps(job).encode(),

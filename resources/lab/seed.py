@@ -1,4 +1,4 @@
-"""The lab's first contents: enough that a newcomer can make nodes and services at once."""
+"""The lab's first contents: enough to create nodes and services at once."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def seed_objects() -> list[Row]:
                 site=None,
                 status="container",
                 is_pool=False,
-                description=f"Taken from for each {role.replace('-', ' ')}",
+                description=f"Pool for each {role.replace('-', ' ')}",
             )
     return rows
 

@@ -19,11 +19,11 @@ from resources.lab.launcher import lease_file
 
 STOP_SECONDS = 2
 STUCK_SECONDS = 60
-"""A server that has not ended so long after it was told to ends on the spot."""
+"""A server that has not ended so long after a signal ends at once."""
 
 
 def uvicorn_server(database: SubscriptionDatabase) -> uvicorn.Server:
-    """A server for the lab on this database, that says nothing but warnings."""
+    """A server for the lab on this database that logs only warnings."""
     return uvicorn.Server(
         uvicorn.Config(
             create_app(database),
@@ -36,7 +36,7 @@ def uvicorn_server(database: SubscriptionDatabase) -> uvicorn.Server:
 
 
 def loopback_socket() -> tuple[socket.socket, str]:
-    """A socket that listens on a free port of this machine alone, and its address as a URL."""
+    """A listening socket on a free port of this machine only, and its address as a URL."""
     # Named TCP, or asyncio does not turn Nagle's algorithm off and each answer waits 40 ms for an acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -61,14 +61,14 @@ def serve(pid_file: Path) -> None:
 
 
 def _end_when_unused(held: Path) -> None:
-    lease.take_over(held)  # newcomers wait until this process is gone, then start another
+    lease.take_over(held)  # new users wait until this process is gone, then start another
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(STUCK_SECONDS)
     os._exit(1)
 
 
 def main(pid_file: Path) -> int:
-    """Serve in a child, which goes on; return when it answers (0) or has ended (1)."""
+    """Serve in a child, which continues; return when it answers (0) or has ended (1)."""
     child = os.fork()
     if child == 0:
         serve(pid_file)

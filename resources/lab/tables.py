@@ -1,4 +1,4 @@
-"""What the lab remembers, in the schema `lab` of the orchestrator's database; the lab makes and fills it itself."""
+"""The lab's tables, in the schema `lab` of the orchestrator's database, which the lab creates and fills itself."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -66,7 +66,9 @@ rules = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("effect", sa.Text, nullable=False, comment="slow or fail"),
-    sa.Column("pattern", sa.Text, nullable=False, comment="part of `METHOD /path` or `job PLAYBOOK`; * and ? are wild"),
+    sa.Column(
+        "pattern", sa.Text, nullable=False, comment="part of `METHOD /path` or `job PLAYBOOK`; * and ? are wildcards"
+    ),
     sa.Column("seconds", sa.Double, nullable=False, server_default="0"),
     sa.Column("status", sa.Integer, nullable=False, server_default="503"),
     sa.Column("times", sa.Integer, comment="how often it still applies; always when null"),
@@ -74,7 +76,7 @@ rules = sa.Table(
 
 
 def install(database: SubscriptionDatabase) -> None:
-    """Make the schema and its first contents where they are missing; may run twice and at once. Commits."""
+    """Create the schema and its first contents if they are missing; may run twice, also at the same time. Commits."""
     with database.advisory_lock(LOCK_NAME), database.engine.begin() as connection:
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         metadata.create_all(connection)
@@ -84,7 +86,7 @@ def install(database: SubscriptionDatabase) -> None:
 
 
 def reset(database: SubscriptionDatabase) -> None:
-    """Forget everything and begin again with the first contents. Commits."""
+    """Delete everything and insert the first contents. Commits."""
     install(database)
     with database.engine.begin() as connection:
         names = ", ".join(f"{SCHEMA}.{table.name}" for table in metadata.sorted_tables)
@@ -93,7 +95,7 @@ def reset(database: SubscriptionDatabase) -> None:
 
 
 def fill(connection: sa.Connection) -> None:
-    """Insert the first contents; their ids are what the identity column would have given."""
+    """Insert the first contents, with the ids that the identity column would give."""
     rows = seed_objects()
     connection.execute(sa.insert(objects), rows)
     sequence = sa.func.pg_get_serial_sequence(f"{SCHEMA}.objects", "id")

@@ -18,7 +18,7 @@ START_SECONDS = 20
 
 @dataclass(frozen=True)
 class Lab:
-    """A running lab: the clients bound to it, and its levers."""
+    """A running lab: its clients and its controls."""
 
     url: str
     netbox: NetBox

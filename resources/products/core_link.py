@@ -10,7 +10,7 @@ from resources import Product, ProductBlockModel, SubscriptionLifecycle, Subscri
 from resources.products.port import PortBlock, PortBlockInactive, PortBlockProvisioning
 
 DRAINED_METRIC = 16_777_214
-"""The highest metric that IS-IS still routes over (RFC 5305): what a link under maintenance announces."""
+"""The highest metric over which IS-IS still routes (RFC 5305), for a link under maintenance."""
 
 IsisMetric = Annotated[int, Ge(1), Le(DRAINED_METRIC)]
 
@@ -31,7 +31,7 @@ class CorePortBlockProvisioning(CorePortBlockInactive, lifecycle=[SubscriptionLi
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call this end."""
+        """The title of this end for people."""
         return self.port.title
 
 
@@ -44,7 +44,7 @@ class CorePortBlock(CorePortBlockProvisioning, lifecycle=[SubscriptionLifecycle.
 
 
 class CoreLinkBlockInactive(ProductBlockModel, product_block_name="CoreLink"):
-    """A core link of which nothing is settled yet, or any more. Its ends are side A and side B, in that order."""
+    """A core link that is ordered or terminated. Its ends are side A and side B, in that order."""
 
     ports: Annotated[list[CorePortBlockInactive], Len(2, 2)]
     isis_metric: IsisMetric | None = None
@@ -67,12 +67,12 @@ class CoreLinkBlockProvisioning(CoreLinkBlockInactive, lifecycle=[SubscriptionLi
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call the link."""
+        """The title of the link for people."""
         return " - ".join(end.title for end in self.ports)
 
     @property
     def announced_metric(self) -> int:
-        """The metric that the routers use: under maintenance so high that traffic goes another way."""
+        """The metric that the routers use: under maintenance so high that traffic takes another way."""
         return DRAINED_METRIC if self.under_maintenance else self.isis_metric
 
 
@@ -88,7 +88,7 @@ class CoreLinkBlock(CoreLinkBlockProvisioning, lifecycle=[SubscriptionLifecycle.
 
 
 class CoreLinkInactive(SubscriptionModel, is_base=True):
-    """A subscription to a core link that is ordered, or was given up."""
+    """A subscription to a core link that is ordered or terminated."""
 
     core_link: CoreLinkBlockInactive
 

@@ -1,7 +1,7 @@
-"""What the network's own subscriptions answer: which nodes and ports there are, and who has taken what on them.
+"""Queries on the network's own subscriptions: which nodes and ports there are, and which subscriptions use them.
 
-Every function is one statement in the current transaction. A block counts as taken as long as the subscription that
-takes it is not terminated, whatever else its status.
+Every function sends one statement in the current transaction. A block counts as taken while the subscription that takes
+it is not terminated.
 """
 
 from collections import defaultdict
@@ -52,7 +52,7 @@ class PortRecord:
 
 @dataclass(frozen=True, slots=True)
 class KnownPort:
-    """A port whatever its standing: what a form says of one that it does not offer."""
+    """A port in any state, for a form's message about a port that it does not offer."""
 
     subscription_id: UUID
     block_id: UUID
@@ -64,7 +64,7 @@ class KnownPort:
 
     @property
     def record(self) -> PortRecord:
-        """The port as one to choose; whether it may be is the caller's to know."""
+        """The port as one to choose; the caller checks whether it may be chosen."""
         return PortRecord(self.subscription_id, self.block_id, self.description, self.port_mode, self.speed)
 
 
@@ -93,7 +93,7 @@ def node_named(node_name: str) -> UUID | None:
 
 
 def hold_node_name(node_name: str) -> None:
-    """Make others who want this node name wait until the current transaction ends."""
+    """Lock a node name: other processes that want it wait until the current transaction ends."""
     current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(node_name, 0))))
 
 
@@ -113,9 +113,9 @@ def nodes_in_service() -> list[NodeRecord]:
 def ports_in_service(
     modes: Collection[PortMode], *, node: UUID | None = None, speed: int = 0, limit: int | None = None
 ) -> list[PortRecord]:
-    """Every port of these modes that is active and in sync, by description; of one node's subscription if given.
+    """The ports of these modes that are active and in sync, by description; of one node's subscription if given.
 
-    `speed`: only ports that are as fast, in Mbit/s. With a `limit` so many at most, whichever are found first.
+    `speed`: only ports of at least this speed, in Mbit/s. `limit`: at most so many, in any order.
     """
     block = SubscriptionInstanceTable
     found = (
@@ -206,9 +206,9 @@ def holder_of_interface(node: UUID, port_name: str) -> Claim | None:
 
 
 def hold_ports(block_ids: Iterable[UUID]) -> None:
-    """Make others who want to take these ports wait until the current transaction ends."""
+    """Lock ports: other processes that want to use them wait until the current transaction ends."""
     block = SubscriptionInstanceTable
-    # In order of id, so that two who want the same ports do not deadlock; NO KEY, so that foreign keys need not wait.
+    # In order of id, so that two processes do not deadlock; NO KEY, so that foreign keys need not wait.
     current_session().execute(
         sa.select(block.subscription_instance_id)
         .where(block.subscription_instance_id.in_(list(block_ids)))
@@ -218,7 +218,7 @@ def hold_ports(block_ids: Iterable[UUID]) -> None:
 
 
 def claims_on(block_ids: Iterable[UUID], *, besides: UUID | None = None) -> Mapping[UUID, Sequence[Claim]]:
-    """Who has taken each of these ports, and which VLANs there (none for a core link). `besides` is left out."""
+    """The subscriptions that use each of these ports, and their VLANs (none for a core link), without `besides`."""
     holder, holds = SubscriptionInstanceTable, SubscriptionInstanceRelationTable
     rows = current_session().execute(
         sa.select(

@@ -1,4 +1,4 @@
-"""L2VPN: a layer 2 service that joins two to ten access points on ports, told apart by VLANs."""
+"""L2VPN: a layer 2 service that joins two to ten access points on ports, separated by VLANs."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class SapBlockProvisioning(SapBlockInactive, lifecycle=[SubscriptionLifecycle.PR
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call the access point."""
+        """The title of the access point for people."""
         return f"{self.port.title} vlan {self.vlan}"
 
 
@@ -39,7 +39,7 @@ class SapBlock(SapBlockProvisioning, lifecycle=[SubscriptionLifecycle.ACTIVE]):
 
 
 class VirtualCircuitBlockInactive(ProductBlockModel, product_block_name="VirtualCircuit"):
-    """A circuit of which nothing is settled yet, or any more."""
+    """A circuit that is ordered or terminated."""
 
     saps: Annotated[list[SapBlockInactive], Len(2, 10)]
     speed: int | None = None
@@ -61,7 +61,7 @@ class VirtualCircuitBlockProvisioning(VirtualCircuitBlockInactive, lifecycle=[Su
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call the circuit."""
+        """The title of the circuit for people."""
         return " - ".join(sap.title for sap in self.saps)
 
 
@@ -75,13 +75,13 @@ class VirtualCircuitBlock(VirtualCircuitBlockProvisioning, lifecycle=[Subscripti
 
 
 class L2vpnInactive(SubscriptionModel, is_base=True):
-    """A subscription to an L2VPN that is ordered, or was given up."""
+    """A subscription to an L2VPN that is ordered or terminated."""
 
     virtual_circuit: VirtualCircuitBlockInactive
 
     @property
     def service_name(self) -> str:
-        """What the inventory and the devices call the service: unique, and the same for its whole life."""
+        """The name of the service in NetBox and on devices: unique, and the same for its whole life."""
         return f"l2vpn-{self.subscription_id.hex[:12]}"
 
 

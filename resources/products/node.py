@@ -1,4 +1,4 @@
-"""Node: a router of the network, with its place, its make and its loopback addresses."""
+"""Node: a router of the network, with its site, its model and its loopback addresses."""
 
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -9,7 +9,7 @@ from resources import Product, ProductBlockModel, SubscriptionLifecycle, Subscri
 
 
 class Vendor(StrEnum):
-    """Who makes the node; each vendor is a product of its own."""
+    """The vendor of the node; each vendor is a product of its own."""
 
     CISCO = "Cisco"
     NOKIA = "Nokia"
@@ -17,7 +17,7 @@ class Vendor(StrEnum):
 
 
 class NodeStatus(StrEnum):
-    """Whether the node carries traffic, in the inventory's words."""
+    """Whether the node carries traffic, in NetBox's words."""
 
     PLANNED = "planned"
     STAGED = "staged"
@@ -27,7 +27,7 @@ class NodeStatus(StrEnum):
 
 
 class NodeBlockInactive(ProductBlockModel, product_block_name="Node"):
-    """A node of which nothing is settled yet, or any more."""
+    """A node that is ordered or terminated."""
 
     node_name: str | None = None
     node_description: str | None = None
@@ -42,7 +42,7 @@ class NodeBlockInactive(ProductBlockModel, product_block_name="Node"):
 
 
 class NodeBlockProvisioning(NodeBlockInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
-    """A node that is being put in place: what was ordered is known, what systems hand out may be missing."""
+    """A node that is being built: the order is known, what other systems assign may be missing."""
 
     node_name: str
     node_status: NodeStatus
@@ -53,7 +53,7 @@ class NodeBlockProvisioning(NodeBlockInactive, lifecycle=[SubscriptionLifecycle.
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call the node."""
+        """The title of the node for people."""
         return f"{self.node_name} {self.site}"
 
 
@@ -66,14 +66,14 @@ class NodeBlock(NodeBlockProvisioning, lifecycle=[SubscriptionLifecycle.ACTIVE])
 
 
 class NodeInactive(SubscriptionModel, is_base=True):
-    """A subscription to a node that is ordered, or was given up."""
+    """A subscription to a node that is ordered or terminated."""
 
     vendor: Vendor
     node: NodeBlockInactive
 
 
 class NodeProvisioning(NodeInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
-    """A subscription to a node that is being put in place."""
+    """A subscription to a node that is being built."""
 
     node: NodeBlockProvisioning
 

@@ -1,4 +1,4 @@
-"""Port: an interface of a node that is put to use, for customers or for the network's own links."""
+"""Port: an interface of a node in use, for customers or for the network's own links."""
 
 from enum import IntEnum, StrEnum
 
@@ -17,12 +17,12 @@ class PortSpeed(IntEnum):
 
     @property
     def label(self) -> str:
-        """The speed as the field writes it: 10G."""
+        """The speed as people write it: 10G."""
         return f"{self // 1000}G"
 
 
 class PortMode(StrEnum):
-    """What a port is for: services with VLAN tags, one service without, or a link of the network itself."""
+    """The use of a port: services with VLAN tags, one service without, or a link of the network itself."""
 
     TAGGED = "tagged"
     UNTAGGED = "untagged"
@@ -30,7 +30,7 @@ class PortMode(StrEnum):
 
 
 class PortBlockInactive(ProductBlockModel, product_block_name="Port"):
-    """A port of which nothing is settled yet, or any more. `node` is the block of the node's own subscription."""
+    """A port that is ordered or terminated. `node` is the block of the node's own subscription."""
 
     node: NodeBlockInactive | None = None
     port_name: str | None = None
@@ -44,7 +44,7 @@ class PortBlockInactive(ProductBlockModel, product_block_name="Port"):
 
 
 class PortBlockProvisioning(PortBlockInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
-    """A port that is being put to use."""
+    """A port that is being built."""
 
     node: NodeBlockProvisioning
     port_name: str
@@ -56,7 +56,7 @@ class PortBlockProvisioning(PortBlockInactive, lifecycle=[SubscriptionLifecycle.
     @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
-        """What people call the port."""
+        """The title of the port for people."""
         return f"{self.node.node_name} {self.port_name}"
 
 
@@ -68,14 +68,14 @@ class PortBlock(PortBlockProvisioning, lifecycle=[SubscriptionLifecycle.ACTIVE])
 
 
 class PortInactive(SubscriptionModel, is_base=True):
-    """A subscription to a port that is ordered, or was given up."""
+    """A subscription to a port that is ordered or terminated."""
 
     speed: PortSpeed
     port: PortBlockInactive
 
 
 class PortProvisioning(PortInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
-    """A subscription to a port that is being put to use."""
+    """A subscription to a port that is being built."""
 
     port: PortBlockProvisioning
 

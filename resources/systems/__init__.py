@@ -1,1 +1,1 @@
-"""External systems of the network, each with the verbs that an orchestrator needs."""
+"""External systems of the network, each with the methods that an orchestrator needs."""

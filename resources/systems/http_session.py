@@ -1,4 +1,4 @@
-"""HTTP to external systems: a time-out on every call, and their failures as errors that say what to do."""
+"""HTTP to external systems: a time-out for every call, and errors that tell people what to do."""
 
 import os
 import threading
@@ -12,10 +12,10 @@ import requests
 from resources.errors import ExternalSystemError, ExternalSystemNotConfigured, ExternalSystemUnavailable
 
 UNAVAILABLE = (429, 502, 503, 504)
-"""Statuses that say nothing about the request itself: the same one may succeed later."""
+"""Statuses that are not about the request: it may succeed later."""
 
 SESSIONS_KEPT = 8
-"""Per thread; a process talks to few systems, but a test run to many."""
+"""For each thread; a process uses few systems, but a test run many."""
 
 _kept = threading.local()
 
@@ -23,8 +23,8 @@ _kept = threading.local()
 class ExternalSession(requests.Session):
     """A session with one external system, in one thread of one process.
 
-    `system` and `advice` are for the messages. A 404 is the caller's to judge; every other refusal is an
-    ExternalSystemError, no answer is an ExternalSystemUnavailable. Neither ever shows a header, so no token.
+    `system` and `advice` are for the messages. The caller handles a 404; every other refusal raises
+    ExternalSystemError, and no answer raises ExternalSystemUnavailable. No message has a header, so none has a token.
     """
 
     def __init__(self, system: str, advice: str, timeout: float) -> None:
@@ -35,7 +35,7 @@ class ExternalSession(requests.Session):
         self.etag: str | None = None
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """As `requests`; keeps the answer's ETag for `only_if_unchanged`."""
+        """Like `requests`; keeps the answer's ETag for `only_if_unchanged`."""
         kwargs.setdefault("timeout", self.timeout)
         try:
             response = super().request(method, url, *args, **kwargs)
@@ -48,7 +48,7 @@ class ExternalSession(requests.Session):
                 f"{self.system} at {shown(url)} cannot be reached ({_cause(error)}); {self.advice}."
             ) from None
         except requests.RequestException as error:
-            raise ExternalSystemError(f"{self.system} cannot be asked at {shown(url)}: {error}") from None
+            raise ExternalSystemError(f"{self.system} cannot be called at {shown(url)}: {error}") from None
         self.etag = response.headers.get("ETag")
         self._refuse(method.upper(), url, response)
         return response
@@ -66,7 +66,7 @@ class ExternalSession(requests.Session):
 
     @contextmanager
     def with_headers(self, **headers: str | None) -> Iterator[None]:
-        """Send these with every call inside; a `_` in a name is a `-`. What is None is not sent."""
+        """Send these headers with every call in the block; `_` in a name is `-`, and None is not sent."""
         before = dict(self.headers)
         self.headers.update({name.replace("_", "-"): value for name, value in headers.items() if value is not None})
         try:
@@ -77,7 +77,7 @@ class ExternalSession(requests.Session):
 
 
 def configured_url(system: str, prefix: str, url: str | None) -> str:
-    """The address that is configured, without a slash at its end. Raises ExternalSystemNotConfigured."""
+    """The configured address, without a slash at its end. Raises ExternalSystemNotConfigured."""
     if not url:
         raise ExternalSystemNotConfigured(
             f"{system} is not configured: set {prefix}_URL to its address, as in https://{prefix.lower()}.example.org,"
@@ -87,27 +87,27 @@ def configured_url(system: str, prefix: str, url: str | None) -> str:
 
 
 def session_for(system: str, base_url: str, advice: str, timeout: float) -> ExternalSession:
-    """This thread's session with the system; connections are kept open, but never shared with a forked process."""
+    """This thread's session with the system; connections stay open, but are never shared with a forked process."""
     sessions: dict[tuple[object, ...], ExternalSession] = _kept.__dict__.setdefault("sessions", {})
     key = (os.getpid(), system, base_url, advice, timeout)
     if key not in sessions:
         if len(sessions) >= SESSIONS_KEPT:
             sessions.pop(next(iter(sessions))).close()
         sessions[key] = session = ExternalSession(system, advice, timeout)
-        # A proxy of the environment must not stand between us and our own machine.
+        # Calls to this machine must not use a proxy of the environment.
         session.trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1")
     return sessions[key]
 
 
 def shown(url: str | bytes) -> str:
-    """The address without user, password and query: what may be read by anybody."""
+    """The address without user, password and query, for messages."""
     parts = urlsplit(url.decode() if isinstance(url, bytes) else url)
     host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
     return f"{parts.scheme}://{host}{parts.path}"
 
 
 def own_words(response: requests.Response) -> str:
-    """What the system itself says is wrong: `field: message` for each, else the beginning of its answer."""
+    """The error message of the system: `field: message` for each, else the beginning of its answer."""
     try:
         return _flat(response.json()) or response.reason
     except ValueError:

@@ -1,8 +1,9 @@
-"""NetBox, the inventory and address plan of the network, with the verbs that an orchestrator needs.
+"""NetBox, the inventory and address plan of the network, with the methods that an orchestrator needs.
 
-NetBox knows no idempotency header. What this module creates therefore carries a *marker*, a short hash of the caller's
-`idempotency_key` in square brackets at the end of its description, and every creation looks for its marker (or for the
-unique name) first. So every verb may run again after a crash, with the same key, and gives what it gave before.
+NetBox has no idempotency header. Objects that this module creates therefore carry a *marker*, a short hash of the
+caller's `idempotency_key` in square brackets at the end of the description, and every creation first looks for its
+marker (or for the unique name). So every method may run again after a crash, with the same key, and returns the earlier
+result.
 """
 
 from collections.abc import Iterable
@@ -65,12 +66,10 @@ class NetBox(dg.ConfigurableResource[Any]):
     url: str = Field(default="", description="address of NetBox; NETBOX_URL when empty")
     token: str = Field(default="", description="API token; NETBOX_TOKEN when empty")
     timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
-    loopback_role: str = Field(default="loopback", description="role (slug) of what loopback addresses are taken from")
-    core_link_role: str = Field(
-        default="core-link", description="role (slug) of what core link prefixes are taken from"
-    )
+    loopback_role: str = Field(default="loopback", description="role (slug) of the prefixes for loopback addresses")
+    core_link_role: str = Field(default="core-link", description="role (slug) of the prefixes for core links")
     autonomous_system: int = Field(default=65000, description="first half of route targets")
-    first_vni: int = Field(default=10001, description="lowest VNI to give out")
+    first_vni: int = Field(default=10001, description="lowest VNI to use")
 
     # What there is to choose from
 
@@ -79,7 +78,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return [Site(one["id"], one["name"], one["slug"]) for one in self._netbox.find("dcim.sites", ordering="name")]
 
     def device_types(self, vendor: str | None = None) -> list[DeviceType]:
-        """Device types (of one vendor, by its name in any case), by vendor and model."""
+        """Device types (of one vendor, by name in any case), by vendor and model."""
         types = [device_type_record(one) for one in self._netbox.find("dcim.device_types")]
         chosen = [one for one in types if vendor is None or one.vendor.casefold() == vendor.casefold()]
         return sorted(chosen, key=lambda one: (one.vendor, one.model))
@@ -106,7 +105,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return device_record(found[0]) if found else None
 
     def device(self, device_id: int) -> Device:
-        """The device of that id; ExternalSystemError when there is none."""
+        """Read a device by its id; ExternalSystemError when there is none."""
         return device_record(self._netbox.get("dcim.devices", device_id))
 
     def create_device(
@@ -121,9 +120,9 @@ class NetBox(dg.ConfigurableResource[Any]):
         status: DeviceStatus = "planned",
         description: str = "",
     ) -> Device:
-        """The device, with the ports of its model. Vendor, model, site and role by name or slug, in any case.
+        """Create a device, with the ports of its model. Vendor, model, site and role by name or slug, in any case.
 
-        A device of that name that another key made (or a person) is an ExternalSystemError, not a success.
+        A device of that name that another key (or a person) made is an ExternalSystemError, not a success.
         """
         if found := self._netbox.find("dcim.devices", name=name):
             if not carries(found[0], idempotency_key):
@@ -149,7 +148,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         status: DeviceStatus | None = None,
         description: str | None = None,
     ) -> Device:
-        """The device after the change; what is None stays as it is. Site and role by name or slug, in any case."""
+        """Change a device; None leaves a value. Site and role by name or slug, in any case."""
         changes: Json = {key: value for key, value in {"name": name, "status": status}.items() if value is not None}
         if site is not None:
             changes["site"] = self._choose("dcim.sites", "site", site)["id"]
@@ -160,14 +159,14 @@ class NetBox(dg.ConfigurableResource[Any]):
         return device_record(self._netbox.change("dcim.devices", device_id, changes))
 
     def delete_device(self, device_id: int) -> None:
-        """Delete the device with its interfaces, cables and loopback addresses; one that is gone is fine."""
+        """Delete the device with its interfaces, cables and loopback addresses; may run again."""
         self.release_loopback(device_id)
         self._netbox.delete("dcim.devices", device_id)
 
     # Loopback addresses
 
     def reserve_loopback(self, device_id: int, *, idempotency_key: str) -> Loopback:
-        """The next free IPv4 and IPv6 address for the device's interface `Loopback0`; also its primary addresses."""
+        """Reserve the next free IPv4 and IPv6 address for the device's `Loopback0`, as its primary addresses."""
         interface_id = self._loopback_interface(device_id, idempotency_key)
         addresses = [self._loopback_address(family, interface_id, idempotency_key) for family in (4, 6)]
         ids = {f"primary_ip{family}": one["id"] for family, one in zip((4, 6), addresses, strict=True)}
@@ -178,9 +177,9 @@ class NetBox(dg.ConfigurableResource[Any]):
     def restore_loopback(
         self, device_id: int, *, ipv4: IPv4Address, ipv6: IPv6Address, idempotency_key: str
     ) -> Loopback:
-        """Make just these the device's loopback and primary addresses again; may run again.
+        """Make exactly these the device's loopback and primary addresses; may run again.
 
-        An address that another interface has meanwhile is an ExternalSystemError.
+        An address that another interface has now is an ExternalSystemError.
         """
         interface_id = self._loopback_interface(device_id, idempotency_key)
         ids = [self._restored_address(address, interface_id, idempotency_key) for address in (ipv4, ipv6)]
@@ -188,7 +187,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return Loopback(interface_id, ids[0], ipv4, ids[1], ipv6)
 
     def release_loopback(self, device_id: int) -> None:
-        """Give the device's loopback addresses back; may run again."""
+        """Release the device's loopback addresses; may run again."""
         for interface in self._netbox.find("dcim.interfaces", device_id=device_id, name=LOOPBACK_NAME):
             for address in self._netbox.find("ipam.ip_addresses", interface_id=interface["id"]):
                 self._netbox.delete("ipam.ip_addresses", address["id"])
@@ -202,7 +201,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return [interface_record(one) for one in found]
 
     def free_interfaces(self, device_id: int, speed: int | None = None) -> list[Interface]:
-        """Ports that nobody uses: no cable, no VLAN, no description, not reserved. `speed` in Mbit/s."""
+        """Free ports: no cable, no VLAN, no description, not reserved. `speed` in Mbit/s."""
         filters: Json = {"device_id": device_id, "kind": "physical", "cabled": False}
         if speed is not None:
             filters["type"] = [name for name, mbits in SPEEDS.items() if mbits == speed]
@@ -212,13 +211,13 @@ class NetBox(dg.ConfigurableResource[Any]):
         return [one for one in map(interface_record, found) if not one.reserved]
 
     def interface(self, interface_id: int) -> Interface:
-        """The interface of that id; ExternalSystemError when there is none."""
+        """Read an interface by its id; ExternalSystemError when there is none."""
         return interface_record(self._netbox.get("dcim.interfaces", interface_id))
 
     def reserve_interface(self, interface_id: int, *, description: str, idempotency_key: str) -> Interface:
-        """Take a free port. One that somebody else holds is an ExternalSystemError that names the holder's description.
+        """Reserve a free port. When another holds it, ExternalSystemError has the holder's description.
 
-        Two that ask at once: one gets it, if NetBox honours `If-Match` (4.6 and later, and the lab).
+        Of two calls at the same time one gets it, if NetBox honours `If-Match` (4.6 and later, and the lab).
         """
         now = self._netbox.get("dcim.interfaces", interface_id)
         if carries(now, idempotency_key):
@@ -234,15 +233,15 @@ class NetBox(dg.ConfigurableResource[Any]):
     def update_interface(
         self, interface_id: int, *, description: str | None = None, enabled: bool | None = None
     ) -> Interface:
-        """The interface after the change; what is None stays as it is, and so does the reservation."""
+        """Change an interface; None leaves a value, and the reservation stays."""
         changes: Json = {} if enabled is None else {"enabled": enabled}
         if description is not None:
             changes["description"] = remarked(description, self._netbox.get("dcim.interfaces", interface_id))
         return interface_record(self._netbox.change("dcim.interfaces", interface_id, changes))
 
     def release_interface(self, interface_id: int) -> None:
-        """Make the port free again: no description, no VLANs, disabled, no cable. May run again."""
-        now = self._netbox.look("dcim.interfaces", interface_id)
+        """Release the port: no description, no VLANs, disabled, no cable. May run again."""
+        now = self._netbox.get_or_none("dcim.interfaces", interface_id)
         if now is None:
             return
         if now["cable"]:
@@ -255,14 +254,14 @@ class NetBox(dg.ConfigurableResource[Any]):
     # Core links
 
     def reserve_link_prefixes(self, *, description: str, idempotency_key: str) -> LinkPrefixes:
-        """The next free /31 and /127 of the containers for core links."""
+        """Reserve the next free /31 and /127 of the containers for core links."""
         ipv4 = self._link_prefix(4, 31, description, idempotency_key)
         ipv6 = self._link_prefix(6, 127, description, idempotency_key)
         return LinkPrefixes(ipv4["id"], IPv4Network(ipv4["prefix"]), ipv6["id"], IPv6Network(ipv6["prefix"]))
 
     def find_link_prefixes(self, ipv4_id: int, ipv6_id: int) -> LinkPrefixes | None:
-        """Both prefixes as they are, or None when one is gone."""
-        ipv4, ipv6 = (self._netbox.look("ipam.prefixes", prefix_id) for prefix_id in (ipv4_id, ipv6_id))
+        """Read both prefixes; None when one is gone."""
+        ipv4, ipv6 = (self._netbox.get_or_none("ipam.prefixes", prefix_id) for prefix_id in (ipv4_id, ipv6_id))
         if ipv4 is None or ipv6 is None:
             return None
         return LinkPrefixes(ipv4_id, IPv4Network(ipv4["prefix"]), ipv6_id, IPv6Network(ipv6["prefix"]))
@@ -270,7 +269,7 @@ class NetBox(dg.ConfigurableResource[Any]):
     def restore_link_prefixes(
         self, *, ipv4: IPv4Network, ipv6: IPv6Network, description: str, idempotency_key: str
     ) -> LinkPrefixes:
-        """Both prefixes, put back if they are gone; may run again."""
+        """Restore both prefixes if they are gone; may run again."""
         ids = []
         for prefix in (ipv4, ipv6):
             values = {"prefix": str(prefix), "description": marked(description, idempotency_key)}
@@ -280,14 +279,14 @@ class NetBox(dg.ConfigurableResource[Any]):
         return LinkPrefixes(ids[0], ipv4, ids[1], ipv6)
 
     def release_link_prefixes(self, ipv4_id: int, ipv6_id: int) -> None:
-        """Give both prefixes back; may run again."""
+        """Release both prefixes; may run again."""
         for prefix_id in (ipv4_id, ipv6_id):
             self._netbox.delete("ipam.prefixes", prefix_id)
 
     def create_cable(
         self, a_interface_id: int, b_interface_id: int, *, idempotency_key: str, description: str = ""
     ) -> Cable:
-        """The cable between two interfaces; one that already connects just these two is the answer."""
+        """Connect two interfaces by a cable; returns the cable that connects exactly these already."""
         if found := self.find_cable(a_interface_id, b_interface_id):
             return found
         values = {
@@ -299,29 +298,29 @@ class NetBox(dg.ConfigurableResource[Any]):
         return cable_record(self._netbox.create("dcim.cables", values, idempotency_key))
 
     def find_cable(self, a_interface_id: int, b_interface_id: int) -> Cable | None:
-        """The cable between the two, either way round, or None."""
+        """The cable between the two, in either direction, or None."""
         cable = (self._netbox.get("dcim.interfaces", a_interface_id))["cable"]
         found = cable_record(self._netbox.get("dcim.cables", cable["id"])) if cable else None
         ends = {a_interface_id, b_interface_id}
         return found if found and {found.a_interface_id, found.b_interface_id} == ends else None
 
     def delete_cable(self, cable_id: int) -> None:
-        """Take the cable out; one that is gone is fine."""
+        """Delete the cable; may run again."""
         self._netbox.delete("dcim.cables", cable_id)
 
     # VLANs
 
     def vlans_in_use(self, interface_id: int) -> dict[int, str]:
-        """VLAN number -> name of the service that uses it on this interface."""
+        """The VLANs on this interface: number -> name of the service."""
         return {
             vid: vlan_service(one)
             for vid, one in vlans_by_number(self._netbox.get("dcim.interfaces", interface_id)).items()
         }
 
     def assign_vlans(self, interface_id: int, vlans: Iterable[int], *, service: str, idempotency_key: str) -> Interface:
-        """Make just these VLANs (0-4094; 0 is untagged) the service's on the interface, and release its others there.
+        """Assign exactly these VLANs (0-4094; 0 is untagged) on the interface to the service.
 
-        One that another service has there is an ExternalSystemError that names both.
+        A VLAN that another service has there is an ExternalSystemError with both names.
         """
         wanted = set(vlans)
         now = self._netbox.get("dcim.interfaces", interface_id)
@@ -338,13 +337,13 @@ class NetBox(dg.ConfigurableResource[Any]):
 
     def release_vlans(self, interface_id: int, *, service: str) -> None:
         """Release all VLANs of the service on the interface; may run again."""
-        if self._netbox.look("dcim.interfaces", interface_id) is not None:
+        if self._netbox.get_or_none("dcim.interfaces", interface_id) is not None:
             self.assign_vlans(interface_id, (), service=service, idempotency_key="")
 
     # Layer 2 services
 
     def reserve_l2vpn(self, name: str, *, idempotency_key: str) -> L2vpn:
-        """The service with the lowest free VNI and the route target `<autonomous system>:<vni>`.
+        """Reserve the lowest free VNI and the route target `<autonomous system>:<vni>` for the service.
 
         Two services never get one number: NetBox refuses a second route target of one name, and the next is tried.
         """
@@ -370,8 +369,8 @@ class NetBox(dg.ConfigurableResource[Any]):
         return l2vpn_record(found[0]) if found else None
 
     def release_l2vpn(self, l2vpn_id: int) -> None:
-        """Give the service's VNI and route target back; may run again."""
-        now = self._netbox.look("vpn.l2vpns", l2vpn_id)
+        """Release the service's VNI and route target; may run again."""
+        now = self._netbox.get_or_none("vpn.l2vpns", l2vpn_id)
         for target in now["import_targets"] if now else ():
             self._netbox.delete("ipam.route_targets", target["id"])
         self._netbox.delete("vpn.l2vpns", l2vpn_id)
@@ -379,7 +378,7 @@ class NetBox(dg.ConfigurableResource[Any]):
     # How
 
     def access(self) -> tuple[str, str]:
-        """Where NetBox is, and the token for it."""
+        """The address of NetBox, and its token."""
         known = settings()
         url = configured_url("NetBox", "NETBOX", self.url or known.netbox_url)
         return url, self.token or known.netbox_token.get_secret_value()
@@ -408,7 +407,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         taken = self._netbox.allocate(what, values, key, role=role, family=family, status="container")
         if taken is None:
             raise ExternalSystemError(
-                f"NetBox has no IPv{family} prefix with role {role!r} and status container; add one to take from."
+                f"NetBox has no IPv{family} prefix with role {role!r} and status container; add one."
             )
         return taken
 
@@ -432,7 +431,7 @@ class NetBox(dg.ConfigurableResource[Any]):
             "description": marked("", key),
         }
         taken = self._take("available_ips", self.loopback_role, family, values, key)
-        # NetBox gives the address the mask of its container; a loopback is a host.
+        # NetBox gives the address its container's mask; a loopback is a host.
         host = ip_network(ip_interface(taken["address"]).ip)
         return self._netbox.change("ipam.ip_addresses", taken["id"], {"address": str(host)}, key)
 
@@ -443,7 +442,7 @@ class NetBox(dg.ConfigurableResource[Any]):
             values = {**on, "address": host, "role": "loopback", "description": marked("", key)}
             return int(self._netbox.create("ipam.ip_addresses", values, key)["id"])
         if found[0]["assigned_object_id"] not in (None, interface_id):
-            raise ExternalSystemError(f"NetBox has {address} on another interface; take it away there first.")
+            raise ExternalSystemError(f"NetBox has {address} on another interface; remove it there first.")
         return int(self._netbox.change("ipam.ip_addresses", found[0]["id"], on, key)["id"])
 
     def _link_prefix(self, family: int, length: int, description: str, key: str) -> Json:
@@ -468,7 +467,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return found[0] if found else self._netbox.create("ipam.vlans", values, key)
 
     def _delete_vlan(self, vid: int, vlan: Json, interface_id: int) -> None:
-        """Only what was made for this interface: a VLAN that a person put there may be shared."""
+        """Delete only a VLAN made for this interface: one that a person created may be shared."""
         if made_for(interface_id, vid, vlan):
             self._netbox.delete("ipam.vlans", vlan["id"])
 

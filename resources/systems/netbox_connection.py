@@ -1,4 +1,4 @@
-"""NetBox through pynetbox, as JSON in and JSON out: the one module that knows pynetbox, since it has no types."""
+"""NetBox through pynetbox, with JSON in and out: the one module that uses pynetbox, which has no types."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from resources.systems.netbox_records import Json
 
 
 class NetBoxConnection:
-    """One NetBox. An endpoint is written `dcim.device_types`."""
+    """A NetBox. An endpoint is written `dcim.device_types`."""
 
     def __init__(self, url: str, token: str, timeout: float) -> None:
         self._session: ExternalSession = session_for(
@@ -27,13 +27,12 @@ class NetBoxConnection:
 
     @contextlib.contextmanager
     def _is_netbox(self) -> Iterator[None]:
-        # Every other refusal is raised by the session before pynetbox sees it.
+        # The session raises every other refusal before pynetbox sees it.
         try:
             yield
         except (pynetbox.RequestError, pynetbox.ContentError):
             raise ExternalSystemError(
-                f"What answers at {shown(self._api.base_url)} is no NetBox, or one without an app that is needed; "
-                "check NETBOX_URL."
+                f"{shown(self._api.base_url)} is no NetBox, or lacks a required app; check NETBOX_URL."
             ) from None
 
     def find(self, endpoint: str, **filters: Any) -> list[Json]:
@@ -41,14 +40,14 @@ class NetBoxConnection:
         with self._is_netbox():
             return [dict(one) for one in self._endpoint(endpoint).filter(**filters)]
 
-    def look(self, endpoint: str, object_id: int) -> Json | None:
+    def get_or_none(self, endpoint: str, object_id: int) -> Json | None:
         """The object with that id, or None."""
         with self._is_netbox():
             found = self._endpoint(endpoint).get(object_id)
         return None if found is None else dict(found)
 
     def get(self, endpoint: str, object_id: int) -> Json:
-        found = self.look(endpoint, object_id)
+        found = self.get_or_none(endpoint, object_id)
         if found is None:
             raise _missing(endpoint, object_id)
         return found
@@ -58,7 +57,7 @@ class NetBoxConnection:
             return dict(self._endpoint(endpoint).create(**values))
 
     def create_unless_there(self, endpoint: str, values: Json, key: str, *, field: str) -> Json | None:
-        """None when NetBox refuses because another object has this value of the unique field already."""
+        """Create an object; None when another object has this value of the unique field already."""
         try:
             return self.create(endpoint, values, key)
         except ExternalSystemError:
@@ -73,26 +72,26 @@ class NetBoxConnection:
             return dict(self._endpoint(endpoint).update([{"id": object_id, **changes}])[0])
 
     def change_unless_changed(self, endpoint: str, seen: Json, changes: Json, key: str) -> Json:
-        """Change the object if it is still as `seen`, else ExternalSystemError. NetBox before 4.6 cannot promise it."""
+        """Change the object if it still equals `seen`, else ExternalSystemError; not guaranteed before NetBox 4.6."""
         record = self._endpoint(endpoint).get(seen["id"])
         etag = self._session.etag
         if record is None:
             raise _missing(endpoint, seen["id"])
         if dict(record)["last_updated"] != seen["last_updated"]:
-            raise ExternalSystemError(f"{seen['name']} was changed by somebody else at this moment; look again.")
+            raise ExternalSystemError(f"{seen['name']} was changed by another client at this moment; read it again.")
         with self._session.with_headers(Idempotency_Key=key, If_Match=etag):
             record.update(changes)
         return self.get(endpoint, seen["id"])
 
     def delete(self, endpoint: str, object_id: int) -> None:
-        """Gone afterwards, whether it was there or not."""
+        """Delete an object if it exists."""
         record = self._endpoint(endpoint).get(object_id)
         if record is not None:
-            with contextlib.suppress(pynetbox.RequestError):  # only a 404 gets here: somebody was faster
+            with contextlib.suppress(pynetbox.RequestError):  # only a 404 gets here: another was faster
                 record.delete()
 
     def allocate(self, what: str, values: Json, key: str, **container: Any) -> Json | None:
-        """The next free address or prefix of the first prefix that these filters find; None when they find none."""
+        """Allocate the next free address or prefix of the first prefix that fits these filters; None without one."""
         with self._is_netbox(), self._session.with_headers(Idempotency_Key=key):
             found = next(iter(self._endpoint("ipam.prefixes").filter(**container)), None)
             return None if found is None else dict(getattr(found, what).create(values))
@@ -102,7 +101,7 @@ class NetBoxConnection:
 def _missing_is_error(endpoint: str, object_id: int) -> Iterator[None]:
     try:
         yield
-    except pynetbox.RequestError:  # every other refusal is raised by the session
+    except pynetbox.RequestError:  # the session raises every other refusal
         raise _missing(endpoint, object_id) from None
 
 

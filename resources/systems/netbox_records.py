@@ -1,4 +1,4 @@
-"""NetBox's objects as typed records, with the marks that the orchestrator leaves on them."""
+"""NetBox's objects as typed records, with the markers of the orchestrator."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ DeviceStatus: TypeAlias = Literal["planned", "staged", "active", "offline", "dec
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place where devices stand."""
+    """A site with devices."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class DeviceType:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRole:
-    """What a device is for."""
+    """The role of a device."""
 
     id: int
     name: str
@@ -147,7 +147,7 @@ def unmarked(text: str) -> str:
 
 
 def remarked(text: str, now: Json) -> str:
-    """The text with the marker that the object has now, if it has one."""
+    """The text with the object's present marker, if it has one."""
     found = _MARKER.search(now["description"])
     return f"{text} {found.group().strip()}".strip() if found else text
 
@@ -215,7 +215,7 @@ def vlan_name(vid: int, service: str, interface_id: int) -> str:
 
 
 def made_for(interface_id: int, vid: int, vlan: Json) -> bool:
-    """Whether the VLAN object is one that `vlan_name` named for this interface."""
+    """Whether `vlan_name` made the name of this VLAN object for this interface."""
     return str(vlan["name"]).endswith(f":{interface_id}:{vid}")
 
 
@@ -225,7 +225,7 @@ def vlans_by_number(interface: Json) -> dict[int, Json]:
 
 
 def vlan_service(vlan: Json) -> str:
-    """The service that a VLAN object is made for; brief objects carry its description."""
+    """The service of a VLAN object; brief objects have its description."""
     return str(vlan["description"])
 
 

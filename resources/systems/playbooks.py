@@ -1,4 +1,4 @@
-"""The playbook runner, which configures the devices, asked over HTTP."""
+"""The playbook runner, which configures the devices, over HTTP."""
 
 import time
 import uuid
@@ -15,12 +15,12 @@ from resources.settings import settings
 from resources.systems.http_session import configured_url, own_words, session_for
 
 FIRST_LOOK = 0.01
-"""Seconds until a started job is looked at again; then twice as long each time, up to `poll_interval`."""
+"""Seconds until the first poll of a started job; each is twice as long as the last, up to `poll_interval`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where a device is (was, before the playbook) not as the playbook wants it."""
+    """A difference between a device (before the playbook) and the playbook."""
 
     path: str
     expected: Any
@@ -29,9 +29,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One execution of a playbook. `status` is pending, running, successful or failed.
+    """An execution of a playbook. `status` is pending, running, successful or failed.
 
-    `changed` says whether a device was changed; a `check_…` playbook changes none and only fills `differences`.
+    `changed`: whether a device was changed; a `check_…` playbook changes none and only fills `differences`.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the status will not change any more."""
+        """Whether the status is final."""
         return self.status in ("successful", "failed")
 
 
@@ -56,7 +56,7 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
     url: str = Field(default="", description="address of the runner; PLAYBOOK_URL when empty")
     token: str = Field(default="", description="bearer token; PLAYBOOK_TOKEN when empty")
     timeout: float = Field(default=10, gt=0, description="seconds to wait for each answer")
-    poll_interval: float = Field(default=0.1, gt=0, description="seconds between two looks at a running job")
+    poll_interval: float = Field(default=0.1, gt=0, description="seconds between two polls of a running job")
 
     def start(
         self,
@@ -66,25 +66,25 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
         idempotency_key: str,
         callback_url: str | None = None,
     ) -> Job:
-        """Start the playbook and return at once; the same key again gives the job of before.
+        """Start the playbook and return at once; the same key returns the same job.
 
-        The runner posts the finished job as JSON to `callback_url`. A playbook or variable that does not
-        fit is an ExternalSystemError. A job that failed is not given again: the same key starts it anew.
+        The runner posts the finished job as JSON to `callback_url`. A wrong playbook or variable is an
+        ExternalSystemError. For a failed job the same key starts it again.
         """
         return self._start(playbook, extra_vars, idempotency_key=idempotency_key, callback_url=callback_url)
 
     def job(self, job_id: str) -> Job:
-        """The job as it stands; ExternalSystemError when there is none."""
+        """Read a job; ExternalSystemError when there is none."""
         return _job(self._ask("GET", f"jobs/{quote(job_id, safe='')}"))
 
     def wait(self, job: Job, timeout: float = 60) -> Job:
-        """The job when it has succeeded. PlaybookFailed when it failed, ExternalSystemUnavailable after `timeout` s."""
+        """Wait until the job succeeds. PlaybookFailed when it failed, ExternalSystemUnavailable after `timeout` s."""
         give_up = time.monotonic() + timeout
         pause = FIRST_LOOK
         while not job.is_finished:
             if time.monotonic() >= give_up:
                 raise ExternalSystemUnavailable(
-                    f"Playbook {job.playbook} (job {job.id}) is still {job.status} after {timeout:g} s; look again."
+                    f"Playbook {job.playbook} (job {job.id}) is still {job.status} after {timeout:g} s; check later."
                 )
             time.sleep(min(pause, max(0.0, give_up - time.monotonic())))
             pause = min(2 * pause, self.poll_interval)
@@ -98,21 +98,21 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
         return self.wait(self.start(playbook, extra_vars, idempotency_key=idempotency_key), timeout)
 
     def check(self, playbook: str, extra_vars: Mapping[str, Any], *, timeout: float = 60) -> tuple[Difference, ...]:
-        """What `playbook` would change on the devices, without changing it; empty when reality is as wanted."""
+        """What `playbook` would change on the devices, without changing them; empty when nothing."""
         job = self._start(playbook, extra_vars, idempotency_key=f"check:{uuid.uuid4()}", check=True)
         return self.wait(job, timeout).differences
 
     def observe(self, device: str) -> dict[str, Any]:
-        """What the device is configured to do: `{name, system: {…}, interfaces: {name: {…}}, services: {name: {…}}}`.
+        """The configuration of the device: `{name, system: {…}, interfaces: {name: {…}}, services: {name: {…}}}`.
 
-        A device that no playbook has touched is empty, not an error.
+        It is empty, not an error, for a device that no playbook has configured.
         """
         return self._ask("GET", f"devices/{quote(device, safe='')}/config")
 
     # How
 
     def access(self) -> tuple[str, str]:
-        """Where the runner is, and the token for it."""
+        """The address of the runner, and its token."""
         known = settings()
         url = configured_url("The playbook runner", "PLAYBOOK", self.url or known.playbook_url)
         return url, self.token or known.playbook_token.get_secret_value()
@@ -142,7 +142,7 @@ class PlaybookRunner(dg.ConfigurableResource[Any]):
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise ExternalSystemError(f"What answers at {base} is no playbook runner; check PLAYBOOK_URL.")
+            raise ExternalSystemError(f"{base} is no playbook runner; check PLAYBOOK_URL.")
         return answer
 
 

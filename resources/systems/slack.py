@@ -1,4 +1,4 @@
-"""A Slack channel that is told when the engine is paused or released."""
+"""A Slack channel that is notified when the engine is paused or released."""
 
 import logging
 
@@ -9,12 +9,12 @@ from resources.systems.http_session import session_for
 log = logging.getLogger(__name__)
 
 TIMEOUT = 3.0
-"""Seconds. Whoever pauses the engine waits for this."""
+"""Seconds. The user who pauses the engine waits for this."""
 ADVICE = "check SLACK_ENGINE_SETTINGS_HOOK_URL"
 
 
-def tell(text: str) -> None:
-    """Write a line to the channel of the settings, if there is one. A failure is logged, and nobody's trouble."""
+def notify(text: str) -> None:
+    """Write a line to the channel of the settings, if there is one. A failure is only logged."""
     known = settings()
     url = known.slack_engine_settings_hook_url.get_secret_value()
     if not (known.slack_engine_settings_hook_enabled and url):
@@ -22,8 +22,8 @@ def tell(text: str) -> None:
     try:
         answer = session_for("Slack", url, ADVICE, TIMEOUT).post(url, json={"text": text}, allow_redirects=False)
     except (ExternalSystemError, ValueError) as error:
-        # The address is the secret: whoever knows it may write.
-        log.warning("Slack was not told (%s): %s", type(error).__name__, text)
+        # The address is secret: everybody who knows it may write.
+        log.warning("Slack was not notified (%s): %s", type(error).__name__, text)
         return
     if not answer.ok:
-        log.warning("Slack was not told, it answered %s; %s: %s", answer.status_code, ADVICE, text)
+        log.warning("Slack was not notified, it answered %s; %s: %s", answer.status_code, ADVICE, text)

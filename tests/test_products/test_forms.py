@@ -107,7 +107,7 @@ def test_an_interface_that_only_netbox_has_in_use_says_so(network: Network) -> N
     free = next(one for one in netbox.free_interfaces(device.id) if one.name == "1/2/3")
     netbox.update_interface(free.id, description="lab gear")
     said = refused_interface(network, "1/2/3")
-    assert "interface 1/2/3 of ams1 is in use in NetBox by 'lab gear', of no subscription here" in said
+    assert "interface 1/2/3 of ams1 is in use in NetBox by 'lab gear', without a subscription here" in said
 
 
 def test_a_core_link_joins_two_nodes(network: Network) -> None:
@@ -164,7 +164,7 @@ def test_an_l2vpn_has_two_access_points(network: Network, port: UUID) -> None:
 
 
 def test_an_l2vpn_has_one_access_point_on_a_port(network: Network, port: UUID) -> None:
-    assert "ams1 1/2/1 10G stands more than once" in refused_points(network, (port, "100"), (port, "200"))
+    assert "ams1 1/2/1 10G appears more than once" in refused_points(network, (port, "100"), (port, "200"))
 
 
 @pytest.mark.parametrize(("vlan", "shown"), [("0", "0"), ("1-10", "1-10"), ("", "none")])

@@ -116,9 +116,9 @@ def _block_types(where: str, members: Iterable[Any]) -> tuple[type[Block], ...]:
     members = [_stripped(member, ())[0] for member in members]
     if NoneType in members:
         raise ModelDeclarationError(f"{where}: a list of blocks cannot have gaps; leave out `| None` inside the list.")
-    strangers = [member for member in members if not _is_class(member, Block)]
-    if strangers:
-        names = ", ".join(getattr(stranger, "__name__", str(stranger)) for stranger in strangers)
+    others = [member for member in members if not _is_class(member, Block)]
+    if others:
+        names = ", ".join(getattr(other, "__name__", str(other)) for other in others)
         raise ModelDeclarationError(
             f"{where}: a field holds a block, an optional block, a list or a union of blocks, not a block with {names}."
         )

@@ -289,12 +289,12 @@ def _relation_row(place: Place) -> dict[str, Any]:
 def _refuse_removal_of_used(subscription_id: UUID, removed: frozenset[UUID]) -> None:
     if not removed:
         return
-    strangers = [user for user in blocks_using(removed) if user.subscription_id != subscription_id]
-    if strangers:
+    other_users = [user for user in blocks_using(removed) if user.subscription_id != subscription_id]
+    if other_users:
         uses = "; ".join(
             f"block {user.of} is {user.attribute} of {user.product_block} {user.subscription_instance_id} in "
             f"subscription {user.subscription_id}"
-            for user in strangers
+            for user in other_users
         )
         raise BlockInUse(f"Subscription {subscription_id} cannot remove what others use: {uses}. Change these first.")
 

@@ -76,7 +76,7 @@ def test_a_stopped_lab_is_started_again_by_the_next_use(home: Path) -> None:
 def test_a_lab_that_cannot_start_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URI", "postgresql://nobody@127.0.0.1:9/nowhere")
     settings.cache_clear()
-    with pytest.raises(Exception, match=r"The lab cannot be started; it said: .*127\.0\.0\.1"):
+    with pytest.raises(Exception, match=r"The lab cannot be started; its last output: .*127\.0\.0\.1"):
         lab_url()
     lease.release(lab_home() / "lab.lease")
     monkeypatch.undo()

@@ -376,7 +376,7 @@ def test_a_passing_failure_is_unavailable(lab: Lab, status: int) -> None:
 
 def test_a_lasting_failure_is_an_error(lab: Lab) -> None:
     lab.control.fail("/api/dcim/sites", status=500)
-    with pytest.raises(ExternalSystemError, match="with 500: The lab was told to fail") as caught:
+    with pytest.raises(ExternalSystemError, match="with 500: A rule of the lab fails this") as caught:
         lab.netbox.sites()
     assert not isinstance(caught.value, ExternalSystemUnavailable)
 

@@ -145,7 +145,7 @@ def test_an_unknown_job_is_an_error(lab: Lab) -> None:
 
 def test_a_failed_job_raises_with_the_runners_words(lab: Lab) -> None:
     lab.control.fail("job configure_port")
-    with pytest.raises(PlaybookFailed, match=r"Playbook configure_port .* failed: The lab was told to fail"):
+    with pytest.raises(PlaybookFailed, match=r"Playbook configure_port .* failed: A rule of the lab fails"):
         lab.playbooks.run("configure_port", PORT, idempotency_key="a")
 
 

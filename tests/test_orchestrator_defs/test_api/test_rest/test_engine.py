@@ -174,14 +174,14 @@ def test_the_engine_is_paused_although_there_is_no_slack(api, slack, caplog, mon
     monkeypatch.setenv("SLACK_ENGINE_SETTINGS_HOOK_URL", url)
     settings.cache_clear()
     assert api.put("/settings/status", json={"global_lock": True}).status_code == 200
-    assert "Slack was not told" in caplog.text
+    assert "Slack was not notified" in caplog.text
     assert "secret-hook" not in caplog.text
 
 
 def test_the_engine_is_paused_although_slack_refuses(api, slack, caplog):
     slack.answers["status"] = 500
     assert api.put("/settings/status", json={"global_lock": True}).json()["global_lock"] is True
-    assert "Slack was not told" in caplog.text
+    assert "Slack was not notified" in caplog.text
     assert "secret-hook" not in caplog.text
 
 
