@@ -1,4 +1,4 @@
-"""What Dagster loads and people launch: jobs, schedules, sensors, and the doors."""
+"""Entry points for Dagster and people: jobs, schedules, sensors, the API and the CLI."""
 
 import lazy_loader
 

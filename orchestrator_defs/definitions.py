@@ -1,4 +1,4 @@
-"""The composition root: the one place that knows the real products, workflows and external systems."""
+"""The composition root: the one module that names the real products, workflows and external systems."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Build a code location: an organisation's products, workflows and external systems as Dagster definitions."""
+"""Builds a code location: an organisation's products, workflows and external systems as Dagster definitions."""
 
 import sys
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The options of a server, as `python -m orchestrator_defs.api` gets them."""
+"""The options of a server, for `python -m orchestrator_defs.api`."""
 
 import json
 import sys
@@ -12,10 +12,10 @@ class Serving:
     """Where and what to serve.
 
     `app`: an organisation's own factory of its application, `module:function`. `definitions`: what the API serves,
-    `module` or `module:attribute`; those of `workspace` when not given. `workspace`: Dagster's file of code locations,
-    the project's when not given. `runtime`: a folder for the sockets of the code servers and for a workspace that
-    names these, one of its own when not given. `reports`: an open descriptor, on which `orchestrator up` is told what
-    people are to read; the server then has the other parts of `up` beside it. `examples`: it makes the example network.
+    `module` or `module:attribute`; by default those of `workspace`. `workspace`: Dagster's file of code locations, by
+    default the project's. `runtime`: a folder for the sockets of the code servers and for a workspace that names these,
+    by default a new one. `reports`: an open descriptor for messages to people, which `orchestrator up` reads; the
+    server then has the other parts of `up` beside it. `examples`: it creates the example network.
     """
 
     host: str = HOST

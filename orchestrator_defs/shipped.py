@@ -1,7 +1,7 @@
-"""The shipped definitions as the face gives them: a fault in a product is shown, and not taken for a missing name."""
+"""The shipped definitions for the package's face, which shows a fault in a product as such."""
 
 try:
     from orchestrator_defs.definitions import defs as defs
 except AttributeError as error:
-    # Python and Dagster take an AttributeError for the answer that this package has no `defs`.
+    # For an AttributeError Python and Dagster would conclude that this package has no `defs`.
     raise ImportError(f"The definitions cannot be loaded: {error}") from error

@@ -9,7 +9,7 @@ A pytest plugin beside `resources.testing`:
         run = bed.run("create_node", [{"product": "Node"}, {"node_name": "ams1"}])
         run.assert_completed()
 
-Everything is the engine's own: the form is validated, the rules are checked, each step is a transaction, and Dagster
+The engine is the real one: the form is validated, the rules are checked, each step is a transaction, and Dagster
 runs the ops. Only the run is in the test's process, and the clock may be moved.
 """
 
@@ -60,7 +60,7 @@ class Testbed:
         return run.execute(user=user)
 
     def wake(self) -> "list[Run]":
-        """Do what the daemon's sensor does: end the waits that are due, and run those processes."""
+        """Do the daemon's work: end the waits that are due, and run those processes."""
         return [Run(self, process_id).execute(user="SYSTEM") for process_id in self.processes.answers.wake()]
 
     def add(
@@ -72,7 +72,7 @@ class Testbed:
         status: SubscriptionLifecycle = SubscriptionLifecycle.ACTIVE,
         **blocks: Mapping[str, Any],
     ) -> Any:
-        """Have a subscription, in sync, whose create workflow is not what the test is about: saved in one transaction.
+        """Save a subscription, in sync, without its create workflow, in one transaction.
 
         `blocks` are the values of its root blocks by field: `bed.add("Node", node={"node_name": "ams1"})`.
         """
@@ -91,7 +91,7 @@ class Testbed:
             return SubscriptionModel.from_subscription(UUID(str(subscription_id)))
 
     def assert_blocks(self, subscription_id: SubscriptionId | str, expected: Mapping[str, Any]) -> None:
-        """The subscription has these values, by field, however deep; what is not named may be anything."""
+        """The subscription has these values, by field, at any depth; other fields may have any value."""
         found = self.subscription(subscription_id).model_dump(mode="json")
         differences = list(_differences(expected, found, ""))
         assert not differences, f"Subscription {subscription_id}: {'; '.join(differences)}"
@@ -123,7 +123,7 @@ class Run:
         return self
 
     def answer(self, inputs: Any, *, user: str = TESTER) -> "Run":
-        """Fill the form that it waits with. Raises FormInvalid, FormIncomplete, NotWaiting."""
+        """Fill in the form for which it waits. Raises FormInvalid, FormIncomplete, NotWaiting."""
         self.bed.processes.answers.answer(self.process_id, inputs, user=user)
         return self.execute(user=user)
 
@@ -200,7 +200,7 @@ class Run:
     # --- what must be so ---
 
     def assert_status(self, expected: ProcessStatus | str) -> None:
-        """It has this status; if not, the message names the step and the reason."""
+        """It has this status; otherwise the message has the step and the reason."""
         row = self.row
         story = f"at step {row.last_step!r}: {row.failed_reason or 'no failure'}\n{row.traceback or ''}"
         assert row.last_status == expected, f"The process is {row.last_status}, not {expected}, {story}"
@@ -235,7 +235,7 @@ class Run:
         self.assert_status(ProcessStatus.ABORTED)
 
     def assert_state(self, expected: Mapping[str, Any]) -> None:
-        """The state has these values; what is not named may be anything."""
+        """The state has these values; other keys may have any value."""
         differences = list(_differences(expected, self.state, ""))
         assert not differences, f"State: {'; '.join(differences)}"
 

@@ -126,7 +126,7 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
     if claim.workflow_name != workflow.name:
         raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
     if claim.status.is_final:
-        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} anew.")
+        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} again.")
     if claim.status not in CONTINUABLE:
         raise RunMayNotAct(f"{process} is {claim.status}; it continues when its wait ends.")
     if claim.run_id not in (None, run_id):

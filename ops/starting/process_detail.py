@@ -188,7 +188,7 @@ def pending_form(process_id: ProcessId, workflow: Workflow | None, resources: Ma
     may break.
     """
     if workflow is None:
-        return PendingForm(error="The code does not have this workflow any more.")
+        return PendingForm(error="The code no longer has this workflow.")
     try:
         page = submitted_answers.next_page(workflow, process_id, (), resources)
     except OrchestratorError as error:

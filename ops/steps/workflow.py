@@ -159,7 +159,7 @@ class Workflow:
                 continue
             if key not in places:
                 raise StepsChanged(
-                    f"{self.name} has no step {key!r} any more, which the process has committed; "
+                    f"{self.name} no longer has step {key!r}, which the process has committed; "
                     f"bring the step back under this name, or abort the process."
                 )
             if reached.is_past(places[key]):

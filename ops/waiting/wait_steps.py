@@ -65,7 +65,7 @@ def inputstep(
     return decorate
 
 
-# --- for better times ---
+# --- for a retry ---
 
 
 def retrystep(

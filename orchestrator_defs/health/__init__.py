@@ -1,1 +1,1 @@
-"""Whether everything is there, what needs attention, and what a deploy would break."""
+"""Health checks: whether everything works, what needs attention, and what a deploy would break."""

@@ -1,4 +1,4 @@
-"""A diagnosis: whether everything is there that processes need, and what somebody has to do about the rest."""
+"""The diagnosis: checks everything that processes need, and tells people what to do."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from resources.runs.storage_identity import storage_id
 from resources.types import ProcessStatus
 
 MOST = 20
-"""So many of a kind are named."""
+"""A check lists at most so many of a kind."""
 QUIET_SECONDS = 60.0
-"""What the sensors have not set right after so long, they do not set right."""
+"""What the sensors have not repaired after so long, they do not repair."""
 SENSORS = ("wake", "sweeper")
 
 
 class Verdict(StrEnum):
-    """What comes of a check: all is well, something to know, or somebody has to act."""
+    """The result of a check: all is well, something to know, or something to do."""
 
     OK = "ok"
     NOTE = "note"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check has found. `advice` is what to do; empty when there is nothing to do."""
+    """The finding of a check. `advice` is what to do, or empty."""
 
     about: str
     verdict: Verdict
@@ -45,7 +45,7 @@ Check = Callable[[Orchestrator, DagsterInstance], Iterator[Finding]]
 
 
 def diagnose(orchestrator: Orchestrator, instance: DagsterInstance) -> list[Finding]:
-    """Make every check, one after the other; without a database, or with another schema, the rest is not asked."""
+    """Make every check, one after the other; stop when there is no database, or the schema is another."""
     found: list[Finding] = []
     for check in CHECKS:
         try:
@@ -87,29 +87,31 @@ def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]
         is_paused = pause.is_paused()
         counts = process_rows.status_counts()
     if is_paused:
-        yield Finding("engine", Verdict.NOTE, "It is paused: no step begins.", "Release it when the time has come.")
+        yield Finding(
+            "engine", Verdict.NOTE, "It is paused: no step begins.", "Release it when nothing needs the pause."
+        )
     else:
         yield Finding("engine", Verdict.OK, "It is not paused.")
     failed = sum(count for (status, _), count in counts.items() if ProcessStatus(status).is_failure)
     if failed:
         advice = "`orchestrator process list --status failed` shows them; resume or abort each."
-        yield Finding("engine", Verdict.NOTE, f"{failed} processes have failed and stand still.", advice)
+        yield Finding("engine", Verdict.NOTE, f"{failed} processes have failed.", advice)
 
 
 def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     statuses = instance.get_daemon_statuses()
     if unhealthy := [name for name, one in statuses.items() if one.required and not one.healthy]:
-        advice = "Start `dagster-daemon run` (or `dagster dev`): without it nothing goes on by itself."
+        advice = "Start `dagster-daemon run` (or `dagster dev`): without it nothing continues automatically."
         yield Finding("daemon", Verdict.WRONG, f"No heartbeat of {', '.join(sorted(unhealthy))}.", advice)
     else:
-        yield Finding("daemon", Verdict.OK, "Its heart beats.")
+        yield Finding("daemon", Verdict.OK, "Its heartbeat is fresh.")
     states = instance.all_instigator_state()
     stopped = {state.instigator_name for state in states if state.status.value == "STOPPED"}
     for name in (one for one in SENSORS if one in stopped):
         yield Finding("daemon", Verdict.WRONG, f"The sensor {name} is off.", "Switch it on in Dagster's page.")
     if not instance.run_monitoring_enabled:
         advice = "Set `run_monitoring: enabled: true` in dagster.yaml, as this project's does."
-        yield Finding("daemon", Verdict.NOTE, "Nobody watches over the workers of other launchers.", advice)
+        yield Finding("daemon", Verdict.NOTE, "The workers of other launchers are not monitored.", advice)
 
 
 def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
@@ -140,9 +142,9 @@ def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterato
         found = f"{one.process_id} is {one.status}, and its run " + (
             f"is over ({run.status.value})." if run else "is not there."
         )
-        yield Finding("processes", Verdict.WRONG, found, "The sensor `sweeper` sets this right: see the daemon.")
+        yield Finding("processes", Verdict.WRONG, found, "The sensor `sweeper` repairs this: check the daemon.")
     if not inconsistent:
-        yield Finding("processes", Verdict.OK, "None is in an odd state.")
+        yield Finding("processes", Verdict.OK, "All states are consistent.")
 
 
 def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
@@ -150,20 +152,22 @@ def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Fi
         owner = Owner(orchestrator.name, storage_id(instance))
         late = [] if pause.is_paused() else recovery.overdue_waits(owner, QUIET_SECONDS, MOST)
     for process_id in late:
-        found = f"{process_id} still waits although its time has come."
-        yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` sets it going: see the daemon.")
+        found = f"{process_id} still waits although its wait is due."
+        yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` continues it: check the daemon.")
     if not late:
-        yield Finding("waits", Verdict.OK, "None is past its time.")
+        yield Finding("waits", Verdict.OK, "None is overdue.")
 
 
 def _locks(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         left = recovery.left_locks(MOST)
     for subscription_id, process_id in left:
-        found = f"Subscription {subscription_id} is held by process {process_id}, which has ended."
-        yield Finding("locks", Verdict.WRONG, found, "Report this: the engine lets go in the step that ends a process.")
+        found = f"Subscription {subscription_id} is locked by process {process_id}, which has ended."
+        yield Finding(
+            "locks", Verdict.WRONG, found, "Report this: the last step of a process unlocks its subscriptions."
+        )
     if not left:
-        yield Finding("locks", Verdict.OK, "No subscription is held by a process that has ended.")
+        yield Finding("locks", Verdict.OK, "No subscription is locked by a process that has ended.")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""In flight: would the workflows of this code go on with every process that is not finished?"""
+"""Processes in flight: whether the workflows of this code could continue every unfinished process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A process that the code could not go on with, and why."""
+    """A process that the code could not continue, and why."""
 
     process_id: ProcessId
     workflow: str
@@ -24,9 +24,9 @@ class Mismatch:
 
 
 def mismatches(orchestrator: Orchestrator) -> Iterator[Mismatch | int]:
-    """Compare the code with every unfinished process, in batches: each misfit, and after each batch its size.
+    """Compare the code with every unfinished process: yields each mismatch, and after each batch its size.
 
-    Reads only; the schema may be that of the code that runs now.
+    Only reads; the schema may be that of the running code.
     """
     owner = Owner(orchestrator.name)
     after: ProcessId | None = None
@@ -45,10 +45,10 @@ def mismatches(orchestrator: Orchestrator) -> Iterator[Mismatch | int]:
 def _problem(orchestrator: Orchestrator, one: Unfinished) -> str | None:
     workflow = orchestrator.workflows.get(one.workflow_name)
     if workflow is None:
-        return f"There is no workflow {one.workflow_name!r} any more."
+        return f"The code no longer has workflow {one.workflow_name!r}."
     try:
         workflow.check_fits(one.committed)
     except StepsChanged as error:
         return str(error)
     gone = [key for key in one.waiting if key not in workflow.step_keys]
-    return f"{workflow.name} has no step {gone[0]!r} any more, at which the process waits." if gone else None
+    return f"{workflow.name} no longer has step {gone[0]!r}, at which the process waits." if gone else None

@@ -1,4 +1,4 @@
-"""Readiness: whether everything is there that a request needs, and what is missing."""
+"""Readiness: checks everything that a request needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ UNKNOWN = "not asked"
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What each check has found: `ok`, or a sentence that says what is missing."""
+    """The result of each check: `ok`, or a sentence with what is missing."""
 
     checks: dict[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> str:
-        """The sentence of the first check that failed; empty when all is there."""
+        """The sentence of the first check that failed, or empty."""
         return next((found for found in self.checks.values() if found != OK), "")
 
 
 def readiness(orchestrator: Orchestrator) -> Readiness:
-    """Ask the database, its schema and its catalogue, in three statements; what comes after a failure is not asked.
+    """Check the database, its schema and its catalogue, up to the first failure.
 
-    An embedded database is brought up to date first. May take as long as the database lets it wait.
+    An embedded database is migrated first. May take as long as the database lets it wait.
     """
     found = Readiness(dict.fromkeys(CHECKS, UNKNOWN))
     for name, check in CHECKS.items():
@@ -58,7 +58,7 @@ def _catalogue(orchestrator: Orchestrator) -> str | None:
         if orchestrator.catalogue.is_current(additions_only=orchestrator.database.is_embedded):
             return None
     return (
-        "The catalogue in the database is not the one of the code. See `orchestrator catalogue plan`, then run"
+        "The catalogue in the database differs from the code's. See `orchestrator catalogue plan`, then run"
         " `orchestrator catalogue apply`."
     )
 

@@ -1,4 +1,4 @@
-"""Workflows into jobs: what an organisation writes as a list of steps becomes a Dagster job, an op per step."""
+"""Makes jobs of workflows: a list of steps becomes a Dagster job with an op for each step."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -44,11 +44,11 @@ Decorated: TypeAlias = Callable[[StepsFunction], "WorkflowJob"]
 Decorator = TypeVar("Decorator", bound=Callable[..., Any])
 
 AFTER, THEN = "after", "result"
-"""Ops are chained by these: an input and an output of type Nothing, since the state lives in the database."""
+"""The input and output, of type Nothing, that chain ops: the state lives in the database."""
 
 
 class WorkflowJob(JobDefinition):
-    """A Dagster job that knows the workflow it was made from."""
+    """A Dagster job that knows its workflow."""
 
     workflow: Workflow
 
@@ -57,7 +57,7 @@ class WorkflowJob(JobDefinition):
 
 
 class StartRules(TypedDict, total=False):
-    """What a workflow asks when somebody starts it, or goes on with it."""
+    """The rules of a workflow for its start and its continuation."""
 
     authorize_callback: AuthCallback | None
     retry_auth_callback: AuthCallback | None
@@ -65,7 +65,7 @@ class StartRules(TypedDict, total=False):
 
 
 class SubscriptionRules(StartRules, total=False):
-    """What a workflow asks of its subscription besides; what it leaves out is as its target has it."""
+    """The rules of a workflow for its subscription; those of its target by default."""
 
     usable_when: Iterable[SubscriptionLifecycle] | None
     usable_while_out_of_sync: bool | None
@@ -73,7 +73,7 @@ class SubscriptionRules(StartRules, total=False):
 
 
 def _spelled_out(decorator: Decorator) -> Decorator:
-    """Show each rule in the signature that `help()` and editors read, and refuse a keyword that is none."""
+    """Show each rule in the signature for `help()` and editors, and refuse unknown keywords."""
     (rules,) = get_args(decorator.__annotations__["rules"])
     own = [one for one in signature(decorator).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
     more = [
@@ -125,7 +125,7 @@ def modify_workflow(
 ) -> Decorated:
     """Make a workflow that changes a subscription.
 
-    The start takes the subscription for the process: linked, locked and out of sync, in one transaction. Behind the
+    The start links the subscription to the process, locks it and puts it out of sync, in one transaction. After the
     steps: `additional_steps`, the unlocking and the end.
     """
     last = (additional_steps or StepList()) >> resync
@@ -141,7 +141,8 @@ def terminate_workflow(
     product_type: str | Sequence[str] = (),
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
-    """Make a workflow that ends a subscription: as a modify workflow, with the status terminated before the unlocking.
+    """Make a workflow that ends a subscription: like a modify workflow, with the status terminated before the
+    unlocking.
 
     A subscription that others use cannot be terminated, unless `blocked_by_in_use` is False.
     """
@@ -158,8 +159,8 @@ def validate_workflow(
 ) -> Decorated:
     """Make a workflow that compares a subscription with reality.
 
-    It takes nothing and lets go of nothing: only a step that raises DriftFound puts the subscription out of sync, and
-    only if nobody has taken or changed it meanwhile.
+    It locks nothing: only a step that raises DriftFound puts the subscription out of sync, and only if no process has
+    locked or changed it since.
     """
     return _decorated(
         Target.VALIDATE,
@@ -179,7 +180,7 @@ def reconcile_workflow(
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
     **rules: Unpack[StartRules],
 ) -> Decorated:
-    """Make a workflow that pushes what the subscription says to reality again; it may start out of sync."""
+    """Make a workflow that applies the subscription to reality again; it may start out of sync."""
     last = (additional_steps or StepList()) >> resync
     return _decorated(Target.RECONCILE, description, last, product_type=product_type, usable_when=usable_when, **rules)
 
@@ -191,7 +192,7 @@ def task(
     additional_steps: StepList | None = None,
     **rules: Unpack[StartRules],
 ) -> Decorated:
-    """Make a workflow that has no subscription: what the system does for itself."""
+    """Make a workflow without a subscription, for the system's own work."""
     return _decorated(Target.SYSTEM, description, additional_steps, initial_input_form, **rules)
 
 
@@ -205,9 +206,9 @@ def workflow(
     takes_subscription: bool = True,
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
-    """Make a workflow of any target, with only the start and the end added; unlocking is then the steps' own affair.
+    """Make a workflow of any target, with only the start and the end added; its steps unlock the subscription.
 
-    Without `takes_subscription` it starts without taking its subscription, which stays in sync.
+    Without `takes_subscription` it starts without locking its subscription, which stays in sync.
     """
     return _decorated(
         target, description, None, initial_input_form, product_type, takes_subscription=takes_subscription, **rules
@@ -249,7 +250,7 @@ def _decorated(
 
 
 def _usability(target: Target, rules: SubscriptionRules) -> UsabilityRule:
-    """The target's own rule, with what the workflow says otherwise."""
+    """The target's rule, with the changes of the workflow."""
     known = {field.name for field in fields(UsabilityRule)}
     said: dict[str, Any] = {name: value for name, value in rules.items() if name in known and value is not None}
     if "usable_when" in said:
@@ -265,7 +266,7 @@ def _first_line(function: StepsFunction) -> str:
 
 
 def job_of(spec: Workflow, doc: str | None = None) -> WorkflowJob:
-    """Build the Dagster job of a workflow: its steps in a chain, executed in process."""
+    """Build the Dagster job of a workflow: its steps in a chain, executed in one process."""
     job = WorkflowJob(
         graph_def=_graph(spec.name, _nodes(spec), is_inner=False),
         executor_def=in_process_executor,
@@ -288,18 +289,18 @@ def _description(spec: Workflow, doc: str | None) -> str:
 
 
 def _form_description(spec: Workflow) -> str:
-    """What a form asks that is made while it is filled in: all that can be said before."""
+    """The description of a form that code makes page by page."""
     form = spec.initial_input_form
     asks = ((form.__doc__ or "") if form else "").strip().partition("\n")[0]
     return (
-        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once and says what the next page "
-        "asks; nothing is written then."
+        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once, writes nothing, and shows "
+        "what the next page asks."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A node of a workflow's graph, and the nodes that it comes behind."""
+    """A node of a workflow's graph, and its predecessors."""
 
     name: str
     definition: OpDefinition | GraphDefinition
@@ -307,10 +308,10 @@ class _Node:
 
 
 def _nodes(spec: Workflow) -> Iterator[_Node]:
-    """The nodes of a workflow's graph in order: an op per step, a graph of ops per group.
+    """The nodes of a workflow's graph in order: an op for each step, a graph of ops for each group.
 
-    Each comes behind the one before it; the first of a branch behind the one before the fork, and the join behind the
-    last of each branch.
+    Each follows the one before it; the first of a branch follows the one before the fork, and the join follows the last
+    of each branch.
     """
     trunk: tuple[str, ...] = ()
     ends: dict[Branch, tuple[str, ...]] = {}
@@ -339,7 +340,7 @@ def _definition(spec: Workflow, name: str, places: Sequence[LedgerStep]) -> OpDe
 
 
 def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
-    """The op of a step. Its definition is named after the workflow too: names are unique in a code location."""
+    """The op of a step. Its definition has the workflow in its name: names are unique in a code location."""
     is_first = place.position == 0
     run = run_start if is_first else run_step
 
@@ -360,7 +361,7 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
 
 
 def _retry_policy(place: LedgerStep) -> RetryPolicy | None:
-    """The quick tries of a retry step, inside its run; its long pauses are waits. The items of a list share them."""
+    """The quick retries of a retry step, inside its run; its long pauses are waits. The items of a list share them."""
     rules = [step.retry for step in _steps_of(place) if step.retry is not None and step.retry.quick_tries]
     if not rules:
         return None
@@ -371,12 +372,12 @@ def _retry_policy(place: LedgerStep) -> RetryPolicy | None:
 
 
 def _steps_of(place: LedgerStep) -> tuple[Step, ...]:
-    """A step, or those that it does for each item."""
+    """A step, or the steps for each of its items."""
     return place.step.each.steps if place.step.each else (place.step,)
 
 
 def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
-    """The external resources that a step names in its parameters; the first op needs those of the form."""
+    """The external resources that a step has as parameters; the first op needs those of the form."""
     if place.position == 0:
         yield from form_resource_keys(spec)
         return
@@ -388,14 +389,14 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
 
 
 def form_resource_keys(spec: Workflow) -> Iterator[str]:
-    """The external resources that a workflow's forms name in their parameters: that of the start, and of its steps."""
+    """The external resources that a workflow's forms have as parameters: that of the start, and of its steps."""
     for form in (spec.initial_input_form, *(place.step.form for place in spec.ledger_steps)):
         if form is not None and not isinstance(form, type):
             yield from map(resource_key, arguments_of(form).resource_types)
 
 
 def _graph(name: str, nodes: Iterable[_Node], *, is_inner: bool, label: str | None = None) -> GraphDefinition:
-    """Nodes behind each other. An inner graph is a link of a chain itself, so it hands the chain through."""
+    """Nodes in a chain. An inner graph is a link of a chain itself, so it passes the chain through."""
     nodes = list(nodes)
     return GraphDefinition(
         name=name,

@@ -1,4 +1,4 @@
-"""Which orchestrator a command is about: found in the code locations that Dagster's own commands would find."""
+"""Finds the orchestrator of a command, in the code locations that Dagster's own commands find."""
 
 import logging
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ ADVICE = "Build one with `build_definitions`, or name another code location with
 
 
 def find_orchestrator(location: str | None = None, **options: Any) -> Orchestrator:
-    """The orchestrator of the code location that `options` name (`module_name`, `python_file`, `attribute`, …).
+    """The orchestrator of the code location in `options` (`module_name`, `python_file`, `attribute`, …).
 
-    Without options that is the workspace of the working folder, of the project's or of DAGSTER_HOME. `location` chooses
+    Without options that is the workspace of the working folder, of the project or of DAGSTER_HOME. `location` chooses
     among several, by the name of the location or of its orchestrator. Raises SettingsError.
     """
     refused: list[str] = []
@@ -49,7 +49,7 @@ def _workspace(options: dict[str, Any]) -> WorkspaceOpts:
 def _orchestrators(
     options: WorkspaceOpts, location: str | None, refused: list[str]
 ) -> Iterator[tuple[str, Orchestrator]]:
-    """Each with the name of its location. What cannot be loaded is `refused`, with the reason."""
+    """The orchestrators with the names of their locations; `refused` gets those that cannot be loaded, and why."""
     origins = workspaces.locations_of(options)
     named = [origin for origin in origins if origin.location_name == location] or origins
     for origin in named:

@@ -27,7 +27,7 @@ PROCESS = Field(
 
 
 def launchpad(workflow: Workflow) -> ConfigMapping:
-    """Map the run config that people write to the config of the job's first op."""
+    """Map the run config of the launchpad to the config of the job's first op."""
     return ConfigMapping(
         config_fn=_to_ops,
         config_schema={"inputs": inputs_field(workflow), "process": PROCESS},
@@ -36,7 +36,7 @@ def launchpad(workflow: Workflow) -> ConfigMapping:
 
 
 def start_schema() -> dict[str, Any]:
-    """The config of the op `start`, which the launchpad's is mapped to."""
+    """The config of the op `start`."""
     return {"inputs": Field(AnyValue, is_required=False), "process": PROCESS}
 
 
@@ -49,12 +49,12 @@ def inputs_field(workflow: Workflow) -> Field:
     page = only_page(workflow)
     if page is None:
         return Field(Array(dict), is_required=False, description=how_to_fill(workflow))
-    # Not required here, because a run that goes on with a process needs none; the op `start` says what is missing.
+    # Not required here, because a run that continues a process needs none; the op `start` reports what is missing.
     return Field(dict(_fields(page, workflow.name)), is_required=False, description=_how_to_fill_one(page))
 
 
 def only_page(workflow: Workflow) -> type[BaseModel] | None:
-    """The one page of a form that is known without running code; None for any other form."""
+    """The one page of a form, if it is known without running code."""
     own = workflow.initial_input_form
     if workflow.target is Target.CREATE or not is_static(own):
         return None
@@ -64,7 +64,7 @@ def only_page(workflow: Workflow) -> type[BaseModel] | None:
 
 
 def how_to_fill(workflow: Workflow) -> str:
-    """How a form of several pages is given as run config."""
+    """How to write a form of several pages as run config."""
     first = "{product: id or name}" if workflow.target is Target.CREATE else "{subscription_id: id}"
     if workflow.target is Target.SYSTEM:
         first = "{…}"
@@ -83,7 +83,7 @@ def _fields(page: type[BaseModel], workflow_name: str) -> Iterator[tuple[str, Fi
 
 
 def _field(info: FieldInfo, name: str) -> Field:
-    # Without the form's default: what Dagster filled in would not always be what the form takes. A field left out of
+    # Without the form's default: the form may not take what Dagster fills in. A field left out of
     # the config is left out of the page.
     return Field(config_type(info.annotation, name), is_required=info.is_required(), description=_description(info))
 
@@ -97,13 +97,13 @@ def _description(info: FieldInfo) -> str | None:
 
 
 def _as_written(default: Any) -> str:
-    """A default as people would write it in YAML."""
+    """A default as in YAML."""
     value = to_jsonable_python(default, fallback=str)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def config_type(annotation: Any, name: str) -> Any:
-    """The Dagster config type of an annotation; `Any` for what Dagster has no type for: the form checks it."""
+    """The Dagster config type of an annotation; `Any` where Dagster has none: the form checks the value."""
     if annotation in SCALARS:
         return SCALARS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, PythonEnum):
@@ -125,7 +125,7 @@ def config_type(annotation: Any, name: str) -> Any:
 
 
 def _choice(choice: type[PythonEnum], name: str) -> Any:
-    """A choice by its values, which is what forms take; values that YAML would not keep are left to the form."""
+    """A choice by its values, which forms take; the form checks values that YAML would not keep."""
     values = [member.value for member in choice]
     if values and all(isinstance(value, str) for value in values):
         return Enum(name, [EnumValue(value) for value in values])

@@ -1,4 +1,4 @@
-"""An orchestrator: what one code location serves, and how to find it in Dagster definitions."""
+"""The orchestrator of a code location, and how to find it in Dagster definitions."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,11 +23,11 @@ from resources.runs.workers import liveness
 
 
 class Orchestrator:
-    """What one code location serves: its catalogue, its workflows, its database and the external systems.
+    """A code location's catalogue, workflows, database and external systems.
 
-    `name` is kept with its processes and catalogue rows: it stays the same when Dagster's location is renamed, and two
-    locations of one database have two. `translations` are folders whose `en-GB.json` and so on name its workflows and
-    the fields of its forms to people.
+    `name` is stored with its processes and catalogue rows: it stays the same when Dagster's location is renamed, and
+    two locations of one database have two. `translations` are folders whose `en-GB.json` and so on have the names of
+    its workflows and fields for people.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Orchestrator:
         self.name = name
         jobs = (*built_in_workflows(self), *workflows)
         self.database = replace(database or SubscriptionDatabase(), location=name)
-        self.code: CodeLocation | None = None  # set by whoever loads this from a workspace
+        self.code: CodeLocation | None = None  # set when it is loaded from a workspace
         self.resources = dict(resources or {})
         self.jobs = jobs
         self.translations = tuple(translations)
@@ -60,10 +60,10 @@ class Orchestrator:
             _keep_libraries_quiet()
 
     def prepare(self) -> SubscriptionDatabase:
-        """Make sure that schema and catalogue match the code; cached once they do.
+        """Check that schema and catalogue match the code; cached once they do.
 
-        The embedded database is migrated. On a server of your own, SchemaOutOfDate and CatalogueOutOfDate name the
-        command to run.
+        The embedded database is migrated. On your own server, SchemaOutOfDate and CatalogueOutOfDate name the command
+        to run.
         """
         schema.ensure_current(self.database)
         self.catalogue.ensure_current(self.database)
@@ -81,14 +81,14 @@ class Orchestrator:
         return self.definitions.resolve_job_def(self.workflow(name).name)
 
     def ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
-        """The database as a run has it."""
+        """The database for a run."""
         yield self.prepare()
         if context.run is not None:  # the run has ended: Dagster releases resources after its last event
             liveness.release_run(context.run.run_id)
 
 
 class _DatabaseOf(ResourceDefinition):
-    """The database resource of all definitions of an orchestrator; it knows its orchestrator."""
+    """The database resource of an orchestrator's definitions, which knows it."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         super().__init__(orchestrator.ready_database)
@@ -123,5 +123,5 @@ def _entry(workflow: Workflow, types: Iterable[str]) -> WorkflowEntry:
 
 
 def _keep_libraries_quiet() -> None:
-    """pydantic-forms logs each form's input at debug level, secrets included, and structlog prints all by default."""
+    """pydantic-forms logs each form's input, with secrets, at debug level, and structlog prints all by default."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))

@@ -1,4 +1,4 @@
-"""Schedules of the built-in tasks, switched off until people switch them on in Dagster's page."""
+"""Schedules of the built-in tasks, off until people switch them on in Dagster's page."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
     return [
         ScheduleDefinition(
             name=f"{job.name}_schedule",
-            job_name=job.name,  # by its name: Dagster need not make a copy when resources are bound
+            job_name=job.name,  # by its name, so that Dagster need not copy it when resources are bound
             cron_schedule=CRONS[job.name],
             run_config={"inputs": {}},
             default_status=DefaultScheduleStatus.STOPPED,

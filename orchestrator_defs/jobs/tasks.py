@@ -1,4 +1,4 @@
-"""The workflows that every orchestrator has: a note on a subscription, and what the system does for itself."""
+"""The built-in workflows of every orchestrator: a note on a subscription, and maintenance tasks."""
 
 from collections.abc import Mapping
 from typing import Annotated, Protocol
@@ -23,7 +23,7 @@ ANY_STATUS = frozenset(SubscriptionLifecycle)
 
 
 class Registry(Protocol):
-    """What the tasks ask of the orchestrator that they belong to; complete only once it is made."""
+    """What the tasks need of their orchestrator; complete only after it is made."""
 
     @property
     def workflows(self) -> Mapping[str, Workflow]:
@@ -35,7 +35,7 @@ class Registry(Protocol):
 
 
 def built_in_workflows(registry: Registry) -> list[WorkflowJob]:
-    """Make the workflows that every orchestrator has."""
+    """Make the built-in workflows."""
     return [modify_note, task_clean_up_tasks, *_tasks_of(registry)]
 
 
@@ -43,7 +43,7 @@ def built_in_workflows(registry: Registry) -> list[WorkflowJob]:
 
 
 def note_form(subscription_id: UUID) -> FormGenerator:
-    """The note of a subscription, as it is now."""
+    """The form for a subscription's note, with the present one."""
     note_now = SubscriptionModel.from_subscription(subscription_id).note
 
     class NotePage(SubmitFormPage):
@@ -56,7 +56,7 @@ def note_form(subscription_id: UUID) -> FormGenerator:
 
 @step("Store note")
 def store_note(subscription_id: UUID, note: str | None) -> State:
-    """Write the note, and keep the one before it in the state, as `old_note`."""
+    """Write the note, and keep the previous one in the state, as `old_note`."""
     subscription = SubscriptionModel.from_subscription(subscription_id)
     old = subscription.note
     subscription.note = note

@@ -1,1 +1,1 @@
-"""What people and programs do with processes, the same behind every door."""
+"""The operations on processes, shared by the API, the CLI and Dagster's page."""

@@ -1,4 +1,4 @@
-"""The engine's pause: nothing new begins, what is in progress ends, and what stopped continues at the release."""
+"""The engine's pause: nothing new begins, running steps end, and the release continues what stopped."""
 
 import logging
 
@@ -13,20 +13,18 @@ log = logging.getLogger(__name__)
 
 
 class EnginePause:
-    """The pause of the whole engine."""
-
     def __init__(self, access: ProcessAccess, answers: ProcessAnswers) -> None:
         self._access = access
         self._answers = answers
 
     def pause(self, *, user: str) -> EngineState:
-        """Let nothing new begin; steps in progress end, and waits stay. Commits. May run twice."""
+        """Pause: nothing new begins, running steps end, and waits stay. Commits. May run twice."""
         return self._set_paused(True, user)
 
     def release(self, *, user: str) -> list[ProcessId]:
-        """End the pause: what it stopped continues, once. Gives the processes to launch now. Commits. May run twice.
+        """End the pause: what it stopped continues, once. Returns the processes to launch now. Commits. May run twice.
 
-        The sensor finds those that are not launched, or were too many for one look.
+        The sensor finds those that were not launched, or were too many for one call.
         """
         self._set_paused(False, user)
         return self._answers.wake()
@@ -42,8 +40,6 @@ class EnginePause:
         return state
 
     def status(self) -> EngineState:
-        """Whether the engine is paused, and whether a step is still in progress."""
+        """Whether the engine is paused, and whether a step still runs."""
         with self._access.database.transaction(read_only=True):
             return pause.state()
-
-    # --- inside ---

@@ -1,4 +1,4 @@
-"""The Dagster instance of the folder that a command runs in, as `dagster job execute` finds it there."""
+"""The Dagster instance of a command's working folder, found as `dagster job execute` finds it."""
 
 from pathlib import Path
 

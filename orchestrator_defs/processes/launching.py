@@ -1,9 +1,8 @@
-"""Launching without anybody there: what the daemon sets going, it hands to workers or asks Dagster to run.
+"""Launches processes from the daemon: passes runs to workers, or requests them from Dagster.
 
-With our run launcher, and runs that start as they are launched, a process's next run is made here: it has the id that
-the process's row names, and only the steps that are left. Any other launcher, or a queue, wants to be asked by a
-RunRequest for the whole job. Dagster then gives the run another id; committed steps return at once, and the run takes
-the process over by its claim.
+With our run launcher, when runs start as they are launched, a process's next run is created here: its id is in the
+process's row, and it has only the remaining steps. Any other launcher, or a queue, needs a RunRequest for the whole
+job. Dagster then gives the run another id; committed steps return at once, and the run claims the process.
 """
 
 from collections.abc import Collection
@@ -20,21 +19,21 @@ from resources.types import ProcessId
 
 SYSTEM = "SYSTEM"
 RUN_KEY = "dagster/run_key"
-"""Dagster's tag of a run that a sensor has asked for."""
+"""Dagster's tag of a run that a sensor has requested."""
 
 
 @dataclass
 class Launched:
-    """What came of launching: runs that Dagster is asked for, and lines for people about what could not be."""
+    """The result of a launch: requests for Dagster, and lines for people about what failed."""
 
     requests: list[RunRequest] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:
-    """Have the runs executed that the rows of these processes name. May be done twice: a run is executed once.
+    """Launch the runs in the rows of these processes. May run twice: each run is executed once.
 
-    One that the code can go on with no more fails, with the reason; what the launcher cannot do now is tried again.
+    A process that the code can no longer continue fails, with the reason; what the launcher cannot do now is retried.
     """
     launched = Launched()
     if not process_ids:
@@ -45,11 +44,11 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
     for process_id in process_ids:
         try:
             service.runs.launch(process_id, user=SYSTEM)
-        except RunMayNotAct:  # somebody else has just launched it, or ended it
+        except RunMayNotAct:  # another has just launched it, or ended it
             continue
         except OrchestratorError as error:
             _mark_as_failed(service, process_id, str(error))
-            launched.problems.append(f"{process_id} cannot go on: {error}")
+            launched.problems.append(f"{process_id} cannot continue: {error}")
         except Exception as error:  # noqa: BLE001  whatever a launcher raises, the other processes must be launched
             launched.problems.append(f"{process_id} is not launched yet: {error}")
     return launched

@@ -1,4 +1,4 @@
-"""What every question to a process and every change of one begins with: its row, its workflow, its external systems."""
+"""Access to processes: their rows, workflows and external systems, for all queries and changes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +20,7 @@ from resources.types import ProcessId
 
 
 class ProcessAccess:
-    """The way to the processes of one orchestrator, whose runs are those of one Dagster instance."""
+    """Access to the processes of one orchestrator, whose runs are in one Dagster instance."""
 
     def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
         self.orchestrator = orchestrator
@@ -28,16 +28,16 @@ class ProcessAccess:
 
     @property
     def database(self) -> SubscriptionDatabase:
-        """The subscription database, ready for use."""
+        """The subscription database, migrated."""
         return self.orchestrator.prepare()
 
     @property
     def owner(self) -> Owner:
-        """Whose the processes are that are started here, and that this location looks after."""
+        """The owner of processes that are started here, and that this location sweeps."""
         return Owner(self.orchestrator.name, storage_id(self.instance))
 
     def workflow_of(self, process_id: ProcessId) -> Workflow:
-        """The workflow that a process runs. Raises UnknownProcess, UnknownWorkflow."""
+        """The workflow of a process. Raises UnknownProcess, UnknownWorkflow."""
         with self.database.transaction(read_only=True):
             return self.claim(process_id)[1]
 
@@ -45,9 +45,7 @@ class ProcessAccess:
         """The claim of a process, also one whose workflow the code no longer has. Raises UnknownProcess."""
         claim = process_rows.find_claim(process_id)
         if claim is None:
-            raise UnknownProcess(
-                f"There is no process {process_id}; `orchestrator process list` shows those there are."
-            )
+            raise UnknownProcess(f"There is no process {process_id}; `orchestrator process list` shows all.")
         return claim
 
     def claim(self, process_id: ProcessId) -> tuple[Claim, Workflow]:
@@ -57,26 +55,26 @@ class ProcessAccess:
 
     @contextmanager
     def locked(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
-        """A transaction that holds a process's row, in which it may be resumed. Raises EnginePaused."""
+        """Lock a process's row, to resume it. Raises EnginePaused."""
         with self.database.transaction():
             process_rows.lock_row(process_id)
             pause.check_not_paused()
             yield self.claim(process_id)
 
     def lock_to_end(self, process_id: ProcessId, user: str, what: str) -> None:
-        """Hold a process's row to end it, if this user may; a workflow that the code no longer has forbids nothing."""
+        """Lock a process's row to end it, if this user may; without its workflow in the code everybody may."""
         process_rows.lock_row(process_id)
         claim = self.find_claim(process_id)
         if (workflow := self.orchestrator.workflows.get(claim.workflow_name)) is not None:
             check_may_retry(workflow, claim.committed, user, what=what)
 
     def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
-        """The external systems that a workflow's forms ask, set up as a run has them."""
+        """The external systems of a workflow's forms, set up as for a run."""
         return self.resources_of(form_resource_keys(workflow))
 
     @contextmanager
     def resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:
-        """The external systems that a form asks, set up as a run has them; none are set up for other forms."""
+        """The external systems of a form, set up as for a run; empty for a form without any."""
         asked = set(keys)
         wanted = {key: found for key, found in self.orchestrator.bound_resources.items() if key in asked}
         if not wanted:

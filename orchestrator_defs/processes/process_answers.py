@@ -1,4 +1,4 @@
-"""Answers to what a process waits for: a person's input, an external system's callback, a time that has come."""
+"""Answers to waits of processes: a person's input, an external system's callback, a time."""
 
 from typing import Any
 
@@ -14,25 +14,25 @@ from resources.processes import process_rows, waits
 from resources.types import ProcessId
 
 WAKE_BATCH = 500
-"""How many waits one look at the clock ends."""
+"""How many due waits one call ends."""
 
 
 class ProcessAnswers:
-    """Answers to what processes wait for. They are committed; `ProcessRuns` then continues the process."""
+    """Answers to waits. They are committed; `ProcessRuns` then continues the process."""
 
     def __init__(self, access: ProcessAccess, queries: ProcessQueries) -> None:
         self._access = access
         self._queries = queries
 
     def pending_form(self, process_id: ProcessId) -> PendingForm:
-        """The first page of the form that a process waits with, or why there is none. Raises UnknownProcess."""
+        """The first page of the form for which a process waits, or why there is none. Raises UnknownProcess."""
         workflow = self._access.orchestrator.workflows.get(self._queries.line(process_id).workflow)
         keys = form_resource_keys(workflow) if workflow else iter(())
         with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
             return pending_form(process_id, workflow, resources)
 
     def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
-        """The next page of the form that a process waits with, after these pages; None when there is no other.
+        """The next page of the form for which a process waits, after these pages; None after the last.
 
         Raises UnknownProcess, NotWaiting, StepsChanged, FormInvalid.
         """
@@ -43,10 +43,8 @@ class ProcessAnswers:
         ):
             return submitted_answers.next_page(workflow, process_id, as_pages(inputs), resources)
 
-    # --- the engine as a whole ---
-
     def answer(self, process_id: ProcessId, inputs: Any, *, user: str) -> None:
-        """Fill the form that a suspended process waits with. Commits.
+        """Fill in the form for which a suspended process waits. Commits.
 
         Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, FormInvalid, FormIncomplete; then nothing was
         changed.
@@ -58,19 +56,19 @@ class ProcessAnswers:
             )
 
     def callback(self, process_id: ProcessId, token: str, result: Any) -> Verdict:
-        """Take an external system's answer, early or late. Commits. Raises UnknownToken, StateError."""
+        """Store an external system's callback, early or late. Commits. Raises UnknownToken, StateError."""
         verdict, _ = submitted_answers.receive(process_id, token, result, database=self._access.database)
         return verdict
 
     def progress(self, process_id: ProcessId, token: str, progress: Any) -> bool:
-        """Keep what an external system reports of its work; False when nobody waits for it. Commits.
+        """Store an external system's progress report; False when no process waits for it. Commits.
 
         Raises UnknownToken, StateError.
         """
         return submitted_answers.record_progress(process_id, token, progress, database=self._access.database)
 
     def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
-        """End the waits whose time has come; the processes to launch. Commits each wait by itself."""
+        """End the waits that are due; returns the processes to launch. Commits each wait by itself."""
         with self._access.database.transaction(read_only=True):
             found = waits.due(self._access.owner, limit)
             names = process_rows.workflow_names([due.process_id for due in found])
@@ -81,5 +79,3 @@ class ProcessAnswers:
             if (workflow := known.get(names[due.process_id]))
             and submitted_answers.wake(workflow, due, database=self._access.database)
         ]
-
-    # --- hands on a process ---

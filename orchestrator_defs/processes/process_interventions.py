@@ -22,7 +22,7 @@ RESUME_BATCH = 100
 
 
 class ProcessInterventions:
-    """What people do to processes. `user` is who, as the door has authenticated them; the ledger keeps who and why."""
+    """Interventions of people. `user` is the authenticated user; the ledger records who and why."""
 
     def __init__(self, access: ProcessAccess, queries: ProcessQueries, answers: ProcessAnswers) -> None:
         self._access = access
@@ -47,11 +47,11 @@ class ProcessInterventions:
             interventions.resume(process_id, user=user)
 
     def resume_all(self, *, user: str, check: Callable[[str], None] = lambda _: None) -> list[ProcessId]:
-        """Retry all tasks that failed or back off; the processes to launch. Commits a batch at a time.
+        """Retry all tasks that failed or back off; returns the processes to launch. Commits a batch at a time.
 
-        A task whose steps have changed, or that this user may not retry, is left out; `check` gets the workflow's name
-        and raises NotAuthorised to leave it out too. Two callers at once share the tasks: each is resumed once. Raises
-        EnginePaused.
+        Leaves out a task whose steps have changed, or that this user may not retry; `check` gets the workflow's name
+        and raises NotAuthorised to leave it out too. Two callers at the same time share the tasks: each is resumed
+        once. Raises EnginePaused.
         """
         resumed: list[ProcessId] = []
         last: ProcessId | None = None
@@ -85,11 +85,11 @@ class ProcessInterventions:
         changes: Mapping[str, Any] | None = None,
         removed: Sequence[str] = (),
     ) -> StepKey:
-        """Skip the step at which a process failed or waits, because a person has done it; the step's key. Commits.
+        """Skip the step at which a process failed or waits, because a person has done it; returns its key. Commits.
 
         `changes` and `removed` are what the step would have returned; the next step must find its parameters in the
         state. Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, StateError, and
-        ProcessError for a step that is the engine's own, or without a reason.
+        ProcessError for one of the engine's own steps, or without a reason.
         """
         with self._access.locked(process_id) as (claim, workflow):
             workflow.check_fits(claim.committed)
@@ -114,9 +114,9 @@ class ProcessInterventions:
         return place.key
 
     def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> StepKey:
-        """Send a stopped process back to a step that it has committed; the step's key. Commits.
+        """Send a stopped process back to a step that it has committed; returns its key. Commits.
 
-        A group's name stands for its first step. Subscriptions that it has unlocked since, it locks again. Raises
+        A group's name stands for its first step. Subscriptions that it has unlocked since are locked again. Raises
         UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, StepsChanged, SubscriptionLocked, ProcessError.
         """
         with self._access.locked(process_id) as (claim, workflow):
@@ -133,7 +133,7 @@ class ProcessInterventions:
         return place.key
 
     def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
-        """End a process for good: what it did stays; its subscriptions are unlocked, and out of sync. Commits.
+        """End a process: what it did stays; its subscriptions are unlocked, and out of sync. Commits.
 
         Its running segment is terminated and commits nothing more. Works while the engine is paused, and for a workflow
         that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded.
@@ -145,7 +145,7 @@ class ProcessInterventions:
         return found
 
     def _terminate(self, run_id: str | None) -> None:
-        """Terminate a run; if that fails, its step is refused at the commit."""
+        """Terminate a run; if that fails, the commit of its step is refused."""
         run = self._access.instance.get_run_by_id(run_id) if run_id else None
         if run is None or run.is_finished or self._access.instance.run_launcher is None:
             return
@@ -157,7 +157,8 @@ class ProcessInterventions:
     def delete(self, process_id: ProcessId, *, user: str) -> None:
         """Delete a task that has ended, with its ledger; its Dagster runs stay. Commits.
 
-        Raises UnknownProcess, NotAuthorised, and ProcessError for what is no task, has not ended, or has children.
+        Raises UnknownProcess, NotAuthorised, and ProcessError for a process that is no task, has not ended, or has
+        children.
         """
         with self._access.database.transaction():
             self._access.lock_to_end(process_id, user, "delete")
@@ -172,5 +173,3 @@ class ProcessInterventions:
         with self._access.database.transaction():
             interventions.write_note(process_id, note)
         log.info("The note of process %s was written by %s.", process_id, user)
-
-    # --- looking ---

@@ -1,4 +1,4 @@
-"""Dagster jobs that lay hands on processes: what people can do from the launchpad."""
+"""Dagster jobs that intervene in processes, for people at the launchpad."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -24,9 +24,9 @@ from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
 from resources.types import ProcessId
 
-PROCESS = Field(String, description="id of the process, or the beginning of it")
+PROCESS = Field(String, description="id of the process, or its beginning")
 INPUTS = Field(Any, is_required=False, description="the page of the form, or a list of its pages")
-REASON = Field(String, is_required=False, default_value="", description="why; the ledger keeps it")
+REASON = Field(String, is_required=False, default_value="", description="the reason, for the ledger")
 
 
 def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
@@ -34,18 +34,18 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
 
     @op(config_schema={"process": PROCESS, "inputs": INPUTS})
     def answer(context: OpExecutionContext) -> None:
-        """Fill the form that a process waits with; it goes on then. A wrong answer changes nothing."""
+        """Fill in the form for which a process waits, and resume it. A wrong answer changes nothing."""
 
         def act(service: Processes, process_id: ProcessId, user: str) -> None:
             service.answers.answer(process_id, context.op_config.get("inputs"), user=user)
             status = service.runs.launch_or_execute(process_id, user=user)
-            context.log.info(f"Process {process_id} goes on: it is {status}.")
+            context.log.info(f"Process {process_id} was resumed: it is {status}.")
 
         _act(context, orchestrator, act)
 
     @op(config_schema={"process": PROCESS, "reason": REASON})
     def abort(context: OpExecutionContext) -> None:
-        """End a process for good. What it has done stays; what it holds is free, and out of sync."""
+        """End a process. What it has done stays; its subscriptions are unlocked, and out of sync."""
 
         def act(service: Processes, process_id: ProcessId, user: str) -> None:
             found = service.interventions.abort(process_id, user=user, reason=context.op_config["reason"])
@@ -56,7 +56,7 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
     @job(
         executor_def=in_process_executor,
         config=_launchpad("answer", {"process": PROCESS, "inputs": INPUTS}),
-        description="Answer the form that a suspended process waits with.",
+        description="Fill in the form for which a suspended process waits.",
     )
     def answer_process() -> None:
         answer()
@@ -64,7 +64,7 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
     @job(
         executor_def=in_process_executor,
         config=_launchpad("abort", {"process": PROCESS, "reason": REASON}),
-        description="End a process for good; what it has done stays.",
+        description="End a process; what it has done stays.",
     )
     def abort_process() -> None:
         abort()
@@ -73,7 +73,7 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
 
 
 def _launchpad(name: str, fields: dict[str, Field]) -> ConfigMapping:
-    """The run config is the op's config, without the way to it."""
+    """Make the run config just the op's config."""
     return ConfigMapping(
         config_fn=lambda config: {"ops": {name: {"config": dict(config)}}},
         config_schema=fields,
@@ -84,7 +84,7 @@ def _launchpad(name: str, fields: dict[str, Field]) -> ConfigMapping:
 def _act(
     context: OpExecutionContext, orchestrator: Orchestrator, act: Callable[[Processes, ProcessId, str], None]
 ) -> None:
-    """Do it as the user of this run; a refusal is shown in its own words and not tried again."""
+    """Act as the user of this run; a refusal is shown with its message and not retried."""
     orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
     service = Processes(orchestrator, context.instance)
     user = context.run.tags.get(tags.USER, "SYSTEM")

@@ -1,4 +1,4 @@
-"""Questions about processes: how they stand, all of one, the forms that people are shown."""
+"""Queries on processes: their status, their details, and the forms for people."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from resources.types import ProcessId, ProcessStatus
 
 
 class ProcessQueries:
-    """What can be read of processes. Nothing here writes."""
+    """Queries on processes; none writes."""
 
     def __init__(self, access: ProcessAccess) -> None:
         self._access = access
@@ -26,15 +26,13 @@ class ProcessQueries:
         with self._access.database.transaction(read_only=True):
             return ProcessStatus(process_rows.get_process(process_id).last_status)
 
-    # --- what a process waits for ---
-
     def line(self, process_id: ProcessId) -> ProcessLine:
-        """A process as lists show it. Raises UnknownProcess."""
+        """A process in a list. Raises UnknownProcess."""
         with self._access.database.transaction(read_only=True):
             return process_line(process_id)
 
     def detail(self, process_id: ProcessId, *, with_form: bool = True) -> ProcessDetail:
-        """All of a process, and the form it waits with unless that is not wanted. Raises UnknownProcess."""
+        """All about a process, and the form for which it waits, if wanted. Raises UnknownProcess."""
         with self._access.database.transaction(read_only=True):
             line = process_line(process_id)
         workflow = self._access.orchestrator.workflows.get(line.workflow)

@@ -23,14 +23,14 @@ CHILDREN_AT_ONCE = 500
 
 
 class ProcessRuns:
-    """The next run of a process, which has the id that the process's row names: so it is created once at most."""
+    """The next run of a process. Its id is in the process's row, so it is created at most once."""
 
     def __init__(self, access: ProcessAccess, queries: ProcessQueries) -> None:
         self._access = access
         self._queries = queries
 
     def execute(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
-        """Run a process here until it stops; its status then. It was just started, was resumed, or has failed.
+        """Run a process here until it stops; returns its status. It was just started, was resumed, or has failed.
 
         Raises UnknownProcess, RunMayNotAct when it has ended, waits or is claimed by another run, StepsChanged, and
         NotAuthorised when this user may not continue it.
@@ -48,45 +48,41 @@ class ProcessRuns:
 
     @property
     def can_launch(self) -> bool:
-        """Whether the instance's launcher takes runs from here; others want a workspace, which only Dagster's own
-        processes have.
-        """
+        """Whether the instance's launcher takes runs from here; others need a workspace, as Dagster itself has."""
         return isinstance(self._access.instance.run_launcher, WarmRunLauncher)
 
     def launch_or_execute(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
-        """Launch a process, or execute it here if this launcher takes no runs; its status then. Raises as `execute`."""
+        """Launch a process, or execute it here if the launcher takes no runs; its status then. Raises as `execute`."""
         if not self.can_launch:
             return self.execute(process_id, user=user)
         self.launch(process_id, user=user)
         return self._queries.status(process_id)
 
     def launch(self, process_id: ProcessId, *, user: str) -> str:
-        """Give a process's next run to the instance's run launcher; the run's id. Raises as `execute`."""
+        """Pass a process's next run to the instance's run launcher; returns the run's id. Raises as `execute`."""
         claim = self._next(process_id, user)
         run = self._create(claim, user)
         self._access.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
         return run.run_id
 
     def try_to_launch(self, process_ids: Iterable[ProcessId], *, user: str) -> None:
-        """Launch processes that were just started or resumed. Raises nothing: what this instance's launcher does not
-        take now, the sweeper launches.
-        """
+        """Launch processes that were just started or resumed. Raises nothing: the sweeper launches the rest."""
         for process_id in process_ids if self.can_launch else ():
             try:
                 self.launch(process_id, user=user)
             except RunMayNotAct:
-                log.debug("Somebody else has launched process %s.", process_id)
+                log.debug("Process %s was launched already.", process_id)
             except Exception:
                 log.exception("Process %s could not be launched; the sweeper tries again.", process_id)
 
     def launch_children(
         self, of: ProcessId | None = None, *, user: str, limit: int = CHILDREN_AT_ONCE
     ) -> list[ProcessId]:
-        """Launch the children, of one process or of all, that no run has claimed; their ids."""
+        """Launch the children, of one process or of all, that no run has claimed; returns their ids."""
         return [child for child in self.children_to_launch(of, limit) if self._is_launched(child, user)]
 
     def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
-        """The children, of one process or of all, that are new or resumed; a run may exist for them by now."""
+        """The children, of one process or of all, that are new or resumed; a run may exist for them."""
         with self._access.database.transaction(read_only=True):
             return process_rows.children_to_launch(limit, self._access.owner, of=of)
 
@@ -94,12 +90,12 @@ class ProcessRuns:
         try:
             self.launch(process_id, user=user)
         except RunMayNotAct:
-            log.debug("Somebody else has launched process %s.", process_id)
+            log.debug("Process %s was launched already.", process_id)
             return False
         return True
 
     def _next(self, process_id: ProcessId, user: str) -> Claim:
-        """Check that a process may continue, and let it be claimed by a run that is yet to be created."""
+        """Check that a process may continue, and let a run claim it that is yet to be created."""
         with self._access.database.transaction():
             process_rows.lock_row(process_id)
             claim, workflow = self._access.claim(process_id)
@@ -113,7 +109,7 @@ class ProcessRuns:
         return claim
 
     def _create(self, claim: Claim, user: str) -> DagsterRun:
-        """Create the run that claims the process, with the steps that are left."""
+        """Create the run that claims the process, with the remaining steps."""
         process_id = str(claim.process_id)
         workflow = self._access.orchestrator.workflow(claim.workflow_name)
         is_first = claim.run_id == process_id

@@ -1,4 +1,4 @@
-"""Start a process: check everything that was asked for, and write it."""
+"""Starts a process: checks the request, and writes the process."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from resources.types import ProcessId, SubscriptionId
 
 
 class ProcessStart:
-    """Which processes may be started, and the start."""
+    """Starts processes, and tells which may be started."""
 
     def __init__(self, access: ProcessAccess) -> None:
         self._access = access
@@ -30,14 +30,14 @@ class ProcessStart:
         idempotency_key: str | None = None,
         empty_page_is_asked: bool = False,
     ) -> ProcessId:
-        """Check everything and write the process; `ProcessRuns` then executes or launches it. Commits.
+        """Check the request and write the process; `ProcessRuns` then executes or launches it. Commits.
 
-        `inputs`: a list of pages, or one mapping for a one-page form. With an `idempotency_key` the same start may be
-        asked for again: it gives the process that it gave before, whatever its status. With `empty_page_is_asked` a
-        workflow without fields starts only when its one page, `{}`, is given.
+        `inputs`: a list of pages, or one mapping for a one-page form. With an `idempotency_key` the start may be
+        repeated: it returns the earlier process, whatever its status. With `empty_page_is_asked` a workflow without
+        fields starts only when its one page, `{}`, is given.
 
-        Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when
-        the key stands for another start; then nothing was written.
+        Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when the key
+        belongs to another start; then nothing was written.
         """
         workflow = self._access.orchestrator.workflow(workflow_name)
         pages = as_pages(inputs)
@@ -84,8 +84,6 @@ class ProcessStart:
             return idempotent.find()
 
     def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
-        """Which workflows may run on a subscription now, and if not why; see `ops.starting.startable`."""
+        """Which workflows may run on a subscription now, and why others may not; see `ops.starting.startable`."""
         with self._access.database.transaction(read_only=True):
             return startable(subscription_id, self._access.orchestrator.workflows.values(), user=user)
-
-    # --- go on ---

@@ -1,8 +1,7 @@
-"""The processes of one orchestrator: every door comes in here, and takes the part that it needs.
+"""The processes of one orchestrator: the API, the CLI and Dagster's page use the part that they need.
 
-`user` is who, as the door has authenticated them; who did what is in the ledger and in the tags of runs. What changes a
-process is committed first; its next run is launched after that. If this process of ours ends in between, the sweeper
-launches it.
+`user` is the authenticated user, recorded in the ledger and in the tags of runs. A change of a process is committed
+first; its next run is launched after that. If our process ends in between, the sweeper launches it.
 """
 
 from dagster import DagsterInstance
@@ -19,7 +18,7 @@ from resources.database.session import SubscriptionDatabase
 
 
 class Processes:
-    """The processes of one orchestrator on one Dagster instance, by what can be done with them."""
+    """The processes of one orchestrator on one Dagster instance, by kind of operation."""
 
     def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
         access = ProcessAccess(orchestrator, instance)
@@ -36,5 +35,5 @@ class Processes:
 
     @property
     def database(self) -> SubscriptionDatabase:
-        """The subscription database, ready for use."""
+        """The subscription database, migrated."""
         return self.orchestrator.prepare()

@@ -36,7 +36,7 @@ from resources.products.port import PortMode
 
 
 def create_core_link_form(product_name: str) -> FormGenerator:
-    """The two nodes, then on each a port that is meant for links and that no link has taken."""
+    """The two nodes, then on each a port for links that is free."""
     names = {str(node.subscription_id): node.node_name for node in nodes_in_service()}
     nodes = OneOf("Node", names, otherwise="There is no active node in sync; create two nodes first.")
 
@@ -78,7 +78,7 @@ def create_core_link_form(product_name: str) -> FormGenerator:
 
 
 def _free_ports(node: str) -> Mapping[str, PortRecord]:
-    """The node's ports that are meant for links and that nobody has taken, by their subscription."""
+    """The node's free ports for links, by their subscription."""
     ports = ports_in_service([PortMode.LINK_MEMBER], node=UUID(node))
     taken = claims_on([port.block_id for port in ports])
     return {str(port.subscription_id): port for port in ports if port.block_id not in taken}
@@ -103,7 +103,7 @@ def _port_choice(name: str, ports: Mapping[str, PortRecord], node_name: str) -> 
 
 
 def modify_core_link_form(subscription: CoreLink) -> type[SubmitFormPage]:
-    """The metric, and whether people work on the link; then traffic goes another way."""
+    """The metric, and whether the link is under maintenance; then traffic takes another way."""
     link = subscription.core_link
 
     class ModifyCoreLinkPage(SubmitFormPage):

@@ -1,4 +1,4 @@
-"""Fields that the forms of several products have."""
+"""Fields of the forms of several products."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias
@@ -10,20 +10,20 @@ from pydantic_forms.validators import Choice
 from resources import FormError
 
 Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
-"""A line of text that people, NetBox and devices show."""
+"""A line of text for people, NetBox and devices."""
 
 MOST_CHOICES = 200
-"""More than this are not listed: a form must not grow with the network. People give an id, or pick by search."""
+"""More are not listed, because a form must not grow with the network: people give an id, or search."""
 SHOWN_CHOICES = 20
-"""How many choices an error names; lists of ports can be long."""
+"""How many choices an error lists."""
 
 
 class OneOf:
-    """Annotates a field of a form with what may be chosen: `site: Annotated[str, OneOf("Site", sites, …)]`.
+    """Annotates a field of a form with its choices: `site: Annotated[str, OneOf("Site", sites, …)]`.
 
-    `options` are values, or values with the labels that people see; either may be given, so that files written by
-    people need no ids; a number, as YAML reads `8201`, is compared as text. `otherwise` says what to do when there is
-    nothing to choose from: FormError. `why_not` is asked about text that is no choice: a sentence on it, or None.
+    `options` are values, or values with labels for people; either may be given, so that files written by people need no
+    ids; a number, as YAML reads `8201`, is compared as text. `otherwise` is the advice of the FormError for an empty
+    list. `why_not` gets text that is no choice, and returns a sentence on it, or None.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OneOf:
         return core_schema.no_info_after_validator_function(lambda choice: choice.value, chosen, serialization=text)
 
     def _find(self, given: Any) -> Choice:
-        """The choice of this value, or else the only one of this label."""
+        """The choice with this value, or else the only one with this label."""
         choices: list[Choice] = list(self.choice)
         if isinstance(given, int | float) and not isinstance(given, bool):
             given = str(given)
@@ -63,10 +63,10 @@ class OneOf:
 
 
 class Found:
-    """Annotates a field of a form whose subscriptions are too many to list: `port: Annotated[str, Found(look_up, …)]`.
+    """Annotates a field with more subscriptions than a list can have: `port: Annotated[str, Found(look_up, …)]`.
 
-    `look_up` finds the id for what was given, an id or a description, or None; then `why_not` says why. Web clients
-    show their subscription picker.
+    `look_up` finds the id for an id or a description, or None; then `why_not` gives the reason. Web clients show their
+    subscription picker.
     """
 
     def __init__(self, look_up: Callable[[str], str | None], *, why_not: Callable[[str], str | None]) -> None:

@@ -40,7 +40,7 @@ Speed = Annotated[int, Gt(0), Field(description="Mbit/s")]
 
 
 def create_l2vpn_form(product_name: str) -> FormGenerator:
-    """The service's speed, then its access points on ports that are as fast."""
+    """The service's speed, then its access points on ports of at least this speed."""
 
     class ServicePage(FormPage):
         model_config = ConfigDict(title=product_name)
@@ -56,7 +56,7 @@ def create_l2vpn_form(product_name: str) -> FormGenerator:
 
 
 def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
-    """The service's speed, then its access points: change VLANs, add points, leave points out."""
+    """The service's speed, then its access points: change VLANs, add or remove points."""
     circuit = subscription.virtual_circuit
 
     class ServicePage(FormPage):
@@ -72,7 +72,7 @@ def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
 
 
 def access_points_page(title: str, speed: int, subscription: L2vpn | None = None) -> type[SubmitFormPage]:
-    """The page with the access points; those of `subscription` are filled in, and its own VLANs are no overlap."""
+    """The page with the access points; those of `subscription` are filled in, and its own VLANs do not conflict."""
     ports: dict[str, PortRecord] = {}
     choice = _port_choice(speed, ports)
 
@@ -107,7 +107,7 @@ def access_points_page(title: str, speed: int, subscription: L2vpn | None = None
 
 
 def _port_choice(speed: int, ports: dict[str, PortRecord]) -> OneOf | Found:
-    """The choice of a port: a list while that is short, else whatever is found. Fills `ports` with what was offered."""
+    """The choice of a port: from a short list, or else by search. Fills `ports` with what was offered."""
 
     def why_not(given: str) -> str | None:
         if why := why_port_unfit(given, SERVICE_MODES):

@@ -60,7 +60,7 @@ def _not_in_use(node_name: str) -> str:
 
 NodeName = Annotated[
     str,
-    # For clients only: pydantic itself would answer with the pattern, and people want words.
+    # For clients only: pydantic would show the pattern, and people need words.
     Field(description="a host name, such as ams1", json_schema_extra={"pattern": NODE_NAME, "maxLength": 63}),
     AfterValidator(_host_name),
     AfterValidator(_not_in_use),
@@ -68,7 +68,7 @@ NodeName = Annotated[
 
 
 def create_node_form(product: UUID, product_name: str, netbox: NetBox) -> type[SubmitFormPage]:
-    """Where the node stands and what it is; the inventory knows the sites, roles and the vendor's device types."""
+    """The node's site and model; NetBox has the sites, roles and the vendor's device types."""
     vendor = str(find_product(product).fixed_inputs["vendor"])
     sites = [site.name for site in netbox.sites()]
     roles = [role.name for role in netbox.device_roles()]
@@ -90,7 +90,7 @@ def create_node_form(product: UUID, product_name: str, netbox: NetBox) -> type[S
 
 
 def modify_node_form(subscription: Node) -> type[SubmitFormPage]:
-    """What may change during a node's life. An offline node stays reachable, and traffic goes around it."""
+    """What may change in a node's life. An offline node stays reachable, and traffic avoids it."""
     node = subscription.node
 
     class ModifyNodePage(SubmitFormPage):
@@ -104,7 +104,7 @@ def modify_node_form(subscription: Node) -> type[SubmitFormPage]:
 
 @inputstep("Confirm what changes", assignee=Assignee.NOC)
 def confirm_redeployment(preview: Sequence[Mapping[str, Any]]) -> type[SubmitFormPage]:
-    """What the playbook would change, for somebody who says that it may."""
+    """What the playbook would change, for confirmation."""
     table = {
         "labels": ["now", "then"],
         "headers": [str(one["path"]) for one in preview] or ["nothing differs"],
@@ -122,7 +122,7 @@ def confirm_redeployment(preview: Sequence[Mapping[str, Any]]) -> type[SubmitFor
 
 def _agreed(go_ahead: bool) -> bool:
     if not go_ahead:
-        raise ValueError("agree to go on, or abort the process: nothing has been changed yet")
+        raise ValueError("agree to continue, or abort the process: nothing has been changed yet")
     return go_ahead
 
 

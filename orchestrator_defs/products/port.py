@@ -67,7 +67,7 @@ def create_port_form(product: UUID, product_name: str, netbox: NetBox) -> FormGe
 
 
 def modify_port_form(subscription: Port) -> type[SubmitFormPage]:
-    """What may change during a port's life. Its mode may not: services rely on it."""
+    """What may change in a port's life. Its mode may not: services depend on it."""
     port = subscription.port
 
     class ModifyPortPage(SubmitFormPage):

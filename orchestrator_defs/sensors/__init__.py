@@ -1,1 +1,1 @@
-"""Sensors: what Dagster's daemon looks at from time to time."""
+"""Sensors, which Dagster's daemon runs from time to time."""

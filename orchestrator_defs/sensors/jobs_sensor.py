@@ -7,7 +7,7 @@ from dagster import SensorDefinition
 
 
 class JobsSensor(SensorDefinition):
-    """A sensor of many jobs. Dagster's own copies itself with a parameter that it warns of when resources are bound."""
+    """A sensor of many jobs. Dagster's own warns of a parameter that it uses itself when resources are bound."""
 
     def with_updated_jobs(self, new_jobs: Sequence[Any]) -> "JobsSensor":
         """The sensor with its jobs' resources bound."""

@@ -1,4 +1,4 @@
-"""Make, change and remove the schedules that people make at run time: everything is checked before it is kept."""
+"""Creates, changes and removes schedules at run time: everything is checked before it is stored."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 
 class Scheduling:
-    """The schedules of one orchestrator. Whoever may start a workflow may schedule it.
+    """The schedules of one orchestrator. A user who may start a workflow may schedule it.
 
-    `check` is what the door says about that, asked with the workflow's name and `start`; it raises NotAuthorised.
+    `check` is the caller's authorisation, called with the workflow's name and `start`; it raises NotAuthorised.
     """
 
     def __init__(self, processes: Processes, check: Callable[[str, str], None] = lambda _name, _action: None) -> None:
@@ -46,11 +46,11 @@ class Scheduling:
         inputs: Any,
         user: str,
     ) -> Schedule:
-        """Keep a schedule, named as its workflow when not given a name. Commits.
+        """Create a schedule, with its workflow's name by default. Commits.
 
         Raises UnknownWorkflow, NotAuthorised, FormInvalid, StartRefused, and ScheduleInvalid when the trigger cannot be
-        used or never fires, or the inputs are not whole; FormTimedOut when the context has a time limit and that has
-        passed. Then nothing was written.
+        used or never fires, or the inputs are incomplete; FormTimedOut after the context's time limit. Then nothing was
+        written.
         """
         database = self.processes.database
         with database.transaction(read_only=True):
@@ -84,9 +84,7 @@ class Scheduling:
         inputs: Any = None,
         user: str,
     ) -> Schedule:
-        """Give a schedule another name, trigger or inputs; what is None stays. Commits. Raises as `create`, and
-        UnknownSchedule.
-        """
+        """Change a schedule's name, trigger or inputs. Commits. Raises as `create`, and UnknownSchedule."""
         with self.processes.database.transaction(read_only=True):
             found = schedules.get_schedule(schedule_id)
         workflow = self.orchestrator.workflow(found.workflow_name)
@@ -107,7 +105,7 @@ class Scheduling:
         return changed
 
     def remove(self, schedule_id: UUID, *, workflow_id: UUID | None = None, user: str) -> Schedule:
-        """Forget a schedule, also of a workflow that the code has no more; what it was. Commits.
+        """Delete a schedule, also of a workflow that the code no longer has, and return it. Commits.
 
         Raises UnknownSchedule, NotAuthorised, and ScheduleInvalid when it is of another workflow than this.
         """
@@ -138,9 +136,9 @@ class Scheduling:
 
 
 def _row(workflow_id: UUID | None, workflow_name: str | None) -> CatalogueWorkflow:
-    """The catalogue's row of a workflow that is named by either, or by both alike."""
+    """The catalogue's row of a workflow that is given by id, by name, or by both."""
     if workflow_id is None and workflow_name is None:
-        raise ScheduleInvalid("A schedule is of a workflow: give workflow_id or workflow_name.")
+        raise ScheduleInvalid("A schedule needs a workflow: give workflow_id or workflow_name.")
     if workflow_id is None:
         return entries.workflow_named(str(workflow_name))
     row = entries.get_workflow(workflow_id)
@@ -150,7 +148,7 @@ def _row(workflow_id: UUID | None, workflow_name: str | None) -> CatalogueWorkfl
 
 
 def _fit(trigger: str, trigger_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], datetime]:
-    """A trigger's arguments as they are kept, and when it fires first."""
+    """A trigger's arguments as stored, and when it first fires."""
     kept = check_trigger(trigger, trigger_kwargs)
     next_run_at = next_run(trigger, kept, after=clock.now())
     if next_run_at is None:

@@ -1,7 +1,7 @@
-"""The sweeper: sets right what a death has left half done, so that no process is stuck and no status lies.
+"""The sweeper: repairs what a killed process has left, so that no process is stuck and no status is wrong.
 
-A sweep compares the processes that are in the hands of a run with Dagster's runs. What it may do is decided in one
-transaction with the process's row taken, so that a sweep, a person and a second daemon cannot act twice.
+It handles orphans: a sweep compares the processes in progress with Dagster's runs. It decides in one transaction with
+the process's row locked, so that a sweep, a person and a second daemon cannot act twice.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -22,20 +22,20 @@ from resources.runs.workers.worker import report_end
 from resources.types import ProcessId, ProcessStatus
 
 BATCH = 200
-"""How many processes, and how many runs, one sweep looks at; the next one goes on from there."""
+"""How many processes, and how many runs, one sweep checks; the next one continues from there."""
 LAUNCH_SECONDS = 10.0
-"""So long whoever has started a process, or set it going, may take to create and launch its run."""
+"""How long the program that starts or resumes a process may take to create and launch its run."""
 STRAY_SECONDS = 30.0
-"""So long a run may still be there after it has brought its process to an end, or to a wait."""
+"""How long a run may continue after its process has ended or waits."""
 PAUSE_SECONDS = 5.0
-"""How long a process is left in peace that was lost twice; twice as long after each further time."""
+"""The back-off of a process that was lost twice; it doubles after each further time."""
 
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
 @dataclass
 class Sweep:
-    """What a sweep has found: what is to be launched, what it did, in lines for people, and where the next begins."""
+    """The result of a sweep: processes to launch, a report for people, and where the next sweep begins."""
 
     launch: list[ProcessId] = field(default_factory=list)
     report: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Sweep:
 
 
 class Sweeper:
-    """Looks after the processes of one orchestrator on one Dagster instance."""
+    """Repairs the processes of one orchestrator on one Dagster instance."""
 
     def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
         self.orchestrator = orchestrator
@@ -53,10 +53,7 @@ class Sweeper:
         self.owner = Owner(orchestrator.name, storage_id(instance))
 
     def sweep(self, after: Place | None = None) -> Sweep:
-        """Look at the processes in hand, from a place on, and at the runs at work; commits, one process at a time.
-
-        A constant number of statements, and some for each thing that has to be set right.
-        """
+        """Check the processes in progress, from `after` on, and the runs that execute; commits one at a time."""
         sweep = Sweep()
         with self.database.transaction(read_only=True):
             found = recovery.in_progress(self.owner, BATCH, after)
@@ -70,10 +67,10 @@ class Sweeper:
         self._terminate_strays(sweep)
         return sweep
 
-    # --- processes in hand ---
+    # --- processes in progress ---
 
     def _runs_of(self, found: Collection[ProcessState]) -> dict[str, DagsterRun]:
-        """The runs that rows name, by that name: the run of this id, or the one that Dagster was asked for by it."""
+        """The runs by the ids in the rows: the run of this id, or the one that was requested with it."""
         ids = [one.run_id for one in found if one.run_id]
         if not ids:
             return {}
@@ -84,9 +81,9 @@ class Sweeper:
         return runs
 
     def _end_lost(self, runs: Iterable[DagsterRun], sweep: Sweep) -> None:
-        """Give the runs their end whose process is dead, whoever should have noticed.
+        """Fail the runs whose operating system process is dead.
 
-        A run that waits in Celery's queue to be resumed is none of them; of these the run monitoring takes care.
+        Not those that wait in Celery's queue to be resumed: Dagster's run monitoring takes care of these.
         """
         is_monitored = self.instance.run_monitoring_enabled
         unfinished = [run for run in runs if not run.is_finished]
@@ -107,7 +104,7 @@ class Sweeper:
 
     def _without_run(self, one: ProcessState, sweep: Sweep) -> None:
         if one.status is ProcessStatus.RUNNING:
-            self._continue(one, f"Dagster does not have its run {one.run_id} any more.", sweep)
+            self._continue(one, f"Dagster no longer has its run {one.run_id}.", sweep)
         elif one.quiet_seconds > LAUNCH_SECONDS:
             sweep.launch.append(one.process_id)
             sweep.report.append(f"{one.process_id} was {one.status} without a run: launched")
@@ -115,23 +112,23 @@ class Sweeper:
     def _never_launched(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
         if one.quiet_seconds <= LAUNCH_SECONDS:
             return
-        if not launches_to_workers(self.instance):  # made in a process of its own, which Dagster cannot launch
-            report_end(self.instance, run.run_id, "Nobody has begun to execute the run.")
-            self._continue(one, f"Run {run.run_id} was created, and nobody began to execute it.", sweep)
+        if not launches_to_workers(self.instance):  # its own process was to execute it; Dagster cannot launch it
+            report_end(self.instance, run.run_id, "No process has begun to execute the run.")
+            self._continue(one, f"Run {run.run_id} was created, and no process began to execute it.", sweep)
             return
         try:
             self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace
-        except Exception as error:  # noqa: BLE001  whatever the launcher raises, the other processes must be looked at
+        except Exception as error:  # noqa: BLE001  a failure of the launcher must not stop the sweep
             sweep.report.append(f"{one.process_id}: its run {run.run_id} cannot be launched: {error}")
         else:
             sweep.report.append(f"{one.process_id}: its run {run.run_id} was created and not launched: launched")
 
     def _continue(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
-        """Continue from the last committed step, unless that was done too often without one more being committed."""
+        """Continue from the last committed step, unless that was done too often without another commit."""
         if not recovery.may_continue(one):
             times = "once" if one.recoveries == 1 else f"{one.recoveries} times"
-            tried = f" It went on by itself {times}, and no step was committed since." if one.recoveries else ""
-            self._mark_as_failed(one, f"{reason}{tried} Look into its runs, then resume the process.", sweep)
+            tried = f" It was continued automatically {times} without another commit." if one.recoveries else ""
+            self._mark_as_failed(one, f"{reason}{tried} Check its runs, then resume the process.", sweep)
             return
         if one.recoveries and one.quiet_seconds < PAUSE_SECONDS * 2 ** (one.recoveries - 1):
             return
@@ -139,17 +136,17 @@ class Sweeper:
             run_id = recovery.continue_process(one, reason)
         if run_id is not None:
             sweep.launch.append(one.process_id)
-            sweep.report.append(f"{one.process_id} goes on as run {run_id}: {reason}")
+            sweep.report.append(f"{one.process_id} continues as run {run_id}: {reason}")
 
     def _mark_as_failed(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         with self.database.transaction():
             if recovery.mark_as_failed(one, reason):
                 sweep.report.append(f"{one.process_id} has failed: {reason}")
 
-    # --- runs at work ---
+    # --- runs that execute ---
 
     def _terminate_strays(self, sweep: Sweep) -> None:
-        """Terminate the runs that are still there although their process has ended, or waits."""
+        """Terminate the runs that still execute although their process has ended, or waits."""
         at_work = self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]), limit=BATCH)
         runs = {process_id: run for run in at_work if (process_id := _process_of(run)) is not None}
         with self.database.transaction(read_only=True):
@@ -167,7 +164,7 @@ class Sweeper:
 def _try(terminate: Callable[[], bool]) -> bool:
     try:
         return terminate()
-    except Exception:  # noqa: BLE001  a launcher that cannot terminate must not keep the sweep from the rest
+    except Exception:  # noqa: BLE001  a failure of the launcher must not stop the sweep
         return False
 
 

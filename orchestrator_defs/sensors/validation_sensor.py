@@ -1,4 +1,4 @@
-"""A sensor that keeps the fleet validated: each tick, those whose last validation is oldest, within a budget."""
+"""A sensor that validates all subscriptions in turn: each tick those with the oldest validation, within a budget."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ from resources.settings import settings
 
 INTERVAL_SECONDS = 30
 BULK_PRIORITY = "-1"
-"""What people wait for goes first."""
+"""A low priority: runs for which people wait go first."""
 
 
 class Fleet(Protocol):
-    """What the sensor asks of its orchestrator."""
+    """What the sensor needs of its orchestrator."""
 
     name: str
 
@@ -51,10 +51,10 @@ class Fleet(Protocol):
 
 
 def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefinition:
-    """Make the sensor; off until somebody switches it on in Dagster's page.
+    """Make the sensor; off until people switch it on in Dagster's page.
 
-    A tick starts a validation for each subscription whose turn it is, unless VALIDATIONS_AT_ONCE are unfinished. The
-    start is what notes the turn, in its own transaction, so no subscription is started twice.
+    A tick starts a validation for each subscription that is next, unless VALIDATIONS_AT_ONCE are unfinished. Each start
+    records the time in its own transaction, so no subscription is started twice.
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
@@ -71,7 +71,7 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
         jobs=jobs,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=DefaultSensorStatus.STOPPED,
-        description="Validates those subscriptions next whose last validation is oldest.",
+        description="Validates the subscriptions with the oldest validation.",
     )
 
 
@@ -84,7 +84,7 @@ def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
             return [], "The engine is paused."
         unfinished = validations.under_way()
         if unfinished >= budget:
-            return [], f"{unfinished} validations are not finished yet; {budget} may be at once."
+            return [], f"{unfinished} validations are unfinished; {budget} are allowed."
         found = validations.oldest(usable_statuses(fleet.workflows, types), limit=budget - unfinished)
     outcomes = [
         _start(workflow, candidate, database)
@@ -95,9 +95,9 @@ def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
     requests = [one for one in outcomes if isinstance(one, RunRequest)]
     refusals = [one for one in outcomes if isinstance(one, str)]
     if not found:
-        return [], "No subscription can be validated: none is in sync, free and of a product with a validation."
+        return [], "No subscription can be validated: none is in sync, unlocked and of a product with a validation."
     oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
-    summary = f"Started {len(requests)} validations; the oldest was last begun {oldest}."
+    summary = f"Started {len(requests)} validations; the oldest was last started {oldest}."
     return requests, " ".join([summary, *refusals[:3]])
 
 
@@ -106,7 +106,7 @@ def _start(workflow: Workflow, candidate: Candidate, database: SubscriptionDatab
         process_id = start_one(workflow, candidate, uuid4(), database)
     except OrchestratorError as error:
         with database.transaction():
-            validations.note_start(candidate.subscription_id)  # or it would be the oldest in every tick
+            validations.note_start(candidate.subscription_id)  # otherwise it would be the oldest in every tick
         return f"{candidate.subscription_id}: {error}"
     known = {tags.PROCESS: process_id, tags.SUBSCRIPTION: candidate.subscription_id, tags.USER: "SYSTEM"}
     return RunRequest(

@@ -1,4 +1,4 @@
-"""The sensors that keep processes going: one ends waits whose time has come, one sets right what a death left."""
+"""The sensors `wake`, which ends due waits, and `sweeper`, which repairs what a killed process has left."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -26,21 +26,21 @@ from resources.runs import workspaces
 
 INTERVAL_SECONDS = 5
 WAKE_AT_ONCE = 100
-"""How many processes one tick of the sensor sets going; the next goes on."""
+"""How many processes one tick of the sensor continues; the next tick takes the others."""
 MOST_LINES = 20
-"""A tick's message tells so much, and how much more there was."""
+"""The most lines of a tick's message; it counts the others."""
 
 Tick = Callable[[SensorEvaluationContext], Iterator[RunRequest | SkipReason]]
 
 
 def process_sensors(orchestrator: Orchestrator) -> list[SensorDefinition]:
-    """Make the sensors of an orchestrator; they run as soon as Dagster's daemon does."""
+    """Make the sensors of an orchestrator; they run while Dagster's daemon does."""
     jobs = list(orchestrator.jobs)
     if not jobs:
         return []
     return [
-        _sensor("wake", jobs, wake_tick(orchestrator), "Sets processes going whose time has come."),
-        _sensor("sweeper", jobs, sweeper_tick(orchestrator), "Sets right what a death has left half done."),
+        _sensor("wake", jobs, wake_tick(orchestrator), "Continues processes whose wait is due."),
+        _sensor("sweeper", jobs, sweeper_tick(orchestrator), "Repairs what a killed process has left."),
     ]
 
 
@@ -56,23 +56,23 @@ def _sensor(name: str, jobs: Sequence[JobDefinition], tick: Tick, description: s
 
 
 def wake_tick(orchestrator: Orchestrator) -> Tick:
-    """What the sensor `wake` does: end waits, then launch. If it dies in between, the sweeper launches."""
+    """The sensor `wake`: ends due waits, then launches. If it dies in between, the sweeper launches."""
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         learn_code(orchestrator, context)
         service = Processes(orchestrator, context.instance)
         woken = service.answers.wake(WAKE_AT_ONCE)
         launched = launch_all(service, woken)
-        report = [f"{process_id} goes on: what it waited for is there" for process_id in woken]
-        yield from _report(context, report, launched, "Nothing waits for a time that has come.")
+        report = [f"{process_id} continues: its wait has ended" for process_id in woken]
+        yield from _report(context, report, launched, "No wait is due.")
 
     return tick
 
 
 def sweeper_tick(orchestrator: Orchestrator) -> Tick:
-    """What the sensor `sweeper` does; its cursor tells where the next sweep begins when one could not see everything.
+    """The sensor `sweeper`; its cursor has where the next sweep begins when one could not check everything.
 
-    The first sweep after a start of the daemon finds what happened while it was away: it compares all that is in hand.
+    The first sweep after a start of the daemon finds what happened before: it compares all processes in progress.
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
@@ -80,14 +80,14 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
         sweep = Sweeper(orchestrator, context.instance).sweep(_read_cursor(context.cursor))
         launched = launch_all(Processes(orchestrator, context.instance), sweep.launch)
         context.update_cursor(_write_cursor(sweep.place, sweep.report))
-        nothing = f"{sweep.seen} processes are in the hands of a run, and nothing is amiss."
+        nothing = f"{sweep.seen} processes are in progress; nothing to repair."
         yield from _report(context, sweep.report, launched, nothing)
 
     return tick
 
 
 def learn_code(orchestrator: Orchestrator, context: SensorEvaluationContext) -> None:
-    """Keep where the code of this location came from, so that the runs that are created here name it."""
+    """Record where the code of this location came from, for the runs that are created here."""
     origin, repository = context.code_location_origin, context.repository_name
     if orchestrator.code is None and origin is not None and repository is not None:
         orchestrator.code = workspaces.code_of(origin, repository)
@@ -96,7 +96,7 @@ def learn_code(orchestrator: Orchestrator, context: SensorEvaluationContext) -> 
 def _report(
     context: SensorEvaluationContext, report: Sequence[str], launched: Launched, nothing: str
 ) -> Iterator[RunRequest | SkipReason]:
-    """Ask for runs, and say what was done and why: in the tick's message, or in its log when it asks for runs."""
+    """Yield the requests for runs. Reports what was done in the tick's message, or in its log beside requests."""
     lines = [*report, *launched.problems]
     for line in lines:
         context.log.info(line)
@@ -114,7 +114,7 @@ def _write_cursor(place: Place | None, report: Sequence[str]) -> str:
 
 
 def _read_cursor(cursor: str | None) -> Place | None:
-    """Where the last sweep stopped; a cursor that somebody has edited begins anew."""
+    """Where the last sweep stopped; an edited cursor means the beginning."""
     try:
         moment, process_id = json.loads(cursor or "{}")["after"]
         return datetime.fromisoformat(moment), UUID(process_id)

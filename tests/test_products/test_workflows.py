@@ -98,7 +98,7 @@ def test_a_redeployment_shows_what_would_change(network: Network, lon1: UUID) ->
 
 def test_a_redeployment_that_nobody_agrees_to_changes_nothing(network: Network, lon1: UUID) -> None:
     process_id = redeploying(network, lon1)
-    with pytest.raises(FormInvalid, match="agree to go on, or abort"):
+    with pytest.raises(FormInvalid, match="agree to continue, or abort"):
         network.processes.answers.answer(process_id, [{"go_ahead": False}], user=OPERATOR)
     assert network.lab.playbooks.observe("lon1")["system"]["location"] == "Nowhere"
 

@@ -135,7 +135,7 @@ def test_lock_of_a_process_that_has_ended_is_found(engine_of):
     process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "ams1"}])
     execute(engine, "UPDATE subscriptions SET locked_by = :process_id", process_id=process_id)
     ((verdict, found, _),) = findings(engine, "locks")
-    assert verdict == "wrong" and f"held by process {process_id}, which has ended" in found
+    assert verdict == "wrong" and f"locked by process {process_id}, which has ended" in found
 
 
 def test_sensor_that_somebody_has_switched_off_is_found(engine, monkeypatch):
@@ -157,7 +157,7 @@ def test_doctor_is_content_when_nothing_needs_hands(engine, monkeypatch):
     monkeypatch.setattr(engine.instance, "get_daemon_statuses", dict)
     told = CliRunner().invoke(cli.doctor, [], obj=SimpleNamespace(orchestrator=engine.orchestrator))
     assert told.exit_code == 0, told.output
-    assert "No subscription is held" in told.output
+    assert "No subscription is locked" in told.output
 
 
 # --- check-inflight ---
@@ -188,21 +188,22 @@ def test_code_that_has_not_changed_breaks_nothing(engine):
 
 def test_workflow_that_is_gone_is_named(engine):
     process_id = engine.run("ask")
-    assert "no workflow 'ask' any more" in problems(later_code(engine))[process_id]
+    assert "no longer has workflow 'ask'" in problems(later_code(engine))[process_id]
 
 
 def test_committed_step_that_is_gone_is_named(engine):
     process_id = engine.run("ask")
 
     changed = ask_as(begin >> uno >> confirm)
-    assert "no step 'one' any more" in problems(later_code(engine, changed))[process_id]
+    assert "no longer has step 'one'" in problems(later_code(engine, changed))[process_id]
 
 
 def test_step_that_a_process_waits_at_and_that_is_gone_is_named(engine):
     process_id = engine.run("ask")
 
     changed = ask_as(begin >> one)
-    assert "no step 'confirm' any more, at which the process waits" in problems(later_code(engine, changed))[process_id]
+    waiting = problems(later_code(engine, changed))[process_id]
+    assert "no longer has step 'confirm', at which the process waits" in waiting
 
 
 def test_step_that_is_new_behind_breaks_nothing(engine):

@@ -229,7 +229,7 @@ def test_sensor_starts_nothing_twice(bed, device, monkeypatch):
         monkeypatch.undo()
         settings.cache_clear()
     assert isinstance(skipped, SkipReason)
-    assert "1 validations are not finished yet; 1 may be at once" in skipped.skip_message
+    assert "1 validations are unfinished; 1 are allowed" in skipped.skip_message
 
 
 def test_sensor_comes_to_those_it_has_not_seen_first(bed, device, monkeypatch):
@@ -254,4 +254,4 @@ def test_sensor_leaves_alone_what_a_process_holds(bed, device, world):
     world.broken = {"rename"}
     bed.run("modify_device", [{"subscription_id": str(subscription)}, {"hostname": "other"}]).assert_failed()
     (skipped,), _ = tick(bed)
-    assert "none is in sync, free" in skipped.skip_message
+    assert "none is in sync, unlocked" in skipped.skip_message

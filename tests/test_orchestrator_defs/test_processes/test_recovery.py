@@ -157,7 +157,7 @@ def test_created_process_without_a_run_is_launched(ward):
 def test_starter_has_a_moment_to_launch(ward):
     """A sweep at the very moment of the start leaves the process alone."""
     ward.start()
-    assert ward.tick("sweeper")[0] == "1 processes are in the hands of a run, and nothing is amiss."
+    assert ward.tick("sweeper")[0] == "1 processes are in progress; nothing to repair."
     assert ward.queued() == []
 
 
@@ -181,7 +181,7 @@ def test_created_run_that_was_not_launched_is_launched(ward):
 def test_process_whose_run_is_under_way_is_left_alone(ward, status):
     process_id, run_id = ward.half_done()
     ward.run_of(run_id, status)
-    assert "nothing is amiss" in ward.sweep()
+    assert "nothing to repair" in ward.sweep()
     assert ward.process(process_id).run_id == run_id
 
 
@@ -202,7 +202,7 @@ def test_process_whose_run_has_ended_goes_on(ward, status):
 
 def test_process_whose_run_dagster_has_no_more_goes_on(ward):
     process_id, lost = ward.half_done()
-    assert f"Dagster does not have its run {lost} any more" in ward.sweep()
+    assert f"Dagster no longer has its run {lost}" in ward.sweep()
     assert ward.process(process_id).last_status == "resumed"
 
 
@@ -218,7 +218,7 @@ def test_process_goes_on_by_itself_so_often_and_then_fails(ward):
     ward.sweep()
     process = ward.process(process_id)
     assert (process.last_status, process.recoveries) == ("failed", 0)
-    assert "went on by itself 3 times, and no step was committed since" in process.failed_reason
+    assert "was continued automatically 3 times without another commit" in process.failed_reason
 
 
 def test_process_lost_twice_is_left_in_peace_for_a_while(ward):
@@ -227,7 +227,7 @@ def test_process_lost_twice_is_left_in_peace_for_a_while(ward):
     with ward.database.transaction() as session:
         session.execute(text("UPDATE processes SET recoveries = 1, last_modified_at = now()"))
     ward.run_of(lost, DagsterRunStatus.FAILURE)
-    assert "nothing is amiss" in ward.tick("sweeper")[0]
+    assert "nothing to repair" in ward.tick("sweeper")[0]
     ward.sweep()
     assert ward.process(process_id).recoveries == 2
 
@@ -246,9 +246,9 @@ def test_process_that_the_code_can_go_on_with_no_more_fails_with_the_reason(ward
     ward.put(process_id, "resumed", run_id)
     with ward.database.transaction() as session:
         session.execute(text("UPDATE process_steps SET step_key = 'gone' WHERE step_key = 'one'"))
-    assert "cannot go on" in ward.sweep()
+    assert "cannot continue" in ward.sweep()
     process = ward.process(process_id)
-    assert process.last_status == "failed" and "no step 'gone' any more" in process.failed_reason
+    assert process.last_status == "failed" and "no longer has step 'gone'" in process.failed_reason
 
 
 def test_person_who_acts_between_look_and_repair_wins(ward):
@@ -274,7 +274,7 @@ def test_run_of_a_process_that_has_ended_is_terminated(ward):
     ward.instance.create_run_for_job(job_def=job, run_id=run_id, status=DagsterRunStatus.STARTED, tags=known)
     ward.put(process_id, "aborted", run_id)
     with elsewhere(ward, run_id):
-        assert "nothing is amiss" in ward.tick("sweeper")[0]
+        assert "nothing to repair" in ward.tick("sweeper")[0]
         assert "which is aborted: terminated" in ward.sweep()
     assert ward.instance.get_run_by_id(run_id).status is DagsterRunStatus.CANCELING
 
@@ -318,7 +318,7 @@ def test_run_that_was_asked_for_is_not_asked_for_again(stock):
     job = stock.orchestrator.job("sleep_a_night")
     stock.instance.create_run_for_job(job_def=job, status=DagsterRunStatus.STARTING, tags={"dagster/run_key": run_id})
     stock.an_hour_later()
-    assert stock.tick("sweeper") == ("1 processes are in the hands of a run, and nothing is amiss.", [])
+    assert stock.tick("sweeper") == ("1 processes are in progress; nothing to repair.", [])
 
 
 # --- the clock ---
@@ -327,9 +327,9 @@ def test_run_that_was_asked_for_is_not_asked_for_again(stock):
 def test_process_whose_time_has_come_is_launched(ward, later):
     process_id = ward.start("sleep_a_night")
     ward.service.runs.execute(process_id, user="starter")
-    assert ward.tick("wake")[0] == "Nothing waits for a time that has come."
+    assert ward.tick("wake")[0] == "No wait is due."
     with later(timedelta(days=2)):
-        assert "what it waited for is there" in ward.tick("wake")[0]
+        assert "its wait has ended" in ward.tick("wake")[0]
     assert ward.queued() == [ward.process(process_id).run_id]
 
 
@@ -436,7 +436,7 @@ def test_process_that_is_gone_is_given_up_after_a_while(ward, monkeypatch):
     dispatch = ward.instance.run_launcher.dispatch
     assert dispatch.claim_directly(run_id, 10**6), "no such worker ever held its lock"
     assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
-    assert "nothing is amiss" in ward.sweep()
+    assert "nothing to repair" in ward.sweep()
     dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
     assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
     assert f"run {run_id} has failed" in ward.sweep()
@@ -454,7 +454,7 @@ def test_run_that_celery_has_is_left_to_the_run_monitoring(ward, monkeypatch):
     assert dispatch.entry(run_id).lost_seconds is not None
     dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
     monkeypatch.setattr(DagsterInstance, "run_monitoring_enabled", True)
-    assert "nothing is amiss" in ward.sweep()
+    assert "nothing to repair" in ward.sweep()
 
 
 def test_process_that_ended_before_its_first_step_is_given_up(ward, monkeypatch):
