@@ -167,7 +167,7 @@ def _answers(begun: dict[str, str], form: dict[str, str]) -> bool:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == begun["code_challenge"]
 
 
-def guarded_app(settings: ApiSettings, **options: Any) -> FastAPI:
+def secured_app(settings: ApiSettings, **options: Any) -> FastAPI:
     """An application with little behind its gate: what is looked at is the gate."""
     app = OrchestratorApp(openapi_url=None)
     app.state.settings = settings
@@ -243,7 +243,7 @@ def provider(stage: Stage) -> OidcProvider:
 
 
 @pytest.fixture
-def guarded(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
+def secured(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
     """Runs a small application with login; a client of it. Settings may be given by name.
 
     `client.app` is the application; it runs in this process, unless `at=serving` puts it on the network.
@@ -251,7 +251,7 @@ def guarded(provider: OidcProvider) -> Iterator[Callable[..., httpx.Client]]:
     with ExitStack() as stack:
 
         def make(*, options: dict[str, Any] | None = None, at: At = running, **settings: Any) -> httpx.Client:
-            app = guarded_app(settings_for(provider, **settings), **(options or {}))
+            app = secured_app(settings_for(provider, **settings), **(options or {}))
             return stack.enter_context(calling(app, at))
 
         yield make

@@ -1,1 +1,1 @@
-"""The doors over HTTP: REST, live updates and login, beside Dagster's webserver."""
+"""The HTTP server: REST, live updates and login, beside Dagster's webserver."""

@@ -1,4 +1,4 @@
-"""`python -m orchestrator_defs.api ORDER`: what `orchestrator serve` becomes."""
+"""`python -m orchestrator_defs.api ORDER`: the server process of `orchestrator serve`."""
 
 import sys
 

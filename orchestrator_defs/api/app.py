@@ -1,4 +1,4 @@
-"""The application put together: REST and live updates behind the gate, beside Dagster's webserver."""
+"""Assembles the application: REST and live updates behind the authorisation middleware, beside Dagster's page."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -40,8 +40,8 @@ PREFIX = "/api"
 DESCRIPTION = """
 Products, customers' subscriptions to them, and the workflows that move subscriptions through their life.
 
-Begin with `POST /api/processes/{workflow_key}`: it answers 510 with the next page of the form as long as one is wanted,
-400 when a page is not valid, and 201 when the process is there. What changes is told over the WebSocket
+Begin with `POST /api/processes/{workflow_key}`: it answers 510 with the next page of the form while one is missing,
+400 when a page is not valid, and 201 when the process is created. Changes are notified over the WebSocket
 `/api/ws/events`. Errors are problem details (RFC 9457) with a sentence in `detail`. A browser logs in at `/api/login`,
 a program sends a bearer token.
 """
@@ -62,14 +62,14 @@ ROUTERS = (
 
 
 class OrchestratorApp(FastAPI):
-    """A FastAPI application that is behind the gate whole: routes, mounts and middleware that are added to it, too."""
+    """A FastAPI application that is wholly behind the authorisation middleware, with all that is added to it."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The application's own stack, with the gate around it."""
+        """The application's own stack, inside the authorisation middleware."""
         return AuthorisationMiddleware(super().build_middleware_stack(), self.state.authorisation, lambda: self.routes)
 
     def openapi(self) -> dict[str, Any]:
-        """The description of the API, with what the gate answers."""
+        """The description of the API, with the answers of the middleware."""
         authorisation: Authorisation = self.state.authorisation
         with_login = authorisation.settings.oauth2_active
         return documentation.describe_authorisation(super().openapi(), authorisation.rules, with_login=with_login)
@@ -84,12 +84,12 @@ def create_app(
     policy: Policy | None = None,
     rules: Sequence[Rule] = (),
 ) -> FastAPI:
-    """Make the application of an organisation's definitions, to be extended with its own routes and middleware.
+    """Make the application of an organisation's definitions, which may add its own routes and middleware.
 
-    `instance` is the one of the working directory when not given. `page` answers whatever no route does, outside of
-    /api; `orchestrator serve` gives one to an application that has none. What the organisation adds needs an admin,
-    unless its `rules` say otherwise; they come before ours. `policy` decides in the place of the one that the settings
-    name. Raises SettingsError when the settings ask for a login and name no identity provider.
+    `instance` is by default that of the working directory. `page` answers paths without a route, outside of /api;
+    `orchestrator serve` sets one if there is none. Added routes need an admin, unless the `rules` allow more; these
+    precede ours. `policy` replaces the one of the settings. Raises SettingsError when the settings require a login and
+    name no identity provider.
     """
     orchestrator = definitions if isinstance(definitions, Orchestrator) else orchestrator_of(definitions)
 
@@ -124,7 +124,7 @@ def create_app(
 
 
 def _page_or(not_found: ASGIApp, app: FastAPI) -> ASGIApp:
-    """What answers when no route does: so routes win over the page in whatever order they are added."""
+    """Answer paths without a route, so that routes precede the page in whatever order they are added."""
 
     async def otherwise(scope: Scope, receive: Receive, send: Send) -> None:
         has_no_page = app.state.page is None or is_api(path_of(scope))

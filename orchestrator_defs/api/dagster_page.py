@@ -1,4 +1,4 @@
-"""Dagster's own page as a part of our server: behind the same gate, with the rights of who looks at it."""
+"""Dagster's page as a part of our server: behind the same middleware, with the rights of its user."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -8,17 +8,17 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRun
 
-# Who creates runs for the page: every launch, re-execution and backfill goes through the instance of its request.
+# Every launch, re-execution and backfill of the page goes through the instance of its request.
 from dagster._core.execution.backfill import PartitionBackfill
 
-# How Dagster reads workspace.yaml: code that it loads, and code servers that are there already.
+# Dagster reads workspace.yaml with these: code that it loads, and code servers that exist.
 from dagster._core.remote_origin import (
     CodeLocationOrigin,
     GrpcServerCodeLocationOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
 )
 
-# What the page knows of code locations, and what each request is given of it; there is no public way to embed the page.
+# The page's code locations, and the context of each request; Dagster has no public way to embed the page.
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_graphql.schema import create_schema
@@ -40,17 +40,17 @@ from resources.users import Role, User
 STATEMENT_TIMEOUT_MS = 15_000
 POOL_RECYCLE_SECONDS = 3600
 POOL_MAX_OVERFLOW = 20
-"""As Dagster's own webserver has them."""
+"""Like Dagster's own webserver."""
 POLL_MS = 2000
-"""How often the page asks anew for what it shows of assets."""
+"""How often the page polls for the assets that it shows."""
 
-NOT_ENGINEER = "This takes the role engineer; you may look at everything here, and change nothing."
+NOT_ENGINEER = "This takes the role engineer; you may read everything here, and change nothing."
 NOT_BY_GET = "A mutation is sent by POST."
 
 
 @dataclass(frozen=True)
 class Location:
-    """A code location of a workspace: code to load, or, when `server` is given, a code server that has loaded it."""
+    """A code location of a workspace: code to load, or, with `server`, a code server that has loaded it."""
 
     name: str
     origin: CodeLocationOrigin
@@ -60,7 +60,7 @@ class Location:
 
 
 def locations_of(workspace: str) -> list[Location]:
-    """The code locations that a workspace.yaml names. Raises SettingsError."""
+    """The code locations in a workspace.yaml. Raises SettingsError."""
     try:
         origins = WorkspaceFileTarget([workspace]).create_origins()
     except Exception as error:
@@ -85,7 +85,7 @@ def _location(origin: Any) -> Location:
 class DagsterPage:
     """Dagster's webserver as an ASGI application that answers while it is `running`.
 
-    Whoever has no role `engineer` finds it read-only. `path_prefix` is what every path begins with, "" or "/…".
+    Users without the role `engineer` may only read. `path_prefix` begins every path, "" or "/…".
     """
 
     def __init__(self, workspace: str, *, path_prefix: str = "") -> None:
@@ -94,11 +94,11 @@ class DagsterPage:
         self.workspace = workspace
         self.path_prefix = path_prefix
         self._served: tuple[ASGIApp, Sequence[BaseRoute]] | None = None
-        guarded_schema()  # before the serving processes are forked: they share it
+        checked_schema()  # before the serving processes are forked, which share it
 
     @asynccontextmanager
     async def running(self, instance: DagsterInstance) -> AsyncIterator[None]:
-        """Load the workspace and serve it until the end of the block. What cannot be loaded, the page shows."""
+        """Load the workspace and serve it in the block. The page shows errors of code that cannot be loaded."""
         context = await run_in_threadpool(self._open, instance)
         try:
             app = Webserver(context, self.path_prefix, POLL_MS).create_asgi_app()
@@ -110,17 +110,19 @@ class DagsterPage:
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
-        """All that is served, while it runs."""
+        """The routes while it runs."""
         return self._served[1] if self._served else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request or a connection, as far as its user may."""
+        """Answer a request or a connection within the rights of its user."""
         refusal = _refusal(scope)
         if self._served is None:
             refusal = 503, "Dagster's page is not running."
         if refusal is None and self._served is not None:
-            # Its routes have the prefix themselves; what was cut off for ours is put before them again.
-            await self._served[0]({**scope, "root_path": "", "guard": scope["app"].state.authorisation}, receive, send)
+            # Its routes have the prefix; restore what was cut off for ours.
+            await self._served[0](
+                {**scope, "root_path": "", "authorisation": scope["app"].state.authorisation}, receive, send
+            )
         elif refusal is not None and scope["type"] == "http":
             await problem(*refusal)(scope, receive, send)
         else:
@@ -128,7 +130,7 @@ class DagsterPage:
 
     def _open(self, instance: DagsterInstance) -> WorkspaceProcessContext:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, POOL_MAX_OVERFLOW)
-        # Made on first use, and not anew for each request's instance.
+        # Made once, not for each request's instance.
         _ = instance.run_launcher, instance.run_coordinator, instance.compute_log_manager
         return WorkspaceProcessContext(
             instance,
@@ -139,13 +141,13 @@ class DagsterPage:
 
 
 def _close(context: WorkspaceProcessContext) -> None:
-    """Returns when the code servers have ended that it has started, if it was given code and no server."""
+    """Close the workspace; returns when the code servers that it started have ended."""
     context.__exit__(None, None, None)
     context._grpc_server_registry.wait_for_processes()
 
 
 def _refusal(scope: Scope) -> tuple[int, str] | None:
-    """Why the page is closed to this user: status and sentence. Mutations are looked at where they are resolved."""
+    """Why this user may not see the page: status and sentence. Mutations are checked where they are resolved."""
     user: User = scope["user"]
     if not user.has_role(Role.VIEWER):
         return 403, "Dagster's page takes the role viewer, operator, engineer or admin; you have none of them."
@@ -157,18 +159,18 @@ def _refusal(scope: Scope) -> tuple[int, str] | None:
     return None
 
 
-# --- who asks ---
+# --- the user ---
 
 
 class RequestContext(WorkspaceRequestContext):
-    """What a request is given of the workspace: the rights of its user, and an instance that signs for them."""
+    """The workspace for a request: with the rights of its user, and an instance that records that user."""
 
     def __init__(self, process_context: WorkspaceProcessContext, source: HTTPConnection) -> None:
         self.user: User = source.scope["user"]
         may_change = self.user.has_role(Role.ENGINEER)
         instance = process_context.instance
         super().__init__(
-            instance=acting_for(self.user, instance, source.scope["guard"].workflow_check(source))
+            instance=acting_for(self.user, instance, source.scope["authorisation"].workflow_check(source))
             if may_change
             else instance,
             current_workspace=process_context.get_current_workspace(),
@@ -182,49 +184,49 @@ class RequestContext(WorkspaceRequestContext):
 
     @property
     def show_instance_config(self) -> bool:
-        """Whether the page shows dagster.yaml, which may hold what is for few."""
+        """Whether the page shows dagster.yaml, which may contain secrets."""
         return self.user.has_role(Role.ADMIN)
 
     def get_viewer_tags(self) -> dict[str, str]:
-        """What Dagster writes on a backfill: who launched it."""
+        """The tags of a backfill: who launched it."""
         return {tags.USER: str(self.user)}
 
     def get_reporting_user_tags(self) -> dict[str, str]:
-        """What Dagster writes on an event that a person reports."""
+        """The tags of an event that a person reports."""
         return self.get_viewer_tags()
 
     def reload_code_location(self, name: str) -> "RequestContext":
-        """Load a code location anew; the context with it, of the same user."""
+        """Reload a code location; returns the new context of the same user."""
         self._context.reload_code_location(name)
         return RequestContext(self._context, self.connection)
 
     def reload_workspace(self) -> "RequestContext":
-        """Load all code locations anew; the context with them, of the same user."""
+        """Reload all code locations; returns the new context of the same user."""
         self._context.reload_workspace()
         return RequestContext(self._context, self.connection)
 
 
 class ActingInstance(DagsterInstance):
-    """An instance that writes its user on all that is launched with it, whatever a launchpad said.
+    """An instance that records its user on all that it launches, whatever a launchpad says.
 
-    Jobs and the engine believe this tag: it says who starts, answers and aborts.
+    Jobs and the engine trust this tag: it names the user who starts, answers and aborts.
     """
 
     acts_for: str
     check: Callable[[str, str], None]
 
     def create_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Launches come through here. Raises NotAuthorised for a workflow whose least role the user has not."""
+        """Record the user of a launch. Raises NotAuthorised when the user lacks the workflow's least role."""
         self.check(named["job_name"], "launch")
         return super().create_run(**{**named, "tags": self._with_user(named["tags"])})
 
     def create_reexecuted_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Re-executions come through here; the tags of the first run would go with them. Raises NotAuthorised."""
+        """Record the user of a re-execution, not the first run's. Raises NotAuthorised."""
         self.check(named["parent_run"].job_name, "launch")
         return super().create_reexecuted_run(**{**named, "extra_tags": self._with_user(named.get("extra_tags"))})
 
     def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
-        """Backfills come through here, also those that repeat another; the daemon launches their runs.
+        """Record the user of a backfill, also of a repeated one; the daemon launches its runs.
 
         Raises NotAuthorised.
         """
@@ -238,10 +240,10 @@ class ActingInstance(DagsterInstance):
 
 
 def acting_for(user: str, instance: DagsterInstance, check: Callable[[str, str], None]) -> ActingInstance:
-    """The same instance, with all that it has open, for one user's request; `check` is asked of each launch."""
+    """The same instance, with its connections, for one user's request; it calls `check` for each launch."""
     acting = ActingInstance.__new__(ActingInstance)
     acting.__dict__.update(instance.__dict__)
-    acting.__dict__.pop("run_domain", None)  # it would go on with the instance that it was made for
+    acting.__dict__.pop("run_domain", None)  # it would use the instance that it was made for
     acting.acts_for = str(user)
     acting.check = check
     return acting
@@ -251,18 +253,18 @@ def acting_for(user: str, instance: DagsterInstance, check: Callable[[str, str],
 
 
 class Refused(GraphQLError):
-    """A mutation that this user may not have, or not so."""
+    """A mutation that this user may not send, or not in this way."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, extensions={"code": "FORBIDDEN"})
 
 
 class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContext]):
-    """Dagster's webserver whose mutations, each and every one, are for engineers."""
+    """Dagster's webserver, with all mutations for engineers only."""
 
     def build_graphql_schema(self) -> Schema:
-        """Dagster's own, with a guard before each mutation."""
-        return guarded_schema()
+        """Dagster's schema, with a check before each mutation."""
+        return checked_schema()
 
     def _make_request_context(self, conn: HTTPConnection) -> RequestContext:
         return RequestContext(self._process_context, conn)
@@ -275,13 +277,13 @@ class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
         variables: dict[str, Any] | None,
         operation_name: str | None,
     ) -> tuple[Any, GraphQLFormattedError | None]:
-        """Follow a subscription. A mutation sent this way is refused here; Dagster executes none, rights or not."""
+        """Follow a subscription. Refuses mutations, which Dagster does not execute here anyway."""
         if not websocket.scope["user"].has_role(Role.ENGINEER) and _has_mutation(query):
             return None, Refused(NOT_ENGINEER).formatted
         return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
 
     def handle_graphql_errors(self, errors: Sequence[GraphQLError]) -> list[Any]:
-        """Errors as the page shows them; a refusal has no traceback."""
+        """Errors for the page; a refusal has no traceback."""
         others = [error for error in errors if not _is_refusal(error)]
         refusals = [error.formatted for error in errors if _is_refusal(error)]
         return [*refusals, *super().handle_graphql_errors(others)]
@@ -295,15 +297,15 @@ class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
 
 
 @cache
-def guarded_schema() -> Schema:
-    """Dagster's schema, with a guard before the resolver of each mutation, those included that are yet to come."""
+def checked_schema() -> Schema:
+    """Dagster's schema, with a check before the resolver of each mutation, also of future ones."""
     schema = create_schema()
     mutations = schema.graphql_schema.mutation_type
     if mutations is None:
-        raise TypeError("Dagster's schema has no mutations: this is not the Dagster that was meant.")
+        raise TypeError("Dagster's schema has no mutations: this version of Dagster does not fit.")
     for field in mutations.fields.values():
         if field.resolve is None:
-            raise TypeError("A mutation of Dagster's has no resolver to put a guard before.")
+            raise TypeError("A mutation of Dagster's has no resolver to check.")
         field.resolve = _for_engineers(field.resolve)
     return schema
 
@@ -314,7 +316,7 @@ def _for_engineers(resolve: Callable[..., Any]) -> Callable[..., Any]:
         context: RequestContext = info.context
         if not context.user.has_role(Role.ENGINEER):
             raise Refused(NOT_ENGINEER)
-        if context.connection.scope.get("method") == "GET":  # a link that somebody was led to must change nothing
+        if context.connection.scope.get("method") == "GET":  # a link must change nothing
             raise Refused(NOT_BY_GET)
         return resolve(root, info, **arguments)
 
@@ -329,7 +331,7 @@ def _has_mutation(query: Any) -> bool:
     try:
         definitions = parse(query).definitions
     except (GraphQLError, TypeError):
-        return False  # Dagster says what is wrong with it
+        return False  # Dagster reports the error in it
     return any(
         isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION for one in definitions
     )

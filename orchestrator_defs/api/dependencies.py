@@ -1,4 +1,4 @@
-"""What routes ask for: the processes, the database, the settings, and who calls."""
+"""The dependencies of routes: the processes, the database, the settings, and the user."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ async def _orchestrator(connection: HTTPConnection) -> Orchestrator:
 
 
 def _database(connection: HTTPConnection) -> SubscriptionDatabase:
-    """In a thread, since the first use of the database makes sure of its schema."""
+    """In a thread, because the first use of the database checks its schema."""
     found: Processes = connection.app.state.processes
     return found.database
 
@@ -40,7 +40,7 @@ async def _user(connection: HTTPConnection) -> User:
 ProcessesDep = Annotated[Processes, Depends(_processes)]
 OrchestratorDep = Annotated[Orchestrator, Depends(_orchestrator)]
 DatabaseDep = Annotated[SubscriptionDatabase, Depends(_database)]
-"""The subscription database, ready for use: open a transaction of it."""
+"""The subscription database, migrated: open a transaction of it."""
 SettingsDep = Annotated[ApiSettings, Depends(_settings)]
 UserDep = Annotated[User, Depends(_user)]
-"""Who calls, as the gate has authenticated them."""
+"""The user, as the middleware has authenticated them."""

@@ -1,4 +1,4 @@
-"""The pages that describe the API, whole on a network that reaches no other."""
+"""The pages that describe the API; they load nothing from other networks."""
 
 import base64
 import hashlib
@@ -18,12 +18,12 @@ from orchestrator_defs.api.security.problems import MEDIA_TYPE, title_of
 ASSETS = "/docs/assets"
 PLACE = re.compile(r"\{[^}]*\}")
 ANY_PART = "00000000-0000-4000-8000-000000000000"
-"""Stands for any part of a path in the eyes of rules."""
+"""Matches any part of a path in rules."""
 SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: FastAPI, prefix: str) -> None:
-    """Serve Swagger UI and ReDoc, with their scripts, under a prefix. To be called before anything is mounted there."""
+    """Serve Swagger UI and ReDoc, with their scripts, under a prefix. Call it before anything is mounted there."""
     assets = f"{prefix}{ASSETS}"
     app.mount(assets, StaticFiles(packages=[("fastapi_offline", "static")]), name="documentation")
 
@@ -46,7 +46,7 @@ def install(app: FastAPI, prefix: str) -> None:
 
 
 def describe_authorisation(schema: dict[str, Any], rules: RuleBook, *, with_login: bool) -> dict[str, Any]:
-    """Write into an OpenAPI document what the gate answers in the place of an operation, and which need a login.
+    """Add the middleware's answers to an OpenAPI document, and which operations need a login.
 
     Errors get the one media type that they have. May run twice.
     """
@@ -67,7 +67,7 @@ def describe_authorisation(schema: dict[str, Any], rules: RuleBook, *, with_logi
 
 
 def _name_problem(answer: dict[str, Any]) -> None:
-    """FastAPI describes the model of an error as plain JSON, whatever else is said."""
+    """FastAPI describes the model of an error as plain JSON in any case."""
     content = answer.get("content", {})
     if MEDIA_TYPE in content and "application/json" in content:
         content[MEDIA_TYPE] |= content.pop("application/json")
@@ -88,7 +88,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _with_policy(page: HTMLResponse) -> HTMLResponse:
-    """With a policy that lets run what this server sent, and nothing else."""
+    """Add a policy that allows only scripts of this server."""
     hashes = [
         f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'"
         for one in SCRIPT.findall(bytes(page.body))

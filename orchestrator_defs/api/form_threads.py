@@ -1,4 +1,4 @@
-"""Threads for forms alone: one that hangs is not waited for, and takes nothing from the other routes."""
+"""Threads for forms only: a form that hangs blocks no other route."""
 
 import asyncio
 import contextvars
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 AT_ONCE = 8
-"""How many forms one server process evaluates at once. Each may hold a database connection, of which there are more."""
+"""How many forms a server process evaluates at a time. Each may hold a database connection, of which there are more."""
 
 
 class FormThreads:
     """Evaluates forms, each in a thread of its own, for a limited time.
 
-    Threads are not pooled: one that hangs is left behind, and must not keep the server from ending.
+    Threads are not pooled: one that hangs is abandoned, and must not keep the server from ending.
     """
 
     def __init__(self, seconds: float, at_once: int = AT_ONCE) -> None:
@@ -34,7 +34,7 @@ class FormThreads:
         self._slots = asyncio.Semaphore(at_once)
 
     async def run(self, evaluate: Callable[[], Result]) -> Result:
-        """What the evaluation returns, or its error. What it commits it commits in time, or not at all.
+        """The result of the evaluation, or its error. It commits in time, or not at all.
 
         Raises FormTimedOut, and FormsBusy when no thread is free for so long.
         """
@@ -47,9 +47,9 @@ class FormThreads:
         try:
             return await asyncio.wait_for(asyncio.shield(done), limit.left)
         except TimeoutError:
-            if not limit.expire():  # it is being committed: its end is near, and is what counts
+            if not limit.expire():  # it commits now: wait for its result
                 return await done
-            log.warning("A form took longer than %g s; its thread goes on, and commits nothing.", limit.seconds)
+            log.warning("A form took longer than %g s; its thread continues, and commits nothing.", limit.seconds)
             done.add_done_callback(_look_at)
             raise limit.error() from None
 
@@ -62,19 +62,19 @@ class FormThreads:
             try:
                 with limited_by(limit):
                     result = evaluate()
-            except BaseException as error:  # noqa: BLE001  whatever a form raises is for the one who waits
+            except BaseException as error:  # noqa: BLE001  the waiting caller gets whatever a form raises
                 tell(_fail, done, error)
             else:
                 tell(_finish, done, result)
 
         def tell(how: Callable[..., None], *arguments: Any) -> None:
-            with suppress(RuntimeError):  # the server has ended meanwhile
+            with suppress(RuntimeError):  # the server has ended
                 loop.call_soon_threadsafe(how, *arguments)
                 loop.call_soon_threadsafe(self._slots.release)
 
         try:
             threading.Thread(target=context.run, args=(work,), name="form", daemon=True).start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system has no more threads
             self._slots.release()
             raise FormsBusy from None
         return done
@@ -86,7 +86,7 @@ def _finish(done: "asyncio.Future[Result]", result: Result) -> None:
 
 
 def _fail(done: "asyncio.Future[Any]", error: BaseException) -> None:
-    """An event loop takes an Exception only, and not every one of them."""
+    """An event loop takes only an Exception, and not every one."""
     if done.cancelled():
         return
     if not isinstance(error, Exception) or isinstance(error, StopIteration):
@@ -95,15 +95,15 @@ def _fail(done: "asyncio.Future[Any]", error: BaseException) -> None:
 
 
 def _look_at(done: "asyncio.Future[Any]") -> None:
-    """An error of what was given up is nobody's any more."""
+    """Ignore the error of an abandoned form."""
     if not done.cancelled():
         done.exception()
 
 
 async def _form_threads(connection: HTTPConnection) -> FormThreads:
-    """Those of the application, made by the first request, in the event loop that they belong to.
+    """The threads of the application, made by the first request, in its event loop.
 
-    The database is made sure of before, since that may take longer than a form may.
+    The database is prepared first, because that may take longer than a form may.
     """
     state = connection.app.state
     if not hasattr(state, "form_threads"):

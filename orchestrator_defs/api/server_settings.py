@@ -1,4 +1,4 @@
-"""What the environment decides about the server; names as in orchestrator-core where they exist there."""
+"""The settings of the server, from the environment; names as in orchestrator-core where they exist there."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,43 +13,43 @@ Words = Annotated[tuple[str, ...], NoDecode]
 
 
 class ApiSettings(BaseSettings):
-    """The settings of the server. An organisation may add its own in a subclass, and give that to `create_app`."""
+    """The settings of the server. An organisation may add its own in a subclass, and pass that to `create_app`."""
 
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=False)
 
-    environment: str = Field("local", description="what this installation is called")
+    environment: str = Field("local", description="name of this installation")
     base_url: str = Field(
         "", description="address at which browsers reach the server, with its path prefix; that of the request if empty"
     )
 
-    # --- who comes in ---
+    # --- login ---
 
     oauth2_active: bool = Field(True, description="whether a login is needed at all")
     serve_without_login: bool = Field(
-        False, description="said beside OAUTH2_ACTIVE=False, serves without login on other addresses than loopback"
+        False, description="with OAUTH2_ACTIVE=False, serve without login on other addresses than loopback, too"
     )
     oidc_base_url: str = Field("", description="the identity provider's issuer; its discovery document lies below it")
-    oidc_conf_url: str = Field("", description="the discovery document itself, when it lies elsewhere")
-    oauth2_token_url: str = Field("", description="token endpoint, when another than the discovery document's")
-    oauth2_resource_server_id: str = Field("", description="what the provider calls this server: its client id")
+    oidc_conf_url: str = Field("", description="the discovery document, when it is elsewhere")
+    oauth2_token_url: str = Field("", description="token endpoint, when it differs from the discovery document's")
+    oauth2_resource_server_id: str = Field("", description="client id of this server at the provider")
     oauth2_resource_server_secret: SecretStr = Field(
         SecretStr(""), description="secret of that client; none for a public one"
     )
     oauth2_audience: Words = Field(
         (), description="audiences a token may be for; OAUTH2_RESOURCE_SERVER_ID when not set"
     )
-    oauth2_scope: str = Field("openid profile email", description="what a login of a browser asks the provider for")
+    oauth2_scope: str = Field("openid profile email", description="scopes of a browser's login")
     oauth2_user_claim: str = Field("preferred_username", description="the claim that names a user; `sub` without it")
     oauth2_clock_skew_seconds: float = Field(
-        30, ge=0, le=600, description="how far the provider's clock may be from ours"
+        30, ge=0, le=600, description="how far the provider's clock may differ from ours"
     )
     oauth2_userinfo: bool = Field(
-        False, description="whether a token that is no JWT may be shown to the provider's userinfo endpoint"
+        False, description="whether to check a token that is no JWT at the provider's userinfo endpoint"
     )
     session_secret: SecretStr | None = Field(
-        None, description="encrypts session cookies, at least 32 characters; made anew at each start when not set"
+        None, description="encrypts session cookies, at least 32 characters; a new one at each start when not set"
     )
-    session_hours: float = Field(12, gt=0, le=24 * 30, description="after so many hours a browser logs in again")
+    session_hours: float = Field(12, gt=0, le=24 * 30, description="a browser must log in again after so many hours")
 
     # --- what they may do ---
 
@@ -57,15 +57,15 @@ class ApiSettings(BaseSettings):
         True, description="whether a logged-in user may only do what a policy allows"
     )
     oauth2_roles_claim: Words = Field(
-        ("roles",), description="where a token has its roles: claims, or paths such as `realm_access.roles`"
+        ("roles",), description="the claims with the roles, or paths such as `realm_access.roles`"
     )
     oauth2_roles: dict[str, Role] = Field(
-        {}, description="the provider's names of roles to ours, as JSON; ours are taken as they are when not set"
+        {}, description="the provider's names of roles to ours, as JSON; our names when not set"
     )
     workflow_roles: dict[str, Role] = Field(
         {}, description="pattern of workflow names to the least role that may start and answer them, as JSON"
     )
-    opa_url: str = Field("", description="decision of an Open Policy Agent, asked instead of the built-in table")
+    opa_url: str = Field("", description="URL of an Open Policy Agent's decision, used instead of the built-in table")
     opa_timeout_seconds: float = Field(3, gt=0, description="how long the Open Policy Agent may take")
 
     # --- what else is kept out ---
@@ -80,13 +80,15 @@ class ApiSettings(BaseSettings):
     cors_expose_headers: Words = Field(
         ("Cache-Control", "Content-Range", "ETag", "Location", "Retry-After"), description="headers they may read"
     )
-    cors_max_age_seconds: int = Field(600, ge=0, description="how long a browser remembers what it may")
+    cors_max_age_seconds: int = Field(600, ge=0, description="how long a browser caches these permissions")
     max_body_bytes: int = Field(1_000_000, ge=1000, description="the largest body of a request")
     max_dagster_body_bytes: int = Field(
         10_000_000, ge=1000, description="the same for Dagster's page, whose run configs are large"
     )
     callbacks_per_minute: int = Field(
-        120, ge=1, description="callbacks that one address may send, and one token receive, in each server process"
+        120,
+        ge=1,
+        description="callbacks a minute from one address, and for one token, in each server process",
     )
 
     # --- what is sent ---
@@ -105,10 +107,11 @@ class ApiSettings(BaseSettings):
     expose_settings: bool = Field(False, description="whether the settings can be read, with secrets masked")
     expose_oauth_settings: bool = Field(False, description="whether those of the login can be read, too")
     health_timeout_seconds: float = Field(
-        3, gt=0, le=60, description="a database that has not answered by then counts as one that does not"
+        3, gt=0, le=60, description="how long the database may take to answer a readiness check"
     )
     translations_dir: Path | None = Field(
-        None, description="folder of an organisation's translations, `en-GB.json` and so on, which add to those shipped"
+        None,
+        description="folder with translations, `en-GB.json` and so on, which are added to the shipped ones",
     )
 
     @field_validator(
@@ -129,19 +132,19 @@ class ApiSettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Browsers send an origin without the slash that people write."""
+        """Remove the slash that people write after an origin and browsers do not."""
         return tuple(origin.rstrip("/") for origin in value)
 
     @field_validator("session_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("a secret of 32 characters is the shortest that cannot be guessed")
+            raise ValueError("a secret must have at least 32 characters")
         return value
 
     @property
     def audiences(self) -> frozenset[str]:
-        """What a token must be for, one of these."""
+        """The accepted audiences of tokens."""
         return frozenset(
             self.oauth2_audience or ([self.oauth2_resource_server_id] * bool(self.oauth2_resource_server_id))
         )

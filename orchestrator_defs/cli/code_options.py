@@ -1,4 +1,4 @@
-"""The options by which a command is told whose definitions it is about; the names are those of Dagster's commands."""
+"""The options that choose the definitions of a command; the names are those of Dagster's commands."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ LISTS = ("module_name", "python_file", "workspace")
 
 
 def code_options(command: Command) -> Command:
-    """Let a command be told whose definitions it is about; `chosen_code` has what it was told."""
+    """Add the options for the definitions; `chosen_code` has their values."""
     for short, long, variable, sentence in reversed(OPTIONS):
         option = click.option(short, long, envvar=variable, expose_value=False, callback=_keep, help=sentence)
         command = option(command)
@@ -29,7 +29,7 @@ def code_options(command: Command) -> Command:
 
 
 def chosen_code() -> dict[str, Any]:
-    """What the running command was told, as `find_orchestrator` takes it."""
+    """The options of the running command, for `find_orchestrator`."""
     return dict(click.get_current_context().meta.get(KEY, {}))
 
 

@@ -138,7 +138,7 @@ def fail(control: LabControl, pattern: str, times: int | None, status: int) -> N
 def heal(control: LabControl) -> None:
     """Remove all injected faults. Drift stays: reconcile it."""
     control.heal()
-    click.echo("The lab injects no more faults.")
+    click.echo("The lab no longer injects faults.")
 
 
 @lab.command()

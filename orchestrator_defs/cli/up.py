@@ -72,7 +72,7 @@ def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
     with WatchedServer(serving, folder, report, stop) as server:
         server.start()
         if settings().database_uri is None:
-            embedded_uri()  # while the server loads its code; and it stays when that has to be started again
+            embedded_uri()  # while the server loads its code; the lab stays when the server is restarted
         _tell_who_answers()
         if not server.wait():
             return
@@ -130,7 +130,7 @@ def _where_it_runs(folder: Path) -> str:
 
 
 def _wait_for_port(serving: Serving, timeout: float) -> None:
-    """The parts of a killed `up` need a moment to end. Raises SettingsError."""
+    """Wait for the port: the parts of a killed `up` need a moment to end. Raises SettingsError."""
     deadline = time.monotonic() + timeout
     while not _is_free(serving.port):
         if time.monotonic() >= deadline:

@@ -1,6 +1,6 @@
-"""The server of `orchestrator up`: started, watched, started again when it dies; what it reports is printed.
+"""The server of `orchestrator up`: starts, watches and restarts it, and prints its reports.
 
-It loads Dagster and the definitions, this process neither.
+The server loads Dagster and the definitions; this process does not.
 """
 
 import http.client
@@ -26,7 +26,7 @@ STOP_SECONDS = 40.0
 
 
 class ServerFailed(Exception):
-    """The server, or a part of it, cannot be started or kept; the message has the last lines of its log."""
+    """The server, or a part of it, cannot be started or kept running; the message has the end of its log."""
 
 
 class WatchedServer:
@@ -69,7 +69,7 @@ class WatchedServer:
         self.process.start()
 
     def wait(self) -> bool:
-        """Return when it answers; False when told to stop before. Raises ServerFailed."""
+        """Wait until it answers; False when stopped before. Raises ServerFailed."""
         deadline = time.monotonic() + START_SECONDS
         while not _answers(self.serving):
             if self.stop.wait(POLL_SECONDS):
@@ -84,7 +84,7 @@ class WatchedServer:
         return True
 
     def watch(self) -> None:
-        """Keep it alive until told to stop. Raises ServerFailed when it, or a part of it, cannot be."""
+        """Keep it running until stopped. Raises ServerFailed when it, or a part of it, cannot be."""
         while not self.stop.wait(POLL_SECONDS):
             is_running = self.process.is_running
             self._relay()
@@ -103,7 +103,7 @@ class WatchedServer:
         return ServerFailed(f"The server {what}. The end of {self.process.log}:\n{self.process.log_tail()}")
 
     def _relay(self) -> None:
-        """Tell what it has reported since the last time. Raises ServerFailed when it says that it cannot go on."""
+        """Print its new reports. Raises ServerFailed for a fatal one."""
         with suppress(BlockingIOError):
             self._partial += os.read(self._reads, 65536)
         *lines, self._partial = self._partial.split(b"\n")

@@ -44,7 +44,7 @@ class ReloadableCode:
         self._origin = origin
         self._ended = ended
         self._instance_ref = instance
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._is_reloaded = False
         self._servicer: Any = DagsterApiServer(
             ended,
@@ -62,7 +62,7 @@ class ReloadableCode:
 
     def ReloadCode(self, request: Any, context: Any) -> Any:  # noqa: N802  Dagster's name of the request
         """Load the code in another process, which answers from then on."""
-        with self._guard:
+        with self._lock:
             if self._is_reloaded:
                 return self._servicer.ReloadCode(request, context)
             self._servicer, self._is_reloaded = self._reloaded(), True

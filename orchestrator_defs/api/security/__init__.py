@@ -1,1 +1,1 @@
-"""Who may ask for what: login, rights, limits, and what a refusal looks like."""
+"""Security: login, rights, limits, and the form of refusals."""

@@ -1,4 +1,4 @@
-"""Who may do what: the least role of every route, in one table that people can read."""
+"""The access rules: the least role of every route, in one table that people can read."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,13 +12,13 @@ from resources.types import Target
 from resources.users import Role, User
 
 WEBSOCKET = "WEBSOCKET"
-"""Stands among the methods for the opening of a WebSocket."""
+"""The method for the opening of a WebSocket."""
 UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 KINDS = {"": "[^/]+", "path": ".*", "uuid": UUID, "token": "[A-Za-z0-9_-]+"}
 
 
 class Open(StrEnum):
-    """What needs no role."""
+    """Access that needs no role."""
 
     EVERYBODY = "everybody"
     LOGGED_IN = "logged in"
@@ -26,10 +26,10 @@ class Open(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """Who may use a route: some methods, separated by spaces, of a path.
+    """The least role for a route: some methods, separated by spaces, of a path.
 
-    A part of a path in braces is any part; `{name:path}` is any rest. A slash more at the end makes no difference.
-    `counted` are the callers that may come only so often: they need no login.
+    A part of a path in braces is any part; `{name:path}` is any rest. A slash at the end makes no difference. `counted`
+    limits the calls of a caller, because they need no login.
     """
 
     methods: str
@@ -44,7 +44,7 @@ class Rule:
         object.__setattr__(self, "pattern", re.compile(_pattern(self.path), re.DOTALL))
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
-        """The named parts of a path that this rule is about; None for any other."""
+        """The named parts of a path that this rule fits; None for any other."""
         found = self.pattern.fullmatch(path) if method in self.each_method else None
         return found and found.groupdict()
 
@@ -69,9 +69,9 @@ RULES: Sequence[Rule] = (
     Rule("POST", "/api/processes/{process_id:uuid}/callback/{token:token}", Open.EVERYBODY, counted=True),
     Rule("POST", "/api/processes/{process_id:uuid}/callback/{token:token}/progress", Open.EVERYBODY, counted=True),
     Rule("GET", "/api/me", Open.LOGGED_IN),
-    # the settings are for admins, although they are only looked at
+    # only admins may read the settings
     Rule("GET", "/api/settings/overview", Role.ADMIN),
-    # looking
+    # reading
     Rule("GET", "/api/docs", Role.VIEWER),
     Rule("GET", "/api/docs/assets/{file}", Role.VIEWER),
     Rule("GET", "/api/redoc", Role.VIEWER),
@@ -109,7 +109,7 @@ RULES: Sequence[Rule] = (
     Rule(WEBSOCKET, "/api/ws/events", Role.VIEWER),
     Rule(WEBSOCKET, "/api/processes/all", Role.VIEWER),
     Rule(WEBSOCKET, "/api/settings/ws-status", Role.VIEWER),
-    # working
+    # operating
     Rule("PUT", "/api/processes/{process_id}/resume", Role.OPERATOR),
     Rule("PUT", "/api/processes/{process_id}/abort", Role.OPERATOR),
     Rule("PUT", "/api/processes/{process_id}/skip", Role.OPERATOR),
@@ -124,7 +124,7 @@ RULES: Sequence[Rule] = (
     Rule("PUT", "/api/processes/resume-all", Role.ENGINEER),
     Rule("DELETE", "/api/processes/{process_id}", Role.ENGINEER),
     Rule("POST PUT DELETE", "/api/schedules", Role.ENGINEER),
-    # ruling
+    # administration
     Rule("PUT", "/api/settings/status", Role.ADMIN),
     Rule("DELETE", "/api/settings/cache/{name}", Role.ADMIN),
     Rule("POST", "/api/settings/search-index/reset", Role.ADMIN),
@@ -133,24 +133,24 @@ RULES: Sequence[Rule] = (
     Rule("PATCH", "/api/resource_types/{resource_type_id}", Role.ADMIN),
     Rule("PATCH", "/api/workflows/{workflow_id}", Role.ADMIN),
 )
-"""The API's routes. The first rule that fits is the one that counts."""
+"""The API's routes. The first rule that fits counts."""
 
 DAGSTER_RULES: Sequence[Rule] = (
-    # queries and mutations both: which fields of its mutations need an engineer, the schema itself sees to
+    # queries and mutations: the schema itself checks which mutations need an engineer
     Rule(f"GET POST {WEBSOCKET}", "/graphql", Role.VIEWER),
     Rule("POST", "/report_asset_materialization/{asset_key:path}", Role.ENGINEER),
     Rule("POST", "/report_asset_check/{asset_key:path}", Role.ENGINEER),
     Rule("POST", "/report_asset_observation/{asset_key:path}", Role.ENGINEER),
     Rule("GET", "/{page:path}", Role.VIEWER),
 )
-"""Those of Dagster's page, which has every path that nothing else has."""
+"""The routes of Dagster's page: all other paths."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request, or the opening of a WebSocket, about which a policy is asked.
+    """A request, or the opening of a WebSocket, for a policy.
 
-    `read_json` gives the body, None when it has none that is JSON; asking leaves it for the route to read.
+    `read_json` returns the body, or None when it is not JSON; the route can still read it.
     """
 
     method: str
@@ -162,31 +162,31 @@ class Call:
 
 
 class Policy(Protocol):
-    """Decides about each call of somebody who is logged in, unless its rule needs no role."""
+    """Decides about each call of a logged-in user, unless its rule needs no role."""
 
     async def refusal(self, user: User, call: Call) -> str | None:
-        """A sentence that says why not, None when the user may. Raises PolicyUnavailable when nobody can say."""
+        """The reason for a refusal, or None. Raises PolicyUnavailable when there is no decision."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close its connections."""
 
 
 class RolePolicy:
-    """The built-in policy: a call needs a role, and a user has some."""
+    """The built-in policy: a call needs a role, and users have roles."""
 
     async def refusal(self, user: User, call: Call) -> str | None:
-        """None for whoever has a role that includes the least one."""
+        """None for a user with a role that includes the least one."""
         if not isinstance(call.least, Role) or user.has_role(call.least):
             return None
         has = f"has {' and '.join(sorted(user.roles))}" if user.roles else "has no role here"
         return f"{call.method} {call.path} needs the role {call.least}; {user} {has}."
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 class RuleBook:
-    """The rules of a server: an organisation's own before ours. What no rule names needs an admin."""
+    """The rules of a server: an organisation's own before ours. Without a rule a route needs an admin."""
 
     def __init__(self, own: Sequence[Rule] = ()) -> None:
         self.own = tuple(own)
@@ -202,23 +202,23 @@ class RuleBook:
 
 
 TARGETS = frozenset(target.value.lower() for target in Target)
-"""The lists of workflows among what may start; other lists are of what stands in the way."""
+"""The lists of workflows in the answer; its other lists are obstacles."""
 
 
 class WorkflowRoles:
-    """The least role of workflows, by patterns of their names; of several patterns that fit, the strictest counts."""
+    """The least role of workflows, by patterns of their names; the strictest of several that fit counts."""
 
     def __init__(self, patterns: Mapping[str, Role]) -> None:
         self.patterns = dict(patterns)
 
     def check(self, user: User, workflow_name: str, action: str = "start") -> None:
-        """Whether a user may do something with a workflow, named by its verb. Raises NotAuthorised."""
+        """Check whether a user may do something with a workflow, named by its verb. Raises NotAuthorised."""
         for pattern, role in self.patterns.items():
             if fnmatchcase(workflow_name, pattern) and not user.has_role(role):
                 raise NotAuthorised(f"{user} may not {action} {workflow_name}: that needs the role {role}.")
 
     def mark(self, user: User, startable: dict[str, Any]) -> dict[str, Any]:
-        """What may start on a subscription (lists of workflows by target), with the reason where this user may not."""
+        """Add the reason to workflows (in lists by target) that this user may not start on a subscription."""
 
         def marked(entry: Any) -> Any:
             try:

@@ -1,4 +1,4 @@
-"""What the gate needs to decide about a call: the login, the policy, the rules, the counts."""
+"""What the middleware needs to decide about a call: login, policy, rules, counts."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -18,7 +18,7 @@ from resources.users import User
 
 
 class Authorisation:
-    """One per application. Raises SettingsError when a login is asked for and no provider is named."""
+    """One for each application. Raises SettingsError when a login is required and no provider is named."""
 
     def __init__(self, settings: ApiSettings, *, policy: Policy | None = None, rules: Sequence[Rule] = ()) -> None:
         if settings.oauth2_active:
@@ -42,7 +42,7 @@ class Authorisation:
         return user_of(await self.tokens.claims(token), self.settings)
 
     def workflow_check(self, connection: HTTPConnection) -> Callable[[str, str], None]:
-        """What asks, for the user of a request, whether they may do something (a verb) with a workflow (its name).
+        """A function that checks whether the user of a request may do something (a verb) with a workflow (its name).
 
         It raises NotAuthorised.
         """
@@ -56,4 +56,4 @@ async def _authorisation(connection: HTTPConnection) -> Authorisation:
 
 
 AuthorisationDep = Annotated[Authorisation, Depends(_authorisation)]
-"""The guard of the application, for routes that ask it about more than the call itself."""
+"""The authorisation of the application, for routes that check more than the call itself."""

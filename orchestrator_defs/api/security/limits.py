@@ -1,4 +1,4 @@
-"""What keeps browsers and clients within bounds, whoever calls: headers, sizes, frequencies."""
+"""The limits for all browsers and clients: headers, sizes, rates."""
 
 import logging
 import time
@@ -29,14 +29,14 @@ def is_api(path: str) -> bool:
 
 
 class SecurityHeaders:
-    """An ASGI application around another that adds headers which browsers heed; what a route has set stays."""
+    """Middleware that adds security headers for browsers; headers of a route stay."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self.app = app
         self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, and add to its answer."""
+        """Pass a request on, and add the headers to its answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -66,14 +66,14 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """An ASGI application around another that reads no body longer than allowed, announced or not."""
+    """Middleware that reads no longer body than allowed, announced or not."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self.app = app
         self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, and answer 413 when its body is too long."""
+        """Pass a request on, and answer 413 when its body is too long."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -90,7 +90,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                # routes and mounted applications answer this as they answer their own
+                # routes and mounted applications answer this like their own errors
                 raise HTTPException(413, detail)
             return message
 
@@ -108,7 +108,7 @@ class BodyLimit:
 
 
 class RateLimit:
-    """So many a minute for each key, in bursts of as many; keys that were not seen for longest are forgotten first."""
+    """So many calls a minute for each key, in bursts of as many; the least recent keys are forgotten first."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.interval = 60 / per_minute
@@ -116,7 +116,7 @@ class RateLimit:
         self._free_at: OrderedDict[str, float] = OrderedDict()
 
     def seconds_to_wait(self, *keys: str) -> float:
-        """0 when one more may come, and then it is counted for each key; else how long none may."""
+        """0 when a call is allowed, and counted for each key; else how long to wait."""
         now = self.clock()
         free_at = {key: max(self._free_at.get(key, now), now) + self.interval for key in keys}
         over = max(free_at.values()) - now - 60

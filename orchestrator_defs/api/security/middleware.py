@@ -1,4 +1,4 @@
-"""The gate before everything that is served: nobody comes in unknown, and nobody does what they may not."""
+"""The authorisation middleware: it authenticates the user of every call, and refuses what they may not do."""
 
 import asyncio
 import json
@@ -26,15 +26,15 @@ from resources.users import User
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "base64.bearer.token"
-"""What a browser, which cannot send headers with a WebSocket, names before its token."""
+"""A browser cannot send headers with a WebSocket; it names this sub-protocol before its token."""
 TOKEN_IN_QUERY = frozenset({"/api/processes/all", "/api/settings/ws-status"})
-"""WebSockets of old, which take the token where logs may keep it; others do not."""
+"""Older WebSockets, which accept the token in the query, where logs may keep it; others do not."""
 POLICY_VIOLATION = 1008
 PROTOCOL_ERROR = 1002
 
 
 class Denied(Exception):
-    """A call that the gate answers itself."""
+    """A call that the middleware answers itself."""
 
     def __init__(
         self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, close: int = POLICY_VIOLATION
@@ -47,9 +47,9 @@ class Denied(Exception):
 
 
 class AuthorisationMiddleware:
-    """An ASGI application around another: it puts the `user` into the scope, or answers itself.
+    """ASGI middleware that puts the `user` into the scope, or answers itself.
 
-    `routes` gives those of the application, to tell them from the pages of Dagster that lie behind them.
+    `routes` gives those of the application, to tell them from the pages of Dagster after them.
     """
 
     def __init__(self, app: ASGIApp, authorisation: Authorisation, routes: Callable[[], Sequence[BaseRoute]]) -> None:
@@ -59,7 +59,7 @@ class AuthorisationMiddleware:
         self.routes = routes
         inner: ASGIApp = BodyLimit(self._authorise, settings)
         if settings.cors_origins:
-            # never with credentials: other sites' pages call with a bearer token, and no cookie of ours goes with it
+            # never with credentials: pages of other sites call with a bearer token, never with our cookie
             inner = CORSMiddleware(
                 inner,
                 allow_origins=settings.cors_origins,
@@ -71,7 +71,7 @@ class AuthorisationMiddleware:
         self.outermost = SecurityHeaders(inner, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request or a connection through with its user."""
+        """Pass a request or a connection on, with its user."""
         if scope["type"] == "lifespan":
             try:
                 await self.app(scope, receive, send)
@@ -95,7 +95,7 @@ class AuthorisationMiddleware:
             await self._serve({**scope, "user": user}, body.replayed, _with_headers(send, cookies))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A WebSocket stays open no longer than a session may last; its client opens another, with a login of then."""
+        """Serve a WebSocket no longer than a session may last; its client then opens another with a fresh login."""
         if scope["type"] == "http" or not self.settings.oauth2_active:
             await self.app(scope, receive, send)
             return
@@ -105,7 +105,7 @@ class AuthorisationMiddleware:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "The login is too long ago."})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "The login has expired."})
 
     # --- which rule ---
 
@@ -115,13 +115,13 @@ class AuthorisationMiddleware:
         return self.authorisation.rules.find(_method(scope), path, is_dagsters=is_dagsters)
 
     def _is_dagsters(self, scope: Scope) -> bool:
-        """Whether no route of the application has this path: then it is a page of Dagster, which has all others."""
+        """Whether no route of the application has this path: then it belongs to Dagster's page."""
         return all(route.matches(dict(scope))[0] is Match.NONE for route in self.routes())
 
     # --- who ---
 
     async def _authenticate(self, connection: HTTPConnection, rule: Rule) -> tuple[User, Headers]:
-        """Who calls, and what is to be kept by their browser. Raises Denied."""
+        """The user, and the headers for their browser. Raises Denied."""
         token = _token(connection)
         if not self.settings.oauth2_active:
             self._check_without_login(connection)
@@ -146,18 +146,18 @@ class AuthorisationMiddleware:
             return user_of(session.claims, self.settings), []
         renewed = await sessions.renewed(session)
         if renewed is None:
-            raise LoginRefused("The session is over. Log in again at /api/login.")
+            raise LoginRefused("The session has ended. Log in again at /api/login.")
         return user_of(renewed.claims, self.settings), sessions.kept(connection, renewed)
 
     def _check_own(self, connection: HTTPConnection) -> None:
-        """A browser sends its cookie along whoever has it call; only our own pages may have it change things."""
+        """Refuse changes with a cookie from other sites' pages, for which browsers send the cookie too."""
         if _may_change(connection) and not is_own(connection, self.settings.base_url):
             raise Denied(
                 403, "A session in a browser may do this from the server's own pages only; others send a bearer token."
             )
 
     def _check_without_login(self, connection: HTTPConnection) -> None:
-        """Without login any page that a browser here shows could call us; it may only when that was said twice."""
+        """Refuse calls without login from foreign pages: any page in a browser on this machine could send them."""
         if self.settings.serve_without_login:
             return
         host = connection.headers.get("host", "")
@@ -205,10 +205,10 @@ class AuthorisationMiddleware:
 
     def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
         address = connection.client.host if connection.client else ""
-        # not by process: whoever guesses tokens would keep the right one out
+        # not by process: otherwise a client that guesses tokens would block the right one
         seconds = self.authorisation.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
         if seconds:
-            raise Denied(429, "Too many callbacks; come back later.", {"Retry-After": str(int(seconds) + 1)})
+            raise Denied(429, "Too many callbacks; try again later.", {"Retry-After": str(int(seconds) + 1)})
 
     # --- answers ---
 
@@ -225,7 +225,7 @@ class AuthorisationMiddleware:
 
 
 async def _closed(denied: Denied, scope: Scope, receive: Receive, send: Send) -> None:
-    """Accepted and closed: a browser learns code and reason only of a connection that was open."""
+    """Accept and close: a browser learns code and reason only of an open connection."""
     await receive()
     offered = scope.get("subprotocols") or [None]
     await send({"type": "websocket.accept", "subprotocol": offered[0]})
@@ -238,14 +238,14 @@ def _method(scope: Scope) -> str:
 
 
 def _may_change(connection: HTTPConnection) -> bool:
-    """Whether a call may do more than look. Dagster's page takes mutations by GET, too."""
+    """Whether a call may do more than read. Dagster's page accepts mutations by GET, too."""
     scope = connection.scope
     by_get = path_of(scope).rstrip("/") == "/graphql" and "query" in connection.query_params
     return by_get or _method(scope) not in SAFE_METHODS
 
 
 def _token(connection: HTTPConnection) -> str | None:
-    """The bearer token of a call: in its header, and of a WebSocket also beside its sub-protocol. Raises Denied."""
+    """The bearer token of a call: in its header, and for a WebSocket also beside its sub-protocol. Raises Denied."""
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
@@ -262,7 +262,7 @@ def _token(connection: HTTPConnection) -> str | None:
 
 
 def _is_navigation(connection: HTTPConnection) -> bool:
-    """Whether a browser is to show what it asks for: somebody sits before it who can log in."""
+    """Whether a browser will show the answer, so that a user can log in there."""
     return (
         connection.scope["type"] == "http"
         and connection.scope["method"] == "GET"
@@ -292,7 +292,7 @@ class _Body:
         self.messages: list[Message] = []
 
     async def read_json(self) -> Any:
-        """Read as routes read it, whatever type it is said to be: a policy must not see less than they do."""
+        """Read the body as routes do, whatever its declared type: a policy must not see less than they do."""
         if not self.has_body:
             return None
         while not self.messages or self.messages[-1].get("more_body", False):
@@ -304,5 +304,5 @@ class _Body:
             return None
 
     async def replayed(self) -> Message:
-        """What was read already, then what comes."""
+        """What was read already, then the rest."""
         return self.messages.pop(0) if self.messages else await self.receive()

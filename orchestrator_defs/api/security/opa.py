@@ -1,4 +1,4 @@
-"""A policy that an Open Policy Agent decides, asked as orchestrator-core asks it."""
+"""A policy that an Open Policy Agent decides, called as in orchestrator-core."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class OpaPolicy:
-    """Sends the claims of the user, the path, the method and the arguments; the agent answers with a decision."""
+    """Sends the user's claims, the path, the method and the arguments to the agent, which decides."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self.url = settings.opa_url
@@ -29,7 +29,7 @@ class OpaPolicy:
         await self.http.aclose()
 
     async def refusal(self, user: User, call: Call) -> str | None:
-        """None when the agent says so. Raises PolicyUnavailable for any answer but yes and no."""
+        """None when the agent allows the call. Raises PolicyUnavailable for any answer but yes and no."""
         arguments = {"path": call.path_params, "query": call.query, "json": await call.read_json()}
         method = "GET" if call.method == WEBSOCKET else call.method
         question = {**user.claims, "resource": call.path, "method": method, "arguments": arguments}
@@ -46,6 +46,6 @@ class OpaPolicy:
             raise PolicyUnavailable("The policy agent does not answer. Try again in a moment.") from error
         allowed = result.get("allow") if isinstance(result, dict) else result
         if not isinstance(allowed, bool):
-            log.warning("The policy agent says neither yes nor no, but %r.", result)
+            log.warning("The policy agent answers neither yes nor no, but %r.", result)
             raise PolicyUnavailable("The policy agent's answer is neither yes nor no.")
         return allowed

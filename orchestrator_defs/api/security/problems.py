@@ -1,4 +1,4 @@
-"""Errors as problem details: what a client is told, and with which status."""
+"""Errors as problem details: their content and their status."""
 
 import logging
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ NOT_EXTENDED = 510
 """The status of a form that needs another page."""
 
 SHOWN_LEVELS = 12
-"""How deep what a client sent is shown to it again."""
+"""How deeply nested input is repeated in an error."""
 
 STATUSES: Mapping[type[Exception], int] = {
     UnknownProcess: 404,
@@ -105,19 +105,19 @@ STATUSES: Mapping[type[Exception], int] = {
     ScheduleError: 400,
     ProcessError: 400,
     DatabaseError: 503,
-    ExternalSystemError: 503,  # 502 would say it better, but web clients take that for a hiccup and say nothing
+    ExternalSystemError: 503,  # 502 would be more exact, but web clients take that for a short failure and show nothing
     IdentityProviderUnavailable: 503,
     PolicyUnavailable: 503,
 }
-"""The status that an error is answered with: that of its own class, else of the nearest one above."""
+"""The status of an error: that of its class, else of the nearest base class."""
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error by RFC 9457."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field("about:blank", description="the kind of problem")
+    type: str = Field("about:blank", description="the type of the problem")
     title: str = Field(description="the status in words", examples=["Not Found"])
     status: int = Field(description="the HTTP status", examples=[404])
     detail: Any = Field(description="a sentence for people: what is wrong, and what to do")
@@ -131,17 +131,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class ProblemResponse(JSONResponse):
-    """A problem as JSON, whatever is in it: what a client sent may come back in it, and be no proper JSON."""
+    """A problem as JSON, whatever its content: it may repeat input that is not proper JSON."""
 
     media_type = MEDIA_TYPE
 
     def render(self, content: Any) -> bytes:
-        """With what has no JSON form described."""
+        """Replace values without a JSON form by descriptions."""
         return super().render(readable(content))
 
 
 def example(value: Any) -> dict[int | str, dict[str, Any]]:
-    """What an operation may answer with 200, for its `responses`, where no model says it."""
+    """An example of an operation's 200, for its `responses`, where no model describes it."""
     return {200: {"content": {"application/json": {"example": value}}}}
 
 
@@ -157,7 +157,7 @@ def title_of(status: int) -> str:
 
 
 def status_of(error: Exception) -> int:
-    """The status that an error is answered with."""
+    """The status of an error."""
     return next((STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES), 500)
 
 
@@ -165,7 +165,7 @@ def status_of(error: Exception) -> int:
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of the routes answered as a problem."""
+    """Answer every error of the routes as a problem."""
     app.add_exception_handler(OrchestratorError, _refused)
     app.add_exception_handler(ExternalSystemError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
@@ -184,7 +184,7 @@ def _refused(_request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= 500:
         log.warning("%s: %s", type(error).__name__, error)
-    if isinstance(error, DatabaseUnreachable):  # its words name host, port and user, which are for the log
+    if isinstance(error, DatabaseUnreachable):  # its message has host, port and user, which only the log may have
         return problem(status, AWAY)
     return problem(status, str(error))
 
@@ -195,7 +195,7 @@ def _form(status: int, title: str, error: Exception, **members: Any) -> JSONResp
 
 
 def _errors_of(error: FormInvalid) -> list[dict[str, Any]]:
-    """One at least: a client that finds none does not know what it was told."""
+    """The errors of a form, at least one, because clients show these."""
     return error.errors or [{"loc": ["__root__"], "msg": str(error), "type": "value_error", "input": None}]
 
 
@@ -206,7 +206,7 @@ def _not_understood(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _shortened(value: Any, levels: int = SHOWN_LEVELS) -> Any:
-    """What was sent, without what is nested deep in it."""
+    """The input, without deeply nested parts."""
     if not levels:
         return "…"
     if isinstance(value, dict):

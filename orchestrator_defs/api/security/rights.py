@@ -1,4 +1,4 @@
-"""Who may do what with a workflow: the one place in which routes ask the server about it."""
+"""The rights on workflows: the one place where routes ask the server about them."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeAlias
@@ -9,9 +9,10 @@ from starlette.requests import HTTPConnection
 from orchestrator_defs.api.security.authorisation import AuthorisationDep
 
 WorkflowCheck: TypeAlias = Callable[[str, str], None]
-"""Takes a workflow's name and a verb: start, resume, retry, abort, skip, send back, note or delete.
+"""Called with a workflow's name and a verb: start, resume, retry, abort, skip, send back, note or delete.
 
-It raises NotAuthorised. It is asked before the workflow's own authorisation callbacks, which have their say as well."""
+It raises NotAuthorised. The workflow's own authorisation callbacks are called after it.
+"""
 
 
 async def _workflow_check(connection: HTTPConnection, authorisation: AuthorisationDep) -> WorkflowCheck:

@@ -1,4 +1,4 @@
-"""Dagster's code servers: they load code once for all processes of a server, and for the daemon beside it."""
+"""Dagster's code servers: they load code once for all processes of a server, and for the daemon."""
 
 import logging
 import os
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 LOAD_SECONDS = 180.0
 LOOK_SECONDS = 0.05
 STOP_SECONDS = 0.5
-"""They take seconds to end by themselves, and have nothing in hand that could be lost."""
+"""They take seconds to end by themselves, and a kill loses nothing."""
 CODE_SERVER = "code server"
 
 
 class CodeServer:
-    """One location's code server on a socket: a command, or a child of this process, which has loaded the code."""
+    """A location's code server on a socket: a command, or a child of this process, which has loaded the code."""
 
     def __init__(self, location: Location, path: Path, instance: DagsterInstance) -> None:
         self.location = location
@@ -42,7 +42,7 @@ class CodeServer:
         )
 
     def start(self) -> None:
-        """Start it as a command, which loads the code as it is now; returns before it has loaded anything."""
+        """Start it as a command, which loads the present code; returns before it has."""
         self._child = None
         self._command.start()
 
@@ -55,9 +55,9 @@ class CodeServer:
         return 0
 
     def answers(self) -> bool:
-        """Whether it has loaded its code, be it with an error that the page shows. Raises SettingsError."""
+        """Whether it has loaded its code, or its page shows the error. Raises SettingsError."""
         if self.exit_status is not None:
-            raise SettingsError(f"{self._command.name} ended with status {self.exit_status}; it says why above.")
+            raise SettingsError(f"{self._command.name} ended with status {self.exit_status}; the reason is above.")
         return _answers(self.path)
 
     def check(self) -> None:
@@ -67,21 +67,22 @@ class CodeServer:
             self.start()
 
     def stop(self) -> None:
-        """Returns when it has ended."""
+        """Stop it; returns when it has ended."""
         self._command.stop(STOP_SECONDS)
         self.path.unlink(missing_ok=True)
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended; None while it runs."""
+        """Its exit status; None while it runs."""
         return self._command.exit_status if self._child is None else self._child.status
 
 
 class CodeServers:
     """A code server for each location that has none, on a socket in a folder that only we can enter.
 
-    They end with the process that starts them. `workspace` names them, for whoever loads a workspace. `is_loaded`: the
-    process will have loaded the first location itself, so a child of it serves that; what starts anew loads anew.
+    They end with the process that starts them. `workspace` names them for processes that load a workspace. `is_loaded`:
+    this process will have loaded the first location itself, so a child of it serves that; later starts load the code
+    again.
     """
 
     def __init__(
@@ -111,12 +112,12 @@ class CodeServers:
         return bool(self._loaded)
 
     def start(self) -> None:
-        """Start those that load their code; returns before they have. In the main thread."""
+        """Start the commands; returns before they have loaded their code. Call it in the main thread."""
         for server in self._servers[len(self._loaded) :]:
             server.start()
 
     def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
-        """Start that whose code this process has loaded meanwhile. Returns when all answer. Raises SettingsError."""
+        """Fork the server of the code that this process has loaded. Returns when all answer. Raises SettingsError."""
         self._children = children
         for server in self._loaded:
             server.fork(children, listener)
@@ -128,12 +129,12 @@ class CodeServers:
             time.sleep(LOOK_SECONDS)
 
     def check(self) -> None:
-        """Start again what has ended. To be called now and then."""
+        """Start ended servers again. Call it regularly."""
         for server in self._servers:
             server.check()
 
     def stop(self) -> None:
-        """Returns when they have ended."""
+        """Stop them; returns when they have ended."""
         if self._children is not None:
             self._children.end(STOP_SECONDS, CODE_SERVER)
         for server in self._servers:
@@ -141,11 +142,11 @@ class CodeServers:
 
 
 def _can_be_shared(location: Location, instance: DagsterInstance) -> bool:
-    """Whether a location's code, once a process has it, is there as a process of its own would have it."""
+    """Whether a child can serve a location's code as a process of its own would."""
     if not workspaces.runs_here(location.origin) or location.origin.loadable_target_origin.module_name is None:
         return False
     before = dict(os.environ)
-    instance.inject_env_vars(location.name)  # from .env: for that code, and not for the API
+    instance.inject_env_vars(location.name)  # variables of .env are for that code, not for the API
     has_own_variables = before != dict(os.environ)
     os.environ.clear()
     os.environ.update(before)
@@ -153,7 +154,7 @@ def _can_be_shared(location: Location, instance: DagsterInstance) -> bool:
 
 
 def _command(location: Location, path: Path) -> list[str]:
-    """As `dagster dev` starts them: a reload gives the code a new process behind the same socket."""
+    """Like `dagster dev`: a reload gives the code a new process behind the same socket."""
     return [
         *(location.python or sys.executable, "-m", "dagster", "code-server", "start"),
         *("--socket", str(path), "--location-name", location.name),
@@ -164,7 +165,7 @@ def _command(location: Location, path: Path) -> list[str]:
 
 
 def _answers(path: Path) -> bool:
-    """A code server listens once it has loaded."""
+    """Whether a code server listens, which it does when it has loaded."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         try:
             knock.connect(str(path))

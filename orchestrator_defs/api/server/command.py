@@ -1,4 +1,4 @@
-"""The server as a command: all is looked at before the first request comes, and what is wrong is one sentence."""
+"""The server command: it checks everything before the first request, and reports an error in one sentence."""
 
 import atexit
 import gc
@@ -42,14 +42,14 @@ BACKLOG = 2048
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve as ordered until told to stop; the exit status."""
+    """Serve with the given options until stopped; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for ours in ("orchestrator_defs", "ops", "resources"):
         logging.getLogger(ours).setLevel(logging.INFO)
     warnings.showwarning = _in_a_line
-    atexit.register(gc.freeze)  # else the interpreter takes more than a second to look through all that it forgets
+    atexit.register(gc.freeze)  # otherwise the interpreter takes more than a second to free everything
     for number in STOPPING:
-        signal.signal(number, lambda *_: sys.exit(0))  # until it serves; what it has started it then still ends
+        signal.signal(number, lambda *_: sys.exit(0))  # until it serves; it still ends what it has started
     name_process("server")
     serving = Serving.from_json(arguments[0])
     try:
@@ -62,21 +62,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _in_a_line(message: Warning | str, *_: object, **__: object) -> None:
-    """Dagster warns with whole tracebacks, which its page shows as well."""
+    """Shorten Dagster's tracebacks, which its page shows as well."""
     log.warning("%s", str(message).partition("\n")[0])
 
 
 def serve(serving: Serving) -> int:
-    """Serve until told to stop; the exit status. Raises an error of ours when that cannot begin."""
+    """Serve until stopped; returns the exit status. Raises an error of ours when it cannot start."""
     if serving.access_log:
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
-    if serving.app is None:  # one of their own may have other settings: it is asked when it is made
+    if serving.app is None:  # its own application may have other settings, checked when it is made
         check_exposure(_settings(), serving.host)
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of(find_workspace(serving.workspace))
-        with dagster_instance() as instance:  # which says at the same time whether its database answers
+        with dagster_instance() as instance:  # this also checks whether its database answers
             is_loaded = serving.app is None and serving.definitions is None
             servers = CodeServers(locations, folder, instance, is_loaded=is_loaded)
             loaded = workers_code(instance) if serving.reports is not None and servers.are_shared else None
@@ -94,13 +94,13 @@ def serve(serving: Serving) -> int:
                 stack.prepare(orchestrator)
                 parts.callback(stack.stop)
             gc.collect()
-            gc.freeze()  # what is loaded stays shared: the children's collector does not write into its pages
+            gc.freeze()  # the garbage collector of a child must not write into shared pages
             servers.fork(children, listener)
             return _prefork(app, listener, serving, servers, stack, children).run()
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there, any port when 0. Raises SettingsError."""
+    """A listening socket, on any port when 0. Raises SettingsError."""
     with ExitStack() as failed:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -152,7 +152,7 @@ def _prefork(
 
 
 def _application(serving: Serving, orchestrator: Orchestrator | None, workspace: Path) -> FastAPI:
-    """An organisation's own, or that of an orchestrator. Dagster's page is given to whichever application has none."""
+    """An organisation's own application, or that of an orchestrator; it gets Dagster's page if it has none."""
     app = create_app(_settings(), orchestrator) if orchestrator else own_application(str(serving.app))
     if app.state.page is None:
         app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
@@ -169,7 +169,7 @@ def _settings() -> ApiSettings:
 
 @contextmanager
 def _runtime(named: str | None) -> Iterator[Path]:
-    """A folder for sockets, closed to others: who can speak to a code server can have it run what they like."""
+    """A folder for sockets, closed to other users: a client of a code server can run any code in it."""
     if named is not None:
         folder = Path(named)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

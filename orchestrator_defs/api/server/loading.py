@@ -1,4 +1,4 @@
-"""What a server loads: the project's workspace, the definitions that the API serves, an organisation's application."""
+"""Loads for a server: the project's workspace, the definitions of the API, an organisation's application."""
 
 import importlib
 import inspect
@@ -22,11 +22,11 @@ from resources.settings import dagster_home, project_folder
 log = logging.getLogger(__name__)
 
 WORKSPACE = "workspace.yaml"
-ADVICE = "Say which definitions the API serves with --definitions MODULE:ATTRIBUTE."
+ADVICE = "Name the definitions of the API with --definitions MODULE:ATTRIBUTE."
 
 
 def find_workspace(named: str | None) -> str:
-    """The workspace file: the one named, else the project's, else that in DAGSTER_HOME. Raises SettingsError."""
+    """The workspace file: the given one, else the project's, else that in DAGSTER_HOME. Raises SettingsError."""
     folders = [folder for folder in (project_folder(), dagster_home()) if folder is not None]
     candidates = [Path(named)] if named else [folder / WORKSPACE for folder in folders]
     for path in candidates:
@@ -37,7 +37,7 @@ def find_workspace(named: str | None) -> str:
 
 
 def served_orchestrator(named: str | None, locations: Sequence[Location]) -> Orchestrator:
-    """Whose processes and subscriptions the API serves: the definitions named, else the first location's that has some.
+    """The orchestrator of the API: of the given definitions, else of the first location that has one.
 
     Raises SettingsError.
     """
@@ -77,9 +77,9 @@ def own_application(name: str) -> FastAPI:
 
 
 def _orchestrator_of(location: Location) -> Orchestrator:
-    """The first orchestrator of a location, which from now on knows where its code came from. Raises SettingsError."""
+    """The first orchestrator of a location, with its code's origin set. Raises SettingsError."""
     if location.server is not None:
-        raise SettingsError("it is a code server, whose code is somewhere else.")
+        raise SettingsError("it is a code server, whose code is elsewhere.")
     if not workspaces.runs_here(location.origin):
         raise SettingsError(f"it has an interpreter of its own, {location.python}.")
     loaded = workspaces.load(location.origin)
@@ -90,7 +90,7 @@ def _orchestrator_of(location: Location) -> Orchestrator:
 
 
 def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
-    # As Dagster looks: what a package attaches lazily is among its members, and not in its `__dict__`.
+    # Like Dagster: what a package attaches lazily is among its members, and not in its `__dict__`.
     members = (value for _, value in inspect.getmembers(module))
     found = members if attribute is None else [getattr(module, attribute, None)]
     definitions = {id(one): one for one in found if isinstance(one, Definitions)}
@@ -103,7 +103,7 @@ def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:
 
 @contextmanager
 def _importing(what: str) -> Iterator[None]:
-    """Whatever somebody's code raises, in a sentence with its place; our own errors as they are."""
+    """Turn errors of imported code into a sentence with its place; our own errors stay."""
     try:
         yield
     except (OrchestratorError, ExternalSystemError):

@@ -1,4 +1,4 @@
-"""An application that lies under a path prefix, as behind a proxy that serves others too."""
+"""Middleware for a path prefix, as behind a proxy that serves other applications too."""
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,14 +7,14 @@ from orchestrator_defs.api.security.problems import problem
 
 
 class Prefixed:
-    """An ASGI application around another, which finds its own paths with the prefix as `root_path`."""
+    """ASGI middleware: the inner application finds its own paths with the prefix as `root_path`."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app = app
         self.prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let in what is under the prefix; the root leads there."""
+        """Pass on paths under the prefix; redirect the root to it."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["path"] == self.prefix or scope["path"].startswith(f"{self.prefix}/"):

@@ -1,4 +1,4 @@
-"""The processes that serve: forked from one that has the application loaded, and replaced when they die."""
+"""The serving processes: forked from a process that has loaded the application, and replaced when they die."""
 
 import logging
 import re
@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 DRAIN_SECONDS = 5
-"""How long open requests and connections have after SIGTERM."""
+"""How long open requests and connections may take after SIGTERM."""
 STOP_SECONDS = 15.0
 """A process that has not ended so long after SIGTERM is killed."""
 SECRETS = re.compile(r"(/callback/)[^/? ]+|(\?)\S*")
-"""In a path: what opens the way to a process, and queries, in which old clients and logins have tokens and codes."""
+"""In a path: callback tokens, and queries, in which old clients and logins have tokens and codes."""
 WEBSOCKET_BYTES = 1_000_000
 """The longest message that a WebSocket may send: a query of Dagster's page."""
 SERVING = "serving"
@@ -30,10 +30,10 @@ NOT_STARTED = 3
 
 
 class Prefork:
-    """Keeps a number of processes serving an application on one listening socket.
+    """Keeps a number of processes that serve an application on one listening socket.
 
-    `tick` is called about once a second, in the parent, and `on_stop` when it is told to stop, while all still serve.
-    The processes share no connection: what the application opens it must open in its lifespan, not when it is made.
+    The parent calls `tick` about once a second, and `on_stop` when it is stopped, while all still serve. The processes
+    share no connection: the application must open its connections in its lifespan, not when it is made.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Prefork:
         self._has_served = False
 
     def run(self) -> int:
-        """Serve until told to stop; the exit status, not 0 when the application does not start."""
+        """Serve until stopped; returns the exit status, not 0 when the application does not start."""
         self.children.listen(self.stop)
         while not self._is_stopping:
             self._start_missing()
@@ -74,7 +74,7 @@ class Prefork:
         return self.status
 
     def stop(self, *_: object) -> None:
-        """Let the processes finish what they answer, then end. Told again, they are killed."""
+        """Let the processes finish their requests, then end. A second call kills them."""
         if self._is_stopping:
             self.children.kill_all(signal.SIGKILL, SERVING)
         self._is_stopping = True
@@ -88,7 +88,7 @@ class Prefork:
         self.children.reap()
 
     def _start_missing(self) -> None:
-        """One first: when the application does not start, one says so."""
+        """One first: when the application does not start, only one reports it."""
         is_sure = self._has_served or any(child.has_reported for child in self.children.of_kind(SERVING))
         wanted = self.count if is_sure else 1
         while not self._is_stopping and len(self.children.of_kind(SERVING)) < wanted and self.children.may_fork:
@@ -99,7 +99,7 @@ class Prefork:
             logging.getLogger("uvicorn.access").addFilter(mask_access)
             server = Server(self._config(), report)
             server.run(sockets=[self.listener])
-        except SystemExit:  # the application did not start, and uvicorn has said why
+        except SystemExit:  # the application did not start, and uvicorn has logged why
             return NOT_STARTED
         return 0 if server.started else NOT_STARTED
 
@@ -118,7 +118,7 @@ class Prefork:
         )
 
     def _replace_or_stop(self, child: Child) -> None:
-        """A process that has served gets a successor; the first that never did ends it all."""
+        """Replace a process that has served; stop when the first never did."""
         if self._is_stopping:
             return
         if self._has_served or child.has_reported:
@@ -129,34 +129,34 @@ class Prefork:
 
 
 def mask_access(record: logging.LogRecord) -> bool:
-    """Take what is secret out of a line of the access log; a filter of its logger that lets all lines pass."""
+    """Remove secrets from a line of the access log; a filter of its logger that passes all lines."""
     if isinstance(record.args, tuple):
         record.args = tuple(SECRETS.sub(r"\1\2***", one) if isinstance(one, str) else one for one in record.args)
     return True
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells its parent when it answers."""
+    """uvicorn's server, which reports to its parent when it answers."""
 
     def __init__(self, config: uvicorn.Config, report: Report) -> None:
         super().__init__(config)
         self._report = report
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start, and report it."""
         await super().startup(sockets)
         if self.started:
             self._report()
 
 
 class Sentences:
-    """An ASGI application around another, whose lifespan fails with a sentence where we have one."""
+    """ASGI middleware whose lifespan fails with our sentence where we have one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Change nothing but what is said when the application does not start."""
+        """Change only the message when the application does not start."""
 
         async def send_readable(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":

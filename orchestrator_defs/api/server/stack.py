@@ -1,4 +1,4 @@
-"""What `orchestrator up` has beside the server, started and kept by it: daemon, workers, the example network."""
+"""The parts of `orchestrator up` beside the server: daemon, workers, the example network."""
 
 import json
 import os
@@ -33,31 +33,32 @@ POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 RUN_SECONDS = 10.0
-"""How long workers may finish what they have in hand."""
+"""How long workers may finish their runs."""
 
 
 class Reports:
-    """Tells whoever has started this server what people are to read: a line of JSON each."""
+    """Reports messages for people to the process that started this server: a line of JSON each."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         os.set_inheritable(descriptor, False)
 
     def __call__(self, text: str, *, is_fatal: bool = False) -> None:
-        """`is_fatal`: there is nothing to be hoped for."""
-        with suppress(BrokenPipeError):  # who started us is gone, and we shall be soon
+        """`is_fatal`: another start would not help."""
+        with suppress(BrokenPipeError):  # the parent is gone, so this process ends soon
             os.write(self.descriptor, json.dumps({"text": text, "is_fatal": is_fatal}).encode() + b"\n")
 
 
 def workers_code(instance: DagsterInstance) -> Loaded | None:
-    """The code that workers of the instance execute, as a process has it that loads it after this."""
+    """The code of the instance's workers, for a process that loads it after this."""
     launcher = instance.run_launcher
     return about_to_load(launcher.plan(), launcher.dispatch) if isinstance(launcher, WarmRunLauncher) else None
 
 
 class Stack:
-    """The parts beside a server. Daemon and supervisor are children of the server's own process, and share what it has
-    loaded. `loaded`: the workers' code, if that is part of it.
+    """The parts beside a server. Daemon and supervisor are its children, and share what it has loaded.
+
+    `loaded`: the workers' code, if it has loaded that.
     """
 
     def __init__(
@@ -83,20 +84,20 @@ class Stack:
         self._manager: WorkerManager | None = None
 
     def prepare(self, orchestrator: Orchestrator) -> None:
-        """Have the database there, with schema and catalogue."""
+        """Prepare the database, with schema and catalogue."""
         database = orchestrator.prepare()
         with database.transaction(read_only=True):
             is_empty = not subscription_ids(after=None, limit=1)
         self.has_examples = self.has_examples and is_empty
         where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
         self.report(f"The database is ready: {where}.")
-        database.dispose()  # its connections are not for the children
+        database.dispose()  # children must not use its connections
 
     def start(self, listener: socket.socket) -> None:
-        """Start what can wait until the server answers on its `listener`, which is not for the parts."""
+        """Start the parts after the server answers on its `listener`, which they close."""
         self._listener = listener
         if self.has_examples:
-            self.report("There is no subscription yet: a small example network is made meanwhile.")
+            self.report("There is no subscription yet: a small example network is being created.")
             self.examples.start()
         self._instance = dagster_instance()
         self._start_daemon()
@@ -109,18 +110,18 @@ class Stack:
                 self._manager = manager
 
     def _fork_supervisor(self, work: Callable[[Report], int]) -> None:
-        # It lives as long as its workers have something in hand, whatever becomes of the server.
+        # It lives as long as its workers have runs, also after the server's end.
         self.children.fork(SUPERVISOR, work, without=self._listener, outlives=True)
 
     def check(self) -> None:
-        """Look after them. To be called now and then."""
+        """Check the parts. Call it regularly."""
         self._check_daemon()
         self._check_examples()
         if self._manager is not None:
             self._manager.check()
 
     def stop(self) -> None:
-        """Returns when they have ended."""
+        """Stop the parts; returns when they have ended."""
         self._is_stopping = True
         self.examples.terminate()
         self.children.kill_all(signal.SIGTERM, DAEMON)
@@ -138,9 +139,9 @@ class Stack:
         self.children.fork(DAEMON, self._be_daemon, self._restart_daemon, without=self._listener)
 
     def _be_daemon(self, _report: Report) -> int:
-        """As the command `dagster-daemon` does, with what is loaded already."""
+        """Run like the command `dagster-daemon`, with what is loaded already."""
         write_into(self._daemon_log)
-        os.environ["DAGSTER_HOME"] = str(dagster_home() or project_folder() or Path.cwd())  # it demands to be told
+        os.environ["DAGSTER_HOME"] = str(dagster_home() or project_folder() or Path.cwd())  # the daemon requires it
         sys.argv = ["dagster-daemon", "run", "--log-level", "warning", "-w", str(self.folder / "workspace.yaml")]
         runpy.run_module("dagster._daemon", run_name="__main__", alter_sys=True)
         return 0
@@ -163,9 +164,9 @@ class Stack:
             latest = [one.last_heartbeat for one in self._instance.get_daemon_statuses().values() if one.required]
             if latest and all(beat is not None and beat.timestamp >= self._daemon_started for beat in latest):
                 self._daemon_is_ready = True
-                self.report("Ready: the daemon, for schedules, sensors, and what was lost.")
+                self.report("Ready: the daemon, for schedules, sensors and lost runs.")
         if not self._daemon_is_ready and time.time() - self._daemon_started > START_SECONDS:
-            self._fail(f"The daemon shows no sign of life after {START_SECONDS:g} seconds.")
+            self._fail(f"The daemon has no heartbeat after {START_SECONDS:g} seconds.")
 
     def _fail(self, what: str) -> None:
         self.report(f"{what} The end of {self._daemon_log}:\n{tail(self._daemon_log)}", is_fatal=True)
@@ -203,6 +204,6 @@ class Stack:
                 for worker in left:
                     with suppress(ProcessLookupError):
                         os.kill(worker.pid, signal.SIGKILL)
-                self.report("What was not finished goes on from its last committed step when this is started again.")
+                self.report("Unfinished processes continue from their last committed step at the next start.")
                 return
             time.sleep(POLL_SECONDS)

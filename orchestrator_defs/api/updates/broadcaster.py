@@ -1,4 +1,4 @@
-"""The clients of one server, and what each of them is still to be told."""
+"""The clients of one server, and the messages that wait for each."""
 
 import asyncio
 from collections.abc import Collection, Iterator
@@ -8,21 +8,21 @@ from orchestrator_defs.api.updates.messages import Kind, Message
 from orchestrator_defs.api.updates.pacing import Pacer
 
 LIMIT = 100
-"""Messages that wait for one slow client; when there are more they become one for each kind."""
+"""The most messages that wait for a slow client; more become one for each kind."""
 
 
 class Client:
-    """Who is connected. `kinds`: what it wants to hear of; of everything, and what other programs say, when None."""
+    """A connected client. `kinds`: the kinds that it wants; with None all, and messages of other programs."""
 
     def __init__(self, kinds: Collection[Kind] | None = None) -> None:
         self._kinds = kinds
         self._waiting: dict[Message | str, None] = {}
         self._ready = asyncio.Event()
         self.is_lost = False
-        """Whether it is so slow that it has missed something: it has to be sent away, to begin anew."""
+        """Whether it was so slow that it has missed something: it is disconnected, to begin again."""
 
     def put(self, message: Message | str) -> None:
-        """Have it told, unless it is about to be told the same. Never waits."""
+        """Queue a message, unless the same one waits already. Never blocks."""
         kind = message.kind if isinstance(message, Message) else None
         if self._kinds is not None and kind not in self._kinds:
             return
@@ -40,7 +40,7 @@ class Client:
             self.is_lost = True
 
     async def take(self) -> list[Message | str]:
-        """What to tell it now; waits until there is something."""
+        """The messages to send now; waits until there are some."""
         await self._ready.wait()
         self._ready.clear()
         taken, self._waiting = list(self._waiting), {}
@@ -48,7 +48,7 @@ class Client:
 
 
 class Broadcaster:
-    """Tells all clients of this server's event loop."""
+    """Sends messages to all clients of this server's event loop."""
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
@@ -57,12 +57,12 @@ class Broadcaster:
 
     @property
     def client_count(self) -> int:
-        """How many are connected."""
+        """How many clients are connected."""
         return len(self._clients)
 
     @contextmanager
     def client(self, kinds: Collection[Kind] | None = None) -> Iterator[Client]:
-        """A client, for as long as the block lasts."""
+        """A client, connected for the block."""
         client = Client(kinds)
         self._clients.add(client)
         try:
@@ -71,7 +71,7 @@ class Broadcaster:
             self._clients.discard(client)
 
     def notify(self, message: Message) -> None:
-        """Something has changed: tell it soon, and once more."""
+        """Report a change soon, and once more."""
         loop = asyncio.get_running_loop()
         self._pacer.notify(message, loop.time())
         due = self._pacer.next_due()
@@ -79,12 +79,12 @@ class Broadcaster:
             self._wake_at(due)
 
     def pass_on(self, text: str) -> None:
-        """Tell at once what another program says."""
+        """Pass a message of another program on at once."""
         for client in self._clients:
             client.put(text)
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Send nothing more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Where a server hears of changes: from the database itself, or from Redis, to which one of the servers passes them."""
+"""The sources of changes for a server: the database itself, or Redis, to which one of the servers passes them."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 THE_DATABASE_ITSELF = ("postgres://", "postgresql://", "memory://")
 COLLECT_SECONDS = 0.02
-"""So long what is to be passed on is collected."""
+"""How long messages are collected before they are passed on."""
 WORKERS_SECONDS = 10.0
-"""How often who looks at the workers asks again: these come and go without a change in the database that is heard."""
+"""How often clients read the workers again, whose changes cause no notification."""
 RETRY_SECONDS = 1.0
-"""After so long it is tried again what failed: to publish, or unexpectedly."""
+"""The delay before a retry: of publishing, or after an unexpected error."""
 
 
 class LiveUpdates:
-    """The live updates of one server. Raises SettingsError when they cannot be as the settings ask."""
+    """The live updates of one server. Raises SettingsError when the settings are wrong."""
 
     def __init__(self, settings: ApiSettings, database: SubscriptionDatabase) -> None:
         self.is_enabled = settings.enable_websockets
@@ -37,7 +37,7 @@ class LiveUpdates:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hear and tell, for as long as the block lasts. Whether database and Redis are there makes no difference."""
+        """Listen and send in the block, also while database or Redis are away."""
         tasks = [asyncio.create_task(_restarting(source)) for source in self._sources()]
         try:
             yield
@@ -85,7 +85,7 @@ class LiveUpdates:
 
 
 class _Relay:
-    """Passes what the database tells on to Redis, while this server is the one that does."""
+    """Passes changes of the database on to Redis, while this server is the leader."""
 
     def __init__(self, feed: ChangeFeed, channel: RedisChannel) -> None:
         self._feed = feed
@@ -94,14 +94,14 @@ class _Relay:
         self._ready = asyncio.Event()
 
     async def listen(self) -> None:
-        """Collect what changes."""
+        """Collect changes."""
         async with aclosing(self._feed.changes(as_leader=True)) as changes:
             async for change in changes:
                 self._waiting |= dict.fromkeys(messages_of(change))
                 self._ready.set()
 
     async def publish(self) -> None:
-        """Pass it on; all of it, when some of it could not be."""
+        """Pass the changes on; EVERYTHING when some could not be passed on."""
         while True:
             await self._ready.wait()
             await asyncio.sleep(COLLECT_SECONDS)
@@ -116,14 +116,14 @@ class _Relay:
 
 
 def _folded(messages: dict[Message, None]) -> list[Message]:
-    """The same messages; many about single things of one kind as one about all of them."""
+    """The same messages, but many single ones of one kind become one about all of them."""
     single = [message.kind for message in messages if not message.is_shared]
     folded = {kind for kind in single if single.count(kind) > MANY} if len(single) > MANY else set()
     return list(dict.fromkeys(Message(m.kind) if m.kind in folded else m for m in messages))
 
 
 def _channel_of(url: str) -> RedisChannel | None:
-    """The channel that a URL names; None for the database itself."""
+    """The channel of a URL; None for the database itself."""
     if url.startswith(redis_channel.SCHEMES):
         return RedisChannel(url)
     if url and not url.startswith(THE_DATABASE_ITSELF):
@@ -135,10 +135,10 @@ def _channel_of(url: str) -> RedisChannel | None:
 
 
 async def _restarting(source: Callable[[], Awaitable[None]]) -> None:
-    """Do it again when it fails: what is not foreseen must not leave clients without updates for good."""
+    """Restart it after an error: an unexpected one must not end the updates."""
     while True:
         try:
             await source()
         except Exception:
-            log.exception("Live updates are interrupted, and begin anew.")
+            log.exception("Live updates are interrupted, and restart.")
         await asyncio.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""What browsers are told: changes in the words of the web client."""
+"""The messages to browsers: changes in the words of the web client."""
 
 import json
 from collections.abc import Mapping
@@ -10,35 +10,35 @@ from resources.updates.change_feed import Change, Subject
 
 NAME = "invalidateCache"
 LIST = "LIST"
-"""What stands for the id in a message about lists of processes."""
+"""The id in a message about lists of processes."""
 
 
 class Kind(StrEnum):
-    """What a client keeps, and asks for again when it is told to. It knows no others."""
+    """What a client caches, and reads again after a message. It knows no other kinds."""
 
     ENGINE_STATUS = "engineStatus"
     WORKER_STATUS = "workerStatus"
     PROCESS_STATUS_COUNTS = "processStatusCounts"
     PROCESSES = "processes"
     SUBSCRIPTIONS = "subscriptions"
-    SCHEDULES = "scheduledTags"  # so the client writes it
+    SCHEDULES = "scheduledTags"  # the client's spelling
     PRODUCTS = "metadataProducts"
 
 
 class Message(NamedTuple):
-    """One message. Without an id it is about everything of its kind."""
+    """A message. Without an id it is about everything of its kind."""
 
     kind: Kind
     id: str | None = None
 
     @property
     def is_shared(self) -> bool:
-        """Whether it is about what many look at: lists, counters, states."""
+        """Whether many clients show it: lists, counters, states."""
         return self.id is None or self.id == LIST
 
     @property
     def text(self) -> str:
-        """As it is sent."""
+        """The text to send."""
         return _text(self)
 
 
@@ -49,13 +49,13 @@ def _text(message: Message) -> str:
 
 
 EVERYTHING = tuple(Message(kind) for kind in Kind)
-"""Ask for all of it again."""
+"""Everything has to be read again."""
 
 _SHARED: Mapping[Subject, tuple[Message, ...]] = {
     Subject.COUNTS: (Message(Kind.PROCESS_STATUS_COUNTS), Message(Kind.WORKER_STATUS)),
     Subject.ENGINE: (Message(Kind.ENGINE_STATUS),),
     Subject.SCHEDULES: (Message(Kind.SCHEDULES),),
-    # Names and descriptions of products and workflows stand in every list.
+    # Names and descriptions of products and workflows are in every list.
     Subject.CATALOGUE: (
         Message(Kind.PRODUCTS),
         Message(Kind.SCHEDULES),
@@ -67,7 +67,7 @@ _SHARED: Mapping[Subject, tuple[Message, ...]] = {
 
 
 def messages_of(change: Change) -> tuple[Message, ...]:
-    """What to say of a change."""
+    """The messages for a change."""
     match change:
         case Change(Subject.PROCESS, None):
             return (Message(Kind.PROCESSES),)
@@ -83,7 +83,7 @@ def messages_of(change: Change) -> tuple[Message, ...]:
 
 
 def message_of(text: str) -> Message | None:
-    """The message that a text is; None when it is somebody else's."""
+    """The message in a text; None for one of another program."""
     try:
         match json.loads(text):
             case {"name": name, "value": {"type": str(kind), "id": str(identifier)}} if name == NAME:
@@ -96,7 +96,7 @@ def message_of(text: str) -> Message | None:
 
 
 def is_sendable(text: str) -> bool:
-    """Whether a client could make something of a text: `{"name": …, "value": …}`."""
+    """Whether a client understands a text: `{"name": …, "value": …}`."""
     try:
         match json.loads(text):
             case {"name": str(), "value": _}:

@@ -1,4 +1,4 @@
-"""When to send what: soon, not too often, and once more."""
+"""Paces messages: they are sent soon, not too often, and once more."""
 
 import math
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from orchestrator_defs.api.updates.messages import Kind, Message
 TOGETHER_SECONDS = 0.05
 """Equal messages within this time are one."""
 OWN_GAP_SECONDS = 0.25
-"""One process or subscription is not told of more often, after the first time."""
+"""The least time between messages about one process or subscription, after the first."""
 SHARED_GAP_SECONDS = 0.75
-"""Nor what everybody looks at, however much happens: each message makes each open page ask again."""
+"""The same for what all clients show: each message makes each open page read again."""
 REPEAT_SECONDS = 0.75
-"""So long after it was last sent each message is sent once more.
+"""So long after it was sent, each message is sent once more.
 
-The web client loses one that comes in the first milliseconds after an answer has come, and asks for nothing by itself.
+The web client loses messages in the first milliseconds after an answer, and does not poll.
 """
 MANY = 20
-"""More processes (or subscriptions) than this within a second are told of as all of them."""
+"""More processes (or subscriptions) than this within a second become one message about all."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A message that is due. `is_news`: something has changed since it was sent; else it is sent once more."""
+    """A message that is due. `is_news`: something has changed since it was sent; otherwise it is sent once more."""
 
     due: float
     sent: float = -math.inf
@@ -35,14 +35,14 @@ class Pacer:
     def __init__(self) -> None:
         self._entries: dict[Message, _Entry] = {}
         self._single: dict[Kind, int] = {}
-        """How many of a kind's entries are about one process or subscription."""
+        """How many of a kind's entries are about a single process or subscription."""
         self._folded: set[Kind] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def notify(self, message: Message, now: float) -> None:
-        """Something has changed: have the message sent."""
+        """Something has changed: send the message."""
         if message.kind in self._folded:
             message = Message(message.kind)
         elif not message.is_shared and message not in self._entries and self._single.get(message.kind, 0) >= MANY:
@@ -67,11 +67,11 @@ class Pacer:
         return due
 
     def next_due(self) -> float | None:
-        """When there is something to send; None: only after the next change."""
+        """When the next message is due; None before the next change."""
         return min((entry.due for entry in self._entries.values()), default=None)
 
     def _fold(self, kind: Kind) -> None:
-        """Tell of all from now on, until it is quiet: what is not sent yet, or not sent again, goes in with it."""
+        """Report all of a kind together until it is quiet, with the waiting messages."""
         for message in [message for message in self._entries if message.kind is kind and message.id is not None]:
             self._remove(message)
         self._folded.add(kind)

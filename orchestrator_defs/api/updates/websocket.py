@@ -1,4 +1,4 @@
-"""Live updates over a WebSocket: what has changed, so that a client asks for it again."""
+"""Live updates over a WebSocket: they tell a client what to read again."""
 
 import asyncio
 import json
@@ -18,34 +18,34 @@ router = APIRouter()
 
 PING, PONG = "__ping__", "__pong__"
 BEARER_PROTOCOL = "base64.bearer.token"
-"""The sub-protocol of a client that sends its token as the second one: a browser can send no header."""
+"""The sub-protocol of a client whose token is the second one: a browser can send no header."""
 LONGEST_TEXT = 1000
-"""Characters that a client may send at once; it has nothing to say but a ping."""
+"""Characters that a client may send at once; it needs to send only pings."""
 SEND_SECONDS = 30.0
-"""Who takes nothing for so long is gone."""
+"""A client that receives nothing for so long is gone."""
 CLOSE_SECONDS = 1.0
 
 PROTOCOL_ERROR, LOGIN_EXPIRED, TOO_LONG, TOO_SLOW = 1002, 1008, 1009, 1013
 
 Format = Callable[[Message | str], Awaitable[str]]
-"""How a message is said on a channel."""
+"""The format of messages on a channel."""
 
 
 @router.websocket("/ws/events")
 async def events(websocket: WebSocket) -> None:
-    """All of it, as the web client wants it."""
+    """All updates, for the web client."""
     await _serve(websocket, None, _as_it_is)
 
 
 @router.websocket("/processes/all/")
 async def of_processes(websocket: WebSocket) -> None:
-    """Deprecated, and only what is about processes."""
+    """Deprecated: only updates about processes."""
     await _serve(websocket, (Kind.PROCESSES,), _as_it_is)
 
 
 @router.websocket("/settings/ws-status/")
 async def of_engine(websocket: WebSocket) -> None:
-    """Deprecated: how the engine stands, at once and whenever that changes."""
+    """Deprecated: the engine's status, at once and after each change."""
     processes: Processes = websocket.app.state.processes
 
     async def engine_status(_message: Message | str) -> str:
@@ -61,7 +61,7 @@ async def _serve(
     if not live.is_enabled:
         await websocket.send_denial_response(problem(404, "Live updates are switched off (ENABLE_WEBSOCKETS)."))
         return
-    with live.broadcaster.client(kinds) as client:  # before it is accepted: from then on it may rely on being told
+    with live.broadcaster.client(kinds) as client:  # before it is accepted, because from then on it relies on updates
         if not await _accept(websocket):
             code: int | None = PROTOCOL_ERROR
         else:
@@ -73,15 +73,15 @@ async def _serve(
 
 
 async def _accept(websocket: WebSocket) -> bool:
-    """Take the connection; False when it is to be closed at once, for the protocols that it offers."""
+    """Accept the connection; False when it must be closed at once, for its sub-protocols."""
     offered = websocket.scope["subprotocols"]
-    # A browser fails a connection that takes none of the protocols it offered, and then sees no code.
+    # A browser fails a connection without one of its sub-protocols, and then sees no code.
     await websocket.accept(subprotocol=offered[0] if offered else None)
     return not offered or (len(offered) == 2 and offered[0] == BEARER_PROTOCOL)
 
 
 async def _exchange(websocket: WebSocket, client: Client, format_: Format) -> int | None:
-    """Listen and tell until one of the two is over, or the login. The code to close with; None: the client has."""
+    """Receive and send until one of them ends, or the login. Returns the code to close with, if it must."""
     receiving = asyncio.create_task(_receive(websocket))
     sending = asyncio.create_task(_send_messages(websocket, client, format_))
     try:
@@ -119,7 +119,7 @@ async def _send_messages(websocket: WebSocket, client: Client, format_: Format) 
 
 
 async def _send(websocket: WebSocket, text: str) -> bool:
-    """Send it; False when the client does not take it, or is gone."""
+    """Send a text; False when the client does not receive it, or is gone."""
     try:
         async with asyncio.timeout(SEND_SECONDS):
             await websocket.send_text(text)
@@ -129,7 +129,7 @@ async def _send(websocket: WebSocket, text: str) -> bool:
 
 
 async def _close(websocket: WebSocket, code: int) -> None:
-    """Say goodbye to a client that may not be listening."""
+    """Close the connection of a client that may be gone."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await websocket.close(code)

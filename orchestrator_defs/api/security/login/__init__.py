@@ -1,1 +1,1 @@
-"""Who calls: bearer tokens and browser sessions of an OpenID Connect provider."""
+"""Login: bearer tokens and browser sessions of an OpenID Connect provider."""

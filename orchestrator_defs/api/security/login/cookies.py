@@ -1,4 +1,4 @@
-"""Cookies that nobody else can read, forge or use from another site."""
+"""Cookies that others cannot read, forge or use from another site."""
 
 import hashlib
 import itertools
@@ -18,34 +18,34 @@ from resources.errors import LoginRefused
 
 HEADER = {"alg": "dir", "enc": "A256GCM", "zip": "DEF"}
 LONGEST_VALUE = 3800
-"""Browsers take 4096 bytes with name and attributes; what is longer goes into further cookies."""
+"""Browsers accept 4096 bytes with name and attributes; longer values need several cookies."""
 MOST_PARTS = 3
-"""A server takes 16 kB of headers, unless told otherwise."""
+"""A server accepts 16 kB of headers by default."""
 LONGEST_CONTENT = 200_000
 """Before it is compressed."""
-TOO_MUCH = "The identity provider says more of you than a browser can keep; have it send fewer claims."
+TOO_MUCH = "The identity provider sends more claims than a browser can store; configure it to send fewer."
 
 
 class Vault:
-    """Encrypts what a browser keeps for us. What was sealed for one purpose opens for no other."""
+    """Encrypts content for a browser to keep. Content for one purpose cannot be opened for another."""
 
     def __init__(self, settings: ApiSettings) -> None:
         given = settings.session_secret
         self._secret = given.get_secret_value().encode() if given else secrets.token_bytes(32)
 
     def key(self, purpose: str) -> bytes:
-        """A key of this purpose's own."""
+        """The key of a purpose."""
         return hashlib.blake2b(purpose.encode(), key=hashlib.sha512(self._secret).digest(), digest_size=32).digest()
 
     def seal(self, purpose: str, content: Mapping[str, Any]) -> str:
-        """The content, unreadable. Raises LoginRefused for more than could be opened again."""
+        """Encrypt content. Raises LoginRefused for more than could be opened again."""
         written = json.dumps(content)
         if len(written) > LONGEST_CONTENT:
             raise LoginRefused(TOO_MUCH)
         return jwe.encrypt_compact(HEADER, written, OctKey.import_key(self.key(purpose)))
 
     def open(self, purpose: str, sealed: str) -> dict[str, Any] | None:
-        """What was sealed; None for what this server has not sealed for the purpose."""
+        """Decrypt content; None for what this server has not sealed for the purpose."""
         try:
             opened = jwe.decrypt_compact(
                 sealed, OctKey.import_key(self.key(purpose)), algorithms=["dir", "A256GCM", "DEF"]
@@ -62,7 +62,7 @@ def is_secure(connection: HTTPConnection, settings: ApiSettings) -> bool:
 
 
 def cookie_value(connection: HTTPConnection, name: str, *, secure: bool) -> str | None:
-    """The value of a cookie of ours, put together from its parts."""
+    """The value of a cookie of ours, joined from its parts."""
     full = _full_name(name, secure=secure)
     parts = (connection.cookies.get(_part(full, number), "") for number in range(MOST_PARTS))
     return "".join(itertools.takewhile(bool, parts)) or None
@@ -71,9 +71,9 @@ def cookie_value(connection: HTTPConnection, name: str, *, secure: bool) -> str 
 def set_cookie(
     connection: HTTPConnection, name: str, value: str, *, secure: bool, seconds: float
 ) -> list[tuple[bytes, bytes]]:
-    """The headers that have a browser keep a value for so long, and drop what it has of an older, longer one.
+    """The headers that store a value in a browser, and delete parts of an older, longer value.
 
-    Raises LoginRefused for a value that is too long for any browser.
+    Raises LoginRefused for a value that is too long for browsers.
     """
     full = _full_name(name, secure=secure)
     parts = [value[start : start + LONGEST_VALUE] for start in range(0, len(value), LONGEST_VALUE)]
@@ -87,7 +87,7 @@ def set_cookie(
 
 
 def drop_cookie(connection: HTTPConnection, name: str, *, secure: bool) -> list[tuple[bytes, bytes]]:
-    """The headers that have a browser forget a value."""
+    """The headers that delete a value in a browser."""
     return set_cookie(connection, name, "", secure=secure, seconds=0)
 
 
@@ -102,5 +102,5 @@ def _header(name: str, value: str, *, secure: bool, seconds: int) -> tuple[bytes
 
 
 def _full_name(name: str, *, secure: bool) -> str:
-    """With the prefix that has browsers refuse one set by another host or without TLS."""
+    """The name with the prefix for which browsers refuse cookies of other hosts or without TLS."""
     return f"__Host-{name}" if secure else name

@@ -1,4 +1,4 @@
-"""From what a token says to a user with roles."""
+"""Makes a user with roles from the claims of a token."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,29 +9,29 @@ from resources.errors import LoginRefused
 from resources.users import Role, User
 
 NOBODY = User("SYSTEM", roles=[Role.ADMIN])
-"""Who calls when no login is asked for."""
+"""The user when no login is required."""
 ANONYMOUS = User("anonymous")
-"""Who calls what is open to everybody."""
+"""The user of open routes."""
 LONGEST_NAME = 255
-"""What rows of processes hold."""
+"""The length of the column in rows of processes."""
 
 
 def user_of(claims: Claims, settings: ApiSettings) -> User:
-    """The user that claims speak of. Raises LoginRefused when they name nobody."""
+    """The user in claims. Raises LoginRefused when they name none."""
     candidates = (claims.get(name) for name in (settings.oauth2_user_claim, "sub", "client_id"))
     name = next((one for one in candidates if isinstance(one, str) and one.strip()), None)
     if name is None:
-        raise LoginRefused("The token does not say whose it is.")
+        raise LoginRefused("The token names no user.")
     if len(name) > LONGEST_NAME or not name.isprintable():
-        raise LoginRefused("The token's name of its bearer cannot be written down.")
+        raise LoginRefused("The user name in the token is too long or has characters that cannot be stored.")
     if name in (NOBODY, ANONYMOUS):
-        raise LoginRefused(f"{name} is a name of the server's own.")
+        raise LoginRefused(f"The name {name} is reserved for the server.")
     roles = [Role.ADMIN] if not settings.oauth2_authorization_active else list(roles_of(claims, settings))
     return User(name, claims=claims, roles=roles)
 
 
 def roles_of(claims: Claims, settings: ApiSettings) -> Iterator[Role]:
-    """The roles that claims give, by the names of the settings. A name that stands for none gives none."""
+    """The roles in claims, by the names in the settings. Unknown names give none."""
     names = settings.oauth2_roles or {role.value: role for role in Role}
     for path in settings.oauth2_roles_claim:
         for given in _texts(_at(claims, path)):
@@ -40,7 +40,7 @@ def roles_of(claims: Claims, settings: ApiSettings) -> Iterator[Role]:
 
 
 def _at(claims: Any, path: str) -> Any:
-    """A claim by its name, which may have dots itself, else by the path that the dots make."""
+    """A claim by its name, which may contain dots, else by the path of the dots."""
     if not isinstance(claims, Mapping):
         return None
     if path in claims:

@@ -1,4 +1,4 @@
-"""Where a request comes from: the server's own pages, another site, or no browser at all."""
+"""The origin of a request: the server's own pages, another site, or no browser at all."""
 
 import ipaddress
 from collections.abc import Collection
@@ -12,7 +12,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 def path_of(scope: Scope) -> str:
-    """The path that routes see: without the prefix at which the server is mounted, never empty."""
+    """The path for routes: without the prefix of the server, never empty."""
     path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
     if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
         path = path[len(prefix) :]
@@ -29,7 +29,7 @@ def base_of(connection: HTTPConnection, base_url: str = "") -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address, a port behind it or not, is this machine's own and no other's."""
+    """Whether a name or address, with or without a port, is this machine's."""
     name = _name_of(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -40,7 +40,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_foreign(connection: HTTPConnection, base_url: str = "", *, trusted: Collection[str] = ()) -> bool:
-    """Whether a browser says that a page of another origin sent this. What is no browser says nothing.
+    """Whether a browser reports that a page of another origin sent this. Other clients report nothing.
 
     `friends` are origins that count as our own.
     """
@@ -54,14 +54,14 @@ def is_foreign(connection: HTTPConnection, base_url: str = "", *, trusted: Colle
 
 
 def is_own(connection: HTTPConnection, base_url: str = "") -> bool:
-    """Whether a browser says that one of our own pages sent this; silence is not enough."""
+    """Whether a browser reports that one of our own pages sent this; no report is not enough."""
     if is_foreign(connection, base_url):
         return False
     return "origin" in connection.headers or connection.headers.get("sec-fetch-site") == "same-origin"
 
 
 def _is_own(origin: str, connection: HTTPConnection, base_url: str) -> bool:
-    """The scheme is left out: behind a proxy that ends TLS we may not know our own."""
+    """Ignores the scheme, which a proxy that ends TLS may hide."""
     try:
         sent = urlsplit(origin)
         if sent.scheme not in ("http", "https") or not sent.hostname:

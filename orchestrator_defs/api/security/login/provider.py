@@ -1,4 +1,4 @@
-"""The identity provider: what its discovery document says, and the keys that it signs with."""
+"""The identity provider: its discovery document, and its keys."""
 
 import asyncio
 import logging
@@ -21,23 +21,23 @@ log = logging.getLogger(__name__)
 DISCOVERY = "/.well-known/openid-configuration"
 TIMEOUT_SECONDS = 5
 KEYS_SECONDS = 300
-"""After so long the keys are fetched again, beside the work: one that was withdrawn is not trusted for long."""
+"""Keys are fetched again after so long, in the background, so that a withdrawn one is not trusted for long."""
 LEAST_SECONDS = 5
-"""The provider is not asked for its keys more often than that, however many tokens name keys that nobody knows."""
+"""The least time between two fetches of keys, however many tokens name unknown keys."""
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
-"""Of the asymmetric algorithms: whoever knows a public key cannot sign with it."""
+"""Asymmetric algorithms: a public key cannot sign."""
 
 Metadata = Mapping[str, Any]
 
 
 @cache
 def certificates() -> ssl.SSLContext:
-    """The certificates that this machine trusts, read once: that takes longer than to answer many requests."""
+    """The certificates that this machine trusts, read once because that is slow."""
     return httpx.create_ssl_context()
 
 
 class Provider:
-    """An OpenID Connect provider. Its keys are kept, so that one that is down locks out nobody whose key is known.
+    """An OpenID Connect provider. Its keys are cached, so that users can log in with a known key while it is down.
 
     `clock` counts seconds, for tests.
     """
@@ -56,13 +56,12 @@ class Provider:
         self._refresh: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._refresh:
             self._refresh.cancel()
         await self.http.aclose()
 
     async def metadata(self) -> Metadata:
-        """The discovery document. Raises IdentityProviderUnavailable when it was never read."""
+        """The discovery document. Raises IdentityProviderUnavailable if it was never read."""
         if self._metadata is None:
             await self._fetch()
         if self._metadata is None:
@@ -77,9 +76,9 @@ class Provider:
         return str(found) if found else None
 
     async def key(self, kid: str | None) -> Key:
-        """The key of this id, asked of the provider when it is not known.
+        """The key of this id, fetched from the provider when it is unknown.
 
-        Raises LoginRefused when the provider has no such key, IdentityProviderUnavailable when it cannot be asked.
+        Raises LoginRefused when the provider has no such key, IdentityProviderUnavailable when it cannot be reached.
         """
         await self.metadata()
         if self.clock() - self._fetched_at > KEYS_SECONDS:
@@ -88,19 +87,19 @@ class Provider:
             await self._fetch()
             found = self._find(kid)
         if found is None and self._is_down:
-            raise IdentityProviderUnavailable(f"{_DOWN} The key that signed this token is not known here yet.")
+            raise IdentityProviderUnavailable(f"{_DOWN} This server does not know the key of the token yet.")
         if found is None:
             raise LoginRefused("The token is signed with a key that the identity provider does not publish.")
         return found
 
     @property
     def client(self) -> tuple[str, str]:
-        """What this server logs in with at the provider, encoded as RFC 6749 has it; the secret may be empty."""
+        """This server's credentials for the provider, encoded by RFC 6749; the secret may be empty."""
         secret = self.settings.oauth2_resource_server_secret.get_secret_value()
         return quote_plus(self.settings.oauth2_resource_server_id), quote_plus(secret)
 
     async def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """A request to the provider. Raises IdentityProviderUnavailable when it does not answer, or with a 5xx."""
+        """Send a request to the provider. Raises IdentityProviderUnavailable without an answer, or for a 5xx."""
         try:
             answer = await self.http.request(method, url, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -112,7 +111,7 @@ class Provider:
         return answer
 
     def _find(self, kid: str | None) -> Key | None:
-        """A token that names no key is taken when there is no choice."""
+        """Find a key; a token that names none is accepted when there is only one."""
         if kid is None:
             return self._keys[0] if len(self._keys) == 1 else None
         return next((key for key in self._keys if key.kid == kid), None)
@@ -125,10 +124,10 @@ class Provider:
         try:
             await self._fetch()
         except IdentityProviderUnavailable:
-            log.warning("The identity provider's keys could not be fetched again; those known stay good.")
+            log.warning("The identity provider's keys could not be fetched again; the known ones stay valid.")
 
     async def _fetch(self) -> None:
-        """Fetch document and keys, unless that was tried a moment ago.
+        """Fetch document and keys, unless that was just tried.
 
         Raises IdentityProviderUnavailable, also when the last try failed.
         """
@@ -147,7 +146,7 @@ class Provider:
             metadata = (await self.ask("GET", _discovery_url(self.settings))).raise_for_status().json()
             found = (await self.ask("GET", metadata["jwks_uri"])).raise_for_status().json()
             if not isinstance(metadata["issuer"], str):
-                raise TypeError("The issuer is no text.")
+                raise TypeError("The issuer is not a text.")
             return metadata, [key for key in KeySet.import_key_set(found).keys if _verifies(key)]
         except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, JoseError) as error:
             log.warning("The identity provider's document or its keys cannot be used: %r", error)
@@ -158,7 +157,7 @@ _DOWN = "The identity provider does not answer. Try again in a moment."
 
 
 def check_configured(settings: ApiSettings) -> None:
-    """Raises SettingsError that lists the variables which a login needs and that are not set."""
+    """Raise SettingsError with the variables that a login needs and that are not set."""
     missing = []
     if not (settings.oidc_base_url or settings.oidc_conf_url):
         missing.append("OIDC_BASE_URL (or OIDC_CONF_URL)")
@@ -166,7 +165,7 @@ def check_configured(settings: ApiSettings) -> None:
         missing.append("OAUTH2_RESOURCE_SERVER_ID")
     if missing:
         raise SettingsError(
-            f"A login is asked for, but there is no identity provider: set {' and '.join(missing)}, and for a client"
+            f"A login is required, but there is no identity provider: set {' and '.join(missing)}, and for a client"
             " with a secret OAUTH2_RESOURCE_SERVER_SECRET. To serve on loopback without login, set OAUTH2_ACTIVE=False."
         )
 

@@ -1,4 +1,4 @@
-"""Where browsers log in and out, and where anybody learns who they are."""
+"""The routes for login and logout of browsers, and for the user's own name and roles."""
 
 import logging
 from typing import Annotated
@@ -27,22 +27,20 @@ LOGOUT_PAGE = """<!doctype html><html lang="en"><title>Log out</title>
 
 
 class Me(BaseModel):
-    """Who calls."""
-
-    name: str = Field(description="as processes and their steps note it", examples=["ada"])
-    roles: list[Role] = Field(description="what the login gives, least first", examples=[["viewer", "operator"]])
-    is_logged_in: bool = Field(description="false when the server asks for no login")
+    name: str = Field(description="as processes and their steps record it", examples=["ada"])
+    roles: list[Role] = Field(description="the roles of the login, least first", examples=[["viewer", "operator"]])
+    is_logged_in: bool = Field(description="false when the server requires no login")
 
 
 class LoggedOut(BaseModel):
-    """Where to go to end the login at the provider, too."""
+    """Where to end the login at the provider, too."""
 
     logout_url: str | None = Field(description="address at the identity provider", examples=[None])
 
 
-@router.get("/me", summary="Who am I, and what may I do", responses=problems(401, 503))
+@router.get("/me", summary="The user and their roles", responses=problems(401, 503))
 def who_am_i(user: UserDep, settings: SettingsDep) -> Me:
-    """The caller as the server sees them."""
+    """The user and their roles, as the server knows them."""
     return Me(name=str(user), roles=[role for role in Role if role in user.roles], is_logged_in=settings.oauth2_active)
 
 
@@ -53,7 +51,7 @@ async def log_in(
     authorisation: AuthorisationDep,
     target: Annotated[str, Query(alias="next")] = "",
 ) -> Response:
-    """Send a browser to the identity provider, and afterwards back to where it wanted."""
+    """Redirect a browser to the identity provider, and afterwards back to its page."""
     target = safe_target(target, otherwise=f"{request.scope.get('root_path', '')}/")
     if not settings.oauth2_active:
         return RedirectResponse(target, 303)
@@ -75,14 +73,14 @@ async def come_back(
     state: str = "",
     error: str = "",
 ) -> Response:
-    """Begin the session of a browser that the identity provider sends back."""
+    """Begin the session of a browser that returns from the identity provider."""
     if error:
         word = error if error.isascii() and error.isidentifier() else "an error"
-        return _refused(f"The identity provider refused the login: {word}. Begin again at /api/login.")
+        return _refused(f"The identity provider refused the login: {word}. Try again at /api/login.")
     sessions = authorisation.sessions
     try:
         session, target = await sessions.end_of_login(request, code, state)
-        user = user_of(session.claims, settings)  # or each page would send whoever has no usable name back to here
+        user = user_of(session.claims, settings)  # or each page would send a user without a usable name here
         log.info("%s has logged in.", user)
         return _sent(target, sessions.kept(request, session))
     except LoginRefused as refusal:
@@ -91,7 +89,7 @@ async def come_back(
 
 @router.get("/logout", include_in_schema=False)
 def ask_to_log_out() -> HTMLResponse:
-    """A page with a button: a link alone logs nobody out."""
+    """A page with a button, because a link alone must not log out."""
     return HTMLResponse(LOGOUT_PAGE, headers={"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"})
 
 
@@ -99,12 +97,12 @@ def ask_to_log_out() -> HTMLResponse:
     "/logout",
     summary="End the session of a browser",
     response_model=LoggedOut,
-    responses={303: {"description": "To a browser that shows the answer: where to go on"}, **problems(403)},
+    responses={303: {"description": "For a browser that shows the answer: the next page"}, **problems(403)},
 )
 async def log_out(request: Request, settings: SettingsDep, authorisation: AuthorisationDep) -> Response:
-    """Forget the session here, and, in a browser that shows the answer, go on to end it at the provider.
+    """End the session here and, in a browser that shows the answer, at the provider.
 
-    A bearer token stays good until it expires.
+    A bearer token stays valid until it expires.
     """
     sessions = authorisation.sessions
     address = await sessions.end(request) if settings.oauth2_active else None

@@ -1,4 +1,4 @@
-"""A browser's session: the authorization code flow with PKCE, and the cookie that keeps what came of it."""
+"""Browser sessions: the authorization code flow with PKCE, and the cookie with its result."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 COOKIE = "orchestrator"
 BINDER = "orchestrator-login"
-"""A random value that ties a login to the browser which began it; logins in several tabs share it."""
+"""A random value that binds a login to the browser that began it; logins in several tabs share it."""
 CALLBACK = "/api/login/callback"
 LOGIN_SECONDS = 600
 LONGEST_TARGET = 2000
@@ -34,17 +34,17 @@ RENEWALS_KEPT = 1000
 NOISE = frozenset(
     {"exp", "iat", "nbf", "auth_time", "jti", "nonce", "at_hash", "c_hash", "sid", "session_state", "acr", "typ", "aud"}
 )
-"""What tokens say of themselves rather than of their bearer."""
+"""Claims about the token, not about its user."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
 class Session:
-    """A login that a browser keeps. Moments are seconds since 1970.
+    """A login that a browser keeps. Times are in seconds since 1970.
 
-    After `renew_at` the provider is asked again with the refresh token, and without one the session is over; after
-    `ends_at` it is over anyway.
+    After `renew_at` the provider is asked again with the refresh token, and without one the session ends; after
+    `ends_at` it ends in any case.
     """
 
     claims: Claims
@@ -54,7 +54,7 @@ class Session:
 
 
 class Sessions:
-    """Begins, keeps, renews and ends sessions. Nothing is kept here, so any server with the secret serves them all."""
+    """Begins, renews and ends sessions. The server stores nothing, so every server with the secret accepts them."""
 
     def __init__(
         self, settings: ApiSettings, provider: Provider, tokens: Tokens, now: Callable[[], float] = time.time
@@ -69,11 +69,11 @@ class Sessions:
     # --- the cookie ---
 
     def has_cookie(self, connection: HTTPConnection) -> bool:
-        """Whether a browser sends a session, good or not."""
+        """Whether a browser sends a session, valid or not."""
         return self._sealed(connection) is not None
 
     def of(self, connection: HTTPConnection) -> Session | None:
-        """The session of a browser, which may be due for renewal; None when there is none, or it is over."""
+        """The session of a browser, which may be due for renewal; None without one, or after its end."""
         content = self.vault.open("session", self._sealed(connection) or "")
         try:
             session = Session(**content) if content else None
@@ -82,17 +82,17 @@ class Sessions:
         return session if session and self.now() < session.ends_at else None
 
     def is_due(self, session: Session) -> bool:
-        """Whether the token that the session came from has expired."""
+        """Whether the token of the session has expired."""
         return self.now() >= session.renew_at
 
     def kept(self, connection: HTTPConnection, session: Session) -> Headers:
-        """The headers that have a browser keep a session."""
+        """The headers that store a session in a browser."""
         sealed = self.vault.seal("session", asdict(session))
         secure = is_secure(connection, self.settings)
         return set_cookie(connection, COOKIE, sealed, secure=secure, seconds=session.ends_at - self.now())
 
     def forgotten(self, connection: HTTPConnection) -> Headers:
-        """The headers that have a browser forget its session."""
+        """The headers that delete a browser's session."""
         return drop_cookie(connection, COOKIE, secure=is_secure(connection, self.settings))
 
     def _sealed(self, connection: HTTPConnection) -> str | None:
@@ -101,7 +101,7 @@ class Sessions:
     # --- the authorization code flow ---
 
     async def begin(self, connection: HTTPConnection, target: str) -> tuple[str, Headers]:
-        """Where to send a browser that is to log in and come back to `target`, and the headers to send along."""
+        """The address to which a browser goes to log in and return to `target`, and the headers to send."""
         secure = is_secure(connection, self.settings)
         binder = cookie_value(connection, BINDER, secure=secure) or secrets.token_urlsafe(32)
         number = secrets.token_urlsafe(16)
@@ -121,16 +121,16 @@ class Sessions:
         return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(query)}", cookie
 
     async def end_of_login(self, connection: HTTPConnection, code: str, state: str) -> tuple[Session, str]:
-        """The session of a browser that comes back from the provider, and where it wanted to go.
+        """The session of a browser that returns from the provider, and its target.
 
-        Raises LoginRefused when this browser has not begun this login, or the provider does not honour the code.
+        Raises LoginRefused when this browser has not begun this login, or the provider does not accept the code.
         """
         opened = self.vault.open("state", state)
         binder = cookie_value(connection, BINDER, secure=is_secure(connection, self.settings))
         if opened is None or binder is None or self.now() >= opened["until"]:
             raise LoginRefused(
-                "This login was not begun in this browser at this address, or more than ten minutes ago. Begin again at"
-                " /api/login; the browser must take cookies."
+                "This login was not begun in this browser at this address, or more than ten minutes ago. Try again at"
+                " /api/login; the browser must accept cookies."
             )
         answer = await self._grant(
             grant_type="authorization_code",
@@ -142,9 +142,9 @@ class Sessions:
         return self._session(answer, claims, ends_at=self.now() + self.settings.session_hours * 3600), opened["target"]
 
     async def end(self, connection: HTTPConnection) -> str | None:
-        """Have the provider forget the refresh token of a browser's session; where it ends its own session.
+        """Revoke the refresh token of a browser's session; returns where the provider ends its own session.
 
-        None when it does not, or does not answer: whoever logs out is logged out here in any case.
+        None when it does not, or does not answer: the user is logged out here in any case.
         """
         session = self.of(connection)
         try:
@@ -165,16 +165,16 @@ class Sessions:
         return base_of(connection, self.settings.base_url) + CALLBACK
 
     def _derived(self, purpose: str, binder: str, number: str) -> str:
-        """A secret of this login that is kept nowhere: only who has the browser's cookie and our key can make it."""
+        """A secret of this login that is stored nowhere: it takes the browser's cookie and our key to make it."""
         key = self.vault.key(purpose)
         return _base64(hashlib.blake2b(f"{binder}.{number}".encode(), key=key, digest_size=32).digest())
 
     # --- renewal ---
 
     async def renewed(self, session: Session) -> Session | None:
-        """The session with fresh claims, and so with the roles of now; None when the provider ends it.
+        """The session with fresh claims and roles; None when the provider ends it.
 
-        Requests of one browser that come together share one renewal: a refresh token may be good for one use. Raises
+        Concurrent requests of one browser share one renewal, because a refresh token may be valid for one use. Raises
         IdentityProviderUnavailable.
         """
         if session.refresh_token is None:
@@ -188,7 +188,7 @@ class Sessions:
         return await asyncio.shield(task)
 
     def _is_spent(self, task: "asyncio.Task[Session | None]") -> bool:
-        """Whether a renewal has nothing to give any more: it failed, or what it gave is due again."""
+        """Whether a renewal is of no more use: it failed, or its result is due again."""
         if not task.done():
             return False
         if task.cancelled() or task.exception():
@@ -208,7 +208,7 @@ class Sessions:
     # --- what the provider answers ---
 
     async def _grant(self, **form: str) -> Mapping[str, Any]:
-        """Tokens for a code or a refresh token. Raises LoginRefused when the provider gives none."""
+        """Get tokens for a code or a refresh token. Raises LoginRefused when the provider gives none."""
         answer = await self._as_client(await self._endpoint("token_endpoint"), **form)
         try:
             found = answer.json()
@@ -218,10 +218,10 @@ class Sessions:
             return found
         reason = found.get("error") if isinstance(found, dict) else answer.status_code
         log.warning("The identity provider gives no token: %s", reason)
-        raise LoginRefused("The identity provider did not accept the login. Begin again at /api/login.")
+        raise LoginRefused("The identity provider did not accept the login. Try again at /api/login.")
 
     async def _as_client(self, url: str, **form: str) -> httpx.Response:
-        """A form sent to the provider, with what says who we are in the way that it takes."""
+        """A form for the provider, with our credentials in the way that it accepts."""
         client = self.settings.oauth2_resource_server_id
         secret = self.settings.oauth2_resource_server_secret.get_secret_value()
         methods = (await self.provider.metadata()).get("token_endpoint_auth_methods_supported")
@@ -234,16 +234,16 @@ class Sessions:
     async def _endpoint(self, name: str) -> str:
         endpoint = await self.provider.endpoint(name)
         if endpoint is None:
-            raise IdentityProviderUnavailable(f"The identity provider's document names no {name}.")
+            raise IdentityProviderUnavailable(f"The identity provider's document has no {name}.")
         return endpoint
 
     async def _claims(
         self, answer: Mapping[str, Any], *, nonce: str | None = None, subject: str | None = None
     ) -> dict[str, Any]:
-        """What the provider says of who logged in, in the access token, its userinfo and the id token, in rising order.
+        """The claims about the user, from the access token, the userinfo and the id token; later ones win.
 
-        Providers differ in where roles are: some have them in the access token only. It came straight from the
-        provider, for us, so its audience does not matter here; that of the id token must be ours.
+        Providers differ in where roles are: some have them in the access token only. That came straight from the
+        provider, for us, so its audience does not matter; the id token must be for us.
         """
         id_token = await self._id_claims(answer["id_token"], nonce) if answer.get("id_token") else {}
         if nonce is not None and not id_token:
@@ -252,7 +252,7 @@ class Sessions:
         info = await self._userinfo(answer["access_token"])
         subjects = {one["sub"] for one in (id_token, access, info) if "sub" in one} | ({subject} if subject else set())
         if len(subjects) != 1:
-            raise LoginRefused("The identity provider's answers are about different people.")
+            raise LoginRefused("The identity provider's answers are about different users.")
         merged = {**access, **info, **id_token}
         return {name: value for name, value in merged.items() if name not in NOISE}
 
@@ -264,7 +264,7 @@ class Sessions:
         return claims
 
     async def _access_claims(self, token: str) -> Claims:
-        """Empty for an access token that is no JWT of the provider: it need not be one."""
+        """The claims of an access token; empty when it is no JWT of the provider, as it may be."""
         try:
             return await self.tokens.verified(token, None)
         except LoginRefused:
@@ -282,7 +282,7 @@ class Sessions:
         return found if isinstance(found, dict) else {}
 
     def _session(self, answer: Mapping[str, Any], claims: Claims, *, ends_at: float) -> Session:
-        """It lasts as long as the token that it came from."""
+        """Make a session; it lasts as long as its token."""
         lifetime = answer.get("expires_in")
         seconds = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else 300.0
         refresh = answer.get("refresh_token")
@@ -290,7 +290,7 @@ class Sessions:
 
 
 def safe_target(target: str, *, otherwise: str = "/") -> str:
-    """A path of this server to go to after a login; `otherwise` for what leads, or might lead, elsewhere."""
+    """A path of this server for after a login; `otherwise` when the given one might lead elsewhere."""
     is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target
     is_plain = target.isascii() and target.isprintable() and len(target) <= LONGEST_TARGET
     return target if is_path and is_plain else otherwise

@@ -1,4 +1,4 @@
-"""Bearer tokens: whether one is good, and what it says of its bearer."""
+"""Bearer tokens: verifies them, and returns their claims."""
 
 import base64
 import binascii
@@ -22,11 +22,11 @@ ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
 )
-"""Asymmetric ones only: never `none`, and never one whose secret is the public key."""
+"""Only asymmetric ones: never `none`, and never one whose secret is the public key."""
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-"""What a token may say that it is; a logout token, say, is signed with the same key and opens nothing."""
+"""The accepted types of tokens; a logout token, for example, has the same key and must not be accepted."""
 OPAQUE_SECONDS = 60
-"""So long the provider's word about a token that is no JWT is kept."""
+"""The provider's answer about a token that is no JWT is cached so long."""
 OPAQUE_KEPT = 1000
 
 Claims = Mapping[str, Any]
@@ -42,7 +42,7 @@ class Tokens:
         self._opaque: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
 
     async def claims(self, token: str) -> Claims:
-        """What a bearer token says. Raises LoginRefused with a sentence that says what is wrong with the token, and
+        """The claims of a bearer token. Raises LoginRefused, which tells what is wrong with it, and
         IdentityProviderUnavailable when the provider is needed and does not answer.
         """
         if _header(token) is not None:
@@ -50,14 +50,14 @@ class Tokens:
         return await self._asked(token)
 
     async def verified(self, token: str, audiences: Collection[str] | None) -> Claims:
-        """What a signed token says; its audience is not looked at when none is given. Raises as `claims` does."""
+        """The claims of a signed token; checks its audience only when one is given. Raises as `claims`."""
         header = _header(token)
         if header is None:
-            raise LoginRefused("The token is no JWT.")
+            raise LoginRefused("The token is not a JWT.")
         if header.get("alg") not in ALGORITHMS:
             raise LoginRefused("The token is signed in a way that is not accepted here.")
         if str(header.get("typ", "JWT")).lower() not in TYPES:
-            raise LoginRefused("The token is of a kind that opens nothing here.")
+            raise LoginRefused("Tokens of this type are not accepted here.")
         kid = header.get("kid")
         key = await self.provider.key(kid if kid is None else str(kid))
         try:
@@ -68,18 +68,18 @@ class Tokens:
         return claims
 
     async def _check(self, claims: Claims, audiences: Collection[str] | None, *, is_signed: bool) -> None:
-        """What a signed token must say, the provider need not say of a token that it vouches for."""
+        """Check the claims. Those of a signed token are required, not those that the provider reports."""
         now, skew = self.now(), self.settings.oauth2_clock_skew_seconds
         expiry = _moment(claims, "exp")
         if expiry is None and is_signed:
-            raise LoginRefused("The token does not say when it expires.")
+            raise LoginRefused("The token has no expiry time.")
         if expiry is not None and now >= expiry + skew:
             raise LoginRefused("The token has expired.")
         for name in ("nbf", "iat"):
             if now + skew < (_moment(claims, name) or 0):
                 raise LoginRefused("The token is not valid yet.")
         if (is_signed or "iss" in claims) and claims.get("iss") != (await self.provider.metadata())["issuer"]:
-            raise LoginRefused("The token was issued by somebody else than the identity provider.")
+            raise LoginRefused("The token was not issued by the identity provider.")
         meant = claims.get("aud", [])
         meant_for = {meant} if isinstance(meant, str) else {one for one in _listed(meant) if isinstance(one, str)}
         if audiences is not None and (is_signed or "aud" in claims) and not meant_for & set(audiences):
@@ -111,11 +111,11 @@ class Tokens:
         if self.settings.oauth2_userinfo and (url := await self.provider.endpoint("userinfo_endpoint")):
             answer = await self.provider.ask("GET", url, headers={"Authorization": f"Bearer {_printable(token)}"})
             return _json(answer)
-        raise LoginRefused("The token is no JWT, and the identity provider cannot be asked about others.")
+        raise LoginRefused("The token is not a JWT, and the identity provider cannot check others.")
 
 
 def _header(token: str) -> Mapping[str, Any] | None:
-    """The header of a JWT; None for what is none."""
+    """The header of a JWT; None for other text."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -131,7 +131,7 @@ def _moment(claims: Claims, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise LoginRefused(f"The token's {name} is no time.")
+        raise LoginRefused(f"The token's {name} is not a time.")
     return float(value)
 
 
@@ -151,5 +151,5 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 def _printable(token: str) -> str:
     if not (token.isascii() and token.isprintable()):
-        raise LoginRefused("The token has characters that no token has.")
+        raise LoginRefused("The token has invalid characters.")
     return token

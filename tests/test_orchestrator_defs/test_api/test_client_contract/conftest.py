@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {"cors_origins": UI, "max_body_bytes": 10_000, "expos
 
 
 @dataclass
-class Guarded:
+class Secured:
     """A server with login, and who logs people in."""
 
     url: str
@@ -85,12 +85,12 @@ def ui(url: str) -> Iterator[WebClient]:
 
 
 @pytest.fixture(scope="package")
-def guarded(engine: Engine) -> Iterator[Guarded]:
+def secured(engine: Engine) -> Iterator[Secured]:
     """The API with login."""
     with ExitStack() as stack:
         provider = stack.enter_context(provided())
         app = application(engine, **SETTINGS, **login_at(provider))
-        yield Guarded(f"{stack.enter_context(serving(app))}/api", provider)
+        yield Secured(f"{stack.enter_context(serving(app))}/api", provider)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.engine import Engine
-from tests.test_orchestrator_defs.test_api.test_client_contract.conftest import Guarded
+from tests.test_orchestrator_defs.test_api.test_client_contract.conftest import Secured
 from tests.waiting import PATIENCE
 from tests.web_client import UI, WebClient
 
@@ -47,8 +47,8 @@ def test_the_pages_may_call(ui: WebClient) -> None:
         assert int(answer.headers["access-control-max-age"]) >= 600, (method, path)
 
 
-def test_leave_is_given_without_login(guarded: Guarded) -> None:
-    with WebClient(guarded.url) as client:
+def test_leave_is_given_without_login(secured: Secured) -> None:
+    with WebClient(secured.url) as client:
         for method, path in CALLS:
             client.preflight(method, path, ["authorization", "content-type"])
 
@@ -62,20 +62,20 @@ def test_other_pages_get_no_leave(ui: WebClient) -> None:
 # --- errors ---
 
 
-def test_who_is_not_logged_in_learns_it(guarded: Guarded) -> None:
-    with WebClient(guarded.url) as client:
+def test_who_is_not_logged_in_learns_it(secured: Secured) -> None:
+    with WebClient(secured.url) as client:
         for method, path in GUARDED:
             answer = client.call(method, path, {})
             assert (answer.status, answer.data["status"]) == (401, 401), (method, path)
 
 
-def test_a_login_that_is_over_is_said(guarded: Guarded) -> None:
-    with guarded.client(exp=int(time.time()) - 3600) as client:
+def test_a_login_that_is_over_is_said(secured: Secured) -> None:
+    with secured.client(exp=int(time.time()) - 3600) as client:
         assert client.get("/settings/status").status == 401
 
 
-def test_who_may_not_learns_it(guarded: Guarded) -> None:
-    with guarded.client(roles=["viewer"]) as client:
+def test_who_may_not_learns_it(secured: Secured) -> None:
+    with secured.client(roles=["viewer"]) as client:
         assert client.put("/settings/status", {"global_lock": True}).status == 403
 
 
@@ -99,30 +99,30 @@ def test_what_is_no_json_is_refused_in_json(ui: WebClient) -> None:
 # --- with a login ---
 
 
-def test_a_viewer_sees_the_frame(guarded: Guarded) -> None:
-    with guarded.client(roles=["viewer"]) as client:
+def test_a_viewer_sees_the_frame(secured: Secured) -> None:
+    with secured.client(roles=["viewer"]) as client:
         frame = ("/settings/status", "/processes/status-counts", "/translations/en-GB")
         assert [client.get(path).status for path in frame] == [200] * 3
 
 
-def test_an_operator_starts_and_is_written_down(guarded: Guarded) -> None:
-    with guarded.client(roles=["operator"]) as client:
+def test_an_operator_starts_and_is_written_down(secured: Secured) -> None:
+    with secured.client(roles=["operator"]) as client:
         assert client.post("/processes/build_rack", []).status == 510
         started = client.post("/processes/build_rack", [{"site": "ams"}, {"rack": 1}])
         assert started.status == 201
         assert client.get(f"/processes/{started.data['id']}").data["created_by"] == "ada"
 
 
-def test_an_operator_answers_and_aborts(guarded: Guarded, engine: Engine) -> None:
-    with guarded.client(roles=["operator"]) as client:
+def test_an_operator_answers_and_aborts(secured: Secured, engine: Engine) -> None:
+    with secured.client(roles=["operator"]) as client:
         answered, aborted = engine.run("ask"), engine.run("ask")
         assert client.put(f"/processes/{answered}/resume", [{"approved": True}]).status == 204
         assert client.put(f"/processes/{aborted}/abort").status == 204
 
 
-def test_an_admin_edits_in_place(guarded: Guarded, ui: WebClient) -> None:
+def test_an_admin_edits_in_place(secured: Secured, ui: WebClient) -> None:
     workflow = next(one for one in ui.get("/workflows/").data if one["name"] == "fail")
-    with guarded.client(roles=["admin"]) as client:
+    with secured.client(roles=["admin"]) as client:
         answer = client.patch(f"/workflows/{workflow['workflow_id']}", {"description": "Fail"})
     assert (answer.status, answer.data["description"]) == (200, "Fail")
 
@@ -176,15 +176,15 @@ def test_messages_are_in_the_clients_words(
         wanted.discard(str(listening.recv(timeout=PATIENCE)))
 
 
-def test_a_token_comes_as_a_sub_protocol(guarded: Guarded) -> None:
-    offered = [Subprotocol("base64.bearer.token"), Subprotocol(guarded.provider.mint())]
-    with connect(events(guarded.url), origin=Origin(UI), subprotocols=offered, proxy=None) as connection:
+def test_a_token_comes_as_a_sub_protocol(secured: Secured) -> None:
+    offered = [Subprotocol("base64.bearer.token"), Subprotocol(secured.provider.mint())]
+    with connect(events(secured.url), origin=Origin(UI), subprotocols=offered, proxy=None) as connection:
         assert connection.subprotocol == "base64.bearer.token"
         assert pong_after(connection) < PATIENCE
 
 
-def test_without_a_token_nothing_is_told(guarded: Guarded) -> None:
-    with connect(events(guarded.url), origin=Origin(UI), proxy=None) as connection:
+def test_without_a_token_nothing_is_told(secured: Secured) -> None:
+    with connect(events(secured.url), origin=Origin(UI), proxy=None) as connection:
         with pytest.raises(ConnectionClosed):
             connection.recv(timeout=PATIENCE)
         assert connection.close_code == 1008

@@ -20,7 +20,7 @@ from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import NotAuthorised, SettingsError
 from resources.users import Role, User
 from tests.api import caller, calling, running, serving
-from tests.oidc import bearer, guarded_app
+from tests.oidc import bearer, secured_app
 
 PATH = "/api/processes/"
 ABORT = "/api/processes/1/abort"
@@ -33,7 +33,7 @@ def open_server():
     with ExitStack() as stack:
 
         def make(*, at=running, **settings):
-            app = guarded_app(ApiSettings(oauth2_active=False, **settings))
+            app = secured_app(ApiSettings(oauth2_active=False, **settings))
             return stack.enter_context(calling(app, at))
 
         yield make
@@ -138,40 +138,40 @@ def test_a_short_secret_is_refused():
         ({"roles": []}, {"oauth2_authorization_active": False}, ["admin"]),
     ],
 )
-def test_claims_give_roles(provider, guarded, monkeypatch, claims, settings, roles):
+def test_claims_give_roles(provider, secured, monkeypatch, claims, settings, roles):
     for name, value in settings.items():
         monkeypatch.setenv(name.upper(), value if isinstance(value, str) else json.dumps(value))
-    answer = guarded().get("/api/me", headers=bearer(provider.mint(**{"roles": None, **claims})))
+    answer = secured().get("/api/me", headers=bearer(provider.mint(**{"roles": None, **claims})))
     assert answer.json() == {"name": "ada", "roles": roles, "is_logged_in": True}
 
 
-def test_whoever_has_no_role_is_told(provider, guarded):
-    answer = guarded().get(PATH, headers=bearer(provider.mint(roles=[])))
+def test_whoever_has_no_role_is_told(provider, secured):
+    answer = secured().get(PATH, headers=bearer(provider.mint(roles=[])))
     assert (answer.status_code, answer.json()["detail"]) == (
         403,
         "GET /api/processes/ needs the role viewer; ada has no role here.",
     )
 
 
-def test_without_authorisation_whoever_is_logged_in_may_all(provider, guarded):
-    client = guarded(oauth2_authorization_active=False)
+def test_without_authorisation_whoever_is_logged_in_may_all(provider, secured):
+    client = secured(oauth2_authorization_active=False)
     assert client.put(ABORT, headers=bearer(provider.mint(roles=[]))).status_code == 200
     assert client.put(ABORT).status_code == 401
 
 
-def test_what_no_rule_names_needs_an_admin(provider, guarded):
-    client = guarded()
+def test_what_no_rule_names_needs_an_admin(provider, secured):
+    client = secured()
     answers = {role: client.get("/own", headers=bearer(provider.mint(roles=[role]))).status_code for role in Role}
     assert answers == {"viewer": 403, "operator": 403, "engineer": 403, "admin": 200}
 
 
-def test_an_organisation_has_rules_of_its_own(provider, guarded):
-    client = guarded(options={"rules": [Rule("GET", "/own", Role.VIEWER), Rule("PUT", ABORT, Role.ADMIN)]})
+def test_an_organisation_has_rules_of_its_own(provider, secured):
+    client = secured(options={"rules": [Rule("GET", "/own", Role.VIEWER), Rule("PUT", ABORT, Role.ADMIN)]})
     assert client.get("/own", headers=bearer(provider.mint())).json() == "mine"
     assert client.put(ABORT, headers=bearer(provider.mint(roles=["engineer"]))).status_code == 403
 
 
-def test_an_organisation_has_a_policy_of_its_own(provider, guarded):
+def test_an_organisation_has_a_policy_of_its_own(provider, secured):
     class Weekend:
         async def refusal(self, user, call):
             return f"{user} may not {call.method} at the weekend."
@@ -179,20 +179,20 @@ def test_an_organisation_has_a_policy_of_its_own(provider, guarded):
         async def close(self):
             pass
 
-    answer = guarded(options={"policy": Weekend()}).get(PATH, headers=bearer(provider.mint()))
+    answer = secured(options={"policy": Weekend()}).get(PATH, headers=bearer(provider.mint()))
     assert answer.json()["detail"] == "ada may not GET at the weekend."
 
 
-def test_a_path_that_looks_like_an_open_one_is_closed(guarded):
-    client = guarded(at=serving)
+def test_a_path_that_looks_like_an_open_one_is_closed(secured):
+    client = secured(at=serving)
     for path in ("/api/health/../processes/", "/api/health//", "/api/health/%2e%2e/processes/"):
         request = client.build_request("GET", "/")
         request.url = request.url.copy_with(raw_path=path.encode())
         assert client.send(request).status_code == 401, path
 
 
-def test_only_a_callbacks_own_shape_is_open(guarded):
-    client = guarded(at=serving)
+def test_only_a_callbacks_own_shape_is_open(secured):
+    client = secured(at=serving)
     for path in (
         "/api/processes/1/callback/token",
         "/api/processes/00000000-0000-4000-8000-000000000001/callback/a%2Fb",
@@ -203,8 +203,8 @@ def test_only_a_callbacks_own_shape_is_open(guarded):
         assert client.post(path).status_code == 401, path
 
 
-def test_a_callback_by_another_method_is_closed(guarded):
-    assert guarded().put(CALLBACK.format(1)).status_code == 401
+def test_a_callback_by_another_method_is_closed(secured):
+    assert secured().put(CALLBACK.format(1)).status_code == 401
 
 
 def test_workflows_need_the_strictest_role_that_fits():
@@ -235,8 +235,8 @@ def test_what_may_start_says_what_a_role_forbids():
     }
 
 
-def test_a_head_is_a_look(provider, guarded):
-    assert guarded().head(PATH, headers=bearer(provider.mint())).status_code == 200
+def test_a_head_is_a_look(provider, secured):
+    assert secured().head(PATH, headers=bearer(provider.mint())).status_code == 200
 
 
 def test_the_first_rule_that_fits_counts():
@@ -256,35 +256,35 @@ def events(client, path="/api/ws/events", **options):
             return closed.rcvd.code, socket.subprotocol
 
 
-def test_a_websocket_takes_the_token_beside_its_sub_protocol(provider, guarded):
+def test_a_websocket_takes_the_token_beside_its_sub_protocol(provider, secured):
     protocols = ["base64.bearer.token", provider.mint()]
-    assert events(guarded(at=serving), subprotocols=protocols) == ("ada", "base64.bearer.token")
+    assert events(secured(at=serving), subprotocols=protocols) == ("ada", "base64.bearer.token")
 
 
-def test_a_websocket_is_accepted_and_closed_when_the_token_is_not_good(provider, guarded):
-    client = guarded(at=serving)
+def test_a_websocket_is_accepted_and_closed_when_the_token_is_not_good(provider, secured):
+    client = secured(at=serving)
     protocols = ["base64.bearer.token", provider.mint(exp=1)]
     assert events(client, subprotocols=protocols) == (1008, "base64.bearer.token")
     assert events(client) == (1008, None)
     assert events(client, subprotocols=["base64.bearer.token", provider.mint(roles=[])])[0] == 1008
 
 
-def test_sub_protocols_that_are_no_pair_are_a_protocol_error(guarded):
-    client = guarded(at=serving)
+def test_sub_protocols_that_are_no_pair_are_a_protocol_error(secured):
+    client = secured(at=serving)
     for protocols in (["base64.bearer.token"], ["a", "base64.bearer.token"], ["base64.bearer.token"] * 3):
         assert events(client, subprotocols=protocols)[0] == 1002, protocols
 
 
-def test_a_token_in_the_address_is_taken_by_the_websockets_of_old_only(provider, guarded):
-    client = guarded(at=serving)
+def test_a_token_in_the_address_is_taken_by_the_websockets_of_old_only(provider, secured):
+    client = secured(at=serving)
     token = provider.mint()
     assert events(client, f"/api/processes/all/?token={token}")[0] == "ada"
     assert events(client, f"/api/ws/events?token={token}")[0] == 1008
     assert client.get(f"{PATH}?token={token}").status_code == 401
 
 
-def test_a_websocket_takes_the_session_of_its_own_page_only(provider, guarded):
-    client = guarded(at=serving)
+def test_a_websocket_takes_the_session_of_its_own_page_only(provider, secured):
+    client = secured(at=serving)
     with caller(client.base_url, headers={"Accept": "text/html"}, follow_redirects=True) as browser:
         browser.get(PATH)
         cookie = {"Cookie": f"orchestrator={browser.cookies['orchestrator']}"}
@@ -293,14 +293,14 @@ def test_a_websocket_takes_the_session_of_its_own_page_only(provider, guarded):
     assert events(client, additional_headers=cookie)[0] == 1008
 
 
-def test_a_websocket_ends_when_a_session_would(provider, guarded):
-    client = guarded(at=serving, session_hours=0.5 / 3600)
+def test_a_websocket_ends_when_a_session_would(provider, secured):
+    client = secured(at=serving, session_hours=0.5 / 3600)
     token = ["base64.bearer.token", provider.mint()]
     with connect(f"{client.base_url}/api/ws/events".replace("http", "ws"), subprotocols=token) as socket:
         assert socket.recv() == "ada"
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=60)
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "The login is too long ago.")
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "The login has expired.")
 
 
 # --- an Open Policy Agent ---
@@ -322,8 +322,8 @@ def agent():
         yield app.state
 
 
-def test_the_agent_is_told_who_does_what_to_what(provider, guarded, agent):
-    client = guarded(opa_url=agent.url)
+def test_the_agent_is_told_who_does_what_to_what(provider, secured, agent):
+    client = secured(opa_url=agent.url)
     answer = client.put(f"{ABORT}?force=yes", json={"why": "é"}, headers=bearer(provider.mint()))
     assert answer.json() == {"body": '{"why":"é"}'}
     (question,) = agent.questions
@@ -335,8 +335,8 @@ def test_the_agent_is_told_who_does_what_to_what(provider, guarded, agent):
     }
 
 
-def test_the_agents_answer_counts(provider, guarded, agent):
-    client, headers = guarded(opa_url=agent.url), bearer(provider.mint(roles=[]))
+def test_the_agents_answer_counts(provider, secured, agent):
+    client, headers = secured(opa_url=agent.url), bearer(provider.mint(roles=[]))
     for said, status in (
         ({"result": True}, 200),
         ({"result": {"allow": True}}, 200),
@@ -351,8 +351,8 @@ def test_the_agents_answer_counts(provider, guarded, agent):
         assert client.get(PATH, headers=headers).status_code == status, said
 
 
-def test_an_agent_that_is_not_there_lets_nobody_in(provider, guarded):
-    client = guarded(opa_url="http://127.0.0.1:1/")
+def test_an_agent_that_is_not_there_lets_nobody_in(provider, secured):
+    client = secured(opa_url="http://127.0.0.1:1/")
     answer = client.get(PATH, headers=bearer(provider.mint(roles=["admin"])))
     assert (answer.status_code, answer.json()["detail"]) == (
         503,
@@ -361,8 +361,8 @@ def test_an_agent_that_is_not_there_lets_nobody_in(provider, guarded):
     assert client.get("/api/health/").status_code == 200
 
 
-def test_a_strange_body_does_not_break_the_question(provider, guarded, agent):
-    client, headers = guarded(opa_url=agent.url), bearer(provider.mint())
+def test_a_strange_body_does_not_break_the_question(provider, secured, agent):
+    client, headers = secured(opa_url=agent.url), bearer(provider.mint())
     for body in (b"NaN", b'"\\ud800"', b"\x00", b"[" * 100_000, b"9" * 5000):
         assert client.put(ABORT, content=body, headers=headers).status_code == 200, body[:10]
 
@@ -376,8 +376,8 @@ PREFLIGHT = {
 }
 
 
-def test_a_page_that_is_named_may_ask_what_it_may_without_login(guarded):
-    answer = guarded(cors_origins="https://ui.example.org/, https://other.example.org").options(
+def test_a_page_that_is_named_may_ask_what_it_may_without_login(secured):
+    answer = secured(cors_origins="https://ui.example.org/, https://other.example.org").options(
         ABORT, headers=PREFLIGHT
     )
     assert answer.status_code == 200
@@ -386,26 +386,26 @@ def test_a_page_that_is_named_may_ask_what_it_may_without_login(guarded):
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_a_page_that_is_not_named_may_nothing(guarded):
-    answer = guarded(cors_origins="https://other.example.org").options(ABORT, headers=PREFLIGHT)
+def test_a_page_that_is_not_named_may_nothing(secured):
+    answer = secured(cors_origins="https://other.example.org").options(ABORT, headers=PREFLIGHT)
     assert "access-control-allow-origin" not in answer.headers
-    assert guarded().options(ABORT, headers=PREFLIGHT).status_code == 401
+    assert secured().options(ABORT, headers=PREFLIGHT).status_code == 401
 
 
-def test_a_page_that_is_named_can_read_why_it_was_refused(guarded):
-    answer = guarded(cors_origins="https://ui.example.org").get(PATH, headers={"Origin": "https://ui.example.org"})
+def test_a_page_that_is_named_can_read_why_it_was_refused(secured):
+    answer = secured(cors_origins="https://ui.example.org").get(PATH, headers={"Origin": "https://ui.example.org"})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "https://ui.example.org")
     assert "ETag" in answer.headers["access-control-expose-headers"]
 
 
-def test_all_pages_may_call_with_a_token_but_never_with_the_cookie(provider, guarded):
-    answer = guarded(cors_origins="*").get(PATH, headers={"Origin": "https://x.org", **bearer(provider.mint())})
+def test_all_pages_may_call_with_a_token_but_never_with_the_cookie(provider, secured):
+    answer = secured(cors_origins="*").get(PATH, headers={"Origin": "https://x.org", **bearer(provider.mint())})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_browsers_are_told_to_be_careful(guarded):
-    headers = guarded().get("/api/health/").headers
+def test_browsers_are_told_to_be_careful(secured):
+    headers = secured().get("/api/health/").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "same-origin"
@@ -420,8 +420,8 @@ def test_dagsters_page_may_frame_itself(open_server):
     assert "content-security-policy" not in headers
 
 
-def test_over_https_browsers_are_told_to_stay_there(guarded):
-    client = guarded(base_url="https://orchestrator.example.org")
+def test_over_https_browsers_are_told_to_stay_there(secured):
+    client = secured(base_url="https://orchestrator.example.org")
     assert client.get("/api/health/").headers["strict-transport-security"] == "max-age=31536000"
 
 
@@ -432,33 +432,33 @@ def chunks(size):
 
 
 @pytest.mark.parametrize("body", [b"x" * 5000, pytest.param(chunks(5000), id="in chunks")])
-def test_a_body_that_is_too_long_is_not_read(provider, guarded, body):
-    client = guarded(at=serving, max_body_bytes=4000)
+def test_a_body_that_is_too_long_is_not_read(provider, secured, body):
+    client = secured(at=serving, max_body_bytes=4000)
     answer = client.put(ABORT, content=body, headers=bearer(provider.mint(roles=["operator"])))
     assert (answer.status_code, answer.json()["detail"]) == (413, "The body of a request may have 4000 bytes.")
 
 
-def test_a_body_that_just_fits_is_read(provider, guarded):
-    client = guarded(at=serving, max_body_bytes=4000)
+def test_a_body_that_just_fits_is_read(provider, secured):
+    client = secured(at=serving, max_body_bytes=4000)
     answer = client.put(ABORT, content=chunks(4000), headers=bearer(provider.mint(roles=["operator"])))
     assert len(answer.json()["body"]) == 4000
 
 
-def test_a_policy_reads_no_body_that_is_too_long(provider, guarded, agent):
-    client = guarded(at=serving, max_body_bytes=4000, opa_url=agent.url)
+def test_a_policy_reads_no_body_that_is_too_long(provider, secured, agent):
+    client = secured(at=serving, max_body_bytes=4000, opa_url=agent.url)
     assert client.put(ABORT, content=chunks(5000), headers=bearer(provider.mint())).status_code == 413
     assert agent.questions == []
 
 
-def test_callbacks_come_only_so_often(guarded):
-    client = guarded(callbacks_per_minute=3)
+def test_callbacks_come_only_so_often(secured):
+    client = secured(callbacks_per_minute=3)
     answers = [client.post(CALLBACK.format(1)) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 21
 
 
-def test_wrong_tokens_do_not_keep_the_right_one_out(guarded):
-    client = guarded(at=serving, callbacks_per_minute=3)
+def test_wrong_tokens_do_not_keep_the_right_one_out(secured):
+    client = secured(at=serving, callbacks_per_minute=3)
     path = CALLBACK.format(1)
     guesses = [client.post(f"{path}{number}") for number in range(3)]
     assert [answer.status_code for answer in guesses] == [200, 200, 200]

@@ -15,7 +15,7 @@ from orchestrator_defs.api.security.login.sessions import safe_target
 from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.api.server_settings import ApiSettings
 from tests.api import caller, calling, serving
-from tests.oidc import bearer, guarded_app, settings_for
+from tests.oidc import bearer, secured_app, settings_for
 
 PATH = "/api/processes/"
 HTML = {"Accept": "text/html,*/*"}
@@ -28,8 +28,8 @@ def browser(client, **settings):
 
 
 @pytest.fixture
-def server(guarded):
-    return guarded(session_secret="x" * 32)
+def server(secured):
+    return secured(session_secret="x" * 32)
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def login(client):
     return client.get(PATH).history[-1]
 
 
-def test_over_https_the_cookie_is_for_this_host_only(provider, guarded):
-    with browser(guarded(base_url="https://orchestrator.example.org")) as client:
+def test_over_https_the_cookie_is_for_this_host_only(provider, secured):
+    with browser(secured(base_url="https://orchestrator.example.org")) as client:
         begun = client.get("/api/login", follow_redirects=False)
     assert begun.headers["set-cookie"].startswith("__Host-orchestrator-login=")
     assert begun.headers["set-cookie"].endswith("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure")
@@ -102,9 +102,9 @@ def test_without_https_nobody_logs_in_from_elsewhere(server):
     )
 
 
-def test_behind_a_proxy_the_addresses_are_those_of_the_browser(provider, guarded):
+def test_behind_a_proxy_the_addresses_are_those_of_the_browser(provider, secured):
     headers = {"Host": "orchestrator.example.org", "X-Forwarded-Proto": "https"}
-    begun = guarded(at=serving).get("/api/login", headers=headers)
+    begun = secured(at=serving).get("/api/login", headers=headers)
     assert parse_qs(urlsplit(begun.headers["location"]).query)["redirect_uri"] == [
         "https://orchestrator.example.org/api/login/callback"
     ]
@@ -127,8 +127,8 @@ def test_a_cookie_that_was_changed_is_none(logged_in):
             assert other.get(PATH).status_code == 401, place
 
 
-def test_another_server_with_the_secret_takes_the_session(logged_in, guarded):
-    other, stranger = guarded(session_secret="x" * 32), guarded()
+def test_another_server_with_the_secret_takes_the_session(logged_in, secured):
+    other, stranger = secured(session_secret="x" * 32), secured()
     for client in (other, stranger):
         client.cookies["orchestrator"] = logged_in.cookies["orchestrator"]
     assert other.get(PATH).json() == "ada"
@@ -177,7 +177,7 @@ def test_a_login_takes_ten_minutes_at_most(server):
 def test_a_refusal_of_the_provider_is_told(server):
     answer = server.get("/api/login/callback?error=access_denied")
     assert answer.json()["detail"] == (
-        "The identity provider refused the login: access_denied. Begin again at /api/login."
+        "The identity provider refused the login: access_denied. Try again at /api/login."
     )
     assert "<b>" not in server.get("/api/login/callback?error=<b>").text
 
@@ -199,7 +199,7 @@ def test_whoever_has_no_usable_name_is_told_at_the_login(server, provider):
 
 
 def test_a_login_works_under_a_path_prefix(provider):
-    app = guarded_app(settings_for(provider))
+    app = secured_app(settings_for(provider))
     with calling(Prefixed(app, "/of/ours")) as server, browser(server) as client:
         answer = client.get(f"/of/ours{PATH}?a=1")
         assert (answer.json(), answer.url.path, answer.url.query) == ("ada", f"/of/ours{PATH}", b"a=1")
@@ -217,7 +217,7 @@ def test_an_independent_provider_does_as_well(unused_tcp_port):
             settings = ApiSettings(
                 oidc_base_url=issuer, oauth2_resource_server_id="orchestrator", oauth2_resource_server_secret="any"
             )
-            with calling(guarded_app(settings)) as server, browser(server) as client:
+            with calling(secured_app(settings)) as server, browser(server) as client:
                 form = client.get(PATH)
                 answer = client.post(form.url, data={"sub": "grace"})
                 assert (answer.json(), answer.url.path) == ("grace", PATH)
@@ -269,7 +269,7 @@ def test_a_session_that_the_provider_ended_is_over(server, provider, logged_in):
     provider.refresh_tokens.clear()
     age(server, 301)
     answer = logged_in.get("/api/me", headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json()["detail"]) == (401, "The session is over. Log in again at /api/login.")
+    assert (answer.status_code, answer.json()["detail"]) == (401, "The session has ended. Log in again at /api/login.")
 
 
 def test_a_session_cannot_be_renewed_while_the_provider_is_down(server, provider, logged_in):
@@ -279,8 +279,8 @@ def test_a_session_cannot_be_renewed_while_the_provider_is_down(server, provider
     assert logged_in.get("/api/me").status_code == 503
 
 
-def test_a_session_ends_however_often_it_is_renewed(guarded):
-    server = guarded(session_hours=0.1)
+def test_a_session_ends_however_often_it_is_renewed(secured):
+    server = secured(session_hours=0.1)
     with browser(server) as client:
         client.get(PATH)
         age(server, 301)
@@ -332,7 +332,7 @@ def test_claims_that_no_browser_can_keep_are_told_of(server, provider):
     with browser(server) as client:
         answer = client.get(PATH)
     assert answer.status_code == 401
-    assert answer.json()["detail"].endswith("have it send fewer claims.")
+    assert answer.json()["detail"].endswith("configure it to send fewer.")
 
 
 # --- other sites ---

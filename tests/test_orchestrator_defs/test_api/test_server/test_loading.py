@@ -62,7 +62,7 @@ def test_without_an_orchestrator_every_location_has_its_reason(folder: Path) -> 
     said = str(refused.value)
     assert "other.py: These definitions belong to no orchestrator" in said
     assert f"Code location broken.py cannot be loaded: division by zero ({folder / 'broken.py'}, line 2)." in said
-    assert "far: it is a code server, whose code is somewhere else." in said
+    assert "far: it is a code server, whose code is elsewhere." in said
     assert said.endswith("--definitions MODULE:ATTRIBUTE.")
 
 
