@@ -1,5 +1,6 @@
-"""Leases: which processes use a shared background server. The kernel keeps them, so a killed process leaves none
-behind.
+"""Leases: which processes use a shared background server.
+
+The kernel keeps them, so a killed process leaves none behind.
 
 A user of the server holds a shared `flock` on the lease file until it ends. The server's reaper (`reaper.py`) waits for
 the exclusive one, gets it after the last user has ended in whatever way, and stops the server.

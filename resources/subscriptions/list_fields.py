@@ -152,7 +152,7 @@ class ListFields:
     def _field(self, name: str, what: str, known: Sequence[str]) -> Field:
         field = self._by_name.get(_plain(name))
         if field is None or field.name not in known:
-            raise InvalidQuery(f"{self.noun} cannot be {what} by {name!r}; they can be by {', '.join(known)}.")
+            raise InvalidQuery(f"{self.noun} cannot be {what} by {name!r}; they can be {what} by {', '.join(known)}.")
         return field
 
 

@@ -1,5 +1,6 @@
-"""The Celery application that workers on many machines load: `celery -A resources.runs.launching.celery_worker worker
--Q dagster`.
+"""The Celery application that workers on many machines load.
+
+Start one with `celery -A resources.runs.launching.celery_worker worker -Q dagster`.
 
 The same dagster.yaml configures it and the launcher. Each process of the pool loads definitions once; new code needs
 new workers, as it needs a new image. The pool must be prefork, because a signal interrupts an op and reaches a main

@@ -1,5 +1,6 @@
-"""Groups the rows of an event log to commit them together: some milliseconds late, in order, none lost without an
-error.
+"""Groups the rows of an event log to commit them together.
+
+They are committed some milliseconds late, in order, and none is lost without an error.
 
 Rows wait in memory. The next caller who needs one committed writes all, or a thread does when a row has waited for
 `OLDEST_SECONDS`. Rows that cannot be written stay and are retried; a caller who needs them committed gets an error when

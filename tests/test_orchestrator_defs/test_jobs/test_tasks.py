@@ -215,7 +215,7 @@ def test_sensor_asks_for_the_validations_whose_turn_it_is(bed, device):
     requests, cursor = tick(bed)
     assert [type(one) for one in requests] == [RunRequest, RunRequest]
     assert [one.tags["orchestrator/subscription"] for one in requests] == [str(s) for s in sorted([first, second])]
-    assert "Started 2 validations; the oldest was last begun never" in cursor
+    assert "Started 2 validations; the oldest was last started never" in cursor
 
 
 def test_sensor_starts_nothing_twice(bed, device, monkeypatch):

@@ -22,7 +22,7 @@ from tests.test_resources.test_domain.samples import product
         ([product(PLAIN, description="x" * 2001)], "a description of 2001 characters"),
         (
             [product(PLAIN, formerly="Port"), product(PLAIN, name="Port")],
-            "was formerly 'Port', but 'Port' is",
+            "was formerly 'Port', which is a product",
         ),
         ([product(PLAIN, formerly="A"), product(PLAIN, name="B", formerly="A")], "More than one product declares"),
         ([product(str)], "which is not a SubscriptionModel class"),  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ def test_the_past_cannot_be_saved(session: Session) -> None:
     past = Device.as_of(active_device().subscription_id, 1)
     past.description = "another"
 
-    with pytest.raises(PastIsReadOnly, match="as it was in version 1"):
+    with pytest.raises(PastIsReadOnly, match="was read in its version 1, which cannot be saved"):
         past.save()
     with pytest.raises(PastIsReadOnly):
         DeviceInactive.from_other_lifecycle(past, SubscriptionLifecycle.TERMINATED, skip_validation=True).save()

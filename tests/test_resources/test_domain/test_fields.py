@@ -105,12 +105,12 @@ def test_what_a_missing_value_stands_for() -> None:
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        (LeafBlock | int, r"BadBlock\.field: .* not with int"),
-        (dict[str, LeafBlock], r"BadBlock\.field: .* not with dict"),
-        (tuple[LeafBlock, ...], r"BadBlock\.field: .* not with tuple"),
+        (LeafBlock | int, r"BadBlock\.field: .* not a block with int"),
+        (dict[str, LeafBlock], r"BadBlock\.field: .* not a block with dict"),
+        (tuple[LeafBlock, ...], r"BadBlock\.field: .* not a block with tuple"),
         (list[LeafBlock] | None, r"BadBlock\.field: a list of blocks is empty rather than None"),
         (list[LeafBlock | None], r"BadBlock\.field: a list of blocks cannot have gaps"),
-        (list[list[LeafBlock]], r"BadBlock\.field: .* not with list"),
+        (list[list[LeafBlock]], r"BadBlock\.field: .* not a block with list"),
     ],
 )
 def test_blocks_where_they_cannot_stand_are_refused(annotation: Any, message: str) -> None:

@@ -103,9 +103,9 @@ def test_pages_neither_overlap_nor_miss(session: Session) -> None:
 
 
 def test_an_unknown_field_is_refused(session: Session) -> None:
-    with pytest.raises(InvalidQuery, match="they can by subscriptionId, description"):
+    with pytest.raises(InvalidQuery, match="they can be sorted by subscriptionId, description"):
         find_subscriptions(sort=[("colour", "asc")])
-    with pytest.raises(InvalidQuery, match="they can by subscriptionId, description"):
+    with pytest.raises(InvalidQuery, match="they can be filtered by subscriptionId, description"):
         SUBSCRIPTION_FIELDS.having(colour="red")
 
 

@@ -63,9 +63,9 @@ def test_lists_are_sorted_as_asked(api, ids):
 
 REFUSED = (
     ({"sort": "startedAt"}, "1 parts"),
-    ({"sort": "colour,asc"}, "they can by processId"),
+    ({"sort": "colour,asc"}, "they can be sorted by processId"),
     ({"sort": "startedAt,up"}, "'up'"),
-    ({"sort": "subscriptionId,asc"}, "they can by processId"),
+    ({"sort": "subscriptionId,asc"}, "they can be sorted by processId"),
     ({"filter": "lastStatus"}, "1 parts"),
     ({"filter": "colour,red"}, "lastStatus"),
     ({"filter": "isTask,perhaps"}, "true or false"),
