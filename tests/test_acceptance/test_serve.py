@@ -34,7 +34,7 @@ class Served(Webserver):
         self.url += prefix
 
     def get(self, path: str) -> Any:
-        with urlopen(f"{self.url}{path}", timeout=30) as answer:
+        with urlopen(f"{self.url}{path}", timeout=100) as answer:
             return json.load(answer)
 
     def processes(self) -> set[int]:
@@ -111,12 +111,12 @@ def test_a_run_is_launched_and_followed_live(server: Served) -> None:
         ... on PipelineRunLogsSubscriptionSuccess {messages {__typename}}}}"""
     with connect(f"{server.url.replace('http', 'ws')}/graphql", subprotocols=[Subprotocol("graphql-ws")]) as socket:
         socket.send(json.dumps({"type": "connection_init"}))
-        assert json.loads(socket.recv(timeout=10))["type"] == "connection_ack"
+        assert json.loads(socket.recv(timeout=PATIENCE))["type"] == "connection_ack"
         start = {"type": "start", "id": "1", "payload": {"query": query, "variables": {"id": run_id}}}
         socket.send(json.dumps(start))
         seen: list[str] = []
         while "RunSuccessEvent" not in seen:
-            answer = json.loads(socket.recv(timeout=60))
+            answer = json.loads(socket.recv(timeout=PATIENCE))
             assert answer["type"] == "data", answer
             seen += [one["__typename"] for one in answer["payload"]["data"]["pipelineRunLogs"]["messages"]]
     assert {"RunStartEvent", "ExecutionStepSuccessEvent"} <= set(seen)

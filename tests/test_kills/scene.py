@@ -86,7 +86,7 @@ class Scene:
             yield process
         finally:
             kill(process.pid)
-            process.wait(30)
+            process.wait(PATIENCE)
 
     @contextmanager
     def daemon(self) -> Iterator["subprocess.Popen[str]"]:
@@ -284,4 +284,4 @@ def recorder() -> Iterator[tuple[str, dict[tuple[str, int], list[str]]]]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE)

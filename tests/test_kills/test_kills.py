@@ -58,7 +58,7 @@ def kill_all_together(place: Scene) -> str:
         place.wait_for(lambda: len([one for one in ids if place.status(one) == "running"]) >= 2)
         time.sleep(2)
         killed = place.kill_all()
-        daemon.wait(30)
+        daemon.wait(100)
     assert killed >= 4, "daemon, code server, supervisor, worker"
     assert any(place.status(one) != "completed" for one in ids)
     with place.daemon():
@@ -124,7 +124,7 @@ def test_dagster_job_execute_killed(place: Scene) -> None:
     """It runs in a process of its own, which the launcher does not know; it has entered itself, and is missed."""
     shell, process_id = in_a_shell(place, 0.3, "step_04")
     kill(shell.pid)
-    shell.wait(30)
+    shell.wait(100)
     with place.tended():
         place.wait_until_over([process_id])
     place.assert_whole(process_id)
@@ -135,7 +135,7 @@ def test_dagster_job_execute_aborted(place: Scene) -> None:
     """The abort of its process interrupts it as Ctrl-C would, wherever it runs."""
     shell, process_id = in_a_shell(place, 3.0, "step_01")
     place.ask("abort", process_id)
-    assert shell.wait(30) != 0
+    assert shell.wait(100) != 0
     assert place.status(process_id) == "aborted"
     locked = place.rows("SELECT 1 FROM subscriptions WHERE locked_by = %s", process_id)
     assert locked == []

@@ -110,7 +110,7 @@ def calling(number):
         time.sleep(pause)
         url = (FOLDER / "recorder").read_text()
         body = json.dumps({"process": str(context.process_id), "step": number, "key": context.idempotency_key})
-        urllib.request.urlopen(urllib.request.Request(url, body.encode()), timeout=30).read()
+        urllib.request.urlopen(urllib.request.Request(url, body.encode()), timeout=100).read()
         subscription.thing.left += 1
         subscription.thing.right += 1
         return {"subscription": subscription, f"did_{number:02}": subscription.thing.left}

@@ -42,7 +42,7 @@ def home() -> Iterator[Path]:
     yield path
     with suppress(FileNotFoundError):  # its keeper has removed it
         lease.wait_until_unused(path / "pg.lease")
-        assert within(20, lambda: not lease.has_reaper(path / "pg.lease"))
+        assert within(100, lambda: not lease.has_reaper(path / "pg.lease"))
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -95,7 +95,7 @@ def test_four_at_once_start_it_once_and_the_last_one_out_stops_it(home: Path) ->
         for leaving in (one, two, three):
             leaving.communicate("\n")
         assert postmaster(home) == first
-    assert within(20, lambda: is_stopped(home))
+    assert within(100, lambda: is_stopped(home))
 
 
 def test_the_databases_are_there_on_first_use(home: Path) -> None:
@@ -109,11 +109,11 @@ def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
     with using(home) as one:
         assert ready(one)
         os.kill(reaper_pid(home), signal.SIGKILL)
-        assert within(5, lambda: not lease.has_reaper(home / "pg.lease"))
+        assert within(100, lambda: not lease.has_reaper(home / "pg.lease"))
         with using(home) as two:
             assert ready(two)
             assert lease.has_reaper(home / "pg.lease")
-    assert within(20, lambda: is_stopped(home))
+    assert within(100, lambda: is_stopped(home))
 
 
 def test_everything_killed_at_once_does_not_block_the_next_start(home: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_pid_file_with_the_pid_of_another_process_does_not_block(home: Path) -
     (home / "pg.throwaway").unlink()
     with using(home) as user:
         assert ready(user)
-    assert within(20, lambda: is_stopped(home))
+    assert within(100, lambda: is_stopped(home))
     stale = f"{os.getpid()}\n{home}/pg\n1\n5432\n{home}/pg\n\n  1 1\nready\n"
     (home / "pg" / "postmaster.pid").write_text(stale)
     (home / "pg" / ".s.PGSQL.5432.lock").write_text(stale)

@@ -16,7 +16,7 @@ def ask(lab: Lab) -> Any:
 
     def call(method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         url = path if path.startswith("http") else f"{lab.url}/api/{path}"
-        return requests.request(method, url, json=body, headers=HEADERS | headers, timeout=10)
+        return requests.request(method, url, json=body, headers=HEADERS | headers, timeout=100)
 
     return call
 
@@ -29,12 +29,12 @@ def vlans(ask: Any, count: int) -> list[dict[str, Any]]:
 
 
 def test_a_request_without_a_token_is_403(lab: Lab) -> None:
-    response = requests.get(f"{lab.url}/api/dcim/sites/", timeout=10)
+    response = requests.get(f"{lab.url}/api/dcim/sites/", timeout=100)
     assert (response.status_code, response.json()) == (403, {"detail": "Authentication credentials were not provided."})
 
 
 def test_a_newer_bearer_token_is_accepted(lab: Lab) -> None:
-    response = requests.get(f"{lab.url}/api/status/", headers={"Authorization": "Bearer lab"}, timeout=10)
+    response = requests.get(f"{lab.url}/api/status/", headers={"Authorization": "Bearer lab"}, timeout=100)
     assert response.status_code == 200
 
 
@@ -217,6 +217,6 @@ def test_a_deleted_device_takes_its_ports_cables_and_addresses_along(ask: Any, l
 
 
 def test_what_is_no_json_is_refused(lab: Lab) -> None:
-    response = requests.post(f"{lab.url}/api/ipam/vlans/", data="{", headers=HEADERS, timeout=10)
+    response = requests.post(f"{lab.url}/api/ipam/vlans/", data="{", headers=HEADERS, timeout=100)
     assert response.status_code == 400
     assert "JSON parse error" in response.json()["detail"]

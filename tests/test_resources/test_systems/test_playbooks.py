@@ -199,7 +199,7 @@ def callbacks() -> Iterator[tuple[str, "Queue[dict[str, Any]]"]]:
 def test_the_callback_is_told_of_the_end(lab: Lab, callbacks: tuple[str, "Queue[dict[str, Any]]"]) -> None:
     url, received = callbacks
     job = lab.playbooks.start("configure_port", PORT, idempotency_key="a", callback_url=url)
-    told = received.get(timeout=10)
+    told = received.get(timeout=100)
     assert (told["id"], told["status"]) == (job.id, "successful")
 
 
@@ -207,7 +207,7 @@ def test_the_callback_is_told_of_a_failure(lab: Lab, callbacks: tuple[str, "Queu
     url, received = callbacks
     lab.control.fail("job configure_port")
     lab.playbooks.start("configure_port", PORT, idempotency_key="a", callback_url=url)
-    assert received.get(timeout=10)["status"] == "failed"
+    assert received.get(timeout=100)["status"] == "failed"
 
 
 def test_a_callback_that_nobody_takes_does_not_harm_the_job(lab: Lab) -> None:

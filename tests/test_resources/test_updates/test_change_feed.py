@@ -82,7 +82,7 @@ def told(scene: Scene) -> Iterator[Told]:
         def ask() -> set[str]:
             scene.do("SELECT pg_notify(%s, 'the end')", CHANNEL)
             payloads = []
-            for notice in listener.notifies(timeout=10):
+            for notice in listener.notifies(timeout=100):
                 if notice.payload == "the end":
                     break
                 payloads.append(notice.payload)
@@ -268,7 +268,7 @@ class Hearing:
             async for change in changes:
                 self.heard.append(change)
 
-    async def until(self, condition: Callable[[list[Change]], bool], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[list[Change]], bool], seconds: float = 100) -> None:
         """Wait until what was heard is as it should be."""
         give_up = time.monotonic() + seconds
         while not condition(self.heard):

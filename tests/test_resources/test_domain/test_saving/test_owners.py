@@ -155,7 +155,7 @@ def test_a_user_that_comes_while_the_owner_is_terminated_is_refused(database: Su
         DeviceInactive.from_other_lifecycle(device, TERMINATED).save()
         thread, refused = in_thread(database, lambda: active_circuit(device))
         wait_for_a_blocked_writer(database)
-    thread.join(20)
+    thread.join(100)
 
     assert [type(error) for error in refused] == [InvalidBlocks]
 
@@ -167,7 +167,7 @@ def test_an_owner_is_not_terminated_while_a_user_comes(database: SubscriptionDat
         active_circuit(device)
         thread, refused = in_thread(database, lambda: DeviceInactive.from_other_lifecycle(device, TERMINATED).save())
         wait_for_a_blocked_writer(database)
-    thread.join(20)
+    thread.join(100)
 
     assert [type(error) for error in refused] == [InvalidLifecycle]
 
@@ -179,5 +179,5 @@ def test_two_users_do_not_wait_for_each_other(database: SubscriptionDatabase) ->
     with database.transaction():
         one.save()
         thread, _ = in_thread(database, other.save)
-        thread.join(20)
+        thread.join(100)
         assert not thread.is_alive()

@@ -124,7 +124,7 @@ def test_a_writer_that_had_to_wait_is_refused(database: SubscriptionDatabase) ->
             with database.transaction():
                 device = Device.from_subscription(subscription_id)
                 device.description = "second"
-                first_wrote.wait(20)
+                first_wrote.wait(100)
                 second_asked.set()
                 device.save()
         except StaleSubscription as error:
@@ -137,9 +137,9 @@ def test_a_writer_that_had_to_wait_is_refused(database: SubscriptionDatabase) ->
         thread.start()
         device.save()
         first_wrote.set()
-        second_asked.wait(20)
+        second_asked.wait(100)
         wait_for_a_blocked_writer(database)
-    thread.join(20)
+    thread.join(100)
 
     assert len(refused) == 1
     with database.transaction():
@@ -161,7 +161,7 @@ def test_a_writer_that_had_to_wait_for_bookkeeping_goes_on(database: Subscriptio
         thread = threading.Thread(target=save)
         thread.start()
         wait_for_a_blocked_writer(database)
-    thread.join(20)
+    thread.join(100)
 
     with database.transaction():
         device = Device.from_subscription(subscription_id)
@@ -192,7 +192,7 @@ def test_a_block_that_came_into_use_meanwhile_is_not_removed(database: Subscript
         thread = threading.Thread(target=remove)
         thread.start()
         wait_for_a_blocked_writer(database)
-    thread.join(20)
+    thread.join(100)
 
     assert len(refused) == 1
     with database.transaction():
