@@ -261,7 +261,10 @@ def test_a_forked_child_does_not_write_what_its_parent_will(
     assert table.numbers == [0, 1]
 
 
-@pytest.mark.parametrize(("database", "said"), [("there", "[1]\n"), ("away", "LOST: 1 events of runs r. ")])
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [("there", "[1]\n"), pytest.param("away", "LOST: 1 events of runs r. ", marks=pytest.mark.slow)],
+)
 def test_at_exit_all_is_written_or_the_loss_is_said(database: str, said: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, database], capture_output=True, text=True, check=True, timeout=60

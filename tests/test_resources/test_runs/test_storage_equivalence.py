@@ -25,7 +25,8 @@ from resources.database.embedded import EmbeddedServer
 from resources.runs.storage.dagster_storage import MODES
 from tests.test_resources.test_runs.dagster_instances import custom, dagster_database, instance_on
 
-pytestmark = pytest.mark.xdist_group("storage equivalence")  # one worker: all ask what the script left once
+# One worker, for all ask what the script left; it runs once on each storage, which takes seven seconds.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("storage equivalence")]
 
 Answers = dict[str, Any]
 ROUTER = dg.AssetKey("router")
