@@ -152,6 +152,10 @@ class CatalogueOutOfDate(CatalogueError):
     """The catalogue in the database differs from the code; run `orchestrator catalogue apply`."""
 
 
+class CatalogueClash(CatalogueError):
+    """Two code locations declare one name in one database."""
+
+
 class ModelDeclarationError(CatalogueError, TypeError):
     """The declaration of a product or block class is invalid."""
 

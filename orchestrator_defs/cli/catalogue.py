@@ -1,5 +1,6 @@
 """`orchestrator catalogue`: compare the products of the code with the database, and apply the difference."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -12,14 +13,23 @@ from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import Application, ApplicationGroup
 from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.cli.transactions import reading, writing
-from resources.catalogue.plan import CataloguePlan
+from resources.catalogue.owners import belongings
+from resources.catalogue.plan import CataloguePlan, counted
 from resources.catalogue.rows import BlockRow, DeclaredCatalogue, ProductRow
-from resources.errors import UnknownProduct
+from resources.errors import CatalogueError, UnknownProduct
 
+SHOWN = 10
+"""A question names at most so many changes."""
 SIGNS = {"create": "[green]+[/green]", "update": "[yellow]~[/yellow]", "remove": "[red]-[/red]"}
 
 drop_values = click.option(
     "--drop-values", is_flag=True, help="Also delete stored values that the models no longer have."
+)
+take_over = click.option(
+    "--take-over",
+    metavar="NAME",
+    help="Take over the rows and processes of NAME, as this code location was called before; `nobody` for those of "
+    "before rows had owners.",
 )
 
 
@@ -30,14 +40,15 @@ def catalogue() -> None:
 
 @catalogue.command()
 @drop_values
+@take_over
 @click.option("--check", is_flag=True, help="Exit with 1 when there is a difference.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @code_options
 @click.pass_obj
-def plan(application: Application, drop_values: bool, check: bool, as_json: bool) -> None:
-    """Show what `apply` would change, and how many subscriptions each change touches."""
+def plan(application: Application, drop_values: bool, take_over: str | None, check: bool, as_json: bool) -> None:
+    """Show what `apply` would change of this code location's rows, and how many subscriptions each change touches."""
     with reading(application):
-        found = application.catalogue.plan(drop_values=drop_values)
+        found = application.catalogue.plan(drop_values=drop_values, take_over=take_over)
     _print(found, as_json=as_json)
     if found and not as_json:
         click.echo("Run `orchestrator catalogue apply` to change the database.")
@@ -47,19 +58,66 @@ def plan(application: Application, drop_values: bool, check: bool, as_json: bool
 
 @catalogue.command()
 @drop_values
-@click.option("--yes", is_flag=True, help="Do not ask before values are deleted.")
+@take_over
+@click.option(
+    "--remove/--keep",
+    default=None,
+    help="Remove or retire what the code no longer has, or keep it; without either, a terminal asks.",
+)
+@click.option("--yes", is_flag=True, help="Answer every question with yes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @code_options
 @click.pass_obj
-def apply(application: Application, drop_values: bool, yes: bool, as_json: bool) -> None:
-    """Bring the catalogue in the database up to the code. Applying twice changes nothing."""
-    if drop_values and not yes:
-        click.confirm("Stored values that the models no longer have will be deleted. Continue?", abort=True)
+def apply(
+    application: Application,
+    drop_values: bool,
+    take_over: str | None,
+    remove: bool | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Bring the catalogue in the database up to the code. Applying twice changes nothing.
+
+    Only rows of this code location change. What removes or retires one is asked first.
+    """
+    if drop_values and remove is False:
+        raise click.UsageError("--drop-values deletes values, and --keep keeps everything: choose one.")
+    with reading(application):
+        found = application.catalogue.plan(drop_values=drop_values, take_over=take_over)
+        taken = belongings(take_over) if take_over else {}
+    removed = found.removals if remove is None else ()
+    if not as_json:
+        _print(found.additions if remove is False else found, as_json=False)
+    doubts = []
+    if taken:
+        doubts += [f"{counted(taken)} of '{take_over}' will belong to '{found.owner}', for good."]
+        doubts += [f"No code location may be called '{take_over}' any more."]
+    if drop_values and found.removals:
+        doubts += ["Stored values that the models no longer have will be deleted."]
+    if removed:
+        names = list(dict.fromkeys(f"{change.kind} '{change.name}'" for change in removed))
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        doubts += [f"{', '.join(names[:SHOWN])}{more} will be removed, retired or lose something."]
+    if doubts and not yes:
+        _ask(" ".join(doubts), "--yes" if taken or drop_values else "--remove, or --keep to leave that alone")
+    is_removing = bool(removed) if remove is None else remove
     with writing(application):
-        done = application.catalogue.apply(drop_values=drop_values)
-    _print(done, as_json=as_json)
-    if done and not as_json:
+        done = application.catalogue.apply(remove=is_removing, drop_values=drop_values, take_over=take_over)
+    if as_json:
+        _print(done, as_json=True)
+    elif done or taken:
         click.echo("Applied.")
+
+
+def _ask(sentence: str, flag: str) -> None:
+    """Ask on a terminal; elsewhere refuse, with the flag that answers."""
+    if not _is_terminal():
+        raise CatalogueError(f"{sentence} Nothing was changed: nobody can be asked here. Say so with {flag}.")
+    click.confirm(f"{sentence} Continue?", abort=True, err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @catalogue.command()
@@ -81,7 +139,11 @@ def show(application: Application, product: str | None) -> None:
 def _print(found: CataloguePlan, *, as_json: bool) -> None:
     if as_json:
         output.show_json([asdict(change) for change in found])
-    elif not found:
+        return
+    if found.others:
+        others = "; ".join(f"{counted(numbers)} of '{owner}'" for owner, numbers in found.others.items())
+        click.echo(f"These are the rows of code location '{found.owner}'. Left alone: {others}.")
+    if not found:
         click.echo("The catalogue in the database matches the code.")
     else:
         for change in found:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from dagster import DagsterInstance, RunsFilter
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from resources.catalogue.kinds import NOBODY
+from resources.catalogue.plan import counted
 from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError
@@ -75,11 +77,22 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
     with orchestrator.database.transaction(read_only=True):
         plan = orchestrator.catalogue.plan()
     if not plan:
-        yield Finding("catalogue", Verdict.OK, "The database has the products and workflows of the code.")
-        return
-    verdict = Verdict.NOTE if orchestrator.database.is_embedded else Verdict.WRONG
-    advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`."
-    yield Finding("catalogue", verdict, f"It differs from the code in {len(plan)} points.", advice)
+        found = f"The database has the products and workflows of code location '{plan.owner}'."
+        yield Finding("catalogue", Verdict.OK, found)
+    elif not (additions := len(plan.additions)):
+        found = f"It has {counted({'thing': len(plan)})} that the code of location '{plan.owner}' no longer has."
+        advice = "See `orchestrator catalogue plan`; `orchestrator catalogue apply` asks before it removes anything."
+        yield Finding("catalogue", Verdict.NOTE, found, advice)
+    else:
+        is_missing = plan.needed and not orchestrator.database.is_embedded
+        found = f"It differs from the code of location '{plan.owner}' in {counted({'point': len(plan)})}"
+        found += f", {len(plan) - additions} of them removals." if additions < len(plan) else "."
+        advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`."
+        yield Finding("catalogue", Verdict.WRONG if is_missing else Verdict.NOTE, found, advice)
+    for owner, numbers in plan.others.items():
+        found = f"It also has {counted(numbers)} of '{owner}', which code location '{plan.owner}' leaves alone."
+        advice = f"If that is the former name of '{plan.owner}': `orchestrator catalogue apply --take-over {owner}`."
+        yield Finding("catalogue", Verdict.NOTE, found, "" if owner == NOBODY else advice)
 
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:

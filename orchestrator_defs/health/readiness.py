@@ -55,11 +55,11 @@ def _schema(orchestrator: Orchestrator) -> str | None:
 
 def _catalogue(orchestrator: Orchestrator) -> str | None:
     with orchestrator.database.transaction(read_only=True):
-        if orchestrator.catalogue.is_current(additions_only=orchestrator.database.is_embedded):
+        if orchestrator.catalogue.is_current():
             return None
     return (
-        "The catalogue in the database differs from the code's. See `orchestrator catalogue plan`, then run"
-        " `orchestrator catalogue apply`."
+        f"The catalogue in the database lacks what code location '{orchestrator.name}' declares. See `orchestrator "
+        "catalogue plan`, then run `orchestrator catalogue apply`."
     )
 
 

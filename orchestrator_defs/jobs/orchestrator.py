@@ -40,7 +40,8 @@ class Orchestrator:
         name: str = "orchestrator",
     ) -> None:
         self.name = name
-        jobs = (*built_in_workflows(self), *workflows)
+        built_in = built_in_workflows(self)
+        jobs = (*built_in, *workflows)
         self.database = replace(database or SubscriptionDatabase(), location=name)
         self.code: CodeLocation | None = None  # set when it is loaded from a workspace
         self.resources = dict(resources or {})
@@ -50,7 +51,8 @@ class Orchestrator:
         self.workflows = _by_name(jobs)
         products = tuple(products)
         types = sorted({product.product_type for product in products})
-        self.catalogue = Catalogue(products, [_entry(job.workflow, types) for job in jobs])
+        entries = [_entry(job.workflow, types, is_built_in=job in built_in) for job in jobs]
+        self.catalogue = Catalogue(products, entries, name)
         self.definitions = Definitions(
             jobs=jobs,
             schedules=task_schedules(jobs),
@@ -117,9 +119,9 @@ def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
     return found
 
 
-def _entry(workflow: Workflow, types: Iterable[str]) -> WorkflowEntry:
+def _entry(workflow: Workflow, types: Iterable[str], *, is_built_in: bool) -> WorkflowEntry:
     of_types = tuple(each for each in types if workflow.may_run_on(each)) or workflow.product_types
-    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, of_types)
+    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, of_types, is_built_in)
 
 
 def _keep_libraries_quiet() -> None:

@@ -1,6 +1,6 @@
 """Applies the catalogue of the code to the database, in a constant number of statements."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from resources.catalogue.kinds import BLOCK, KINDS, LINKS, PRODUCT, Kind, Link
+from resources.catalogue.owners import Share
 from resources.catalogue.plan import Match, match, surplus_values, vanished
 from resources.catalogue.rows import DeclaredCatalogue
-from resources.catalogue.stored import StoredCatalogue, count_all_holders
+from resources.catalogue.stored import count_all_holders
 from resources.catalogue.value_edits import BlockEdit, edit_stored_values
 from resources.database.session import current_session
 from resources.database.tables import Table
@@ -27,47 +28,55 @@ def catalogue_id(kind: str, name: str) -> UUID:
     return uuid5(NAMESPACE, f"{kind}:{name}")
 
 
-def make_so(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values: bool = False) -> None:
+def make_so(share: Share, *, drop_values: bool = False) -> None:
     """Write every difference. The caller holds the catalogue's lock and commits."""
-    matched = match(declared, stored)
+    declared, matched = share.declared, match(share.declared, share.stored)
     edit_stored_values(_edits(declared, matched, drop_values=drop_values))
     for kind in KINDS:
-        _take_away(kind, stored, matched)
-    ids = _ids(declared, stored, matched)
+        _take_away(kind, share, matched)
+    ids = _ids(share, matched)
     _put_rows(declared, ids)
-    _remove_links(declared, stored, ids)
+    _remove_links(share, ids)
     _put_links(declared, ids)
 
 
-def add_to(declared: DeclaredCatalogue, stored: StoredCatalogue) -> None:
+def add_to(share: Share) -> None:
     """Write the differences that remove nothing. The caller holds the catalogue's lock and commits."""
-    matched = match(declared, stored)
+    declared, matched = share.declared, match(share.declared, share.stored)
     edit_stored_values(_edits(declared, matched, drop_values=False))
-    ids = _ids(declared, stored, matched)
-    _put_rows(_with_stored_inputs(declared, stored, matched), ids)
+    ids = _ids(share, matched)
+    _put_rows(_with_stored_inputs(share, matched), ids)
     _put_links(declared, ids)
 
 
-def _with_stored_inputs(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> DeclaredCatalogue:
+def _with_stored_inputs(share: Share, matched: Match) -> DeclaredCatalogue:
     """The same products, with the fixed inputs that only other code declares."""
-    products = dict(declared.products)
+    products = dict(share.declared.products)
     for name, known in matched.names[PRODUCT].items():
-        there = stored[PRODUCT][known].columns["fixed_inputs"]
+        there = share.stored[PRODUCT][known].columns["fixed_inputs"]
         products[name] = replace(products[name], fixed_inputs={**there, **products[name].fixed_inputs})
-    return replace(declared, products=products)
+    return replace(share.declared, products=products)
 
 
-def _ids(declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match) -> Ids:
-    """The id of everything declared: that of the stored row, else that of its name (its oldest name, when renamed)."""
-    return {
-        kind: {
-            name: stored[kind][matched.names[kind][name]].id
-            if name in matched.names[kind]
-            else catalogue_id(kind.title.replace(" ", "_"), (*row.formerly, name)[0])
-            for name, row in declared.of(kind).items()
-        }
-        for kind in KINDS
-    }
+def _ids(share: Share, matched: Match) -> Ids:
+    """The id of all that is declared or stored, by name.
+
+    Of a declared row it is that of the stored row, else that of its name (its oldest name, when renamed).
+    """
+    ids: dict[Kind, dict[str, UUID]] = {}
+    for kind in KINDS:
+        ids[kind] = {name: row.id for name, row in share.everything[kind].items()}
+        known, taken = matched.names[kind], set(ids[kind].values())
+        for name, row in share.declared.of(kind).items():
+            ids[kind][name] = ids[kind][known[name]] if name in known else _new_id(kind, name, row, taken)
+    return ids
+
+
+def _new_id(kind: Kind, name: str, row: Any, taken: Set[UUID]) -> UUID:
+    of, oldest = kind.title.replace(" ", "_"), (*row.formerly, name)[0]
+    found = catalogue_id(of, oldest)
+    # A row of another location that once had this name has kept the id.
+    return found if found not in taken else catalogue_id(of, f"{row.owner}:{name}")
 
 
 def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) -> dict[str, BlockEdit]:
@@ -81,10 +90,15 @@ def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) ->
     return edits
 
 
-def _take_away(kind: Kind, stored: StoredCatalogue, matched: Match) -> None:
-    """Remove rows that no subscription uses, retire the others."""
-    gone = list(vanished(kind, stored, matched))
+def _take_away(kind: Kind, share: Share, matched: Match) -> None:
+    """Remove rows that nothing uses, leave to another location the blocks that it uses, retire the others."""
+    gone = list(vanished(kind, share, matched))
     key = kind.table.__table__.c[kind.key]
+    if kind is BLOCK:
+        for left in [row for row, _ in gone if row.name in share.heirs]:
+            given = sa.update(kind.table).where(key == left.id).values(owner=share.heirs[left.name])
+            current_session().execute(given)
+        gone = [(row, kept) for row, kept in gone if row.name not in share.heirs]
     if unused := [row.id for row, kept in gone if not kept]:
         current_session().execute(sa.delete(kind.table).where(key.in_(unused)))
     if kind.ended and (used := [row.id for row, kept in gone if kept and not row.retired]):
@@ -105,13 +119,14 @@ def _put_rows(declared: DeclaredCatalogue, ids: Ids) -> None:
         _upsert(kind.table, rows, (kind.key,), (kind.name, *kind.owned), ended=kind.ended)
 
 
-def _remove_links(declared: DeclaredCatalogue, stored: StoredCatalogue, ids: Ids) -> None:
+def _remove_links(share: Share, ids: Ids) -> None:
     """Remove links that are no longer declared; links of retired rows stay."""
+    declared = share.declared
     for link in LINKS:
-        declared_ids = set(ids[link.holder].values())
+        declared_ids = {ids[link.holder][name] for name in declared.of(link.holder)}
         there = {
-            (row.id, stored[link.held][name].id)
-            for row in stored[link.holder].values()
+            (row.id, share.everything[link.held][name].id)
+            for row in share.stored[link.holder].values()
             for name in row.links[link.name]
             if row.id in declared_ids
         }

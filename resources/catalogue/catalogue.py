@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from resources.catalogue.apply import add_to, make_so
+from resources.catalogue.kinds import ENGINE, NOBODY
+from resources.catalogue.owners import become_owner, belongings, share_of
 from resources.catalogue.plan import CataloguePlan, compare
 from resources.catalogue.rows import DeclaredCatalogue, ProductRow, WorkflowRow, block_rows, former_names, root_blocks
 from resources.catalogue.stored import StoredCatalogue, read_catalogue
@@ -25,7 +27,7 @@ from resources.types import ProductLifecycle, Target
 LONGEST_TAG = 20
 LONGEST_NAME = 255
 LONGEST_DESCRIPTION = 2000
-HASH_FORMAT = 1
+HASH_FORMAT = 2
 """Raise it when the same models give other rows, so that databases are updated."""
 
 
@@ -56,86 +58,89 @@ class WorkflowEntry:
     description: str
     is_task: bool
     product_types: tuple[str, ...] = ()
+    is_built_in: bool = False
 
 
 class Catalogue:
-    """All products and workflows of the code.
+    """All products and workflows of the code of the location `owner`, whose rows alone it sees and changes.
 
     Checks the whole of it and registers the models. Raises ModelDeclarationError when a product does not fit its
     model, CatalogueError when names clash or a workflow names an unknown product type; each fault is in the message.
     """
 
-    def __init__(self, products: Iterable[Product], workflows: Iterable[WorkflowEntry] = ()) -> None:
+    def __init__(
+        self, products: Iterable[Product], workflows: Iterable[WorkflowEntry] = (), owner: str = "orchestrator"
+    ) -> None:
+        if owner in (ENGINE, NOBODY):
+            raise CatalogueError(f"A code location cannot be called '{owner}'; give build_definitions another name.")
+        self.owner = owner
         self.products = tuple(products)
         self.workflows = tuple(workflows)
         _refuse(CatalogueError, _clashes(self.products, self.workflows))
         _refuse(ModelDeclarationError, [fault for product in self.products for fault in _mismatches(product)])
         SUBSCRIPTION_MODEL_REGISTRY.update({product.name: product.model for product in self.products})
-        self.rows = _declared(self.products, self.workflows)
+        self.rows = _declared(self.products, self.workflows, owner)
         self.hash = _hash(self.rows)
 
-    def plan(self, *, drop_values: bool = False) -> CataloguePlan:
-        """The changes that `apply` would make to the database of the current transaction."""
-        return compare(self.rows, read_catalogue(), drop_values=drop_values)
+    def plan(self, *, drop_values: bool = False, take_over: str | None = None) -> CataloguePlan:
+        """The changes that `apply` would make to the database of the current transaction. Raises CatalogueClash."""
+        if take_over is not None:
+            belongings(take_over)
+        share = share_of(self.owner, self.rows, read_catalogue(), take_over)
+        return compare(self.owner, share, drop_values=drop_values)
 
-    def apply(self, *, drop_values: bool = False) -> CataloguePlan:
+    def apply(self, *, remove: bool = False, drop_values: bool = False, take_over: str | None = None) -> CataloguePlan:
         """Write the code's catalogue into the database, and return the changes.
 
-        Works in the current transaction, which holds the catalogue's lock until its end; the caller commits. May run
-        twice. Values that the models no longer have stay stored unless `drop_values`.
+        What the code does not declare stays, unless `remove`; values that the models no longer have stay stored, unless
+        `drop_values`, which removes too. `take_over`: a former name of this location, whose rows and processes become
+        its own. Works in the current transaction, which holds the catalogue's lock until its end; the caller commits.
+        May run twice. Raises CatalogueClash when another location owns what the code declares.
         """
-        stored = _locked()
-        plan = compare(self.rows, stored, drop_values=drop_values)
-        if plan:
-            make_so(self.rows, stored, drop_values=drop_values)
+        if take_over is not None:
+            become_owner(self.owner, take_over)
+        share = share_of(self.owner, self.rows, _locked(), take_over)
+        plan = compare(self.owner, share, drop_values=drop_values)
+        if (remove or drop_values) and plan:
+            make_so(share, drop_values=drop_values)
+        elif plan := plan.additions:
+            add_to(share)
         self._remember()
         return plan
 
-    def add(self) -> CataloguePlan:
-        """Make the changes of `apply` that remove nothing, and return them.
+    def is_current(self) -> bool:
+        """Whether the database of the current transaction has all that the code needs. Raises CatalogueClash."""
+        return self._is_remembered() or not self.plan().needed
 
-        For code that is not the only one of its database: an experiment, another branch, a second code location. What
-        the code does not declare stays. Works in the current transaction, as `apply` does.
-        """
-        stored = _locked()
-        plan = compare(self.rows, stored).additions
-        if plan:
-            add_to(self.rows, stored)
-        self._remember()
-        return plan
-
-    def is_current(self, *, additions_only: bool = False) -> bool:
-        """Whether the database of the current transaction needs no `apply`, or, with `additions_only`, no `add`."""
-        if current_session().scalar(sa.select(EngineSettingsTable.catalogue_hash)) == self.hash:
-            return True
-        plan = self.plan()
-        return not (plan.additions if additions_only else plan)
+    def _is_remembered(self) -> bool:
+        known = EngineSettingsTable.catalogue_hash[self.owner].astext
+        return current_session().scalar(sa.select(known)) == self.hash
 
     def _remember(self) -> None:
         """Store the hash of the code whose rows the database now has, with or without rows of other code."""
-        session = current_session()
-        remember = insert(EngineSettingsTable).values(singleton=True, catalogue_hash=self.hash)
-        session.execute(
-            remember.on_conflict_do_update(index_elements=["singleton"], set_={"catalogue_hash": self.hash})
-        )
+        session, column = current_session(), EngineSettingsTable.catalogue_hash
+        remember = insert(EngineSettingsTable).values(singleton=True, catalogue_hash={self.owner: self.hash})
+        merged = sa.func.coalesce(column, sa.cast({}, JSONB)).concat(remember.excluded.catalogue_hash)
+        session.execute(remember.on_conflict_do_update(index_elements=["singleton"], set_={"catalogue_hash": merged}))
         session.flush()
         session.expire_all()
 
     def ensure_current(self, database: SubscriptionDatabase) -> None:
-        """Check that the database has this catalogue; remembered once it has.
+        """Check that the database has what this catalogue declares; remembered once it has.
 
-        On the embedded database what the code adds or updates is applied and committed; removals wait for `apply`.
-        Elsewhere it raises CatalogueOutOfDate with the differences and the command that applies them.
+        On the embedded database what the code adds or updates is applied and committed. Elsewhere it raises
+        CatalogueOutOfDate with what is missing and the command that applies it. What the code no longer has is
+        nowhere a reason to refuse. Raises CatalogueClash.
         """
         known = (database.engine.url.render_as_string(), self.hash)
         if known in _seen:
             return
-        with database.transaction() as session:
-            if session.scalar(sa.select(EngineSettingsTable.catalogue_hash)) != self.hash:
+        with database.transaction():
+            if not self._is_remembered():
                 if database.is_embedded:
-                    self.add()
-                elif plan := self.plan():
-                    raise CatalogueOutOfDate(_out_of_date(plan))
+                    self.apply()
+                elif plan := self.plan().needed:
+                    raise CatalogueOutOfDate(out_of_date(plan))
         _seen.add(known)
 
 
@@ -154,12 +159,13 @@ def _locked() -> StoredCatalogue:
     return read_catalogue()
 
 
-def _out_of_date(plan: CataloguePlan) -> str:
+def out_of_date(plan: CataloguePlan) -> str:
+    """A sentence with the changes that are needed, and the command that makes them."""
     listed = "".join(f"\n  {change}" for change in plan.changes[:10])
     more = f"\n  … and {len(plan) - 10} more" if len(plan) > 10 else ""
     return (
-        "The catalogue in the database differs from the code's. See `orchestrator catalogue plan`, "
-        f"then run `orchestrator catalogue apply`.{listed}{more}"
+        f"The catalogue in the database lacks what code location '{plan.owner}' declares. See `orchestrator catalogue "
+        f"plan`, then run `orchestrator catalogue apply`, with the options that name this location.{listed}{more}"
     )
 
 
@@ -243,15 +249,20 @@ def _as_json(info: FieldInfo, value: Any) -> Any:
     return adapter.dump_python(adapter.validate_python(value), mode="json")
 
 
-def _declared(products: Sequence[Product], workflows: Sequence[WorkflowEntry]) -> DeclaredCatalogue:
+def _declared(products: Sequence[Product], workflows: Sequence[WorkflowEntry], owner: str) -> DeclaredCatalogue:
     return DeclaredCatalogue(
-        {product.name: _product_row(product, workflows) for product in products},
-        block_rows(product.model for product in products),
-        {w.name: WorkflowRow(w.name, w.target.value, w.description, w.is_task) for w in workflows},
+        {product.name: _product_row(product, workflows, owner) for product in products},
+        block_rows((product.model for product in products), owner),
+        {w.name: _workflow_row(w, owner) for w in workflows},
     )
 
 
-def _product_row(product: Product, workflows: Iterable[WorkflowEntry]) -> ProductRow:
+def _workflow_row(workflow: WorkflowEntry, owner: str) -> WorkflowRow:
+    owner = ENGINE if workflow.is_built_in else owner
+    return WorkflowRow(workflow.name, workflow.target.value, workflow.description, workflow.is_task, owner)
+
+
+def _product_row(product: Product, workflows: Iterable[WorkflowEntry], owner: str) -> ProductRow:
     fields = product.model.model_fields
     return ProductRow(
         name=product.name,
@@ -263,6 +274,7 @@ def _product_row(product: Product, workflows: Iterable[WorkflowEntry]) -> Produc
         formerly=former_names(product.formerly),
         roots=frozenset(root_blocks(product.model)),
         workflows=frozenset(w.name for w in workflows if product.product_type in w.product_types),
+        owner=owner,
     )
 
 

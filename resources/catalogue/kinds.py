@@ -22,6 +22,9 @@ from resources.database.tables import (
 
 Title = Literal["product", "product block", "resource type", "workflow"]
 
+ENGINE, NOBODY = "engine", "nobody"
+"""Owners that no code location can be: of built-in workflows, and of rows from before owners were kept."""
+
 
 @dataclass(frozen=True, eq=False)
 class Kind:
@@ -46,7 +49,7 @@ PRODUCT = Kind(
     "product",
     ProductTable,
     "product_id",
-    owned=("product_type", "tag", "fixed_inputs"),
+    owned=("product_type", "tag", "fixed_inputs", "owner"),
     edited=("description", "status"),
     ended="end_date",
     users=(SubscriptionTable.product_id, "product_id", sa.func.count()),
@@ -56,7 +59,7 @@ BLOCK = Kind(
     "product block",
     ProductBlockTable,
     "product_block_id",
-    owned=("tag",),
+    owned=("tag", "owner"),
     edited=("description", "status"),
     ended="end_date",
     users=(
@@ -67,7 +70,7 @@ BLOCK = Kind(
     when_renamed="; its instances are renamed with it",
 )
 VALUE = Kind("resource type", ResourceTypeTable, "resource_type_id", name="resource_type")
-WORKFLOW = Kind("workflow", WorkflowTable, "workflow_id", owned=("target", "is_task"), ended="deleted_at")
+WORKFLOW = Kind("workflow", WorkflowTable, "workflow_id", owned=("target", "is_task", "owner"), ended="deleted_at")
 
 KINDS = (PRODUCT, BLOCK, VALUE, WORKFLOW)
 

@@ -1,10 +1,11 @@
 """Finds the differences between the catalogue of the code and that of the database, and describes them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from resources.catalogue.kinds import BLOCK, KINDS, PRODUCT, VALUE, WORKFLOW, Kind, Names, Title
+from resources.catalogue.kinds import BLOCK, KINDS, NOBODY, PRODUCT, VALUE, WORKFLOW, Kind, Names, Title
+from resources.catalogue.owners import Share
 from resources.catalogue.rows import BlockRow, DeclaredCatalogue, Multiplicity, ProductRow, ValueRow
 from resources.catalogue.stored import (
     Holders,
@@ -15,7 +16,7 @@ from resources.catalogue.stored import (
     count_lacking,
 )
 
-NOBODY = Holders(0, 0)
+UNHELD = Holders(0, 0)
 READING_ORDER = (WORKFLOW, VALUE, BLOCK, PRODUCT)
 Action = Literal["create", "update", "remove"]
 
@@ -24,7 +25,7 @@ Action = Literal["create", "update", "remove"]
 class CatalogueChange:
     """A difference. `subscriptions`: how many it affects. `warning`: think before applying it.
 
-    `takes_away`: other code may still need what it ends, so only `orchestrator catalogue apply` does it.
+    `takes_away`: it removes or retires something, so somebody has to consent. `adopts`: only the owner changes.
     """
 
     action: Action
@@ -34,6 +35,7 @@ class CatalogueChange:
     subscriptions: int = 0
     warning: bool = False
     takes_away: bool = False
+    adopts: bool = False
 
     def __str__(self) -> str:
         touched = f" [{_count(self.subscriptions, 'subscription')}]" if self.subscriptions else ""
@@ -42,9 +44,14 @@ class CatalogueChange:
 
 @dataclass(frozen=True)
 class CataloguePlan:
-    """All differences, in the order for people; falsy when there are none."""
+    """All differences, in the order for people; falsy when there are none.
+
+    `owner`: the code location whose rows were compared. `others`: the owners of the other rows, with their numbers.
+    """
 
     changes: tuple[CatalogueChange, ...] = ()
+    owner: str = ""
+    others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -63,7 +70,17 @@ class CataloguePlan:
     @property
     def additions(self) -> "CataloguePlan":
         """The changes that remove nothing."""
-        return CataloguePlan(tuple(change for change in self.changes if not change.takes_away))
+        return replace(self, changes=tuple(change for change in self.changes if not change.takes_away))
+
+    @property
+    def removals(self) -> "CataloguePlan":
+        """The changes that remove or retire something."""
+        return replace(self, changes=tuple(change for change in self.changes if change.takes_away))
+
+    @property
+    def needed(self) -> "CataloguePlan":
+        """The changes without which the code cannot run."""
+        return replace(self, changes=tuple(change for change in self.additions if not change.adopts))
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,11 @@ def match(declared: DeclaredCatalogue, stored: StoredCatalogue) -> Match:
     }
     used = declared.values
     for moved in renamed.values():  # a resource type that no block uses any more is carried over
-        names[VALUE] |= {new: old for old, new in moved.items() if new not in stored[VALUE] and old not in used}
+        names[VALUE] |= {
+            new: old
+            for old, new in moved.items()
+            if new not in stored[VALUE] and old in stored[VALUE] and old not in used
+        }
     return Match(names, renamed)
 
 
@@ -103,22 +124,26 @@ def _renamed_values(row: BlockRow, held: Iterable[str]) -> dict[str, str]:
     return moved
 
 
-def vanished(kind: Kind, stored: StoredCatalogue, matched: Match) -> Iterator[tuple[StoredRow, bool]]:
+def vanished(kind: Kind, share: Share, matched: Match) -> Iterator[tuple[StoredRow, bool]]:
     """The rows that the code no longer has, by name, and whether they are kept, because something uses them."""
+    stored = share.stored
     known = set(matched.names[kind].values())
     kept_values: set[str] = set()
     if kind is VALUE:
-        kept_values.update(*(block.links["values"] for block, kept in vanished(BLOCK, stored, matched) if kept))
+        kept_values.update(*(block.links["values"] for block, kept in vanished(BLOCK, share, matched) if kept))
     for name, row in sorted(stored[kind].items()):
         if name not in known:
-            yield row, kind is WORKFLOW or row.subscriptions > 0 or name in kept_values
+            is_left = kind is BLOCK and name in share.heirs
+            yield row, kind is WORKFLOW or row.subscriptions > 0 or name in kept_values or is_left
 
 
-def compare(declared: DeclaredCatalogue, stored: StoredCatalogue, *, drop_values: bool = False) -> CataloguePlan:
-    """All changes that `apply` would make."""
-    matched = match(declared, stored)
-    found = _Comparison(declared, stored, matched, _Counts.of(declared, stored, matched, drop_values=drop_values))
-    return CataloguePlan(tuple(change for kind in READING_ORDER for change in found.changes(kind)))
+def compare(owner: str, share: Share, *, drop_values: bool = False) -> CataloguePlan:
+    """All changes that `apply` would make to the share of a location."""
+    matched = match(share.declared, share.stored)
+    counts = _Counts.of(share.declared, share.stored, matched, drop_values=drop_values)
+    found = _Comparison(share, matched, counts)
+    changes = tuple(change for kind in READING_ORDER for change in found.changes(kind))
+    return CataloguePlan(changes, owner, share.others())
 
 
 @dataclass(frozen=True)
@@ -167,16 +192,26 @@ class _Difference:
     takes_away: bool = False
     warning: bool = False
     subscriptions: int | None = None
+    adopts: bool = False
 
 
 @dataclass(frozen=True)
 class _Comparison:
     """Both catalogues, and the pairs of their rows."""
 
-    declared: DeclaredCatalogue
-    stored: StoredCatalogue
+    share: Share
     matched: Match
     counts: _Counts
+
+    @property
+    def declared(self) -> DeclaredCatalogue:
+        """What the code declares."""
+        return self.share.declared
+
+    @property
+    def stored(self) -> StoredCatalogue:
+        """The rows of the location."""
+        return self.share.stored
 
     def changes(self, kind: Kind) -> Iterator[CatalogueChange]:
         """Every difference in the rows of a kind."""
@@ -188,11 +223,17 @@ class _Comparison:
             before = self.stored[kind][known]
             for one in self._differences(kind, row, before):
                 touched = before.subscriptions if one.subscriptions is None else one.subscriptions
-                yield CatalogueChange("update", kind.title, name, one.detail, touched, one.warning, one.takes_away)
+                yield CatalogueChange(
+                    "update", kind.title, name, one.detail, touched, one.warning, one.takes_away, one.adopts
+                )
         if kind is BLOCK and self.counts.dropping:
             yield from _dropped(surplus_values(self.declared, self.matched, self.counts.holders), self.counts.holders)
-        for row, kept in vanished(kind, self.stored, self.matched):
-            if not kept or (kind.ended and not row.retired):
+        for row, kept in vanished(kind, self.share, self.matched):
+            if kind is BLOCK and row.name in self.share.heirs:
+                heir = self.share.heirs[row.name] or NOBODY
+                detail = f"no longer in the code; it becomes that of '{heir}', which uses it"
+                yield CatalogueChange("update", kind.title, row.name, detail, row.subscriptions, takes_away=True)
+            elif not kept or (kind.ended and not row.retired):
                 yield _vanished(kind, row)
 
     def _differences(self, kind: Kind, row: Any, before: StoredRow) -> Iterator[_Difference]:
@@ -215,7 +256,7 @@ class _Comparison:
     def _values(self, row: BlockRow, before: StoredRow) -> Iterator[_Difference]:
         held, moved = before.links["values"].keys(), self.matched.renamed_values.get(row.name, {})
         for old, new in moved.items():
-            holders = self.counts.holders.get((before.name, old), NOBODY)
+            holders = self.counts.holders.get((before.name, old), UNHELD)
             where = f"moved in {_count(holders.instances, 'instance')}" if holders.instances else "no instance holds it"
             detail = f"value '{old}' renamed to '{new}'; {where}"
             yield _Difference(detail, subscriptions=holders.subscriptions)
@@ -223,7 +264,7 @@ class _Comparison:
             lacking = self.counts.lacking.get((before.name, value), 0)
             yield _Difference(_added(row.values[value], lacking), warning=lacking > 0, subscriptions=lacking)
         for value in sorted(held - row.values.keys() - moved.keys()):
-            holders = self.counts.holders.get((before.name, value), NOBODY)
+            holders = self.counts.holders.get((before.name, value), UNHELD)
             if not (self.counts.dropping and holders.instances):  # else `_dropped` reports it
                 yield _Difference(_removed(value, holders), True, holders.instances > 0, holders.subscriptions)
 
@@ -260,6 +301,8 @@ def _column(column: str, old: Any, new: Any) -> Iterator[_Difference]:
                 was, becomes = ("nothing" if one.get(key) is None else one[key] for one in (old, new))
                 if old.get(key) != new.get(key):
                     yield _Difference(f"fixed input {key}: {was} → {becomes}", takes_away=key not in new)
+        case "owner":
+            yield _Difference(f"becomes that of '{new}'; so far that of '{old or NOBODY}'", adopts=True)
         case "is_task":
             yield _Difference("becomes a task" if new else "is no longer a task")
         case _:
@@ -307,5 +350,15 @@ def _vanished(kind: Kind, row: StoredRow) -> CatalogueChange:
     return CatalogueChange("remove", kind.title, row.name, detail, has, has > 0, takes_away=True)
 
 
+def counted(numbers: Mapping[str, int]) -> str:
+    """Numbers of rows in words."""
+    listed = [f"{number} {_plural(what) if number != 1 else what}" for what, number in numbers.items()]
+    return " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
+
+
+def _plural(what: str) -> str:
+    return f"{what}{'e' * what.endswith('s')}s"
+
+
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return counted({what: number})

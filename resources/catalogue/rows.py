@@ -1,7 +1,7 @@
 """Derives the catalogue's rows from the models of the code: blocks, values, and which block may hold which."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from pydantic.fields import FieldInfo
@@ -56,6 +56,7 @@ class BlockRow:
     formerly: tuple[str, ...] = ()
     values: Mapping[str, ValueRow] = field(default_factory=dict)
     holds: Mapping[str, Multiplicity] = field(default_factory=dict)
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class WorkflowRow:
     target: str
     description: str
     is_task: bool
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class ProductRow:
     formerly: tuple[str, ...]
     roots: frozenset[str]
     workflows: frozenset[str]
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,14 @@ def root_blocks(model: type[DomainModel]) -> set[str]:
     return {name for held in fields for name in held_blocks(held)}
 
 
-def block_rows(models: Iterable[type[DomainModel]]) -> dict[str, BlockRow]:
+def block_rows(models: Iterable[type[DomainModel]], owner: str) -> dict[str, BlockRow]:
     """Every block in the trees of these models, by name."""
     roots = _members(models)
     families: dict[str, list[type[DomainModel]]] = {}
     for block in dict.fromkeys(block for model in roots for block in blocks_below(model)):
         families.setdefault(block_name(block), []).append(block)
     required = _statuses_that_require(roots)
-    return {name: _block_row(name, classes, required) for name, classes in families.items()}
+    return {name: replace(_block_row(name, classes, required), owner=owner) for name, classes in families.items()}
 
 
 def _members(models: Iterable[type[DomainModel]]) -> list[type[DomainModel]]:

@@ -36,6 +36,11 @@ class StoredRow:
     subscriptions: int
     links: dict[str, dict[str, Multiplicity]] = field(default_factory=lambda: defaultdict(dict))
 
+    @property
+    def owner(self) -> str | None:
+        """The code location that it belongs to; None from before owners were kept."""
+        return self.columns.get("owner")
+
 
 StoredCatalogue = Mapping[Kind, Mapping[str, StoredRow]]
 """All rows by name; names are unique in each table."""

@@ -32,7 +32,8 @@ class Table(DeclarativeBase):
     }
 
 
-# --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable ---
+# --- the catalogue: written by `catalogue apply` from code; descriptions and product status are editable. `owner` is
+# the code location whose code has the row, or `engine`; NULL is from before owners were kept ---
 
 
 class ProductTable(Table):
@@ -49,6 +50,7 @@ class ProductTable(Table):
     fixed_inputs: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     end_date: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(255))
 
 
 class ProductBlockTable(Table):
@@ -63,6 +65,7 @@ class ProductBlockTable(Table):
     status: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     end_date: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(255))
 
 
 class ResourceTypeTable(Table):
@@ -87,6 +90,7 @@ class WorkflowTable(Table):
     is_task: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(255))
 
 
 class ProductProductBlockTable(Table):
@@ -410,7 +414,7 @@ class ScheduleTable(Table):
 
 
 class EngineSettingsTable(Table):
-    """One row: whether the engine is paused, and which catalogue the database has."""
+    """One row: whether the engine is paused, and of each code location the hash of the catalogue that is applied."""
 
     __tablename__ = "engine_settings"
     __table_args__ = (CheckConstraint("singleton", name="one_row"),)
@@ -419,7 +423,7 @@ class EngineSettingsTable(Table):
     global_lock: Mapped[bool] = mapped_column(server_default=text("false"))
     global_lock_by: Mapped[str | None] = mapped_column(String(255))
     global_lock_at: Mapped[datetime | None]
-    catalogue_hash: Mapped[str | None] = mapped_column(String(64))
+    catalogue_hash: Mapped[Json | None]
 
 
 # --- what tells of changes: triggers, made by a migration ---

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
+from orchestrator_defs.cli import catalogue as command
 from orchestrator_defs.cli.catalogue import catalogue
 from resources.catalogue.apply import catalogue_id
 from resources.catalogue.catalogue import Catalogue, WorkflowEntry
@@ -22,14 +23,20 @@ with registry_kept():
         [product(model("CliModel", {"node": block("Node", {"node_name": str, "site": str | None})}))], [CREATE_NODE]
     )
     SMALLER = Catalogue([product(model("CliModel", {"node": block("Node", {"node_name": str})}))], [CREATE_NODE])
+    RENAMED = Catalogue(NODE.products, NODE.workflows, "renamed")
+    PORT = Catalogue([product(model("PortModel", {"port": block("Port", {"speed": int})}), name="Port")])
+    OTHER = Catalogue(PORT.products, [], "other")
+    NOTHING = Catalogue([])
 
 
 @pytest.fixture
-def invoke(database: SubscriptionDatabase) -> Invoke:
+def invoke(database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Runs a command of the group."""
 
     def run(*arguments: str, code: Catalogue = NODE, answer: str | None = None) -> Result:
         application = SimpleNamespace(database=database, catalogue=code)
+        # With an answer there is a terminal, and somebody who types it.
+        monkeypatch.setattr(command, "_is_terminal", lambda: answer is not None)
         return CliRunner().invoke(catalogue, arguments, obj=application, input=answer)
 
     return run
@@ -84,6 +91,62 @@ def test_values_are_dropped_only_after_a_yes(invoke: Invoke) -> None:
     assert refused.exit_code == 1
     done = invoke("apply", "--drop-values", code=SMALLER, answer="y\n")
     assert "value 'site' dropped from 1 instance" in done.output
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_dropping_values_needs_a_flag_where_nobody_can_be_asked(invoke: Invoke) -> None:
+    refused = invoke("apply", "--drop-values", code=SMALLER)
+    assert refused.exit_code == 1 and "Say so with --yes." in refused.output
+    assert invoke("apply", "--drop-values", "--yes", code=SMALLER).output.endswith("Applied.\n")
+
+
+def test_nothing_is_removed_without_a_yes(invoke: Invoke) -> None:
+    invoke("apply")
+    refused = invoke("apply", code=NOTHING, answer="n\n")
+    assert "product 'Node' will be removed, retired or lose something. Continue? [y/N]" in refused.output
+    assert (refused.exit_code, bool(invoke("plan", "--check").exit_code)) == (1, False)
+    assert invoke("apply", code=NOTHING, answer="y\n").output.endswith("Applied.\n")
+    assert invoke("plan", "--check").exit_code == 1
+
+
+def test_where_nobody_can_be_asked_removing_is_refused_with_the_flag(invoke: Invoke) -> None:
+    invoke("apply")
+    refused = invoke("apply", code=NOTHING)
+    assert refused.exit_code == 1 and "Say so with --remove, or --keep to leave that alone." in refused.output
+    assert invoke("plan", "--check").exit_code == 0
+    assert invoke("apply", "--remove", code=NOTHING).output.endswith("Applied.\n")
+    assert invoke("plan", "--check").exit_code == 1
+
+
+def test_keeping_adds_and_removes_nothing(invoke: Invoke) -> None:
+    invoke("apply", code=NODE)
+    kept = invoke("apply", "--keep", code=PORT)
+    assert kept.output.endswith("Applied.\n") and "product Node" not in kept.output
+    assert invoke("plan", "--check", code=NODE).exit_code == 1
+    assert "- product Node: no longer in the code" in invoke("plan", code=PORT).output
+
+
+def test_applying_leaves_another_location_alone_and_says_so(invoke: Invoke) -> None:
+    invoke("apply")
+    done = invoke("apply", code=OTHER)
+    left = "These are the rows of code location 'other'. Left alone: 1 product, 1 product block and 1 workflow of "
+    assert done.exit_code == 0 and f"{left}'orchestrator'." in done.output
+    assert invoke("plan").output.splitlines()[-1] == "The catalogue in the database matches the code."
+
+
+def test_a_name_of_another_location_is_a_sentence_and_no_traceback(invoke: Invoke) -> None:
+    invoke("apply")
+    refused = invoke("apply", code=RENAMED)
+    assert refused.exit_code == 1 and refused.output.startswith("Error: Code location 'renamed' declares what belongs")
+
+
+def test_taking_over_asks_and_lists_what(invoke: Invoke) -> None:
+    invoke("apply")
+    refused = invoke("apply", "--take-over", "orchestrator", code=RENAMED)
+    question = "1 product, 1 product block and 1 workflow of 'orchestrator' will belong to 'renamed', for good."
+    assert refused.exit_code == 1 and question in refused.output and "Say so with --yes." in refused.output
+    assert invoke("apply", "--take-over", "orchestrator", code=RENAMED, answer="y\n").output.endswith("Applied.\n")
+    assert invoke("plan", "--check", code=RENAMED).exit_code == 0
 
 
 def test_show_lists_the_products(invoke: Invoke) -> None:

@@ -101,6 +101,32 @@ def test_other_catalogue_is_found(engine):
     assert "orchestrator catalogue apply" in findings(engine, "catalogue")[0][2]
 
 
+def test_rows_of_another_location_are_named_and_no_reason_to_apply(engine):
+    other = Orchestrator([DEVICE], [], database=engine.database, name="acme")
+    with engine.database.transaction():
+        other.catalogue.apply()
+    (own, left) = findings(engine, "catalogue")
+    assert own == ("ok", "The database has the products and workflows of code location 'orchestrator'.", "")
+    assert left[0] == "note" and "1 product and 1 product block of 'acme'" in left[1]
+    assert left[2].endswith("`orchestrator catalogue apply --take-over acme`.")
+
+
+def test_what_the_code_no_longer_has_is_a_note(engine):
+    bare = Orchestrator([], [], database=engine.database)
+    (found,) = [one for one in diagnose(bare, engine.instance) if one.about == "catalogue"]
+    assert (found.verdict, found.found) == (
+        Verdict.NOTE,
+        "It has 1 thing that the code of location 'orchestrator' no longer has.",
+    )
+    assert "asks before it removes" in found.advice
+
+
+def test_name_of_another_location_is_found(engine):
+    other = Orchestrator([], [ask], database=engine.database, name="acme")
+    (found,) = [one for one in diagnose(other, engine.instance) if one.about == "catalogue"]
+    assert found.verdict is Verdict.WRONG and "'acme' declares what belongs to code location 'orchest" in found.found
+
+
 def test_pause_is_told(engine):
     execute(engine, "INSERT INTO engine_settings (global_lock) VALUES (true) ON CONFLICT DO NOTHING")
     execute(engine, "UPDATE engine_settings SET global_lock = true")

@@ -76,7 +76,7 @@ def test_what_vanished_from_the_code_stays_until_the_catalogue_is_applied(embedd
     with embedded.transaction() as session:
         assert names(session, ProductTable) == {"Node", "Port"}
         assert details(smaller) == ["remove product 'Port': no longer in the code"]
-        smaller.apply()
+        smaller.apply(remove=True)
         assert names(session, ProductTable) == {"Node"}
 
 
@@ -93,7 +93,7 @@ def test_a_value_an_input_and_a_workflow_that_vanished_stay_likewise(embedded: S
             "update product 'Node': fixed input speed: fast → nothing",
             "update product 'Node': workflow 'create_node' removed",
         ]
-        smaller.apply()
+        smaller.apply(remove=True)
         assert not smaller.plan()
 
 
@@ -122,7 +122,7 @@ def test_with_other_code_in_the_database_being_current_still_takes_one_statement
 def test_a_difference_that_is_none_is_no_reason_to_refuse(database: SubscriptionDatabase) -> None:
     with database.transaction() as session:
         node(node_name=str).apply()
-        session.execute(sa.update(EngineSettingsTable).values(catalogue_hash="of an older version"))
+        session.execute(sa.update(EngineSettingsTable).values(catalogue_hash={"orchestrator": "of an older version"}))
     node(node_name=str).ensure_current(database)
 
 

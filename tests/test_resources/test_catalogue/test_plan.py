@@ -132,7 +132,7 @@ def test_a_changed_fixed_input_is_named_with_the_subscriptions_it_touches(sessio
 
 def test_a_vanished_product_without_subscriptions_is_removed(session: Session) -> None:
     node(node_name=str).apply()
-    plan = Catalogue([]).apply()
+    plan = Catalogue([]).apply(remove=True)
     assert {change.action for change in plan} == {"remove"}
     assert session.query(ProductTable).count() == session.query(ProductBlockTable).count() == 0
 
@@ -140,7 +140,7 @@ def test_a_vanished_product_without_subscriptions_is_removed(session: Session) -
 def test_a_vanished_product_with_subscriptions_is_kept_and_ended(session: Session) -> None:
     node(node_name=str).apply()
     subscribe(row(session).product_id, Node={"node_name": "ams1"})
-    plan = Catalogue([]).apply()
+    plan = Catalogue([]).apply(remove=True)
     kept = next(change for change in plan if change.kind == "product")
     assert (kept.subscriptions, kept.warning) == (1, True)
     assert row(session).status == "end of life"
@@ -151,7 +151,7 @@ def test_a_product_that_returns_lives_again(session: Session) -> None:
     catalogue = node(node_name=str)
     catalogue.apply()
     subscribe(row(session).product_id, Node={"node_name": "ams1"})
-    Catalogue([]).apply()
+    Catalogue([]).apply(remove=True)
     assert "is back in the code; its status becomes 'active'" in "".join(details(catalogue))
     catalogue.apply()
     assert (row(session).status, row(session).end_date) == ("active", None)
@@ -176,7 +176,7 @@ def test_a_renamed_product_has_the_same_id_in_a_new_database(session: Session) -
 
 def test_a_vanished_workflow_keeps_its_row_and_is_marked(session: Session) -> None:
     Catalogue([product(PLAIN)], [CREATE_NODE]).apply()
-    plan = Catalogue([product(PLAIN)]).apply()
+    plan = Catalogue([product(PLAIN)]).apply(remove=True)
     assert [(change.action, change.name) for change in plan] == [("remove", "create_node"), ("update", "Node")]
     assert session.scalars(sa.select(WorkflowTable.deleted_at)).one() is not None
 
@@ -184,7 +184,7 @@ def test_a_vanished_workflow_keeps_its_row_and_is_marked(session: Session) -> No
 def test_a_workflow_that_returns_is_revived(session: Session) -> None:
     catalogue = Catalogue([product(PLAIN)], [CREATE_NODE])
     catalogue.apply()
-    Catalogue([product(PLAIN)]).apply()
+    Catalogue([product(PLAIN)]).apply(remove=True)
     catalogue.apply()
     assert session.scalars(sa.select(WorkflowTable.deleted_at)).one() is None
     assert not catalogue.plan()
@@ -201,7 +201,7 @@ def test_a_removed_value_is_counted_and_kept(session: Session) -> None:
         "update product block 'Node': value 'site' removed; 1 instance hold it and keep it until it is applied with "
         "--drop-values [1 subscription]"
     )
-    smaller.apply()
+    smaller.apply(remove=True)
     assert stored_values(session, subscription) == [{"node_name": "ams1", "site": "AMS"}]
     assert not smaller.plan()
 
@@ -210,7 +210,7 @@ def test_kept_values_can_be_dropped_later(session: Session) -> None:
     node(node_name=str, site=str).apply()
     subscription = subscribe(row(session).product_id, Node={"node_name": "ams1", "site": "AMS"})
     smaller = node(node_name=str)
-    smaller.apply()
+    smaller.apply(remove=True)
     dropped = smaller.apply(drop_values=True)
     assert [(change.detail, change.subscriptions) for change in dropped] == [
         ("value 'site' dropped from 1 instance", 1)
@@ -294,7 +294,7 @@ def test_saving_with_a_smaller_model_keeps_the_value_that_was_taken_out(session:
     Catalogue([product(larger)]).apply()
     subscription_id = saved(larger)
     smaller = model("NodeModel", {"node": block("Node", {"node_name": (str, "ams1")})})
-    Catalogue([product(smaller)]).apply()
+    Catalogue([product(smaller)]).apply(remove=True)
     subscription = smaller.from_subscription(subscription_id)
     assert subscription.save() is None
     subscription.node.node_name = "ams2"  # type: ignore[attr-defined]
@@ -308,7 +308,7 @@ def test_a_subscription_saved_under_an_old_field_name_is_read_under_the_new(sess
     subscription_id = saved(old)
     location = (str | None, Field(None, json_schema_extra={"formerly": "site"}))
     renamed = model("NodeModel", {"node": block("Node", {"location": location})})
-    Catalogue([product(renamed)]).apply()
+    Catalogue([product(renamed)]).apply(remove=True)
     assert renamed.from_subscription(subscription_id).node.location == "AMS"  # type: ignore[attr-defined]
     assert renamed.as_of(subscription_id, 1).node.location == "AMS"  # type: ignore[attr-defined]
 

@@ -145,7 +145,7 @@ def test_session_that_ends_in_time_is_waited_for(kept: KeptDatabase) -> None:
 
 def test_forgotten_catalogue_is_looked_for_again(kept: KeptDatabase, declared: Catalogue) -> None:
     declared.ensure_current(kept.database)
-    commit(kept.database, "UPDATE engine_settings SET catalogue_hash = ''", "DELETE FROM product_product_blocks")
+    commit(kept.database, "UPDATE engine_settings SET catalogue_hash = NULL", "DELETE FROM product_product_blocks")
     declared.ensure_current(kept.database)
     catalogue.forget(kept.database)
     with pytest.raises(CatalogueOutOfDate):

@@ -121,7 +121,7 @@ def test_a_paused_engine_that_comes_to_rest_is_told(scene: Scene, told: Told) ->
     scene.do("UPDATE processes SET last_status = 'waiting' WHERE process_id = %s", scene.process)
     assert "engine" in told()
     scene.do("UPDATE processes SET last_status = 'suspended' WHERE process_id = %s", scene.process)
-    scene.do("UPDATE engine_settings SET catalogue_hash = 'x', global_lock = global_lock")
+    scene.do("UPDATE engine_settings SET catalogue_hash = '{}', global_lock = global_lock")
     assert "engine" not in told()
 
 

@@ -125,7 +125,7 @@ def test_not_ready_with_the_schema_of_another_version(engine, api_of):
 def test_not_ready_with_another_catalogue(engine, api_of):
     api = api_of(engine)
     with engine.database.transaction() as session:
-        session.connection().exec_driver_sql("UPDATE engine_settings SET catalogue_hash = 'other'")
+        session.connection().exec_driver_sql("UPDATE engine_settings SET catalogue_hash = NULL")
     assert api.get("/health/ready").status_code == 200  # other code was applied, and took nothing from ours
     with engine.database.transaction() as session:
         session.connection().exec_driver_sql("UPDATE products SET tag = 'X'")
