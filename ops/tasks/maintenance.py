@@ -14,6 +14,7 @@ from resources.database.session import SubscriptionDatabase
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InconsistentData, OrchestratorError
 from resources.processes import process_rows
+from resources.processes.owner import current_owner
 from resources.settings import settings
 from resources.subscriptions.lists import subscription_ids
 from resources.types import State, SubscriptionId, Target
@@ -82,7 +83,9 @@ def check_workflows(catalogue: Catalogues) -> Step:
 
 @step("Load every subscription")
 def load_every_subscription(database: SubscriptionDatabase, context: StepContext) -> State:
-    """Load each subscription as its model, one at a time. Raises InconsistentData naming those that do not load.
+    """Load each subscription to a product of this location as its model, one at a time.
+
+    Raises InconsistentData naming those that do not load.
 
     Adds `subscriptions_loaded`.
     """
@@ -106,7 +109,7 @@ def _all(database: SubscriptionDatabase) -> Iterator[SubscriptionId]:
     after: Any = None
     while True:
         with database.transaction(read_only=True):
-            found = subscription_ids(after=after, limit=BATCH)
+            found = subscription_ids(after=after, limit=BATCH, of=current_owner().owns_product())
         yield from found
         if len(found) < BATCH:
             return

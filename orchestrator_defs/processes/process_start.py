@@ -85,5 +85,5 @@ class ProcessStart:
 
     def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
         """Which workflows may run on a subscription now, and why others may not; see `ops.starting.startable`."""
-        with self._access.database.transaction(read_only=True):
+        with owned_by(self._access.owner), self._access.database.transaction(read_only=True):
             return startable(subscription_id, self._access.orchestrator.workflows.values(), user=user)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, or_, true
 
-from resources.database.tables import ProcessTable
+from resources.database.tables import ProcessTable, ProductTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,12 @@ class Owner:
         named = {ProcessTable.location: self.location, ProcessTable.storage: self.storage}
         asked = [or_(column.is_(None), column == name) for column, name in named.items() if name is not None]
         return and_(true(), *asked)
+
+    def owns_product(self) -> ColumnElement[bool]:
+        """Whether a row of products is of this location; one from before owners were kept is of everybody."""
+        return (
+            true() if self.location is None else or_(ProductTable.owner.is_(None), ProductTable.owner == self.location)
+        )
 
 
 _owner: ContextVar[Owner | None] = ContextVar("owner", default=None)

@@ -334,7 +334,7 @@ def refuse(process_id: ProcessId, run_id: str) -> NoReturn:
 def delete_tasks(*, before: datetime, limit: int) -> int:
     """Delete completed tasks, with their ledger, that were last modified before a moment, at most `limit`; how many.
 
-    A task with children is kept until they are deleted.
+    A task with children is kept until they are deleted. Those of other locations stay.
     """
     child = aliased(ProcessTable)
     old = (
@@ -344,6 +344,7 @@ def delete_tasks(*, before: datetime, limit: int) -> int:
             ProcessTable.last_status == ProcessStatus.COMPLETED,
             ProcessTable.last_modified_at < before,
             ~exists().where(child.parent_process_id == ProcessTable.process_id),
+            Owner(current_owner().location).owns(),
         )
         .limit(limit)
         .with_for_update(skip_locked=True, of=ProcessTable)
@@ -358,12 +359,12 @@ def delete_tasks(*, before: datetime, limit: int) -> int:
 
 
 def count_unfinished(workflow_name: str) -> int:
-    """How many processes of a workflow are neither completed nor aborted."""
+    """How many processes of a workflow are neither completed nor aborted, of those of the current owner."""
     found = current_session().scalar(
         select(func.count())
         .select_from(ProcessTable)
         .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-        .where(WorkflowTable.name == workflow_name, ProcessTable.last_status.not_in(FINAL))
+        .where(WorkflowTable.name == workflow_name, ProcessTable.last_status.not_in(FINAL), current_owner().owns())
     )
     return found or 0
 

@@ -1,5 +1,6 @@
 """Which subscriptions to validate next: in batches, or by the oldest last validation.
 
+Only subscriptions to products of the current owner's location count: another may have a product type of the same name.
 Everything here works in the current transaction and leaves the commit to the caller.
 """
 
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 
 from resources.database.session import current_session
 from resources.database.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.processes.owner import current_owner
 from resources.types import ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
 
 UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
@@ -51,7 +53,7 @@ def under_way() -> int:
         select(func.count())
         .select_from(ProcessTable)
         .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-        .where(WorkflowTable.target == Target.VALIDATE, ProcessTable.last_status.in_(UNDER_WAY))
+        .where(WorkflowTable.target == Target.VALIDATE, ProcessTable.last_status.in_(UNDER_WAY), current_owner().owns())
         .where(ProcessTable.last_status != ProcessStatus.COMPLETED)  # as the partial index says
     )
     return found or 0
@@ -71,7 +73,7 @@ def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limi
     query = (
         select(row.subscription_id, ProductTable.product_type, row.status, row.validation_started_at)
         .join(ProductTable, ProductTable.product_id == row.product_id)
-        .where(_is_usable(usable), *where)
+        .where(_is_usable(usable), current_owner().owns_product(), *where)
         .order_by(*order)
         .limit(limit)
     )

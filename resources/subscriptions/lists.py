@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from resources.database.session import current_session
-from resources.database.tables import SubscriptionMetadataTable, SubscriptionTable
+from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
 from resources.domain.saving.headers import HEADER_LENGTH, Headers, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
 from resources.subscriptions.customers import Customer, customer_of
@@ -66,9 +66,13 @@ def find_subscriptions(
     return Page(list_subscriptions(where, order, limit=limit, offset=offset) if offset < total else [], total)
 
 
-def subscription_ids(*, after: SubscriptionId | None, limit: int) -> list[SubscriptionId]:
-    """The next subscriptions in the order of their ids, a batch at a time."""
+def subscription_ids(
+    *, after: SubscriptionId | None, limit: int, of: sa.ColumnElement[bool] | None = None
+) -> list[SubscriptionId]:
+    """The next subscriptions in the order of their ids, a batch at a time. `of`: a condition on their products."""
     query = sa.select(subscription.subscription_id)
+    if of is not None:
+        query = query.join(ProductTable, ProductTable.product_id == subscription.product_id).where(of)
     if after is not None:
         query = query.where(subscription.subscription_id > after)
     return list(current_session().scalars(query.order_by(subscription.subscription_id).limit(limit)))
