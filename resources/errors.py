@@ -51,6 +51,8 @@ OrchestratorError
 │   ├── UnknownProcess
 │   ├── KeyUsed
 │   ├── RunMayNotAct
+│   │   ├── ProcessTaken
+│   │   └── ProcessStopped
 │   ├── ProcessExists
 │   ├── NotWaiting
 │   ├── ProcessEnded
@@ -310,6 +312,14 @@ class KeyUsed(ProcessError):
 
 class RunMayNotAct(ProcessError):
     """This Dagster run may not act for the process."""
+
+
+class ProcessTaken(RunMayNotAct):
+    """Another run executes the process; this one has nothing to do."""
+
+
+class ProcessStopped(RunMayNotAct):
+    """The process has ended or waits; no run continues it now."""
 
 
 class ProcessExists(ProcessError):

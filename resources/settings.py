@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         False, description="validate subscriptions that are out of sync too, when all are validated"
     )
     validations_at_once: int = Field(
-        20, ge=1, description="how many validations the sensor has unfinished at any time, and starts in one tick"
+        20, ge=1, description="how many validations the sensor has unfinished at any time, and requests in one tick"
     )
     slack_engine_settings_hook_enabled: bool = Field(
         False, description="notify a Slack channel when the engine is paused or released"

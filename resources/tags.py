@@ -11,6 +11,8 @@ SUBSCRIPTION = PREFIX + "subscription"
 CUSTOMER = PREFIX + "customer"
 USER = PREFIX + "user"
 STATUS = PREFIX + "status"
+REQUEST = PREFIX + "request"
+"""What a sensor requested a run for; of the runs with the same request one starts a process."""
 ACTS_ON = PREFIX + "acts_on"
 """The process on which a run intervenes; the run is no segment of it."""
 

@@ -11,11 +11,9 @@ from uuid import UUID
 from dagster import Failure, OpExecutionContext, Output
 
 from ops.running.report import failure_metadata, step_metadata
-from ops.running.segment import Segment, tags_of
-from ops.starting.admission import StartRequest, admit
+from ops.running.segment import Segment
 from ops.steps.branches import check_join, state_of
 from ops.steps.context import Scope, StepContext
-from ops.steps.forms import as_pages
 from ops.steps.invocation import Invocation, prepare, view
 from ops.steps.items import items_in, result_of, state_with
 from ops.steps.save_result import save_models
@@ -33,7 +31,6 @@ from resources.errors import (
     InconsistentData,
     OrchestratorError,
     RunMayNotAct,
-    UnknownProcess,
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
 from resources.processes.ledger import StepRecord
@@ -42,6 +39,7 @@ from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
+NOTHING_TO_DO = "Nothing to do. {}"
 HOW_TO_RESUME = (
     "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
@@ -54,59 +52,14 @@ def refused(error: OrchestratorError | ExternalSystemError) -> Failure:
     return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
 
 
-# --- the first step ---
-
-
-def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
-    """Start the process, or continue it if it exists. Commits; may run twice."""
-    started = datetime.now(UTC)
+def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
+    """The segment of an op; its run is claimed for this operating-system process."""
     try:
         segment = Segment.of(op, workflow)
         segment.claim_run()
-        with segment.database.statements():
-            exists = process_rows.find_claim(segment.process_id) is not None
-        state = _take_over(segment, place, started) if exists else _admit(segment, place, started)
-    except (OrchestratorError, ExternalSystemError) as error:
+    except OrchestratorError as error:
         raise refused(error) from error
-    segment.tag_first(**tags_of(workflow, state, segment))
-    seconds = (datetime.now(UTC) - started).total_seconds()
-    yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
-
-
-def _take_over(segment: Segment, place: LedgerStep, started: datetime) -> State:
-    """Claim a process that was started before, or that continues; its current state."""
-    with segment.database.transaction():
-        claim = segment.claim()
-        if place.key not in claim.committed:
-            delta = Delta(claim.state, [])
-            ledger.record_step(_record(segment, place, started, StepStatus.SUCCESS, delta))
-    return claim.state
-
-
-def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
-    """Start a process in its own run, which Dagster's UI, the shell or a schedule launched."""
-    if segment.is_named:
-        raise UnknownProcess(f"There is no process {segment.process_id}; leave `process` out to start a new one.")
-
-    def first_line(state: State) -> StepRecord:
-        return _record(segment, place, started, StepStatus.SUCCESS, Delta(state, []))
-
-    config = segment.op.op_config or {}
-    request = StartRequest(
-        workflow=segment.workflow,
-        pages=as_pages(config.get("inputs")),
-        user=segment.user,
-        process_id=segment.process_id,
-        run_id=segment.run_id,
-        status=ProcessStatus.RUNNING,
-        first_line=first_line,
-        resources=_resources(segment.op),
-    )
-    with owned_by(segment.owner):
-        return admit(request, segment.database)
-
-
-# --- every other step ---
+    return segment
 
 
 def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
@@ -116,15 +69,17 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     own, and fails the op. A step that waits is recorded and yields no output: the run ends, and the next run does what
     follows.
     """
+    segment = claimed_segment(op, workflow)
     try:
-        segment = Segment.of(op, workflow)
-        segment.claim_run()
         claim, is_due = _claim(segment, place)
         has_stopped = segment.has_stopped(claim)
         if is_due and place.branch is not None:
             with segment.database.transaction(read_only=True):
                 claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
     except OrchestratorError as error:
+        if segment.has_nothing_to_do(error):
+            op.log.info(NOTHING_TO_DO.format(error))
+            return
         raise refused(error) from error
     if has_stopped:
         op.log.info(f"The process is {claim.status}, in another branch; {place.label} runs when it continues.")
@@ -261,10 +216,12 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         segment.user,
         segment.op.log,
         claim.generation,
-        _resources(segment.op),
+        resources_of(segment.op),
     )
     with segment.database.transaction():
-        invocation = prepare(step, claim.state, Scope(_resources(segment.op), context, _callback_route(segment, place)))
+        invocation = prepare(
+            step, claim.state, Scope(resources_of(segment.op), context, _callback_route(segment, place))
+        )
     author = Author(segment.user, segment.process_id, place.key)
     with authored_by(author), owned_by(segment.owner), segment.database.transaction():
         if invocation is None:
@@ -301,7 +258,7 @@ def _callback_route(segment: Segment, place: LedgerStep) -> dict[str, Any]:
 
 def _wait(segment: Segment, place: LedgerStep, started: datetime, wait: Wait) -> Done:
     """Write the step's wait as the last statement of the transaction."""
-    record = _record(segment, place, started, wait.kind.step_status, Delta({}, []))
+    record = record_of(segment, place, started, wait.kind.step_status, Delta({}, []))
     ledger.record_step(record, status=wait.kind.process_status, assignee=wait.assignee)
     waits.open_wait(segment.process_id, place.key, wait)
     return Done(wait=wait)
@@ -321,11 +278,11 @@ def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) 
     """Write the ledger's line as the last statement of the transaction, which commits when its block ends."""
     status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
     commit_with_each_statement()  # a step without statements of its own needs only this one
-    ledger.record_step(_record(segment, place, started, done.outcome, done.delta), status=status)
+    ledger.record_step(record_of(segment, place, started, done.outcome, done.delta), status=status)
     return done
 
 
-def _record(
+def record_of(
     segment: Segment, place: LedgerStep, started: datetime, status: StepStatus, delta: Delta, error: Any = None
 ) -> StepRecord:
     return StepRecord(
@@ -342,7 +299,7 @@ def _record(
     )
 
 
-def _resources(op: OpExecutionContext) -> Mapping[str, Any]:
+def resources_of(op: OpExecutionContext) -> Mapping[str, Any]:
     return {key: getattr(op.resources, key) for key in op.op_def.required_resource_keys}
 
 
@@ -398,7 +355,7 @@ def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, erro
     """Write why a retry step failed, and when it is retried; None if it is not, or may not be written."""
     rule = place.step.retry
     assert rule is not None, "only such a step is retried"
-    record = _record(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
+    record = record_of(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
     with segment.database.transaction():
         if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
             return None
@@ -425,7 +382,7 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     if isinstance(error, RunMayNotAct):
         return None
     status, assignee = _failure_status(segment.workflow, error)
-    record = _record(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
+    record = record_of(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
     with segment.database.transaction():
         recorded = ledger.record_failure(
             record,

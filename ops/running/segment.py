@@ -9,7 +9,7 @@ from ops.steps.step import LedgerStep
 from ops.steps.workflow import Workflow
 from resources import tags
 from resources.database.session import SubscriptionDatabase
-from resources.errors import RunMayNotAct, UnknownProcess
+from resources.errors import ProcessStopped, ProcessTaken, RunMayNotAct, UnknownProcess
 from resources.processes import process_rows
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
@@ -23,6 +23,8 @@ CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure)
     ProcessStatus.RESUMED,
 }
 """Statuses in which a run may take over a process."""
+SYSTEM = "SYSTEM"
+"""The user of runs that the engine itself launches or requests."""
 WAITING = frozenset({ProcessStatus.SUSPENDED, ProcessStatus.WAITING, ProcessStatus.AWAITING_CALLBACK})
 
 
@@ -54,7 +56,20 @@ class Segment:
     @property
     def user(self) -> str:
         """The user who started this run; SYSTEM without one."""
-        return self.op.run.tags.get(tags.USER, "SYSTEM")
+        return self.op.run.tags.get(tags.USER, SYSTEM)
+
+    @property
+    def request(self) -> str | None:
+        """What the sensor asked for that requested this run to start a process; the process is started once for it."""
+        return self.op.run.tags.get(tags.REQUEST)
+
+    def has_nothing_to_do(self, error: Exception) -> bool:
+        """Whether a refused claim is no failure: another run executes the process, or the engine asked a second time.
+
+        A person who asks for what cannot be done gets a failed run.
+        """
+        is_ours = self.op.run.tags.get(tags.USER) == SYSTEM
+        return isinstance(error, ProcessTaken) or (is_ours and isinstance(error, ProcessStopped))
 
     @property
     def database(self) -> SubscriptionDatabase:
@@ -108,7 +123,7 @@ class Segment:
                 return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
         if not process_rows.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
-            raise RunMayNotAct(f"Another run has just taken over process {self.process_id}.")
+            raise ProcessTaken(f"Another run has just taken over process {self.process_id}.")
         return claim
 
     def has_stopped(self, claim: Claim) -> bool:
@@ -126,13 +141,13 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
     if claim.workflow_name != workflow.name:
         raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
     if claim.status.is_final:
-        raise RunMayNotAct(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} again.")
+        raise ProcessStopped(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} again.")
     if claim.status not in CONTINUABLE:
-        raise RunMayNotAct(f"{process} is {claim.status}; it continues when its wait ends.")
+        raise ProcessStopped(f"{process} is {claim.status}; it continues when its wait ends.")
     if claim.run_id not in (None, run_id):
         run = instance.get_run_by_id(str(claim.run_id))
         if run is not None and not run.is_finished:
-            raise RunMayNotAct(
+            raise ProcessTaken(
                 f"{process} is executed by run {claim.run_id}, which is {run.status.value}; wait for it or "
                 f"terminate it."
             )

@@ -26,7 +26,8 @@ from dagster import (
     in_process_executor,
 )
 
-from ops.running.execution import run_start, run_step
+from ops.running.execution import run_step
+from ops.running.first_step import run_start
 from ops.steps.context import resource_key
 from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, set_status

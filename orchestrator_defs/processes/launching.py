@@ -8,13 +8,14 @@ job. Dagster then gives the run another id; committed steps return at once, and 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from dagster import RunRequest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRequest, RunsFilter
 
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.errors import OrchestratorError, RunMayNotAct
 from resources.processes import process_rows, recovery
-from resources.runs.launching.launcher import launches_to_workers
+from resources.processes.recovery import ProcessState
+from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_workers
 from resources.types import ProcessId
 
 SYSTEM = "SYSTEM"
@@ -39,8 +40,7 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
     if not process_ids:
         return launched
     if not launches_to_workers(service.instance):
-        launched.requests = _requests(service, process_ids)
-        return launched
+        return request_all(service, process_ids)
     for process_id in process_ids:
         try:
             service.runs.launch(process_id, user=SYSTEM)
@@ -54,10 +54,11 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
     return launched
 
 
-def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[RunRequest]:
+def request_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:
+    """Request the runs in the rows of these processes. Writes nothing."""
     with service.database.transaction(read_only=True):
         found = recovery.states_of(process_ids)
-    return [
+    requests = [
         RunRequest(
             run_key=one.run_id,
             job_name=one.workflow_name,
@@ -66,6 +67,40 @@ def _requests(service: Processes, process_ids: Collection[ProcessId]) -> list[Ru
         for one in found
         if one.status in recovery.IN_PROGRESS and one.workflow_name in service.orchestrator.workflows
     ]
+    return Launched(requests)
+
+
+def request_continuations(processes: Collection[ProcessState], instance: DagsterInstance) -> list[RunRequest]:
+    """Request a run for each of these stopped processes, unless one is requested already. Writes nothing."""
+    earlier = runs_by_tag(instance, tags.PROCESS, [str(one.process_id) for one in processes])
+    requests = []
+    for one in processes:
+        process_id = str(one.process_id)
+        runs = [run for run in earlier.get(process_id, []) if run.run_id != one.run_id]
+        if is_requested(runs):
+            continue
+        parent = one.run_id or process_id
+        known = {tags.PROCESS: process_id, tags.USER: SYSTEM, ROOT_RUN: process_id, PARENT_RUN: parent}
+        requests.append(RunRequest(run_key=numbered(parent, runs), job_name=one.workflow_name, tags=known))
+    return requests
+
+
+def is_requested(runs: Collection[DagsterRun]) -> bool:
+    """Whether one of these runs is to come, or at work. Dagster launches again what was only created."""
+    return any(not run.is_finished and run.status is not DagsterRunStatus.NOT_STARTED for run in runs)
+
+
+def numbered(key: str, runs: Collection[DagsterRun]) -> str:
+    """A run key that Dagster does not know: a run that was canceled before it began must not prevent the next one."""
+    return f"{key}:{sum(run.is_finished for run in runs)}"
+
+
+def runs_by_tag(instance: DagsterInstance, tag: str, values: Collection[str]) -> dict[str, list[DagsterRun]]:
+    """The runs that have one of these values of a tag, by value."""
+    found: dict[str, list[DagsterRun]] = {}
+    for run in instance.get_runs(RunsFilter(tags={tag: list(values)})) if values else ():
+        found.setdefault(run.tags[tag], []).append(run)
+    return found
 
 
 def _mark_as_failed(service: Processes, process_id: ProcessId, reason: str) -> None:

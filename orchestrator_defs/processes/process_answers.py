@@ -10,7 +10,8 @@ from orchestrator_defs.jobs.decorators import form_resource_keys
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources.errors import FormIncomplete
-from resources.processes import process_rows, waits
+from resources.processes import process_rows, recovery, waits
+from resources.processes.recovery import ProcessState
 from resources.types import ProcessId
 
 WAKE_BATCH = 500
@@ -66,6 +67,12 @@ class ProcessAnswers:
         Raises UnknownToken, StateError.
         """
         return submitted_answers.record_progress(process_id, token, progress, database=self._access.database)
+
+    def due(self, limit: int) -> list[ProcessState]:
+        """The processes whose wait is due, and whose workflow the code has."""
+        with self._access.database.transaction(read_only=True):
+            found = recovery.states_of({due.process_id for due in waits.due(self._access.owner, limit)})
+        return [one for one in found if one.workflow_name in self._access.orchestrator.workflows]
 
     def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
         """End the waits that are due; returns the processes to launch. Commits each wait by itself."""

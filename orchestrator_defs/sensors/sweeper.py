@@ -1,7 +1,8 @@
 """The sweeper: repairs what a killed process has left, so that no process is stuck and no status is wrong.
 
 It handles orphans: a sweep compares the processes in progress with Dagster's runs. It decides in one transaction with
-the process's row locked, so that a sweep, a person and a second daemon cannot act twice.
+the process's row locked, so that a sweep, a person and a second daemon cannot act twice. A preview writes
+nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -44,11 +45,12 @@ class Sweep:
 
 
 class Sweeper:
-    """Repairs the processes of one orchestrator on one Dagster instance."""
+    """Repairs the processes of one orchestrator on one Dagster instance; a preview only says what it would do."""
 
-    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
+    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance, *, is_preview: bool = False) -> None:
         self.orchestrator = orchestrator
         self.instance = instance
+        self.is_preview = is_preview
         self.database = orchestrator.prepare()
         self.owner = Owner(orchestrator.name, storage_id(instance))
 
@@ -61,10 +63,12 @@ class Sweeper:
         if len(found) == BATCH:
             sweep.place = (found[-1].last_modified_at, found[-1].process_id)
         runs = self._runs_of(found)
-        self._end_lost(runs.values(), sweep)
+        if not self.is_preview:
+            self._end_lost(runs.values(), sweep)
         for one in found:
             self._check(one, runs.get(one.run_id or ""), sweep)
-        self._terminate_strays(sweep)
+        if not self.is_preview:
+            self._terminate_strays(sweep)
         return sweep
 
     # --- processes in progress ---
@@ -75,7 +79,7 @@ class Sweeper:
         if not ids:
             return {}
         runs = {run.run_id: run for run in self.instance.get_runs(RunsFilter(run_ids=ids))}
-        if not launches_to_workers(self.instance) and (asked := [each for each in ids if each not in runs]):
+        if asked := [each for each in ids if each not in runs]:
             for run in self.instance.get_runs(RunsFilter(tags={RUN_KEY: asked})):
                 runs.setdefault(run.tags[RUN_KEY], run)
         return runs
@@ -112,6 +116,9 @@ class Sweeper:
     def _never_launched(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
         if one.quiet_seconds <= LAUNCH_SECONDS:
             return
+        if self.is_preview:
+            sweep.report.append(f"{one.process_id}: its run {run.run_id} was created, and nobody executes it")
+            return
         if not launches_to_workers(self.instance):  # its own process was to execute it; Dagster cannot launch it
             report_end(self.instance, run.run_id, "No process has begun to execute the run.")
             self._continue(one, f"Run {run.run_id} was created, and no process began to execute it.", sweep)
@@ -132,6 +139,10 @@ class Sweeper:
             return
         if one.recoveries and one.quiet_seconds < PAUSE_SECONDS * 2 ** (one.recoveries - 1):
             return
+        if self.is_preview:
+            sweep.launch.append(one.process_id)
+            sweep.report.append(f"{one.process_id} continues: {reason}")
+            return
         with self.database.transaction():
             run_id = recovery.continue_process(one, reason)
         if run_id is not None:
@@ -139,8 +150,8 @@ class Sweeper:
             sweep.report.append(f"{one.process_id} continues as run {run_id}: {reason}")
 
     def _mark_as_failed(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
-        with self.database.transaction():
-            if recovery.mark_as_failed(one, reason):
+        with self.database.transaction(read_only=self.is_preview):
+            if self.is_preview or recovery.mark_as_failed(one, reason):
                 sweep.report.append(f"{one.process_id} has failed: {reason}")
 
     # --- runs that execute ---

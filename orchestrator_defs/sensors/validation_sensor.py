@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
-from uuid import uuid4
 
 from dagster import (
+    DagsterInstance,
+    DagsterRun,
     DefaultSensorStatus,
     JobDefinition,
     RunRequest,
@@ -15,17 +16,15 @@ from dagster import (
 )
 
 from ops.steps.workflow import Workflow
-from ops.tasks.validation import start_one, usable_statuses, validations_of
+from ops.tasks.validation import usable_statuses, validations_of
+from orchestrator_defs.processes.launching import SYSTEM, is_requested, numbered, runs_by_tag
 from orchestrator_defs.sensors.jobs_sensor import JobsSensor
 from resources import clock, tags
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
-from resources.errors import OrchestratorError
 from resources.processes import pause, validations
-from resources.processes.owner import Owner, owned_by
 from resources.processes.validations import Candidate
 from resources.runs.launching.launcher import PRIORITY
-from resources.runs.storage_identity import storage_id
 from resources.settings import settings
 
 INTERVAL_SECONDS = 30
@@ -35,8 +34,6 @@ BULK_PRIORITY = "-1"
 
 class Fleet(Protocol):
     """What the sensor needs of its orchestrator."""
-
-    name: str
 
     @property
     def workflows(self) -> Mapping[str, Workflow]:
@@ -53,13 +50,12 @@ class Fleet(Protocol):
 def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefinition:
     """Make the sensor; off until people switch it on in Dagster's page.
 
-    A tick starts a validation for each subscription that is next, unless VALIDATIONS_AT_ONCE are unfinished. Each start
-    records the time in its own transaction, so no subscription is started twice.
+    A tick requests a run for each subscription that is next, unless VALIDATIONS_AT_ONCE are unfinished; it writes
+    nothing. The run starts the validation, once for each request.
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-        with owned_by(Owner(fleet.name, storage_id(context.instance))):
-            requests, summary = _tick(fleet)
+        requests, summary = _tick(fleet, context.instance)
         context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": summary}))
         yield from requests
         if not requests:
@@ -75,42 +71,45 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
     )
 
 
-def _tick(fleet: Fleet) -> tuple[list[RunRequest], str]:
-    database = fleet.prepare()
+def _tick(fleet: Fleet, instance: DagsterInstance) -> tuple[list[RunRequest], str]:
     budget = settings().validations_at_once
     types = {product.product_type for product in fleet.catalogue.products}
-    with database.transaction(read_only=True):
+    with fleet.prepare().transaction(read_only=True):
         if pause.is_paused():
             return [], "The engine is paused."
         unfinished = validations.under_way()
-        if unfinished >= budget:
-            return [], f"{unfinished} validations are unfinished; {budget} are allowed."
-        found = validations.oldest(usable_statuses(fleet.workflows, types), limit=budget - unfinished)
-    outcomes = [
-        _start(workflow, candidate, database)
+        found = validations.oldest(usable_statuses(fleet.workflows, types), limit=budget)
+    asked = {
+        _request(workflow, candidate): (workflow, candidate)
         for candidate in found
         for workflow in validations_of(fleet.workflows, candidate.product_type)
         if candidate.status in workflow.rule.usable_when
-    ]
-    requests = [one for one in outcomes if isinstance(one, RunRequest)]
-    refusals = [one for one in outcomes if isinstance(one, str)]
+    }
+    earlier = runs_by_tag(instance, tags.REQUEST, list(asked))
+    open_requests = {request for request, runs in earlier.items() if is_requested(runs)}
+    unfinished += len(open_requests)
+    if unfinished >= budget:
+        return [], f"{unfinished} validations are unfinished; {budget} are allowed."
     if not found:
         return [], "No subscription can be validated: none is in sync, unlocked and of a product with a validation."
+    free = [request for request in asked if request not in open_requests][: budget - unfinished]
     oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
-    summary = f"Started {len(requests)} validations; the oldest was last started {oldest}."
-    return requests, " ".join([summary, *refusals[:3]])
+    summary = f"Requested {len(free)} validations; the oldest was last started {oldest}."
+    return [_run_request(request, *asked[request], earlier.get(request, [])) for request in free], summary
 
 
-def _start(workflow: Workflow, candidate: Candidate, database: SubscriptionDatabase) -> RunRequest | str:
-    try:
-        process_id = start_one(workflow, candidate, uuid4(), database)
-    except OrchestratorError as error:
-        with database.transaction():
-            validations.note_start(candidate.subscription_id)  # otherwise it would be the oldest in every tick
-        return f"{candidate.subscription_id}: {error}"
-    known = {tags.PROCESS: process_id, tags.SUBSCRIPTION: candidate.subscription_id, tags.USER: "SYSTEM"}
+def _request(workflow: Workflow, candidate: Candidate) -> str:
+    """A validation that follows the subscription's last one. When it has started, the next request is another."""
+    last = candidate.last.isoformat() if candidate.last else "never"
+    return f"{workflow.name}:{candidate.subscription_id}:{last}"
+
+
+def _run_request(request: str, workflow: Workflow, candidate: Candidate, earlier: Sequence[DagsterRun]) -> RunRequest:
+    subscription_id = str(candidate.subscription_id)
+    known = {tags.REQUEST: request, tags.SUBSCRIPTION: subscription_id, tags.USER: SYSTEM, PRIORITY: BULK_PRIORITY}
     return RunRequest(
-        run_key=str(process_id),
+        run_key=numbered(request, earlier),
         job_name=workflow.name,
-        tags={**{key: str(value) for key, value in known.items()}, PRIORITY: BULK_PRIORITY},
+        run_config={"inputs": {"subscription_id": subscription_id}},
+        tags=known,
     )

@@ -1,4 +1,4 @@
-"""The sensors `wake`, which ends due waits, and `sweeper`, which repairs what a killed process has left."""
+"""The sensors `wake`, which requests runs for due waits, and `sweeper`, which repairs what a dead process has left."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +16,10 @@ from dagster import (
 )
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
-from orchestrator_defs.processes.launching import Launched, launch_all
+from orchestrator_defs.processes.launching import Launched, launch_all, request_all, request_continuations
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.sensors.jobs_sensor import JobsSensor
+from orchestrator_defs.sensors.preview import is_preview
 from orchestrator_defs.sensors.sweeper import Sweeper
 from resources import clock
 from resources.processes.recovery import Place
@@ -56,15 +57,15 @@ def _sensor(name: str, jobs: Sequence[JobDefinition], tick: Tick, description: s
 
 
 def wake_tick(orchestrator: Orchestrator) -> Tick:
-    """The sensor `wake`: ends due waits, then launches. If it dies in between, the sweeper launches."""
+    """The sensor `wake`: it requests runs and writes nothing. The run ends the wait when it claims the process."""
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         learn_code(orchestrator, context)
-        service = Processes(orchestrator, context.instance)
-        woken = service.answers.wake(WAKE_AT_ONCE)
-        launched = launch_all(service, woken)
-        report = [f"{process_id} continues: its wait has ended" for process_id in woken]
-        yield from _report(context, report, launched, "No wait is due.")
+        due = Processes(orchestrator, context.instance).answers.due(WAKE_AT_ONCE)
+        requests = request_continuations(due, context.instance)
+        yield from requests
+        if not requests:
+            yield SkipReason(f"{len(due)} waits are due; each has its run." if due else "No wait is due.")
 
     return tick
 
@@ -72,13 +73,16 @@ def wake_tick(orchestrator: Orchestrator) -> Tick:
 def sweeper_tick(orchestrator: Orchestrator) -> Tick:
     """The sensor `sweeper`; its cursor has where the next sweep begins when one could not check everything.
 
-    The first sweep after a start of the daemon finds what happened before: it compares all processes in progress.
+    The first sweep after a start of the daemon finds what happened before: it compares all processes in progress. It
+    writes, because a lost process has no run that could; but not in a preview.
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         learn_code(orchestrator, context)
-        sweep = Sweeper(orchestrator, context.instance).sweep(_read_cursor(context.cursor))
-        launched = launch_all(Processes(orchestrator, context.instance), sweep.launch)
+        is_only_preview = is_preview(context)
+        sweep = Sweeper(orchestrator, context.instance, is_preview=is_only_preview).sweep(_read_cursor(context.cursor))
+        service = Processes(orchestrator, context.instance)
+        launched = (request_all if is_only_preview else launch_all)(service, sweep.launch)
         context.update_cursor(_write_cursor(sweep.place, sweep.report))
         nothing = f"{sweep.seen} processes are in progress; nothing to repair."
         yield from _report(context, sweep.report, launched, nothing)

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Exists, and_, func, literal, or_, select, text, update
+from sqlalchemy import Exists, and_, func, literal, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -163,8 +163,10 @@ def count_tokens(process_id: ProcessId, step_key: StepKey) -> int:
     return found or 0
 
 
-def due(owner: Owner, limit: int) -> list[Due]:
-    """Processes whose wait is due: its deadline has passed, the engine is released, or no child runs any longer."""
+def due(owner: Owner, limit: int, *, of: ProcessId | None = None) -> list[Due]:
+    """Processes, or this one, whose wait is due: its deadline has passed, the engine is released, or no child runs any
+    longer.
+    """
     wait = ProcessWaitTable
     is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
     over = or_(
@@ -178,6 +180,7 @@ def due(owner: Owner, limit: int) -> list[Due]:
         .join(ProcessTable, ProcessTable.process_id == wait.process_id)
         .where(wait.answered_at.is_(None), over, ~func.coalesce(is_paused, False))
         .where(ProcessTable.last_status.in_({kind.process_status for kind in WaitKind}), owner.owns())
+        .where(true() if of is None else wait.process_id == of)
         .limit(limit)
     )
     return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]

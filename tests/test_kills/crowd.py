@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter, build_sensor_context
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from sqlalchemy import text
 
 from ops.steps.forms import SubmitFormPage
@@ -31,6 +31,7 @@ from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import OrchestratorError
 from resources.processes import interventions, ledger, process_rows, waits
 from resources.types import Assignee, ProcessStatus
+from tests.ticks import daemon_context, launch_requested
 
 FOLDER = Path(__file__).parent
 KINDS = ("ask", "call_out", "try_hard", "break_often", "create_thing")
@@ -166,8 +167,9 @@ def tend():
         for sensor in wake.process_sensors(orchestrator):
             with suppress(Exception):  # as the daemon, which tries again
                 own = cursor if sensor.name == "sweeper" else None
-                found = sensor.evaluate_tick(build_sensor_context(instance, cursor=own))
+                found = sensor.evaluate_tick(daemon_context(instance, sensor.name, own))
                 cursor = found.cursor if sensor.name == "sweeper" else cursor
+                launch_requested(orchestrator, instance, found.run_requests or [])
         time.sleep(0.3)
 
 

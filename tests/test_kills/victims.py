@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from dagster import DagsterInstance, build_sensor_context
+from dagster import DagsterInstance
 
-from ops.running import execution
+from ops.running import execution, first_step
 from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import LedgerStep, begin, step
@@ -29,6 +29,7 @@ from orchestrator_defs.sensors import wake
 from resources.catalogue.catalogue import Product
 from resources.domain.blocks import ProductBlockModel
 from resources.domain.subscription_model import SubscriptionModel
+from tests.ticks import daemon_context, launch_requested
 
 FOLDER = Path(__file__).parent
 EXTERNAL = (3, 6, 9, 12)
@@ -68,7 +69,7 @@ def handed(function, before="", after=""):
 execution._check_due = handed(execution._check_due, before="claimed")  # in the transaction of the claim
 execution._perform = handed(execution._perform, before="before", after="committed")
 execution._commit = handed(execution._commit, before="after", after="written")
-execution._take_over = handed(execution._take_over, before="claimed", after="committed")
+first_step._take_over = handed(first_step._take_over, before="claimed", after="committed")
 wake.INTERVAL_SECONDS = 1
 
 
@@ -170,9 +171,10 @@ def tend():
         for sensor in wake.process_sensors(orchestrator):
             try:
                 found = sensor.evaluate_tick(
-                    build_sensor_context(instance, cursor=cursor if sensor.name == "sweeper" else None)
+                    daemon_context(instance, sensor.name, cursor if sensor.name == "sweeper" else None)
                 )
                 cursor = found.cursor if sensor.name == "sweeper" else cursor
+                launch_requested(orchestrator, instance, found.run_requests or [])
                 say(f"{sensor.name}: {found.skip_message}")
             except Exception as error:  # noqa: BLE001  as the daemon, which tries again
                 say(f"{sensor.name} failed: {repr(error)[:300]}")

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from dagster import DagsterEvent, Field, IntSource, StringSource
+from dagster import DagsterEvent, DagsterRun, Field, IntSource, StringSource
 
 # The base class for `storage: custom:` of dagster.yaml; public in the documents, but without a public path.
 from dagster._core.storage.base_storage import DagsterStorage
@@ -25,6 +25,9 @@ from dagster._core.storage.runs.base import RunStorage
 
 # As above.
 from dagster._core.storage.schedules.base import ScheduleStorage
+
+# The names of the tags that say in which group a run is.
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG
 
 # dagster.yaml makes an object of a class with this.
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
@@ -65,6 +68,15 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
     def fetchone(self, query: Any) -> Any | None:
         """and `fetchone` only."""
         return retry_when_disconnected(partial(super().fetchone, query))
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Add a run. The daemon creates requested runs with the tags of their group only; Dagster's page needs the
+        fields.
+        """
+        root, parent = dagster_run.tags.get(ROOT_RUN_ID_TAG), dagster_run.tags.get(PARENT_RUN_ID_TAG)
+        if root is not None and dagster_run.root_run_id is None:
+            dagster_run = dagster_run._replace(root_run_id=root, parent_run_id=parent)
+        return super().add_run(dagster_run)
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
         """Update a run's row from an event. May run twice."""

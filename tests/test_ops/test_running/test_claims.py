@@ -65,8 +65,8 @@ def test_process_of_another_workflow_is_refused(engine_of, three_steps, calls):
     assert "executes count_to_three, not other" in failure_of(result)
 
 
-def test_process_in_the_hands_of_a_live_run_is_refused(engine_of, three_steps, calls):
-    """Two runs never act for one process at once."""
+def test_second_run_of_a_process_that_a_run_executes_has_nothing_to_do(engine_of, three_steps, calls):
+    """Two runs never act for one process at once; the second one is no failure, and its steps are skipped."""
     engine = engine_of(three_steps)
     calls.broken = {"second"}
     process_id = engine.run("count_to_three")
@@ -74,7 +74,21 @@ def test_process_in_the_hands_of_a_live_run_is_refused(engine_of, three_steps, c
     with engine.database.transaction():
         process_rows.take_over(process_id, run_id=holder.run_id, from_run_id=str(process_id))
     result = engine.launch("count_to_three", {"process": str(process_id)})
-    assert f"is executed by run {holder.run_id}" in failure_of(result)
+    assert result.success
+    assert {event.step_key for event in result.all_events if event.is_step_skipped} == {
+        *("first", "second", "third", "done")
+    }
+    assert calls == {"first": 1, "second": 1}
+    assert engine.process(process_id).run_id == holder.run_id
+
+
+def test_run_that_the_engine_requested_again_has_nothing_to_do(engine_of, three_steps, calls):
+    """The process is completed by then. A person who asks for the same gets a failed run."""
+    engine = engine_of(three_steps)
+    process_id = engine.run("count_to_three")
+    known = {tags.PROCESS: str(process_id), tags.USER: "SYSTEM"}
+    assert engine.launch("count_to_three", tags=known).success
+    assert calls == {"first": 1, "second": 1, "third": 1}
 
 
 def test_run_that_lost_its_process_commits_nothing(engine_of):

@@ -1,16 +1,14 @@
-"""The workflows that every orchestrator has, and the sensor that validates the fleet."""
+"""The workflows that every orchestrator has."""
 
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from dagster import RunRequest, SkipReason, build_sensor_context
 from sqlalchemy import text
 
 from ops.steps.step import begin
 from ops.waiting.wait_steps import retrystep, wait_until
 from orchestrator_defs.jobs.decorators import task
-from orchestrator_defs.location import complete_definitions
 from resources import clock
 from resources.errors import StartRefused
 from resources.processes import locks, process_rows
@@ -199,59 +197,3 @@ def test_what_is_out_of_sync_is_validated_only_when_the_settings_say_so(bed, dev
     finally:
         monkeypatch.undo()
         settings.cache_clear()
-
-
-# --- the sensor ---
-
-
-def tick(bed):
-    (sensor,) = [one for one in complete_definitions(bed.orchestrator).sensors if one.name == "validation_sensor"]
-    context = build_sensor_context(instance=bed.instance)
-    return list(sensor(context)), context.cursor
-
-
-def test_sensor_asks_for_the_validations_whose_turn_it_is(bed, device):
-    first, second = device("first"), device("second")
-    requests, cursor = tick(bed)
-    assert [type(one) for one in requests] == [RunRequest, RunRequest]
-    assert [one.tags["orchestrator/subscription"] for one in requests] == [str(s) for s in sorted([first, second])]
-    assert "Started 2 validations; the oldest was last started never" in cursor
-
-
-def test_sensor_starts_nothing_twice(bed, device, monkeypatch):
-    device("first")
-    monkeypatch.setenv("VALIDATIONS_AT_ONCE", "1")
-    settings.cache_clear()
-    try:
-        tick(bed)
-        (skipped,), _ = tick(bed)
-    finally:
-        monkeypatch.undo()
-        settings.cache_clear()
-    assert isinstance(skipped, SkipReason)
-    assert "1 validations are unfinished; 1 are allowed" in skipped.skip_message
-
-
-def test_sensor_comes_to_those_it_has_not_seen_first(bed, device, monkeypatch):
-    seen = {device("first"), device("second"), device("third")}
-    monkeypatch.setenv("VALIDATIONS_AT_ONCE", "1")
-    settings.cache_clear()
-    found = []
-    try:
-        for _ in range(3):
-            (request,), _ = tick(bed)
-            found.append(request.tags["orchestrator/subscription"])
-            for _, process_id in created(bed):
-                bed.processes.runs.execute(process_id, user="SYSTEM")
-    finally:
-        monkeypatch.undo()
-        settings.cache_clear()
-    assert set(found) == {str(one) for one in seen}
-
-
-def test_sensor_leaves_alone_what_a_process_holds(bed, device, world):
-    subscription = device("first")
-    world.broken = {"rename"}
-    bed.run("modify_device", [{"subscription_id": str(subscription)}, {"hostname": "other"}]).assert_failed()
-    (skipped,), _ = tick(bed)
-    assert "none is in sync, unlocked" in skipped.skip_message

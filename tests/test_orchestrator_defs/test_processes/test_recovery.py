@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, build_sensor_context
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
 from dagster._core.launcher import WorkerStatus
 from sqlalchemy import text
 
@@ -28,6 +28,7 @@ from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers import liveness
 from resources.settings import settings
 from tests.engine import Engine
+from tests.ticks import daemon_context
 from tests.waiting import eventually
 
 
@@ -57,7 +58,7 @@ class Ward(Engine):
     def tick(self, name: str, cursor: str | None = None):
         """One tick of a sensor, as the daemon makes it: the message, and the runs that it asks for."""
         sensor = next(s for s in process_sensors(self.orchestrator) if s.name == name)
-        found = sensor.evaluate_tick(build_sensor_context(self.instance, cursor=cursor, sensor_name=name))
+        found = sensor.evaluate_tick(daemon_context(self.instance, name, cursor))
         self.cursor = found.cursor
         return found.skip_message or "", found.run_requests or []
 
@@ -329,8 +330,21 @@ def test_process_whose_time_has_come_is_launched(ward, later):
     ward.service.runs.execute(process_id, user="starter")
     assert ward.tick("wake")[0] == "No wait is due."
     with later(timedelta(days=2)):
-        assert "its wait has ended" in ward.tick("wake")[0]
-    assert ward.queued() == [ward.process(process_id).run_id]
+        _, (request,) = ward.tick("wake")
+        assert ward.launch(request.job_name, tags=request.tags).success
+    assert ward.process(process_id).last_status == "completed"
+
+
+def test_run_that_is_requested_is_in_the_group_of_its_process(ward, later):
+    """Dagster's page shows the group by the fields of a run, and the daemon fills in its tags only."""
+    process_id = ward.start("sleep_a_night")
+    ward.service.runs.execute(process_id, user="starter")
+    with later(timedelta(days=2)):
+        _, (request,) = ward.tick("wake")
+    job = ward.orchestrator.job("sleep_a_night")
+    run_id = ward.instance.create_run_for_job(job_def=job, tags=request.tags).run_id
+    run = ward.instance.get_run_by_id(run_id)
+    assert (run.root_run_id, run.parent_run_id) == (str(process_id), str(process_id))
 
 
 # --- the cost, and the lease ---
