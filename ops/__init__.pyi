@@ -8,6 +8,10 @@ from .steps.form_fields import product_id as product_id
 from .steps.forms import FormGenerator as FormGenerator
 from .steps.forms import FormPage as FormPage
 from .steps.forms import SubmitFormPage as SubmitFormPage
+from .steps.forms import wrap_create_initial_input_form as wrap_create_initial_input_form
+from .steps.forms import wrap_modify_initial_input_form as wrap_modify_initial_input_form
+from .steps.lifecycle_steps import ensure_provisioning_status as ensure_provisioning_status
+from .steps.lifecycle_steps import obsolete_step as obsolete_step
 from .steps.lifecycle_steps import resync as resync
 from .steps.lifecycle_steps import set_status as set_status
 from .steps.lifecycle_steps import store_process_subscription as store_process_subscription
@@ -15,12 +19,16 @@ from .steps.lifecycle_steps import unsync as unsync
 from .steps.predicates import awaiting_callbacks_exist as awaiting_callbacks_exist
 from .steps.predicates import no_uncompleted_instance as no_uncompleted_instance
 from .steps.state import REMOVE_KEYS as REMOVE_KEYS
+from .steps.state import json_dumps as json_dumps
 from .steps.step import OnTimeout as OnTimeout
 from .steps.step import Step as Step
 from .steps.step import StepList as StepList
+from .steps.step import abort as abort
 from .steps.step import begin as begin
 from .steps.step import conditional as conditional
+from .steps.step import done as done
 from .steps.step import focussteps as focussteps
+from .steps.step import init as init
 from .steps.step import step as step
 from .steps.step import step_group as step_group
 from .steps.step import steplens as steplens

@@ -27,10 +27,12 @@ HELD = {
     """,
     "ops": """
         AuthCallback AuthContext CustomerId FormGenerator FormPage OnTimeout PredicateContext ProductId REMOVE_KEYS
-        RunPredicate RunPredicateFail RunPredicatePass Step StepContext StepList SubmitFormPage SubscriptionId
-        awaiting_callbacks_exist begin callback_step conditional customer_contact_list focussteps foreach inputstep
-        no_uncompleted_instance parallel poll_step product_id register_form resync retrystep set_status start_children
-        step step_group steplens store_process_subscription unsync wait_children wait_until
+        RunPredicate RunPredicateFail RunPredicatePass Step StepContext StepList SubmitFormPage SubscriptionId abort
+        awaiting_callbacks_exist begin callback_step conditional customer_contact_list done
+        ensure_provisioning_status focussteps foreach init inputstep json_dumps no_uncompleted_instance
+        obsolete_step parallel poll_step product_id register_form resync retrystep set_status start_children step
+        step_group steplens store_process_subscription unsync wait_children wait_until
+        wrap_create_initial_input_form wrap_modify_initial_input_form
     """,
     "orchestrator_defs": """
         WorkflowJob build_definitions create_workflow defs modify_workflow reconcile_workflow task terminate_workflow

@@ -31,6 +31,7 @@ from resources.errors import (
     InconsistentData,
     OrchestratorError,
     RunMayNotAct,
+    StateError,
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
 from resources.processes.ledger import StepRecord
@@ -40,6 +41,9 @@ from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
 NOTHING_TO_DO = "Nothing to do. {}"
+ENDS = {StepStatus.COMPLETE: ProcessStatus.COMPLETED, StepStatus.ABORT: ProcessStatus.ABORTED}
+"""The outcomes of steps that end the process."""
+
 HOW_TO_RESUME = (
     "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
@@ -99,10 +103,13 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         op.log.info(f"{place.label} waits. {done.wait.reason}".strip())
         segment.tag(status=done.wait.kind.process_status)
         return
-    if place.step.outcome is StepStatus.COMPLETE:
-        segment.tag(status=ProcessStatus.COMPLETED)
+    if done.outcome in ENDS:
+        segment.tag(status=ENDS[done.outcome])
     elif created := [change for change in done.changes if change.before is None]:
         segment.tag(subscription=str(created[0].subscription_id))
+    if done.outcome is StepStatus.ABORT:
+        op.log.info("The process is aborted here; its later steps do not run.")
+        return
     seconds = (datetime.now(UTC) - started).total_seconds()
     yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
 
@@ -232,7 +239,11 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         if step.interpret is not None:
             result = step.interpret(result, context)
         if isinstance(result, Wait):
+            if changed := ", ".join(invocation.changes()):
+                raise StateError(f"{place.label!r} waits and has changed {changed} of the state, which would be lost.")
             return _wait(segment, place, started, result)
+        if result is None or isinstance(result, Mapping):
+            result = invocation.whole_result(result)
         changes = _save(segment, claim, result, step)
         delta = Delta.between(claim.state, invocation.view.state_after(result))
         return _commit(segment, place, started, Done(delta, changes, step.outcome))
@@ -276,7 +287,7 @@ def _save(segment: Segment, claim: Claim, result: Any, step: Step) -> tuple[Subs
 
 def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) -> Done:
     """Write the ledger's line as the last statement of the transaction, which commits when its block ends."""
-    status = ProcessStatus.COMPLETED if done.outcome is StepStatus.COMPLETE else ProcessStatus.RUNNING
+    status = ENDS.get(done.outcome, ProcessStatus.RUNNING)
     commit_with_each_statement()  # a step without statements of its own needs only this one
     ledger.record_step(record_of(segment, place, started, done.outcome, done.delta), status=status)
     return done

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope, resource_key
 from ops.steps.forms import Form, FormGenerator, Page, fill, pages_of
-from ops.steps.state import arguments_of, masked, to_json
+from ops.steps.state import masked, to_json
 from resources.errors import UnknownForm, WorkflowDeclarationError
 from resources.types import State
 

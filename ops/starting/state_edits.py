@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope, StepContext
 from ops.steps.invocation import view, view_unconditionally
-from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, arguments_of, to_json
+from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, to_json
 from ops.steps.step import LedgerStep
 from resources.errors import OrchestratorError, ProcessError, StateError
 from resources.types import State

@@ -14,8 +14,9 @@ from pydantic_forms.exceptions import FormException, FormOverflowError
 from pydantic_forms.types import FormMeta
 from typing_extensions import TypeAliasType, is_typeddict
 
+from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
-from ops.steps.state import arguments_of, shown
+from ops.steps.state import shown, to_json
 from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
 from resources.types import State
 
@@ -53,6 +54,14 @@ class EmptyPage(SubmitFormPage):
     model_config = ConfigDict(title="Start")
 
 
+def wrap_create_initial_input_form(form: Form | None) -> Form | None:
+    """The form as it is: the engine puts its page before every form. Carried-over workflows call it."""
+    return form
+
+
+wrap_modify_initial_input_form = wrap_create_initial_input_form
+
+
 def is_static(form: Form | None) -> bool:
     """Whether the form is one static page."""
     return form is None or isinstance(form, type)
@@ -65,7 +74,7 @@ def pages_of(form: Form, state: State, scope: Scope) -> FormGenerator:
         return answers(page)
     arguments = arguments_of(form).values(state, scope, f"Form {form.__name__}")
     if inspect.isgeneratorfunction(form):
-        result = yield from form(**arguments)
+        result = yield from _telling(form(**arguments), arguments.get("state"))
         if result is not None and not isinstance(result, Mapping):
             raise FormError(
                 f"Form {form.__name__} returned {type(result).__name__}; a form that yields pages returns a mapping, "
@@ -81,9 +90,23 @@ def pages_of(form: Form, state: State, scope: Scope) -> FormGenerator:
     return answers(page)
 
 
+def _telling(pages: FormGenerator, state: Any) -> Generator[type[BaseModel], Any, Any]:
+    """The pages of a form whose parameter `state`, if it has one, gets what each filled page holds."""
+    filled = None
+    while True:
+        try:
+            page = pages.send(filled)
+        except StopIteration as end:
+            return end.value
+        filled = yield page
+        if isinstance(state, dict) and isinstance(filled, BaseModel):
+            state.update(filled.model_dump())
+
+
 def answers(page: BaseModel) -> State:
-    """A filled page as a mapping; its values stay Python values, so secrets stay secret."""
-    return {name: getattr(page, name) for name in type(page).model_fields}
+    """A filled page as JSON, as its schema writes it; secrets stay secret."""
+    found: State = to_json(page, type(page).__name__)
+    return found
 
 
 def as_pages(inputs: Any) -> list[Page]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
-from ops.steps.state import arguments_of, merged, reveal, to_json
+from ops.steps.state import REMOVE_KEYS, keys_to_remove, merged, reveal, to_json
 from ops.steps.step import Lens, Step, When
 from resources.errors import StateError
 from resources.types import State
@@ -38,9 +39,25 @@ class Invocation:
 
     view: View
     arguments: dict[str, Any]
+    scope: Scope
 
     def run(self) -> Any:
         return self.view.step.function(**self.arguments)
+
+    def changes(self) -> State:
+        """What the function has changed in place in values of the state, as if it had returned it."""
+        step = self.view.step
+        return arguments_of(step.function).changes(self.arguments, self.view.part, self.scope, step.key)
+
+    def whole_result(self, result: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """A result with what was changed in place, and without what was given for this call only."""
+        changed, passing = self.changes(), self.scope.passing
+        if result is None:
+            return changed or None
+        kept = {key: one for key, one in result.items() if key not in passing or one != passing[key]}
+        if removed := changed.pop(REMOVE_KEYS, []):
+            kept[REMOVE_KEYS] = [*removed, *keys_to_remove(result, self.view.step.key)]
+        return {**changed, **kept}
 
 
 def _part(value: Any, where: str) -> State:
@@ -80,4 +97,4 @@ def prepare(step: Step, state: State, scope: Scope) -> Invocation | None:
     seen = view(step, state)
     if seen is None:
         return None
-    return Invocation(seen, arguments_of(step.function).values(seen.part, scope, step.key))
+    return Invocation(seen, arguments_of(step.function).values(seen.part, scope, step.key), scope)

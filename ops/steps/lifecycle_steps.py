@@ -3,20 +3,26 @@
 from functools import cache
 
 from ops.steps.context import StepContext
-from ops.steps.step import Step, step
+from ops.steps.declaring import declares
+from ops.steps.step import AnySteps, CallableStep, Step, StepList, begin, step
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
 from resources.processes import locks
 from resources.types import ProcessId, State, SubscriptionLifecycle
 
 
-@cache
+@declares
 def set_status(status: SubscriptionLifecycle) -> Step:
     """Make a step that sets the status of the subscription in the state.
 
     The model is converted to the product's class for that status, so required values must be present. Reads and sets
     `subscription`. Active sets the start date and terminated the end date, where they are empty.
     """
+    return _set_status(SubscriptionLifecycle(status))
+
+
+@cache
+def _set_status(status: SubscriptionLifecycle) -> Step:
 
     def convert(subscription: SubscriptionModel) -> State:
         return {"subscription": SubscriptionModel.from_other_lifecycle(subscription, status)}
@@ -43,9 +49,23 @@ def unsync(subscription: SubscriptionModel, context: StepContext) -> None:
     locks.link(context.process_id, subscription.subscription_id)
 
 
-@step("Create Process Subscription relation")
-def store_process_subscription(state: State, context: StepContext) -> None:
-    """Link this process to the subscription; the engine also does this for what a step saves."""
+def _link(state: State, context: StepContext) -> None:
     if not (subscription_id := state.get("subscription_id")):
         raise StateError("There is no `subscription_id` in the state to relate the process to.")
     locks.link(context.process_id, subscription_id)
+
+
+store_process_subscription = CallableStep("store_process_subscription", "Create Process Subscription relation", _link)
+"""Link this process to the subscription; the engine also does this for what a step saves."""
+
+
+@step("Keep the place of a step")
+def obsolete_step() -> None:
+    """Nothing, in the place of a step that has gone."""
+
+
+@declares
+def ensure_provisioning_status(modify_steps: AnySteps) -> StepList:
+    """Put steps between the statuses provisioning and active."""
+    provisioning, active = SubscriptionLifecycle.PROVISIONING, SubscriptionLifecycle.ACTIVE
+    return begin >> set_status(provisioning) >> modify_steps >> set_status(active)

@@ -1,23 +1,17 @@
-"""The arguments of a step from the state, and its result back into it."""
+"""What a step returns, as JSON in the state: merged, compared, and with its secrets marked."""
 
-import inspect
 import json
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
-from uuid import UUID
+from math import isfinite
+from typing import Any
 
-from dagster import ConfigurableResource
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from ops.steps.context import Scope, StepContext
-from resources.database.session import SubscriptionDatabase
 from resources.domain.subscription_model import SubscriptionModel
-from resources.errors import InvalidLifecycle, StateError, WorkflowDeclarationError
+from resources.errors import StateError
 from resources.types import State
 
 REMOVE_KEYS = "__remove_keys"
@@ -26,192 +20,6 @@ ENGINE_KEYS = frozenset({"process_id", "reporter", "workflow_name", "workflow_ta
 SECRET = "__secret__"
 """A secret in the state is `{"__secret__": text}`: later steps get a SecretStr, people see asterisks."""
 MASK = "**********"
-RESOURCES = (ConfigurableResource, SubscriptionDatabase)
-"""A parameter of such a type is not in the state: it is a resource of the step's op."""
-
-_MISSING = inspect.Parameter.empty
-
-
-# --- arguments ---
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A parameter of a step or form, and the source of its value."""
-
-    name: str
-    annotation: Any
-    default: Any
-
-    def value(self, state: State, scope: Scope, function: str) -> Any:
-        """Find the value. Raises StateError naming the function, the key and the expected type."""
-        if self.annotation is StepContext:
-            return scope.context
-        if _is_class(self.annotation, RESOURCES):
-            return scope.resource(self.annotation)
-        if self.name in scope.passing:
-            return scope.passing[self.name]
-        if self.name == "state":
-            return reveal(state) | dict(scope.passing)  # a copy: changes count only when the step returns it
-        if models := _model_classes(self.annotation):
-            return self._model(models, state, function)
-        if self.name not in state:
-            return self._absent(state, function)
-        return self._validated(state[self.name], function)
-
-    def _absent(self, state: State, function: str) -> Any:
-        if self.default is not _MISSING:
-            return self.default
-        keys = ", ".join(sorted(key for key in state if not key.startswith("__"))) or "nothing"
-        raise StateError(f"{function} needs {self.name!r}, which the state does not have; it has {keys}.")
-
-    def _validated(self, value: Any, function: str) -> Any:
-        if self.annotation is _MISSING:
-            return reveal(value)
-        try:
-            return _adapter(self.annotation).validate_python(reveal(value))
-        except ValidationError as error:
-            fault = error.errors()[0]["msg"]
-            wanted = getattr(self.annotation, "__name__", str(self.annotation))
-            raise StateError(f"{function} takes {self.name!r} as {wanted}; {shown(value)} is not: {fault}.") from None
-
-    def _model(self, models: tuple[type[SubscriptionModel], ...], state: State, function: str) -> Any:
-        is_list = get_origin(_without_optional(self.annotation)) is list
-        value = state.get(self.name)
-        if value is None or (_is_optional(self.annotation) and value == {}):
-            if self.name in state and _is_optional(self.annotation):
-                return None
-            if self.default is not _MISSING:
-                return self.default
-            if is_list:
-                return []
-            if _is_optional(self.annotation):
-                return None
-            return self._absent(state, function)
-        if is_list:
-            return [_load(models, item, self.name, function) for item in _items(value, self.name, function)]
-        return _load(models, value, self.name, function)
-
-
-class Arguments(tuple[Argument, ...]):
-    """The parameters of a function; `*args` and `**kwargs` are not among them."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, function: Callable[..., Any]) -> "Arguments":
-        """Read the signature; annotations may be forward references. Raises WorkflowDeclarationError."""
-        name = getattr(function, "__name__", repr(function))
-        hints = _hints(function, name)
-        parameters = inspect.signature(function).parameters.values()
-        if nameless := [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]:
-            raise WorkflowDeclarationError(
-                f"{name} takes {nameless[0]!r} by position only; arguments are found by name."
-            )
-        return cls(
-            Argument(p.name, _without_annotated(hints.get(p.name, _MISSING)), p.default)
-            for p in parameters
-            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        )
-
-    @property
-    def resource_types(self) -> Iterator[type[Any]]:
-        """The external resources among them, which the op requires."""
-        return (a.annotation for a in self if _is_class(a.annotation, RESOURCES))
-
-    def values(self, state: State, scope: Scope, function: str) -> dict[str, Any]:
-        """Find every value. Needs a transaction when a model is among them."""
-        return {argument.name: argument.value(state, scope, function) for argument in self}
-
-
-@cache
-def arguments_of(function: Callable[..., Any]) -> Arguments:
-    """The arguments of a function, cached."""
-    return Arguments.of(function)
-
-
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    """The annotations of the parameters as types; the return annotation is not needed."""
-    annotations = {key: hint for key, hint in inspect.get_annotations(function).items() if key != "return"}
-    shim = types.SimpleNamespace(__annotations__=annotations)
-    try:
-        return get_type_hints(shim, getattr(function, "__globals__", {}), include_extras=True)
-    except (NameError, TypeError) as error:
-        raise WorkflowDeclarationError(
-            f"An annotation of {name} cannot be read: {error}; a type that is needed when it runs is imported "
-            "for real, not under TYPE_CHECKING."
-        ) from None
-
-
-def _items(value: Any, name: str, function: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise StateError(f"{function} takes {name!r} as a list of subscriptions; {shown(value)} is not a list.")
-    return value
-
-
-def _load(models: tuple[type[SubscriptionModel], ...], value: Any, name: str, function: str) -> SubscriptionModel:
-    if isinstance(value, Mapping):
-        value = value.get("subscription_id")
-    try:
-        subscription_id = UUID(str(value))
-    except ValueError:
-        raise StateError(f"{function} takes {name!r} as a subscription; {shown(value)} is not the id of one.") from None
-    subscription = SubscriptionModel.from_subscription(subscription_id)
-    if not isinstance(subscription, models):
-        _mismatch(subscription, models, name, function)
-    return subscription
-
-
-def _mismatch(subscription: SubscriptionModel, models: tuple[type[Any], ...], name: str, function: str) -> None:
-    wanted = " or ".join(model.__name__ for model in models)
-    message = (
-        f"{function} takes {name!r} as {wanted}; subscription {subscription.subscription_id} is {subscription.status}: "
-        f"a {type(subscription).__name__}."
-    )
-    raise InvalidLifecycle(message)
-
-
-def _model_classes(annotation: Any) -> tuple[type[SubscriptionModel], ...]:
-    """The subscription models in an annotation: the class itself, or the members of a list, optional or union."""
-    if _is_class(annotation, SubscriptionModel):
-        return (annotation,)
-    if get_origin(annotation) in (list, Union, types.UnionType, Annotated):
-        return tuple(model for part in get_args(annotation) for model in _model_classes(part))
-    return ()
-
-
-def _without_annotated(annotation: Any) -> Any:
-    """The model behind `Annotated[Model, …]`; other annotations keep their constraints."""
-    if get_origin(annotation) is Annotated and _model_classes(annotation):
-        return get_args(annotation)[0]
-    return annotation
-
-
-def _is_class(annotation: Any, bases: type[Any] | tuple[type[Any], ...]) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, bases)
-
-
-def _is_union(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType)
-
-
-def _is_optional(annotation: Any) -> bool:
-    return _is_union(annotation) and type(None) in get_args(annotation)
-
-
-def _without_optional(annotation: Any) -> Any:
-    if not _is_optional(annotation):
-        return annotation
-    members = [part for part in get_args(annotation) if part is not type(None)]
-    return members[0] if len(members) == 1 else annotation
-
-
-@cache
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
-
-
-# --- results ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +60,7 @@ def merged(state: State, result: Any, function: str) -> State:
         return state
     if not isinstance(result, Mapping):
         raise StateError(f"{function} returned {type(result).__name__}; a step returns a mapping or None.")
-    after = {key: value for key, value in state.items() if key not in _keys_to_remove(result, function)}
+    after = {key: value for key, value in state.items() if key not in keys_to_remove(result, function)}
     for key, value in result.items():
         if key == REMOVE_KEYS:
             continue
@@ -262,7 +70,8 @@ def merged(state: State, result: Any, function: str) -> State:
     return after
 
 
-def _keys_to_remove(result: Mapping[Any, Any], function: str) -> frozenset[str]:
+def keys_to_remove(result: Mapping[Any, Any], function: str) -> frozenset[str]:
+    """The keys that a result removes. Raises StateError."""
     keys = result.get(REMOVE_KEYS, ())
     if not isinstance(keys, list | tuple | set | frozenset) or not all(isinstance(key, str) for key in keys):
         raise StateError(f"{function} returned {shown(keys)} as {REMOVE_KEYS}; it is a list of keys.")
@@ -289,11 +98,11 @@ def _models_in(value: Any, seen: set[int]) -> Iterator[SubscriptionModel]:
 
 
 def to_json(value: Any, where: str) -> Any:
-    """Convert a value to JSON: models become mappings, enums their values, secrets marked mappings.
+    """Convert a value to JSON as its own pydantic schema says, else by its kind; secrets become marked mappings.
 
     Raises StateError naming `where` for values without a JSON form.
     """
-    if value is None or (isinstance(value, bool | int) and not isinstance(value, Enum)):
+    if value is None or type(value) in (bool, int):
         return value
     if isinstance(value, SecretStr):
         return {SECRET: _storable(value.get_secret_value(), where)}
@@ -301,8 +110,9 @@ def to_json(value: Any, where: str) -> Any:
         raise StateError(f"{where} is {type(value).__name__}; only a SecretStr stays secret in the state.")
     if isinstance(value, SubscriptionModel):
         return value.model_dump(mode="json")
-    if isinstance(value, BaseModel):
-        return {key: to_json(item, f"{where}.{key}") for key, item in value.model_dump().items()}
+    cls: Any = type(value)
+    if (schema := _own_schema(cls)) is not None:
+        return _by_schema(schema, value, where)
     if is_dataclass(value) and not isinstance(value, type):
         return {part.name: to_json(getattr(value, part.name), f"{where}.{part.name}") for part in fields(value)}
     if isinstance(value, Mapping):
@@ -314,18 +124,56 @@ def to_json(value: Any, where: str) -> Any:
     return _plain(value, where)
 
 
+@cache
+def _own_schema(cls: type[Any]) -> TypeAdapter[Any] | None:
+    """The schema of a class that says itself how it is written; None for others."""
+    if not (
+        hasattr(cls, "__get_pydantic_core_schema__") or hasattr(cls, "__pydantic_serializer__") or is_dataclass(cls)
+    ):
+        return None
+    try:
+        return TypeAdapter(cls)
+    except (PydanticUserError, NameError, TypeError):
+        return None
+
+
+def _by_schema(schema: TypeAdapter[Any], value: Any, where: str) -> Any:
+    try:
+        plain = schema.dump_python(value, mode="json", warnings=False)
+        return _with_secrets(plain, schema.dump_python(value, warnings=False), where)
+    except (TypeError, ValueError) as error:
+        raise StateError(
+            f"{where} is {type(value).__name__}, which has no JSON form: {error}; return an id or a mapping."
+        ) from None
+
+
+def _with_secrets(plain: Any, value: Any, where: str) -> Any:
+    """JSON as the schema has written it, with the secrets that it masks, and without what it quietly drops."""
+    if isinstance(value, SecretStr | SecretBytes | Secret):
+        return to_json(value, where)
+    if isinstance(value, float) and not isfinite(value) and not isinstance(plain, str):
+        return _plain(value, where)
+    if isinstance(value, Mapping) and isinstance(plain, dict) and len(value) == len(plain):
+        pairs = zip(plain.items(), value.values(), strict=True)
+        return {key: _with_secrets(one, item, f"{where}.{key}") for (key, one), item in pairs}
+    if isinstance(value, list | tuple) and isinstance(plain, list) and len(value) == len(plain):
+        pairs = zip(plain, value, strict=True)
+        return [_with_secrets(one, item, f"{where}[{index}]") for index, (one, item) in enumerate(pairs)]
+    if isinstance(value, set | frozenset):
+        return to_json(value, where)
+    return to_json(plain, where)
+
+
 def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        raise StateError(f"{where} is {value}, which has no JSON form.")
     try:
         plain = to_jsonable_python(value)
     except (TypeError, ValueError):
         raise StateError(
             f"{where} is {type(value).__name__}, which has no JSON form; return an id or a mapping."
         ) from None
-    if isinstance(plain, str):
-        return _storable(plain, where)
-    if (isinstance(plain, float) and plain != plain) or plain in (float("inf"), float("-inf")):
-        raise StateError(f"{where} is {plain}, which has no JSON form.")
-    return plain
+    return _storable(plain, where) if isinstance(plain, str) else plain
 
 
 def _storable(text: str, where: str) -> str:
@@ -337,9 +185,23 @@ def _storable(text: str, where: str) -> str:
 
 def readable(value: Any) -> Any:
     """JSON of any value, for people: values without a JSON form are described, secrets are masked. Never raises."""
-    plain = to_jsonable_python(masked(value), fallback=repr, inf_nan_mode="strings", serialize_unknown=True)
+    plain = to_jsonable_python(masked(value), fallback=_described, inf_nan_mode="strings", serialize_unknown=True)
     text = json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
     return json.loads(text.replace("\\u0000", ""), parse_constant=str)
+
+
+def _described(value: Any) -> Any:
+    try:
+        return masked(to_json(value, ""))
+    except StateError:
+        return repr(value)
+
+
+def json_dumps(value: Any, indent: bool = False, sort_keys: bool = False) -> str:
+    """JSON text of any value that the state can keep, with secrets masked. Raises StateError for others."""
+    spaces, separators = (2, None) if indent else (None, (",", ":"))
+    plain = masked(to_json(value, "The value"))
+    return json.dumps(plain, ensure_ascii=False, indent=spaces, separators=separators, sort_keys=sort_keys)
 
 
 # --- secrets ---

@@ -7,13 +7,23 @@ from enum import StrEnum
 from itertools import count
 from typing import Any, TypeAlias, overload
 
+from ops.steps.arguments import check_arguments
 from ops.steps.context import StepContext
+from ops.steps.declaring import declares
 from resources.errors import WorkflowDeclarationError
-from resources.processes import ledger, locks
+from resources.processes import ledger, locks, waits
 from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
 
-LONGEST_NAME, LONGEST_LABEL = 100, 120
-"""Characters; a step in a group has both names, and the ledger stores 255."""
+LONGEST_NAME, LONGEST_KEY = 100, 120
+"""Characters, of a function's name and of what is made of it; a step in a group has two, and the ledger stores 255."""
+
+
+def _check_key(key: StepKey) -> None:
+    if not (key.isidentifier() and key.isascii() and len(key) <= LONGEST_KEY):
+        raise WorkflowDeclarationError(
+            f"{key!r} is no name for a step: give ASCII letters, digits and underscores, at most {LONGEST_KEY}."
+        )
+
 
 StepFunction: TypeAlias = Callable[..., Any]
 Predicate: TypeAlias = Callable[[State], bool]
@@ -130,8 +140,25 @@ class Step:
     resume_auth_callback: Callable[..., Any] | None = None
     retry_auth_callback: Callable[..., Any] | None = None
 
+    def __post_init__(self) -> None:
+        _check_key(self.key)
+
+    @property
+    def name(self) -> str:
+        """The label, as orchestrator-core calls it."""
+        return self.label
+
     def __rshift__(self, other: "AnySteps") -> "StepList":
         return StepList([self]) >> other
+
+
+class CallableStep(Step):
+    """A step that is written with or without parentheses."""
+
+    __slots__ = ()
+
+    def __call__(self, workflow_target: Any = None) -> "CallableStep":
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +172,14 @@ class StepGroup:
     label: str
     steps: "StepList"
     retry_auth_callback: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check_key(self.key)
+
+    @property
+    def name(self) -> str:
+        """The label, as orchestrator-core calls it."""
+        return self.label
 
     def __rshift__(self, other: "AnySteps") -> "StepList":
         return StepList([self]) >> other
@@ -231,6 +266,7 @@ def key_of(function: Callable[..., Any]) -> StepKey:
     return name
 
 
+@declares
 def step(
     label: str,
     *,
@@ -240,18 +276,18 @@ def step(
     merged into the state, and every subscription model in it is saved, in one transaction with the step's record.
     """
 
-    if len(label) > LONGEST_LABEL:
-        raise WorkflowDeclarationError(f"The label {label[:40]!r}… has {len(label)} characters; {LONGEST_LABEL} fit.")
-
     def decorate(function: StepFunction) -> Step:
-        return Step(key_of(function), label, function, retry_auth_callback=retry_auth_callback)
+        key = key_of(function)
+        check_arguments(function)
+        return Step(key, label, function, retry_auth_callback=retry_auth_callback)
 
     return decorate
 
 
+@declares
 def step_group(
     label: str,
-    steps: "Step | StepList",
+    steps: "AnySteps",
     *,
     key: StepKey | None = None,
     retry_auth_callback: Callable[..., Any] | None = None,
@@ -263,6 +299,7 @@ def step_group(
     return StepGroup(key or f"{members[0].key}_group", label, members, retry_auth_callback)
 
 
+@declares
 def conditional(predicate: Predicate) -> Callable[[AnySteps], StepList]:
     """Run steps only if `predicate(state)` holds, checked before each; otherwise they are recorded as skipped."""
 
@@ -272,6 +309,7 @@ def conditional(predicate: Predicate) -> Callable[[AnySteps], StepList]:
     return apply
 
 
+@declares
 def steplens(get: Callable[[State], State], put: Callable[[State, State], State]) -> Callable[[AnySteps], StepList]:
     """Run steps on the part of the state that `get` finds; `put(state, part)` returns the state with the part back."""
 
@@ -281,6 +319,7 @@ def steplens(get: Callable[[State], State], put: Callable[[State, State], State]
     return apply
 
 
+@declares
 def focussteps(key: str) -> Callable[[AnySteps], StepList]:
     """Run steps on the mapping under one key of the state (an empty one if the key is missing)."""
     return steplens(lambda state: state.get(key) or {}, lambda state, part: {**state, key: part})
@@ -399,8 +438,17 @@ def finish() -> None:
     """Complete the process and unlock its subscriptions; the engine does it."""
 
 
+def give_up() -> None:
+    """Abort the process and unlock its subscriptions; the engine does it, and no later step runs."""
+
+
 def _release(process_id: ProcessId) -> None:
     locks.release(process_id, in_sync=False)
+
+
+def _abandon(process_id: ProcessId) -> None:
+    waits.close(process_id, by="SYSTEM")
+    _release(process_id)
 
 
 init = Step("start", "Start", start)
@@ -408,3 +456,6 @@ init = Step("start", "Start", start)
 
 done = Step("done", "Done", finish, effect=_release, outcome=StepStatus.COMPLETE)
 """The last step of every workflow."""
+
+abort = Step("abort", "Abort", give_up, effect=_abandon, outcome=StepStatus.ABORT)
+"""Ends the process as aborted: `conditional(is_pointless)(abort)`."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID, uuid5
 
 from ops.starting.admission import StartRequest, admit_all
+from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.context import Scope, StepContext
+from ops.steps.declaring import LONGEST_LABEL, declares
 from ops.steps.forms import as_pages
-from ops.steps.state import REMOVE_KEYS, arguments_of, shown
-from ops.steps.step import LONGEST_LABEL, LONGEST_NAME, Starts, Step
+from ops.steps.state import REMOVE_KEYS, shown
+from ops.steps.step import Starts, Step
 from ops.steps.workflow import Workflow
 from resources.errors import (
     ChildrenFailed,
@@ -30,6 +32,7 @@ NAMED = 5
 """How many failed children a message names."""
 
 
+@runtime_checkable
 class HasWorkflow(Protocol):
     """A job that was made from a workflow."""
 
@@ -39,6 +42,7 @@ class HasWorkflow(Protocol):
 # --- start ---
 
 
+@declares
 def start_children(
     workflow: HasWorkflow | Workflow,
     inputs_from_state: Callable[..., Sequence[Any]],
@@ -58,27 +62,21 @@ def start_children(
     that no child is started twice. A process that is sent back starts new children; the old ones continue.
     """
     spec = workflow if isinstance(workflow, Workflow) else workflow.workflow
-    inputs = arguments_of(inputs_from_state)
+    check_arguments(inputs_from_state)
 
     def start(state: State, context: StepContext) -> State:
-        arguments = inputs.values(state, Scope(context.resources, context), context.step_key)
+        arguments = arguments_of(inputs_from_state).values(state, Scope(context.resources, context), context.step_key)
         ids = _start(spec, inputs_from_state(**arguments), context)
         return {children: [*state.get(children, []), *ids]}
 
     return Step(
-        _checked(name or f"start_{spec.name}"),
+        name or f"start_{spec.name}",
         (label or f"Start: {spec.description}")[:LONGEST_LABEL],
         start,
         is_held=True,
         starts=Starts(spec, inputs_from_state),
         retry_auth_callback=retry_auth_callback,
     )
-
-
-def _checked(name: str) -> str:
-    if not name.isidentifier() or len(name) > LONGEST_NAME:
-        raise WorkflowDeclarationError(f"{name!r} is no name for a step; give `name` one of at most {LONGEST_NAME}.")
-    return name
 
 
 def _start(spec: Workflow, inputs: Any, context: StepContext) -> list[str]:
@@ -113,6 +111,7 @@ def _refused(request: StartRequest, error: OrchestratorError) -> StartRefused:
 # --- wait ---
 
 
+@declares
 def wait_children(
     *,
     retry: Literal["failed", "none"] = "failed",
@@ -150,7 +149,7 @@ def wait_children(
         outcome = [{"process_id": str(child.process_id), "status": child.status.value} for child in found]
         return {results or f"{children}_results": outcome, REMOVE_KEYS: [children]}
 
-    key = _checked(name or f"wait_{children}")
+    key = name or f"wait_{children}"
     return Step(key, label, wait, is_held=True, retry_auth_callback=retry_auth_callback)
 
 

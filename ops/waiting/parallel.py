@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ops.steps.step import LONGEST_LABEL, LONGEST_NAME, AnySteps, Each, Fork, Step, StepGroup, StepList, as_steps
+from ops.steps.declaring import LONGEST_LABEL, declares
+from ops.steps.step import LONGEST_NAME, AnySteps, Each, Fork, Step, StepGroup, StepList, as_steps
 from resources.errors import WorkflowDeclarationError
 
 LONGEST_KEYS = 140
 """Characters: the keys of a step over a list and of a step in it together must fit the ledger."""
 
 
+@declares
 def parallel(*branches: AnySteps, name: str = "", label: str = "") -> Fork:
     """Fork into branches, each a step or a list of steps; what follows starts when all of them have ended.
 
@@ -46,6 +48,7 @@ def _join() -> None:
     """Check that no two branches have set a key of the state to different values; the engine does it."""
 
 
+@declares
 def foreach(
     items: str,
     steps: AnySteps,

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ops.steps.arguments import check_arguments
 from ops.steps.context import StepContext
+from ops.steps.declaring import declares
 from ops.steps.forms import Form, SubmitFormPage
-from ops.steps.state import arguments_of
 from ops.steps.step import (
     Callback,
     OnTimeout,
@@ -31,6 +32,7 @@ from resources.types import Assignee, State, StepStatus
 # --- for a person ---
 
 
+@declares
 def inputstep(
     label: str,
     assignee: Assignee,
@@ -47,7 +49,7 @@ def inputstep(
 
     def decorate(form: Form) -> Step:
         if not isinstance(form, type):
-            arguments_of(form)  # an unreadable form is refused now, not when it is filled
+            check_arguments(form)  # an unreadable form is refused now, not when it is filled
 
         def suspend() -> Wait:
             return Wait(WaitKind.INPUT, assignee=assignee)
@@ -68,6 +70,7 @@ def inputstep(
 # --- for a retry ---
 
 
+@declares
 def retrystep(
     label: str,
     *,
@@ -99,12 +102,13 @@ def retrystep(
 # --- for a time ---
 
 
+@declares
 def wait_until(when: str | Callable[[State], datetime], label: str = "", *, name: str = "") -> Step:
     """Make a step that waits until a moment: a key of the state (ISO 8601, with its zone), or a function of the state.
 
     It does not wait for a moment in the past.
     """
-    key = name or (f"wait_until_{when}" if isinstance(when, str) else f"wait_until_{when.__name__}")
+    key = name or f"wait_until_{when if isinstance(when, str) else key_of(when)}"
 
     def wait(state: State) -> Wait | None:
         moment = _moment(when, state)
@@ -129,6 +133,7 @@ def _moment(when: str | Callable[[State], datetime], state: State) -> datetime:
 # --- for an external system that can be asked ---
 
 
+@declares
 def poll_step(
     label: str, *, every: timedelta, deadline: timedelta | None = None, retry_auth_callback: Any = None
 ) -> Callable[[StepFunction], Step]:
@@ -167,6 +172,7 @@ class LateCallbackForm(SubmitFormPage):
     )
 
 
+@declares
 def callback_step(
     name: str,
     action_step: Step,

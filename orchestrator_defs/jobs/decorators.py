@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import wraps
-from inspect import Parameter, signature
 from itertools import groupby
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, get_args, get_type_hints
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, get_args, get_type_hints
 
 from dagster import (
     Backoff,
@@ -28,11 +26,12 @@ from dagster import (
 
 from ops.running.execution import run_step
 from ops.running.first_step import run_start
+from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.context import resource_key
+from ops.steps.declaring import declares
 from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, set_status
-from ops.steps.state import arguments_of
-from ops.steps.step import Branch, LedgerStep, Step, StepList, done, init
+from ops.steps.step import AnySteps, Branch, LedgerStep, Step, StepList, as_steps, done, enumerate_steps, init
 from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.jobs.launchpad import how_to_fill, launchpad, only_page, start_schema
 from resources import tags
@@ -74,26 +73,9 @@ class SubscriptionRules(StartRules, total=False):
 
 
 def _spelled_out(decorator: Decorator) -> Decorator:
-    """Show each rule in the signature for `help()` and editors, and refuse unknown keywords."""
+    """Check the arguments, and show each rule in the signature."""
     (rules,) = get_args(decorator.__annotations__["rules"])
-    own = [one for one in signature(decorator).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-    more = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in get_type_hints(rules).items()
-    ]
-    whole = signature(decorator).replace(parameters=[*own, *more])
-
-    @wraps(decorator)
-    def checked(*args: Any, **options: Any) -> Any:
-        try:
-            whole.bind(*args, **options)
-        except TypeError as error:
-            known = ", ".join(whole.parameters)
-            raise WorkflowDeclarationError(f"@{decorator.__name__}: {error}; it takes {known}.") from None
-        return decorator(*args, **options)
-
-    checked.__signature__ = whole  # type: ignore[attr-defined]
-    return cast(Decorator, checked)
+    return declares(decorator, get_type_hints(rules))
 
 
 @_spelled_out
@@ -101,7 +83,7 @@ def create_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
     status: SubscriptionLifecycle = SubscriptionLifecycle.ACTIVE,
-    additional_steps: StepList | None = None,
+    additional_steps: AnySteps | None = None,
     *,
     product_type: str | Sequence[str],
     **rules: Unpack[StartRules],
@@ -111,7 +93,7 @@ def create_workflow(
     Around the steps: start (the form's first page chooses the product), then `additional_steps`, the new `status`, the
     unlocking and the end. A subscription that a step saves is linked to the process and locked by it.
     """
-    last = (additional_steps or StepList()) >> set_status(status) >> resync
+    last = _more(additional_steps) >> set_status(status) >> resync
     return _decorated(Target.CREATE, description, last, initial_input_form, product_type, **rules)
 
 
@@ -119,7 +101,7 @@ def create_workflow(
 def modify_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
-    additional_steps: StepList | None = None,
+    additional_steps: AnySteps | None = None,
     *,
     product_type: str | Sequence[str] = (),
     **rules: Unpack[SubscriptionRules],
@@ -129,7 +111,7 @@ def modify_workflow(
     The start links the subscription to the process, locks it and puts it out of sync, in one transaction. After the
     steps: `additional_steps`, the unlocking and the end.
     """
-    last = (additional_steps or StepList()) >> resync
+    last = _more(additional_steps) >> resync
     return _decorated(Target.MODIFY, description, last, initial_input_form, product_type, **rules)
 
 
@@ -137,7 +119,7 @@ def modify_workflow(
 def terminate_workflow(
     description: str = "",
     initial_input_form: Form | None = None,
-    additional_steps: StepList | None = None,
+    additional_steps: AnySteps | None = None,
     *,
     product_type: str | Sequence[str] = (),
     **rules: Unpack[SubscriptionRules],
@@ -147,10 +129,11 @@ def terminate_workflow(
 
     A subscription that others use cannot be terminated, unless `blocked_by_in_use` is False.
     """
-    last = (additional_steps or StepList()) >> set_status(SubscriptionLifecycle.TERMINATED) >> resync
+    last = _more(additional_steps) >> set_status(SubscriptionLifecycle.TERMINATED) >> resync
     return _decorated(Target.TERMINATE, description, last, initial_input_form, product_type, **rules)
 
 
+@declares
 def validate_workflow(
     description: str = "",
     *,
@@ -175,14 +158,14 @@ def validate_workflow(
 @_spelled_out
 def reconcile_workflow(
     description: str = "",
-    additional_steps: StepList | None = None,
+    additional_steps: AnySteps | None = None,
     *,
     product_type: str | Sequence[str] = (),
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
     **rules: Unpack[StartRules],
 ) -> Decorated:
     """Make a workflow that applies the subscription to reality again; it may start out of sync."""
-    last = (additional_steps or StepList()) >> resync
+    last = _more(additional_steps) >> resync
     return _decorated(Target.RECONCILE, description, last, product_type=product_type, usable_when=usable_when, **rules)
 
 
@@ -190,11 +173,11 @@ def reconcile_workflow(
 def task(
     description: str = "",
     initial_input_form: Form | None = None,
-    additional_steps: StepList | None = None,
+    additional_steps: AnySteps | None = None,
     **rules: Unpack[StartRules],
 ) -> Decorated:
     """Make a workflow without a subscription, for the system's own work."""
-    return _decorated(Target.SYSTEM, description, additional_steps, initial_input_form, **rules)
+    return _decorated(Target.SYSTEM, description, _more(additional_steps), initial_input_form, **rules)
 
 
 @_spelled_out
@@ -228,15 +211,22 @@ def _decorated(
 ) -> Decorated:
     def decorate(function: StepsFunction) -> WorkflowJob:
         steps = function()
-        if not isinstance(steps, StepList):
+        if not isinstance(steps, AnySteps):
             raise WorkflowDeclarationError(
                 f"{function.__name__} returns {type(steps).__name__}; a workflow returns its steps: begin >> a >> b."
             )
+        if initial_input_form is not None and not isinstance(initial_input_form, type):
+            check_arguments(initial_input_form)
+        if target is Target.CREATE and not product_type:
+            raise WorkflowDeclarationError(
+                f"{function.__name__} creates subscriptions; say of which `product_type`, as in the list of products."
+            )
+        inner = _without_ends(as_steps(steps)) >> _without_ends(_more(last))
         spec = Workflow(
             name=function.__name__,
             description=description or _first_line(function) or function.__name__.replace("_", " ").capitalize(),
             target=target,
-            steps=StepList([init]) >> steps >> (last or StepList()) >> done,
+            steps=StepList([init]) >> _refuse_ends(function.__name__, inner) >> done,
             initial_input_form=initial_input_form,
             product_types=(product_type,) if isinstance(product_type, str) else tuple(product_type),
             rule=_usability(target, rules),
@@ -248,6 +238,26 @@ def _decorated(
         return job_of(spec, doc=function.__doc__)
 
     return decorate
+
+
+def _more(steps: AnySteps | None) -> StepList:
+    return StepList() if steps is None else as_steps(steps)
+
+
+def _without_ends(steps: StepList) -> StepList:
+    """Steps without the `init` and `done` around them, which every workflow has and none needs to name."""
+    first, last = steps[:1] == (init,), steps[-1:] == (done,)
+    return steps[int(first) : len(steps) - int(last)]
+
+
+def _refuse_ends(name: str, steps: StepList) -> StepList:
+    for place in enumerate_steps(steps):
+        if place.step.function in (init.function, done.function):
+            raise WorkflowDeclarationError(
+                f"{name} has {place.label!r} in the middle of its steps; `init` is the first and `done` the last of a "
+                "workflow, and both may be left out."
+            )
+    return steps
 
 
 def _usability(target: Target, rules: SubscriptionRules) -> UsabilityRule:
@@ -383,6 +393,7 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
         yield from form_resource_keys(spec)
         return
     for step in _steps_of(place):
+        check_arguments(step.function)
         yield from map(resource_key, arguments_of(step.function).resource_types)
     if place.step.starts is not None:
         yield from map(resource_key, arguments_of(place.step.starts.inputs).resource_types)

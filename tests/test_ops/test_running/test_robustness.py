@@ -96,16 +96,6 @@ def test_changing_the_state_and_returning_it_counts(engine_of):
     assert engine.process(engine.run("single")).state["changed"] == {"deep": 1}
 
 
-def test_changing_the_state_without_returning_it_does_not_count(engine_of):
-    """Only what a step returns is its result."""
-
-    def only(state):
-        state["changed"] = True
-
-    engine = engine_of(one_step(only))
-    assert "changed" not in engine.process(engine.run("single")).state
-
-
 def test_true_after_one_is_a_change(engine_of):
     """To Python they are equal, to the next step they are not."""
 

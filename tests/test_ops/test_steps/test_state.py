@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
+from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
-from ops.steps.state import Delta, arguments_of, masked, merged, reveal, to_json
+from ops.steps.state import Delta, masked, merged, reveal, to_json
 from resources.database.session import SubscriptionDatabase
 from resources.errors import StateError
 
