@@ -109,6 +109,7 @@ setup(
         "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
         "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
         "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
+        "jinja2>=3.1,<4",  # the templates of `orchestrator init`
         "lazy-loader>=0.4,<1",  # what the three packages offer, loaded when it is asked for and listed in their stubs
         "platformdirs>=4.2,<5",  # where embedded data goes when the project's own path is unfit
         "PyYAML>=6,<7",  # run configs

@@ -216,6 +216,12 @@ class Run:
         assert reason in found, f"It failed for another reason: {found}"
         self._assert_at(at, "failed")
 
+    def assert_drift(self, reason: str = "") -> None:
+        """It found a difference between the subscription and reality, with a reason that contains this text."""
+        self.assert_status(ProcessStatus.INCONSISTENT_DATA)
+        found = self.row.failed_reason or ""
+        assert reason in found, f"It found another difference: {found}"
+
     def assert_suspended(self, *, at: str | None = None) -> None:
         """It waits for input, at the step of this key."""
         self.assert_status(ProcessStatus.SUSPENDED)

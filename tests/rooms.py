@@ -57,6 +57,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "orchestrator_defs.shipped": ("orchestrator_defs.definitions",),
     "orchestrator_defs.testing": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
     "orchestrator_defs.serving": (),
+    "orchestrator_defs.scaffolding": (),
     "orchestrator_defs.api.server_settings": (),
     "orchestrator_defs.api.form_threads": (),
     "orchestrator_defs.api.dependencies": (
@@ -109,6 +110,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.health",
         "orchestrator_defs.jobs",
         "orchestrator_defs.processes",
+        "orchestrator_defs.scaffolding",
         "orchestrator_defs.serving",
     ),
 }
@@ -155,6 +157,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "graphene": ("orchestrator_defs.api.dagster_page",),
     "graphql": ("orchestrator_defs.api.dagster_page",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
+    "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli",),
     "rich": ("orchestrator_defs.cli",),
 }

@@ -64,6 +64,10 @@ COMMANDS = {
         "orchestrator_defs.cli.doctor:check_inflight",
         "Compare the code with every unfinished process.",
     ),
+    "init": (
+        "orchestrator_defs.cli.init:init",
+        "Write a project of your own into the new folder DIR: a product with its whole life, a fake, tests.",
+    ),
     "demo": (
         "orchestrator_defs.cli.demo:demo",
         "Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.",

@@ -28,9 +28,9 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 HINTS = """\
-Try: {address}jobs, job create_node, tab Launchpad: the text of examples/create_node.yaml, with another name, creates a
-node. `orchestrator subscriptions` lists what there is, `orchestrator lab drift ams1` changes a device by hand, and the
-job validate_node finds it. Logs are in {folder}. ^C stops everything."""
+Try: {address}jobs, {job}, tab Launchpad{example}. `orchestrator subscriptions` lists what there
+is. {more}Logs are in {folder}. ^C stops everything."""
+DRIFT = "`orchestrator lab drift ams1` changes a device by hand, and the job validate_node finds it.\n"
 
 
 @click.command()
@@ -82,9 +82,22 @@ def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
             f"  the API, documented   {serving.address}api/docs\n"
             f"  live updates          ws://{serving.host}:{serving.port}/api/ws/events\n"
         )
-        report(HINTS.format(address=serving.address, folder=folder))
+        report(_hints(serving, folder))
         server.watch()
         report("Stopping.")
+
+
+def _hints(serving: Serving, folder: Path) -> str:
+    """What to try. An installed distribution has no folder of examples, and a project of one's own has its own."""
+    found = (Path(serving.workspace or "").parent / "examples").glob("create_*.yaml")
+    example = min(found, key=lambda path: (len(path.name), path.name), default=None)  # short is simple
+    return HINTS.format(
+        address=serving.address,
+        job=f"job {example.stem}" if example else "a job",
+        example=f": the text of examples/{example.name}, changed, creates another" if example else "",
+        more=DRIFT if serving.examples else "",
+        folder=folder,
+    )
 
 
 def _tell_who_answers() -> None:

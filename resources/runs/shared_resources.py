@@ -21,6 +21,8 @@ def as_shared(resource: Any) -> Any:
 
     Settings are resolved, and a run's config can override them, as usual.
     """
+    if isinstance(resource, dg.ConfigurableResource) and not issubclass(type(resource), dg.ConfigurableResource):
+        return dg.ResourceDefinition.hardcoded_resource(resource)  # a mock with the class as its `spec`
     if not (isinstance(resource, dg.ConfigurableResource) and getattr(type(resource), "is_shared", False)):
         return resource
     for name in OF_A_RUN:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_defs.cli.up import _only_one, _tell_who_answers
+from orchestrator_defs.cli.up import _hints, _only_one, _tell_who_answers
 from orchestrator_defs.cli.watched_server import ServerFailed, WatchedServer
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
@@ -99,3 +99,21 @@ def test_on_a_database_of_ones_own_no_lab_is_started(
     assert capsys.readouterr().out == (
         "On a database of your own no lab answers: what needs PLAYBOOK_URL is refused until you set it.\n"
     )
+
+
+def test_hint_names_no_file_that_is_not_there(tmp_path: Path) -> None:
+    """A folder with nothing but a workspace, as whoever installs the wheel has it."""
+    hint = _hints(Serving(workspace=str(tmp_path / "workspace.yaml")), tmp_path)
+
+    assert "examples" not in hint
+    assert "ams1" not in hint
+
+
+def test_hint_names_an_example_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    for name in ("create_line.yaml", "create_internet_access.yaml", "modify_line.yaml"):
+        (tmp_path / "examples" / name).touch()
+
+    hint = _hints(Serving(workspace=str(tmp_path / "workspace.yaml")), tmp_path)
+
+    assert "job create_line, tab Launchpad: the text of examples/create_line.yaml" in hint

@@ -1,0 +1,1 @@
+"""Writes projects and products for those who start their own: templates, with the product as data."""
