@@ -158,7 +158,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "graphql": ("orchestrator_defs.api.dagster_page",),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "jinja2": ("orchestrator_defs.scaffolding",),
-    "click": ("orchestrator_defs.cli",),
+    "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well
     "rich": ("orchestrator_defs.cli",),
 }
 """Third-party package -> the only modules and folders that may import it."""
@@ -171,6 +171,7 @@ PRIVATE_DAGSTER_HOMES = (
     "resources.runs.run_execution",  # how a run is executed, with a plan that is kept
     "resources.runs.workers.worker",  # signals and console, in the process that executes runs
     "resources.runs.workers.supervisor",  # opens the instance that a run was launched on
+    "resources.runs.refusal",  # a failure without a stack trace
     "resources.runs.code_location",  # the code that a run came from
     "resources.runs.storage_identity",  # the id of a run storage
     "resources.runs.code_server",  # how a code server answers for code that is loaded already

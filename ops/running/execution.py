@@ -38,6 +38,7 @@ from resources.processes.ledger import StepRecord
 from resources.processes.owner import owned_by
 from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
+from resources.runs.refusal import Refusal
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
 NOTHING_TO_DO = "Nothing to do. {}"
@@ -51,9 +52,9 @@ HOW_TO_RESUME = (
 )
 
 
-def refused(error: OrchestratorError | ExternalSystemError) -> Failure:
-    """A Dagster failure that shows the error without the engine's traceback."""
-    return Failure(str(error), metadata=failure_metadata(error), allow_retries=False)
+def refused(error: OrchestratorError | ExternalSystemError) -> Refusal:
+    """A Dagster failure that shows the error's sentence; the process's row has its traceback."""
+    return Refusal(str(error), failure_metadata(error))
 
 
 def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
@@ -343,6 +344,8 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
         raise error
     if committed is None:
         segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
+        if isinstance(error, OrchestratorError | ExternalSystemError):
+            raise refused(error) from error
         raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
     return committed
 
@@ -359,7 +362,7 @@ def _continue_by_itself(segment: Segment, error: BaseException) -> None:
         has_continued = recovery.continue_after_run(segment.process_id, segment.run_id, reason)
     if has_continued:
         segment.tag(status=ProcessStatus.RESUMED)
-        raise Failure(f"{reason} The process continues by itself.", allow_retries=False) from error
+        raise Refusal(f"{reason} The process continues by itself.") from error
 
 
 def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, error: Exception) -> Wait | None:

@@ -33,7 +33,7 @@ from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, set_status
 from ops.steps.step import AnySteps, Branch, LedgerStep, Step, StepList, as_steps, done, enumerate_steps, init
 from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
-from orchestrator_defs.jobs.launchpad import how_to_fill, launchpad, only_page, start_schema
+from orchestrator_defs.jobs.launchpad import Launchpad, how_to_fill, only_page, start_schema
 from resources import tags
 from resources.errors import WorkflowDeclarationError
 from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
@@ -281,7 +281,7 @@ def job_of(spec: Workflow, doc: str | None = None) -> WorkflowJob:
     job = WorkflowJob(
         graph_def=_graph(spec.name, _nodes(spec), is_inner=False),
         executor_def=in_process_executor,
-        config=launchpad(spec),
+        config=Launchpad(spec),
         description=_description(spec, doc),
         tags={tags.WORKFLOW: spec.name, tags.TARGET: spec.target.value},
     )

@@ -11,6 +11,7 @@ from dagster import Definitions, InitResourceContext, JobDefinition, RepositoryD
 
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
+from orchestrator_defs.jobs.launchpad import Launchpad
 from orchestrator_defs.jobs.task_schedules import task_schedules
 from orchestrator_defs.jobs.tasks import built_in_workflows
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
@@ -50,6 +51,9 @@ class Orchestrator:
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
         products = tuple(products)
+        for job in jobs:
+            if isinstance(job.config_mapping, Launchpad):
+                job.config_mapping.offer(products)
         types = sorted({product.product_type for product in products})
         entries = [_entry(job.workflow, types, is_built_in=job in built_in) for job in jobs]
         self.catalogue = Catalogue(products, entries, name)

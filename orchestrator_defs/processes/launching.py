@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRequest, RunsFilter
 
+from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
 from resources.errors import OrchestratorError, RunMayNotAct
@@ -62,6 +63,7 @@ def request_all(service: Processes, process_ids: Collection[ProcessId]) -> Launc
         RunRequest(
             run_key=one.run_id,
             job_name=one.workflow_name,
+            run_config=continuing(one.process_id),
             tags={tags.PROCESS: str(one.process_id), tags.USER: SYSTEM},
         )
         for one in found

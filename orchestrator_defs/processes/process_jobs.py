@@ -6,7 +6,6 @@ from uuid import UUID
 from dagster import (
     Any,
     ConfigMapping,
-    Failure,
     Field,
     JobDefinition,
     OpExecutionContext,
@@ -22,6 +21,7 @@ from resources import tags
 from resources.errors import OrchestratorError
 from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
+from resources.runs.refusal import Refusal
 from resources.types import ProcessId
 
 PROCESS = Field(String, description="id of the process, or its beginning")
@@ -93,7 +93,7 @@ def _act(
         context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
         act(service, process_id, user)
     except OrchestratorError as error:
-        raise Failure(str(error), allow_retries=False) from error
+        raise Refusal(str(error)) from error
 
 
 def _find(service: Processes, name: str) -> UUID:

@@ -7,6 +7,7 @@ from dagster import DagsterRun
 
 from ops.running.segment import check_may_act
 from ops.starting.permission import check_may_retry
+from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources import tags
@@ -128,6 +129,7 @@ class ProcessRuns:
             self._access.instance,
             self._access.orchestrator.job(claim.workflow_name),
             run_id=claim.run_id,
+            run_config=continuing(process_id),
             tags={key: str(value) for key, value in known.items() if value},
             root_run_id=None if is_first else process_id,
             parent_run_id=parent,

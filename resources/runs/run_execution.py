@@ -1,8 +1,8 @@
 """A run in this process: how it is created and executed. One plan of a job serves all its runs.
 
 Dagster makes a plan of a job's steps when a run is created and again when it is executed. A run's own part of it is
-only what its config gives to the inputs of ops. Plans are immutable, so one serves all runs of the same job with the
-same run config and the same steps to execute.
+only what its config gives to the inputs of ops, which those of a workflow do not have. Plans are immutable, so one
+serves all runs of the same job with the same steps to execute.
 """
 
 import json
@@ -124,7 +124,7 @@ def _execute_plainly(job: InMemoryJob, run: DagsterRun, instance: DagsterInstanc
 
 def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callable[[], ExecutionPlan]) -> ExecutionPlan:
     """The plan of a job for a run config. `part`: its snapshot, or the steps to execute."""
-    key = (job, part, json.dumps(config, sort_keys=True))
+    key = (job, part, json.dumps(config, sort_keys=True) if _has_inputs(job) else "")
     plan = _plans.get(key)
     if plan is None:
         plan = make()
@@ -133,3 +133,8 @@ def _kept(job: JobDefinition, part: str, config: Mapping[str, Any], make: Callab
                 del _plans[next(iter(_plans))]
             _plans[key] = plan
     return plan
+
+
+def _has_inputs(job: JobDefinition) -> bool:
+    """Whether an op takes a value that a run config may give; ops of a workflow only follow each other."""
+    return any(not one.dagster_type.is_nothing for op in job.graph.iterate_op_defs() for one in op.input_defs)

@@ -6,15 +6,20 @@ from typing import Literal
 from uuid import UUID
 
 import pytest
+import yaml
 from dagster import validate_run_config
 from dagster._config import ConfigTypeKind, process_config
+from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 from pydantic import BaseModel, Field, SecretStr
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from orchestrator_defs.jobs.decorators import create_workflow, modify_workflow, task, validate_workflow
-from orchestrator_defs.jobs.launchpad import config_type, inputs_field, only_page
+from orchestrator_defs.jobs.launchpad import Launchpad, config_type, only_page
+from resources.catalogue.apply import catalogue_id
+from resources.catalogue.catalogue import Product
 from resources.domain.models.vlans import VlanRanges
+from resources.domain.subscription_model import SubscriptionModel
 
 
 class Colour(Enum):
@@ -55,6 +60,35 @@ def idle():
 @create_workflow("Create", initial_input_form=Paint, product_type="Thing")
 def create_thing():
     return begin >> nothing
+
+
+def make_form(product: UUID) -> type[SubmitFormPage]:
+    """Needs a database to run."""
+
+    class Page(SubmitFormPage):
+        title: str
+        areas: list[float]
+        coats: int = 2
+        maker: str = find_maker(product)
+
+    return Page
+
+
+def find_maker(_: UUID) -> str:
+    raise AssertionError("the form was run")
+
+
+@create_workflow("Make", initial_input_form=make_form, product_type="Thing")
+def make_thing():
+    return begin >> nothing
+
+
+THING = catalogue_id("product", "Thing")
+PRODUCTS = [
+    Product("Thing", "T", SubscriptionModel, "Thing", ""),
+    Product("Better thing", "B", SubscriptionModel, "Thing", ""),
+    Product("Other", "O", SubscriptionModel, "Other", ""),
+]
 
 
 @modify_workflow("Modify", initial_input_form=Paint, product_type="Thing")
@@ -100,6 +134,19 @@ def test_static_one_page_form_is_checked_by_dagster(inputs, complaint):
     assert complaint in errors_of(paint, {"inputs": inputs})
 
 
+def inputs_field(workflow):
+    """The field `inputs` of the launchpad."""
+    return Launchpad(workflow).inputs()
+
+
+def opens_with(job):
+    """What the launchpad of Dagster's page opens with."""
+    root = Launchpad(job.workflow) if not job.config_mapping.products else job.config_mapping
+    (schema,) = [root.config_schema.config_type]
+    snapshot = schema.schema_snapshot
+    return yaml.safe_load(default_values_yaml_from_type_snap(snapshot, snapshot.get_config_snap(schema.key)))["inputs"]
+
+
 def fields_of(job):
     """The fields of the one page."""
     return inputs_field(job.workflow).config_type.fields
@@ -140,8 +187,8 @@ def test_the_one_page_is_said_to_be_a_mapping():
 
 
 def test_form_of_several_pages_takes_a_list():
-    """The pages in order; what is in them is the form's affair."""
-    assert errors_of(create_thing, {"inputs": [{"product": "Thing"}, {"anything": 1}]}) == ""
+    """The pages in order; whether one lacks a field is the form's affair."""
+    assert errors_of(create_thing, {"inputs": [{"product": "Thing"}, {"coats": 1}]}) == ""
     assert errors_of(modify_thing, {"inputs": {"subscription_id": "x"}}) != ""
 
 
@@ -154,6 +201,53 @@ def test_workflow_on_a_subscription_without_a_form_has_one_typed_page():
 def test_task_without_a_form_needs_no_inputs():
     """Nothing has to be written to start it."""
     assert errors_of(idle, {}) == ""
+
+
+@pytest.mark.parametrize("job", [paint, create_thing, modify_thing, validate_thing])
+def test_launch_without_inputs_is_refused_before_there_is_a_run(job):
+    """The launchpad says "No errors" no longer, and no red run comes of it."""
+    assert "inputs" in errors_of(job, {})
+
+
+@pytest.mark.parametrize("pages", [[], [{"product": "Thing"}]])
+def test_launch_without_a_page_is_refused_before_there_is_a_run(pages):
+    """With the pages that are wanted."""
+    assert errors_of(create_thing, {"inputs": pages}).startswith("create_thing needs 2 pages of input, and ")
+
+
+def test_value_that_the_launchpad_opened_with_is_refused():
+    """A person left it as it was."""
+    assert errors_of(make_thing, {"inputs": [{"product": "Thing"}, {"title": "<title>"}]}) == (
+        "Page 2 of make_thing is not filled in: write a value for title; leave out what may stay."
+    )
+
+
+def test_launchpad_opens_with_the_pages():
+    """A choice as words, the form's defaults that say something, and no secret."""
+    assert opens_with(paint) == {
+        "colour": "<red or blue>",
+        "coats": 2,
+        "finish": "blue",
+        "maker": "ACME",
+    }
+
+
+def test_launchpad_opens_with_the_fields_of_a_form_that_is_a_function():
+    """In their order, as far as its source says."""
+    make_thing.config_mapping.offer(PRODUCTS)
+    assert opens_with(make_thing) == [
+        {"product": "<Thing or Better thing>"},
+        {"title": "<title>", "areas": ["<number>"], "coats": 2},
+    ]
+
+
+@pytest.mark.parametrize(("product", "is_taken"), [("Thing", True), (str(THING), True), ("Other", False), ("x", False)])
+def test_product_is_a_choice_of_those_that_the_workflow_makes(product, is_taken):
+    """By name or by id; a product of another type is none of them."""
+    pad = Launchpad(make_thing.workflow)
+    pad.offer(PRODUCTS)
+    taken = process_config(pad.schema(), {"inputs": [{"product": product}, {"title": "a"}]}).success
+    assert taken is is_taken
 
 
 @pytest.mark.parametrize("job", [paint, idle, create_thing, modify_thing, validate_thing])

@@ -1,0 +1,30 @@
+"""Failures that Dagster shows as one sentence, without a stack trace: for what people can put right by themselves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from click import ClickException
+from dagster import DagsterInvalidConfigError, Failure, MetadataValue
+
+# Dagster shows an error of this class by the messages that it carries, which have no stack when we make them. It prints
+# a stack trace of any other exception, also of a Failure.
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
+
+
+class Refusal(Failure, DagsterUserCodeProcessError):
+    """A failure of a step that is a sentence, and is not retried."""
+
+    def __init__(self, sentence: str, metadata: Mapping[str, MetadataValue[Any]] | None = None) -> None:
+        shown = SerializableErrorInfo(sentence, [], None)
+        DagsterUserCodeProcessError.__init__(self, sentence, user_code_process_error_infos=[shown])  # type: ignore[no-untyped-call]
+        self.description, self.metadata, self.allow_retries = sentence, dict(metadata or {}), False
+
+
+class InvalidRunConfig(DagsterInvalidConfigError, DagsterUserCodeProcessError, ClickException):  # type: ignore[misc]
+    """A run config that cannot be used: refused before there is a run, also by Dagster's commands as one sentence."""
+
+    def __init__(self, sentence: str, config: Any) -> None:
+        shown = SerializableErrorInfo(sentence, [], None)
+        DagsterUserCodeProcessError.__init__(self, sentence, user_code_process_error_infos=[shown])  # type: ignore[no-untyped-call]
+        self.errors, self.error_messages, self.config_value = [], [sentence], config
