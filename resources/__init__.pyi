@@ -25,6 +25,7 @@ from .errors import NotAuthorised as NotAuthorised
 from .errors import OrchestratorError as OrchestratorError
 from .errors import PlaybookFailed as PlaybookFailed
 from .errors import ProcessFailure as ProcessFailure
+from .errors import ProcessFailureError as ProcessFailureError
 from .errors import SettingsError as SettingsError
 from .errors import StaleSubscription as StaleSubscription
 from .errors import StartRefused as StartRefused
@@ -38,12 +39,14 @@ from .errors import UnknownWorkflow as UnknownWorkflow
 from .errors import WorkflowDeclarationError as WorkflowDeclarationError
 from .settings import default_customer_id as default_customer_id
 from .settings import public_url as public_url
+from .subscriptions.block_values import value_of as value_of
 from .subscriptions.lists import count_subscriptions as count_subscriptions
 from .subscriptions.lists import list_subscriptions as list_subscriptions
 from .subscriptions.metadata import read_metadata as read_metadata
 from .subscriptions.metadata import write_metadata as write_metadata
 from .subscriptions.queries import find_product as find_product
 from .subscriptions.queries import find_subscription as find_subscription
+from .subscriptions.queries import get_product_by_id as get_product_by_id
 from .subscriptions.relations import depends_on_subscriptions as depends_on_subscriptions
 from .subscriptions.relations import in_use_by_subscriptions as in_use_by_subscriptions
 from .systems.http_session import ExternalSession as ExternalSession
@@ -53,6 +56,7 @@ from .systems.netbox_records import Device as Device
 from .systems.netbox_records import Interface as Interface
 from .systems.playbooks import Difference as Difference
 from .systems.playbooks import PlaybookRunner as PlaybookRunner
+from .types import SI as SI
 from .types import Assignee as Assignee
 from .types import ProcessStatus as ProcessStatus
 from .types import ProductLifecycle as ProductLifecycle

@@ -358,6 +358,10 @@ class ProcessFailure(OrchestratorError):
         super().__init__(message)
 
 
+ProcessFailureError = ProcessFailure
+"""As orchestrator-core spells it."""
+
+
 class InconsistentData(ProcessFailure):
     """The data in the orchestrator and in another system disagree."""
 

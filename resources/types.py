@@ -1,11 +1,14 @@
 """The terms of the field as types: lifecycles, targets, statuses, ids."""
 
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 State: TypeAlias = dict[str, Any]
 """A process's working memory, JSON only. Steps read its keys by name and return the keys that they set."""
+
+SI = TypeVar("SI")
+"""The block of a list that is filled in later: `Ports = Annotated[list[SI], Len(1, 2)]`, then `Ports[PortBlock]`."""
 
 SubscriptionId: TypeAlias = UUID
 ProcessId: TypeAlias = UUID

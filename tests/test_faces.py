@@ -17,13 +17,14 @@ HELD = {
         Assignee ChildrenFailed Device Difference DriftFound EnginePaused ExternalSession ExternalSystemError
         ExternalSystemUnavailable FormError FormIncomplete FormInvalid InconsistentData Interface InvalidLifecycle
         ModelDeclarationError NetBox NotAuthorised OrchestratorError PlaybookFailed PlaybookRunner ProcessFailure
-        ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role SettingsError
-        StaleSubscription StartRefused State StateError StepStatus SubscriptionDatabase SubscriptionError
-        SubscriptionInstanceRelationTable SubscriptionInstanceTable SubscriptionLifecycle SubscriptionLocked
-        SubscriptionModel SubscriptionTable Target TimedOut UNTAGGED UnknownProduct UnknownSubscription UnknownWorkflow
-        User VlanRanges WorkflowDeclarationError count_subscriptions current_session default_customer_id
-        depends_on_subscriptions find_product find_subscription in_use_by_subscriptions list_subscriptions public_url
-        read_metadata session_for write_metadata
+        ProcessFailureError ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role
+        SI SettingsError StaleSubscription StartRefused State StateError StepStatus SubscriptionDatabase
+        SubscriptionError SubscriptionInstanceRelationTable SubscriptionInstanceTable SubscriptionLifecycle
+        SubscriptionLocked SubscriptionModel SubscriptionTable Target TimedOut UNTAGGED UnknownProduct
+        UnknownSubscription UnknownWorkflow User VlanRanges WorkflowDeclarationError count_subscriptions
+        current_session default_customer_id depends_on_subscriptions find_product find_subscription
+        get_product_by_id in_use_by_subscriptions list_subscriptions public_url read_metadata session_for value_of
+        write_metadata
     """,
     "ops": """
         AuthCallback AuthContext CustomerId FormGenerator FormPage OnTimeout PredicateContext ProductId REMOVE_KEYS

@@ -1,13 +1,14 @@
 """The base class of product blocks: how one is made and read, and which blocks use it."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from resources.domain.models.block_model import BlockModel, named_block
 from resources.domain.models.new_blocks import new_block
 from resources.domain.saving.headers import SubscriptionHeader, subscription_header
 from resources.domain.saving.models_from_rows import Assembler
-from resources.domain.saving.reading import RelatedBlock, blocks_used_by, blocks_using, read_block
+from resources.domain.saving.reading import RelatedBlock, blocks_used_by, blocks_using, read_block, read_product_block
+from resources.domain.saving.records import ProductBlockRecord
 from resources.types import SubscriptionLifecycle
 
 
@@ -49,6 +50,19 @@ class ProductBlockModel(BlockModel):
     def subscription(self) -> SubscriptionHeader:
         """The header of the owner. Raises UnknownSubscription before the owner was saved."""
         return subscription_header(self.owner_subscription_id)
+
+    @property
+    def product_block(self) -> ProductBlockRecord:
+        """Its kind, as the catalogue in the database has it."""
+        return read_product_block(self.name)
+
+    if not TYPE_CHECKING:  # a checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            """The kind's `tag`, `description` and `product_block_id`, unless a field of the block has the name."""
+            if name in ("tag", "description", "product_block_id"):
+                return getattr(self.product_block, name)
+            return super().__getattr__(name)
 
     @property
     def in_use_by(self) -> list[RelatedBlock]:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
-from resources.domain.models.declaration import DomainModel, declare, refuse_unknown_keywords
+from resources.domain.models.declaration import DomainModel, declare, refuse_taken_names, refuse_unknown_keywords
 from resources.domain.models.lifecycle import check_fits
 from resources.domain.saving.records import HeaderRecord, ProductRecord
 from resources.types import ProductLifecycle, SubscriptionLifecycle
@@ -66,6 +66,7 @@ class HeaderModel(DomainModel):
         cls, is_base: bool = False, lifecycle: list[SubscriptionLifecycle] | None = None, **unknown: Any
     ) -> None:
         refuse_unknown_keywords(cls, unknown, KEYWORDS)
+        refuse_taken_names(cls)
         if is_base:
             cls.__base_type__ = cls
 

@@ -75,7 +75,11 @@ class Field:
         return snake_case(self.name)
 
     def is_one_of(self, values: Sequence[Any]) -> Condition:
-        """The condition that the field has one of these values."""
+        """The condition that the field has one of these values. Raises InvalidQuery for a word that it never has."""
+        if unknown := [value for value in values if self.words and value not in self.words]:
+            raise InvalidQuery(f"{self.key!r} is one of {', '.join(self.words)}, not {unknown[0]!r}.")
+        if self.kind is Kind.FLAG:
+            return sa.or_(*(sa.and_(self.column) if value else sa.not_(self.column) for value in values))
         condition = self.column.in_(values)
         return condition if self.within is None else self.within(condition)
 
@@ -128,8 +132,8 @@ class ListFields:
         return [field.name for field in self.fields if field.sorts]
 
     def having(self, **wanted: Any) -> list[Condition]:
-        """The condition that fields, in snake_case, have a value or one of a list; None and empty lists are ignored."""
-        values = {name: one if isinstance(one, list) else [one] for name, one in wanted.items() if one is not None}
+        """The condition that fields, in snake_case, have a value or one of several; None and no value are ignored."""
+        values = {name: _as_list(one) for name, one in wanted.items() if one is not None}
         return [self._field(name, "filtered", self.filter_names).is_one_of(one) for name, one in values.items() if one]
 
     def conditions(self, filters: Iterable[FieldText]) -> list[Condition]:
@@ -169,6 +173,10 @@ def read_pairs(text: str, what: str) -> list[FieldText]:
 def snake_case(name: str) -> str:
     """The name of a field in columns and models."""
     return CAMEL.sub("_", name).lower()
+
+
+def _as_list(wanted: Any) -> list[Any]:
+    return [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
 
 
 def _plain(name: str) -> str:

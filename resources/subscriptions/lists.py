@@ -1,5 +1,6 @@
 """Lists of subscriptions for pages: searched, filtered, sorted, cut; without models."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from resources.subscriptions.search import search_condition
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.types import SubscriptionId
 
+logger = logging.getLogger(__name__)
 subscription = SubscriptionTable
 
 
@@ -30,21 +32,43 @@ class SubscriptionLine(SubscriptionHeader):
 NEWEST_FIRST = subscription.created_at.desc()
 
 
+class SubscriptionList(list[SubscriptionLine]):
+    """Subscriptions; `is_cut` if there are more than it has."""
+
+    is_cut = False
+
+
+FIRST = 50
+
+
 def list_subscriptions(
-    where: Sequence[Condition] = (), order: Sequence[Column] = (), *, limit: int | None = 50, offset: int = 0
-) -> list[SubscriptionLine]:
-    """One page; the newest first unless ordered.
+    where: Sequence[Condition] = (),
+    order: Sequence[Column] = (),
+    *,
+    limit: int | None = FIRST,
+    offset: int = 0,
+    **having: Any,
+) -> SubscriptionList:
+    """The subscriptions that fit: one page, in one statement, the newest first unless ordered. Raises InvalidQuery.
 
-    The conditions come from SUBSCRIPTION_FIELDS and from `search_condition`. The id breaks ties, so pages neither
-    overlap nor miss a row.
+    `having` are fields with a value or several: `product_type="Port", status=["active", "provisioning"]`; also
+    `product`, `tag`, `customer`, `insync`. Conditions on values come from `value_of`. The id breaks ties, so pages
+    neither overlap nor miss a row. A list that is cut at `limit` says so (`is_cut`), and in the log if nobody gave one.
     """
-    query = _lines().where(*where).order_by(*(order or [NEWEST_FIRST]), subscription.subscription_id)
-    return [_line(row) for row in current_session().execute(query.limit(limit).offset(offset))]
+    query = _lines().where(*where, *SUBSCRIPTION_FIELDS.having(**having))
+    query = query.order_by(*(order or [NEWEST_FIRST]), subscription.subscription_id)
+    rows = current_session().execute(query.limit(None if limit is None else limit + 1).offset(offset)).all()
+    found = SubscriptionList(_line(row) for row in rows[:limit])
+    found.is_cut = len(rows) > len(found)
+    if found.is_cut and limit == FIRST and not offset:
+        logger.warning("There are more subscriptions than the first %s that were asked for; give a `limit`.", limit)
+    return found
 
 
-def count_subscriptions(where: Sequence[Condition] = ()) -> int:
-    """How many fit all conditions."""
-    return current_session().scalar(sa.select(sa.func.count()).select_from(subscription).where(*where)) or 0
+def count_subscriptions(where: Sequence[Condition] = (), **having: Any) -> int:
+    """How many fit all conditions; see `list_subscriptions`."""
+    conditions = (*where, *SUBSCRIPTION_FIELDS.having(**having))
+    return current_session().scalar(sa.select(sa.func.count()).select_from(subscription).where(*conditions)) or 0
 
 
 def find_subscriptions(

@@ -85,6 +85,11 @@ def find_product(name_or_id: str | UUID) -> ProductRecord:
     return ProductRecord(*row)
 
 
+def get_product_by_id(product_id: str | UUID, join_fixed_inputs: bool = True) -> ProductRecord:
+    """`find_product` as orchestrator-core calls it, but for an unknown id, which raises UnknownProduct."""
+    return find_product(product_id)
+
+
 def workflow_descriptions(names: Collection[str]) -> dict[str, str]:
     """The descriptions of workflows in the database, which people may edit."""
     workflow = WorkflowTable

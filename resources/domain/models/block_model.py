@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from pydantic import Field
 
-from resources.domain.models.declaration import DomainModel, declare, refuse_unknown_keywords
+from resources.domain.models.declaration import DomainModel, declare, refuse_taken_names, refuse_unknown_keywords
 from resources.domain.models.fields import Block
 from resources.domain.models.lifecycle import class_for, family
 from resources.errors import InvalidBlocks, ModelDeclarationError
@@ -34,6 +34,7 @@ class BlockModel(DomainModel, Block):
         cls, product_block_name: str | None = None, lifecycle: list[SubscriptionLifecycle] | None = None, **unknown: Any
     ) -> None:
         refuse_unknown_keywords(cls, unknown, KEYWORDS)
+        refuse_taken_names(cls)
         if product_block_name is not None:
             if not product_block_name.strip():
                 raise ModelDeclarationError(f"class {cls.__name__}: product_block_name is empty.")
@@ -65,6 +66,14 @@ def resolve(types: Sequence[type[Block]], name: str, status: SubscriptionLifecyc
         return None
     candidates = [class_for(base, status), *sorted(family(base), key=lambda block: -len(block.__mro__))]
     return next((block for block in candidates if issubclass(block, tuple(declared))), None)
+
+
+def secret_fields(name: str) -> frozenset[str]:
+    """The fields of a block, by its name, that hold secrets in any status. Raises InvalidBlocks for an unknown one."""
+    if name not in _bases:
+        raise InvalidBlocks(f"No class of block {name!r} is loaded, so nobody knows which of its values are secret.")
+    fields = (field for cls in family(_bases[name]) for field in cls.plain_fields().values())
+    return frozenset(field.name for field in fields if field.is_secret)
 
 
 def named_block(cls: type[BlockModel], name: str, status: SubscriptionLifecycle) -> type[BlockModel]:

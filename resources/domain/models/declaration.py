@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from resources.domain.models.fields import BlockField, Field, PlainField, classify, is_unresolved
 from resources.domain.models.lifecycle import Specialised, class_for, forget, register
@@ -28,6 +28,14 @@ class DomainModel(BaseModel, Specialised):
     """The fields that every block, or every subscription, has; they are no resource types and no fixed inputs."""
     __fields__by_kind__: ClassVar[tuple[Mapping[str, PlainField], Mapping[str, BlockField]] | None] = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed_fields(cls, data: Any) -> Any:
+        """A dump has them, and must be read again."""
+        if not cls.model_computed_fields or not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
+
     @classmethod
     def plain_fields(cls) -> Mapping[str, PlainField]:
         """The values: resource types of a block, fixed inputs of a subscription."""
@@ -47,7 +55,6 @@ class DomainModel(BaseModel, Specialised):
 
 def declare(cls: type[DomainModel], lifecycle: list[SubscriptionLifecycle] | None) -> None:
     """Give a class its place in its family and check its blocks. Raises ModelDeclarationError."""
-    _refuse_taken_names(cls)
     cls.__lifecycles__ = _checked_statuses(cls, lifecycle)
     cls.__fields__by_kind__ = None
     register(cls)
@@ -67,13 +74,15 @@ def refuse_unknown_keywords(cls: type[Any], unknown: Mapping[str, Any], known: t
         )
 
 
-def _refuse_taken_names(cls: type[DomainModel]) -> None:
-    """A field with the name of a common field would silently replace it, and only fail when saved."""
-    taken = cls.__common__.intersection(inspect.get_annotations(cls))
+def refuse_taken_names(cls: type[DomainModel]) -> None:
+    """A field with the name of a common field or property would silently replace it, and only fail when saved."""
+    properties = {name for base in cls.__mro__[1:] for name, one in vars(base).items() if type(one) is property}
+    taken = (cls.__common__ | properties).intersection(inspect.get_annotations(cls))
     if taken and "__common__" not in cls.__dict__:
+        known = cls.__common__ | {name for name in properties if not name.startswith(("_", "model_"))}
         raise ModelDeclarationError(
             f"class {cls.__name__}: {', '.join(sorted(taken))} is taken by every model; choose another name. "
-            f"Taken are {', '.join(sorted(cls.__common__))}."
+            f"Taken are {', '.join(sorted(known))}."
         )
 
 

@@ -120,7 +120,8 @@ def _block_types(where: str, members: Iterable[Any]) -> tuple[type[Block], ...]:
     if others:
         names = ", ".join(getattr(other, "__name__", str(other)) for other in others)
         raise ModelDeclarationError(
-            f"{where}: a field holds a block, an optional block, a list or a union of blocks, not a block with {names}."
+            f"{where} mixes blocks with {names}; a field of blocks holds one block, perhaps None, one of several "
+            "kinds, or a list of these."
         )
     return tuple(members)
 

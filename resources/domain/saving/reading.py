@@ -1,6 +1,6 @@
 """Reads the rows of subscriptions, blocks and their history, each in one statement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,19 @@ import sqlalchemy as sa
 from resources.database.session import current_session
 from resources.database.tables import Timestamp
 from resources.database.typed_sql import UUIDS, sql
-from resources.domain.saving.records import BlockRecord, Blocks, HeaderRecord, Place, ProductRecord, SubscriptionRecord
-from resources.errors import (
-    InvalidBlocks,
-    UnknownProduct,
-    UnknownSubscription,
+from resources.domain.models.block_model import secret_fields
+from resources.domain.saving.headers import HEADER_LENGTH, SubscriptionHeader
+from resources.domain.saving.records import (
+    BlockRecord,
+    Blocks,
+    HeaderRecord,
+    Place,
+    ProductBlockRecord,
+    ProductRecord,
+    SubscriptionRecord,
 )
+from resources.errors import InvalidBlocks, UnknownProduct, UnknownProductBlock, UnknownSubscription
+from resources.types import SubscriptionLifecycle
 
 # UNION, not UNION ALL: each block once, so that subscriptions which use each other's blocks end the recursion.
 _TREE = """
@@ -174,24 +181,45 @@ def read_past(subscription_id: UUID, moment: datetime | int) -> dict[UUID, Versi
 
 @dataclass(frozen=True, slots=True)
 class RelatedBlock:
-    """A block that holds another or is held by it, in `attribute` of the holder; `status` is its owner's."""
+    """A saved block that holds another or is held by it, in `attribute` of the holder, with its owner and its kind."""
 
+    subscription: SubscriptionHeader
+    product_block: ProductBlockRecord
     subscription_instance_id: UUID
-    subscription_id: UUID
-    product_block: str
     label: str | None
     attribute: str
-    status: str
+    stored: Mapping[str, Any]
+    """Its values as they are stored, secrets too."""
     of: UUID
     """The block of the query."""
 
+    @property
+    def subscription_id(self) -> UUID:
+        """Its owner."""
+        return self.subscription.subscription_id
 
-_RELATED = """
-SELECT i.subscription_instance_id, i.subscription_id, i.product_block, i.label, r.attribute, s.status, r.{asked}
+    @property
+    def status(self) -> SubscriptionLifecycle:
+        """Its owner's status."""
+        return self.subscription.status
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Its values as JSON, without secrets. Raises InvalidBlocks when no loaded class says which those are."""
+        secrets = secret_fields(self.product_block.name)
+        return {name: value for name, value in self.stored.items() if name not in secrets}
+
+
+_OWNER = ", ".join(f"s.{field.name}" for field in fields(SubscriptionHeader)[:-1])
+_BLOCK = "k.product_block_id, i.product_block, k.description, k.tag"
+_RELATED = f"""
+SELECT {_OWNER}, {_PRODUCT}, {_BLOCK}, i.subscription_instance_id, i.label, r.attribute, i.values, r.{{asked}}
 FROM subscription_instance_relations r
-JOIN subscription_instances i ON i.subscription_instance_id = r.{answer}
+JOIN subscription_instances i ON i.subscription_instance_id = r.{{answer}}
 JOIN subscriptions s ON s.subscription_id = i.subscription_id
-WHERE r.{asked} = ANY(:blocks)
+JOIN products p USING (product_id)
+LEFT JOIN product_blocks k ON k.name = i.product_block
+WHERE r.{{asked}} = ANY(:blocks)
 ORDER BY r.attribute, r.position, i.subscription_instance_id
 """
 _USERS = sql(_RELATED.format(asked="depends_on_id", answer="in_use_by_id"), blocks=UUIDS)
@@ -209,4 +237,24 @@ def blocks_used_by(blocks: Iterable[UUID]) -> list[RelatedBlock]:
 
 
 def _related(statement: sa.TextClause, blocks: Iterable[UUID]) -> list[RelatedBlock]:
-    return [RelatedBlock(*row) for row in current_session().execute(statement, {"blocks": list(blocks)})]
+    rows = map(tuple, current_session().execute(statement, {"blocks": list(blocks)}))
+    header, kind = HEADER_LENGTH, HEADER_LENGTH + len(fields(ProductBlockRecord))
+    return [
+        RelatedBlock(SubscriptionHeader.of(row[:header]), ProductBlockRecord(*row[header:kind]), *row[kind:])
+        for row in rows
+    ]
+
+
+_READ_KIND = sql(
+    "SELECT k.product_block_id, k.name, k.description, k.tag FROM product_blocks k WHERE k.name = :name", name=sa.String
+)
+
+
+def read_product_block(name: str) -> ProductBlockRecord:
+    """Read a kind of block. Raises UnknownProductBlock."""
+    found = current_session().execute(_READ_KIND, {"name": name}).first()
+    if found is None:
+        raise UnknownProductBlock(
+            f"The catalogue has no block {name!r}; `orchestrator catalogue plan` shows what is missing."
+        )
+    return ProductBlockRecord(*found)

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from resources.errors import CatalogueError
+
 
 class Place(NamedTuple):
     """The place of a block: in a field of another block or, when `holder` is None, of the subscription."""
@@ -29,6 +31,23 @@ class ProductRecord:
     created_at: datetime | None
     end_date: datetime | None
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def fixed_input_value(self, name: str) -> Any:
+        """A fixed input. Raises CatalogueError for one that the product does not have."""
+        if name not in self.fixed_inputs:
+            known = ", ".join(self.fixed_inputs) or "none"
+            raise CatalogueError(f"Product {self.name!r} has no fixed input {name!r}; it has {known}.")
+        return self.fixed_inputs[name]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductBlockRecord:
+    """A row of product_blocks: what kind of block a block is."""
+
+    product_block_id: UUID | None
+    name: str
+    description: str | None
+    tag: str | None
 
 
 @dataclass(frozen=True, slots=True)

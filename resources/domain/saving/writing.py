@@ -292,7 +292,7 @@ def _refuse_removal_of_used(subscription_id: UUID, removed: frozenset[UUID]) -> 
     other_users = [user for user in blocks_using(removed) if user.subscription_id != subscription_id]
     if other_users:
         uses = "; ".join(
-            f"block {user.of} is {user.attribute} of {user.product_block} {user.subscription_instance_id} in "
+            f"block {user.of} is {user.attribute} of {user.product_block.name} {user.subscription_instance_id} in "
             f"subscription {user.subscription_id}"
             for user in other_users
         )

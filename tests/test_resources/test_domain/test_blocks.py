@@ -181,7 +181,7 @@ def test_a_block_knows_its_users_and_what_it_uses(session: Session) -> None:
         each.socket.subscription_instance_id for each in circuit.circuit.endpoints
     }
     [held] = end.depends_on
-    assert (held.subscription_instance_id, held.attribute, held.product_block) == (
+    assert (held.subscription_instance_id, held.attribute, held.product_block.name) == (
         end.socket.subscription_instance_id,
         "socket",
         "Test Socket",

@@ -105,12 +105,12 @@ def test_what_a_missing_value_stands_for() -> None:
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        (LeafBlock | int, r"BadBlock\.field: .* not a block with int"),
-        (dict[str, LeafBlock], r"BadBlock\.field: .* not a block with dict"),
-        (tuple[LeafBlock, ...], r"BadBlock\.field: .* not a block with tuple"),
+        (LeafBlock | int, r"BadBlock\.field mixes blocks with int; a field of blocks holds one block"),
+        (dict[str, LeafBlock], r"BadBlock\.field mixes blocks with dict; a field of blocks holds one block"),
+        (tuple[LeafBlock, ...], r"BadBlock\.field mixes blocks with tuple; a field of blocks holds one block"),
         (list[LeafBlock] | None, r"BadBlock\.field: a list of blocks is empty rather than None"),
         (list[LeafBlock | None], r"BadBlock\.field: a list of blocks cannot have gaps"),
-        (list[list[LeafBlock]], r"BadBlock\.field: .* not a block with list"),
+        (list[list[LeafBlock]], r"BadBlock\.field mixes blocks with list; a field of blocks holds one block"),
     ],
 )
 def test_blocks_where_they_cannot_stand_are_refused(annotation: Any, message: str) -> None:

@@ -89,7 +89,7 @@ def test_changing_everything_at_once_is_six_statements(session: Session, stateme
     circuit.save()
 
     assert verbs(statements) == [
-        "SELECT i.subscription_instance_id, i.subscription_id,",
+        "SELECT s.subscription_id, s.description,",
         "WITH owners AS",
         "INSERT INTO subscription_instances",
         "INSERT INTO subscription_instance_relations",
