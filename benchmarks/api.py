@@ -95,7 +95,7 @@ def _row(name: str, costs: tuple[Cost, Cost], sizes: tuple[int, int]) -> Row:
 @contextmanager
 def _scene(hand: Hand, network: Network) -> Iterator[Scene]:
     settings = ApiSettings(oauth2_active=False, enable_websockets=False)
-    app = create_app(settings, hand.processes.orchestrator, instance=hand.processes.instance)
+    app = create_app(settings, hand.processes.served.first, instance=hand.processes.instance)
     names = (f"call{number}" for number in range(100_000))
     with _serving(app) as url, httpx.Client(base_url=f"{url}/api", timeout=60) as client:
         listed = client.get("/processes/", params={"range": "0,1"}).json()

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 HOST, PORT = "127.0.0.1", 8080
 
@@ -12,8 +14,8 @@ class Serving:
     """Where and what to serve.
 
     `app`: an organisation's own factory of its application, `module:function`. `definitions`: what the API serves,
-    `module` or `module:attribute`; by default those of `workspace`. `workspace`: Dagster's file of code locations, by
-    default the project's. `runtime`: a folder for the sockets of the code servers and for a workspace that names these,
+    `module` or `module:attribute`; by default those of `code`. `code`: Dagster's options for code locations, by default
+    those of the project. `runtime`: a folder for the sockets of the code servers and for a workspace that names these,
     by default a new one. `reports`: an open descriptor for messages to people, which `orchestrator up` reads; the
     server then has the other parts of `up` beside it. `examples`: it creates the example network.
     """
@@ -24,7 +26,7 @@ class Serving:
     path_prefix: str = ""
     app: str | None = None
     definitions: str | None = None
-    workspace: str | None = None
+    code: Mapping[str, Any] = field(default_factory=dict)
     runtime: str | None = None
     forwarded_allow_ips: str = "127.0.0.1"
     access_log: bool = False

@@ -33,6 +33,7 @@ from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates import websocket
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.jobs.orchestrator import Orchestrator, orchestrator_of
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.processes.processes import Processes
 
@@ -77,27 +78,28 @@ class OrchestratorApp(FastAPI):
 
 def create_app(
     settings: ApiSettings,
-    definitions: Definitions | Orchestrator,
+    definitions: Definitions | Orchestrator | Served,
     *,
     instance: DagsterInstance | None = None,
     page: DagsterPage | None = None,
     policy: Policy | None = None,
     rules: Sequence[Rule] = (),
 ) -> FastAPI:
-    """Make the application of an organisation's definitions, which may add its own routes and middleware.
+    """Make the application of an organisation's definitions, to which routes and middleware may be added.
 
     `instance` is by default that of the working directory. `page` answers paths without a route, outside of /api;
     `orchestrator serve` sets one if there is none. Added routes need an admin, unless the `rules` allow more; these
     precede ours. `policy` replaces the one of the settings. Raises SettingsError when the settings require a login and
     name no identity provider.
     """
-    orchestrator = definitions if isinstance(definitions, Orchestrator) else orchestrator_of(definitions)
+    orchestrators = orchestrator_of(definitions) if isinstance(definitions, Definitions) else definitions
+    served = orchestrators if isinstance(orchestrators, Served) else Served([orchestrators])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = instance or dagster_instance()
-        app.state.processes = Processes(orchestrator, opened)
-        app.state.live = LiveUpdates(settings, orchestrator.database)
+        app.state.processes = Processes(served, opened)
+        app.state.live = LiveUpdates(settings, served.first.database)
         page: DagsterPage | None = app.state.page
         async with app.state.live.running(), page.running(opened) if page else nullcontext():
             yield

@@ -35,6 +35,7 @@ from starlette.websockets import WebSocket
 from orchestrator_defs.api.security.problems import problem
 from resources import tags
 from resources.errors import SettingsError
+from resources.runs import workspaces
 from resources.users import Role, User
 
 STATEMENT_TIMEOUT_MS = 15_000
@@ -59,13 +60,9 @@ class Location:
     server: Mapping[str, Any] | None = None
 
 
-def locations_of(workspace: str) -> list[Location]:
-    """The code locations in a workspace.yaml. Raises SettingsError."""
-    try:
-        origins = WorkspaceFileTarget([workspace]).create_origins()
-    except Exception as error:
-        raise SettingsError(f"{workspace} cannot be understood: {' '.join(str(error).split())}") from error
-    return list(map(_location, origins))
+def locations_of(options: Mapping[str, Any]) -> list[Location]:
+    """The code locations of Dagster's options, as `workspaces.find` finds them. Raises SettingsError."""
+    return [_location(origin) for origin in workspaces.find(options)]
 
 
 def _location(origin: Any) -> Location:

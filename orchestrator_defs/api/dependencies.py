@@ -6,7 +6,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.processes import Processes
 from resources.database.session import SubscriptionDatabase
 from resources.users import User
@@ -17,8 +17,8 @@ async def _processes(connection: HTTPConnection) -> Processes:
     return found
 
 
-async def _orchestrator(connection: HTTPConnection) -> Orchestrator:
-    return (await _processes(connection)).orchestrator
+async def _served(connection: HTTPConnection) -> Served:
+    return (await _processes(connection)).served
 
 
 def _database(connection: HTTPConnection) -> SubscriptionDatabase:
@@ -38,7 +38,7 @@ async def _user(connection: HTTPConnection) -> User:
 
 
 ProcessesDep = Annotated[Processes, Depends(_processes)]
-OrchestratorDep = Annotated[Orchestrator, Depends(_orchestrator)]
+ServedDep = Annotated[Served, Depends(_served)]
 DatabaseDep = Annotated[SubscriptionDatabase, Depends(_database)]
 """The subscription database, migrated: open a transaction of it."""
 SettingsDep = Annotated[ApiSettings, Depends(_settings)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestrator_defs.cli.code_options import chosen_code, code_options
 from orchestrator_defs.serving import HOST, PORT, Serving
 
 
@@ -26,12 +27,7 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
     metavar="MODULE:FUNCTION",
     help="A function that returns your own `create_app` application.",
 )
-@click.option(
-    "--definitions", metavar="MODULE[:NAME]", help="What the API serves; those of the workspace if not given."
-)
-@click.option(
-    "--workspace", type=click.Path(dir_okay=False), help="Dagster's workspace.yaml; the project's if not given."
-)
+@click.option("--definitions", metavar="MODULE[:NAME]", help="What the API serves; every code location if not given.")
 @click.option(
     "--forwarded-allow-ips",
     default="127.0.0.1",
@@ -40,10 +36,12 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @click.option("--access-log", is_flag=True, help="Log every request.")
 @click.option("--runtime", hidden=True, type=click.Path(file_okay=False))
+@code_options
 def serve(**options: Any) -> None:
     """Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.
 
     It stops on ^C or SIGTERM after the requests in progress; a serving process that dies is replaced.
     """
     sys.stdout.flush()
-    os.execv(sys.executable, Serving(**options).command())  # the same process, so signals reach the server directly
+    serving = Serving(**options, code=chosen_code())
+    os.execv(sys.executable, serving.command())  # the same process, so signals reach the server directly

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator_defs.cli.code_options import chosen_code, code_options
 from orchestrator_defs.cli.watched_server import ServerFailed, WatchedServer
 from orchestrator_defs.serving import HOST, PORT, Serving
 from resources.database import lease
@@ -20,9 +21,8 @@ from resources.database.embedded import embedded_home, embedded_server, embedded
 from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 from resources.lab.launcher import lab_answers, lab_home, lab_url, pid_file
-from resources.settings import project_folder, settings
+from resources.settings import settings
 
-SHIPPED = "orchestrator_defs"
 STOP_SECONDS = 10.0
 """How long a port, the lab or the database may take to be released by earlier users."""
 POLL_SECONDS = 0.1
@@ -36,6 +36,7 @@ DRIFT = "`orchestrator lab drift ams1` changes a device by hand, and the job val
 @click.command()
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port on this machine.")
 @click.option("--examples/--no-examples", default=True, help="Create a small network if there is no subscription.")
+@code_options
 def up(port: int, examples: bool) -> None:
     """Start the database, the lab, Dagster's page, the API, the daemon and workers here, and run them until ^C.
 
@@ -46,10 +47,8 @@ def up(port: int, examples: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     folder = embedded_home(settings().home) / "up"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    workspace = _workspace()
-    has_lab = lab_answers(settings().netbox_url, settings().playbook_url)
-    examples = examples and has_lab and SHIPPED in workspace.read_text()
-    serving = Serving(port=port, runtime=str(folder), workspace=str(workspace), examples=examples)
+    examples = examples and lab_answers(settings().netbox_url, settings().playbook_url)
+    serving = Serving(port=port, runtime=str(folder), code=chosen_code(), examples=examples)
     with _only_one(folder, serving), _stopping_servers():
         try:
             _run(serving, folder, stop)
@@ -107,15 +106,6 @@ def _tell_who_answers() -> None:
         report(f"The lab answers at {lab_url()} (token: lab).")
     elif missing := " and ".join(name for name, url in urls.items() if not url):
         report(f"On a database of your own no lab answers: what needs {missing} is refused until you set it.")
-
-
-def _workspace() -> Path:
-    folder = project_folder()
-    if folder is None or not (folder / "workspace.yaml").is_file():
-        raise SettingsError(
-            f"There is no workspace.yaml in {Path.cwd()} or above it; run this in the project's folder."
-        )
-    return folder / "workspace.yaml"
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """`orchestrator workers`: start, show and stop the resident processes that execute runs."""
 
+import multiprocessing
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Collection, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 
 import click
@@ -14,8 +16,11 @@ from rich.table import Table
 
 from orchestrator_defs.cli import output
 from orchestrator_defs.cli.application import ApplicationGroup
+from orchestrator_defs.cli.code_options import chosen_code, code_options
+from orchestrator_defs.jobs.finding import code_locations
 from orchestrator_defs.processes.instance import dagster_instance
 from resources.errors import SettingsError
+from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Dispatch, LiveWorker
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers.manager import WorkerManager
@@ -39,28 +44,50 @@ def workers() -> None:
     type=click.IntRange(0),
     help="More workers, which take no bulk runs.",
 )
+@code_options
 def start(count: int, reserved: int) -> None:
-    """Run workers until ^C or SIGTERM; they finish their runs first.
+    """Run workers of every code location until ^C or SIGTERM; they finish their runs first.
 
     They take over from workers that a launch has started.
     """
     with dagster_instance() as instance:
         launcher = _launcher(instance)
-        plan = launcher.plan(workers=count, reserved_workers=reserved, idle_seconds=0)
         stop = _stop_requested()
-        manager = WorkerManager(instance, launcher.dispatch, plan, click.echo)
-        if not manager.start():
-            raise click.ClickException(
-                f"Another `orchestrator workers start` runs workers of {plan.location.name}. `orchestrator workers"
-                " status` shows them, `orchestrator workers stop` ends them."
-            )
-        click.echo(f"Starting workers of {plan.location.name}; ^C stops them when they have finished.")
+        managers = []
+        for location in _locations(launcher):
+            plan = launcher.plan(location, workers=count, reserved_workers=reserved, idle_seconds=0)
+            manager = WorkerManager(instance, launcher.dispatch, plan, click.echo)
+            if not manager.start():
+                raise click.ClickException(
+                    f"Another `orchestrator workers start` runs workers of {plan.location.name}. `orchestrator workers"
+                    " status` shows them, `orchestrator workers stop` ends them."
+                )
+            managers.append(manager)
+        names = [manager.plan.location.name for manager in managers]
+        click.echo(f"Starting workers of {', '.join(names)}; ^C stops them when they have finished.")
         while not stop.wait(POLL_SECONDS):
-            manager.check()
+            for manager in managers:
+                manager.check()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second ^C stops waiting
-        workers_here = _on_this_host(launcher.dispatch.workers(), plan.location.name)
-        manager.stop()
+        workers_here = [one for one in _on_this_host(launcher.dispatch.workers()) if one.location in names]
+        for manager in managers:
+            manager.stop()
         _wait_until_gone(launcher.dispatch, workers_here)
+
+
+def _locations(launcher: WarmRunLauncher) -> list[CodeLocation | None]:
+    """The code locations of the options or of the workspace, else the one in the launcher's configuration."""
+    options = chosen_code()
+    if launcher.names_a_location and not options:
+        return [None]
+    # Another process imports them, for this one lives as long as the workers and needs nothing of them.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as loading:
+        found, refused = loading.submit(code_locations, options).result()
+    for fault in refused:
+        click.echo(fault, err=True)
+    if not found:
+        raise SettingsError("No code location has an orchestrator whose runs could be executed here.")
+    return [*found]
 
 
 @workers.command()
@@ -126,9 +153,9 @@ def _wait_until_gone(dispatch: Dispatch, workers: Collection[LiveWorker]) -> Non
         time.sleep(POLL_SECONDS)
 
 
-def _on_this_host(live: Iterable[LiveWorker], location: str | None = None) -> list[LiveWorker]:
+def _on_this_host(live: Iterable[LiveWorker]) -> list[LiveWorker]:
     host = socket.gethostname()
-    return [worker for worker in live if worker.host == host and location in (None, worker.location)]
+    return [worker for worker in live if worker.host == host]
 
 
 def _launcher(instance: DagsterInstance) -> WarmRunLauncher:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from resources.database import schema
 from resources.database.ping import ping
 from resources.errors import OrchestratorError
@@ -24,7 +24,7 @@ class Readiness:
         return next((found for found in self.checks.values() if found != OK), "")
 
 
-def readiness(orchestrator: Orchestrator) -> Readiness:
+def readiness(served: Served) -> Readiness:
     """Check the database, its schema and its catalogue, up to the first failure.
 
     An embedded database is migrated first. May take as long as the database lets it wait.
@@ -32,7 +32,7 @@ def readiness(orchestrator: Orchestrator) -> Readiness:
     found = Readiness(dict.fromkeys(CHECKS, UNKNOWN))
     for name, check in CHECKS.items():
         try:
-            found.checks[name] = check(orchestrator) or OK
+            found.checks[name] = check(served) or OK
         except OrchestratorError as error:
             found.checks[name] = str(error)
         if found.checks[name] != OK:
@@ -40,30 +40,31 @@ def readiness(orchestrator: Orchestrator) -> Readiness:
     return found
 
 
-def _database(orchestrator: Orchestrator) -> None:
-    ping(orchestrator.database)
+def _database(served: Served) -> None:
+    ping(served.first.database)
 
 
-def _schema(orchestrator: Orchestrator) -> str | None:
-    if orchestrator.database.is_embedded:
-        orchestrator.prepare()
-    current, head = schema.current(orchestrator.database), schema.head()
+def _schema(served: Served) -> str | None:
+    if served.first.database.is_embedded:
+        served.prepare()
+    current, head = schema.current(served.first.database), schema.head()
     if current == head:
         return None
     return f"The schema is at revision {current or 'none'}; this version needs {head}. Run `orchestrator db upgrade`."
 
 
-def _catalogue(orchestrator: Orchestrator) -> str | None:
-    with orchestrator.database.transaction(read_only=True):
-        if orchestrator.catalogue.is_current():
-            return None
+def _catalogue(served: Served) -> str | None:
+    with served.first.database.transaction(read_only=True):
+        behind = [one.name for one in served.orchestrators if not one.catalogue.is_current()]
+    if not behind:
+        return None
     return (
-        f"The catalogue in the database lacks what code location '{orchestrator.name}' declares. See `orchestrator "
-        "catalogue plan`, then run `orchestrator catalogue apply`."
+        f"The catalogue in the database lacks what code location {', '.join(map(repr, behind))} declares. See"
+        " `orchestrator catalogue plan`, then run `orchestrator catalogue apply`."
     )
 
 
-CHECKS: dict[str, Callable[[Orchestrator], str | None]] = {
+CHECKS: dict[str, Callable[[Served], str | None]] = {
     "database": _database,
     "schema": _schema,
     "catalogue": _catalogue,

@@ -67,7 +67,7 @@ def request_all(service: Processes, process_ids: Collection[ProcessId]) -> Launc
             tags={tags.PROCESS: str(one.process_id), tags.USER: SYSTEM},
         )
         for one in found
-        if one.status in recovery.IN_PROGRESS and one.workflow_name in service.orchestrator.workflows
+        if one.status in recovery.IN_PROGRESS and one.workflow_name in service.served.workflows
     ]
     return Launched(requests)
 

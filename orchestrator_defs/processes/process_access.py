@@ -1,7 +1,7 @@
 """Access to processes: their rows, workflows and external systems, for all queries and changes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from dagster import DagsterInstance, build_resources
@@ -10,31 +10,36 @@ from ops.starting.permission import check_may_retry
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import form_resource_keys
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from resources.database.session import SubscriptionDatabase
 from resources.errors import UnknownProcess
 from resources.processes import pause, process_rows
 from resources.processes.owner import Owner
-from resources.processes.process_rows import Claim
+from resources.processes.process_rows import Claim, Located
 from resources.runs.storage_identity import storage_id
 from resources.types import ProcessId
 
 
 class ProcessAccess:
-    """Access to the processes of one orchestrator, whose runs are in one Dagster instance."""
+    """Access to the processes of orchestrators, whose runs are in one Dagster instance."""
 
-    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
-        self.orchestrator = orchestrator
+    def __init__(self, served: Served, instance: DagsterInstance) -> None:
+        self.served = served
         self.instance = instance
 
     @property
     def database(self) -> SubscriptionDatabase:
         """The subscription database, migrated."""
-        return self.orchestrator.prepare()
+        return self.served.prepare()
 
     @property
-    def owner(self) -> Owner:
-        """The owner of processes that are started here, and that this location sweeps."""
-        return Owner(self.orchestrator.name, storage_id(self.instance))
+    def owners(self) -> list[Owner]:
+        """The owners of the processes that are continued here."""
+        return [self.owner_of(one) for one in self.served.orchestrators]
+
+    def owner_of(self, orchestrator: Orchestrator) -> Owner:
+        """The owner of the processes that an orchestrator starts here."""
+        return Owner(orchestrator.name, storage_id(self.instance))
 
     def workflow_of(self, process_id: ProcessId) -> Workflow:
         """The workflow of a process. Raises UnknownProcess, UnknownWorkflow."""
@@ -51,7 +56,7 @@ class ProcessAccess:
     def claim(self, process_id: ProcessId) -> tuple[Claim, Workflow]:
         """The claim of a process, with its workflow. Raises UnknownProcess, UnknownWorkflow."""
         claim = self.find_claim(process_id)
-        return claim, self.orchestrator.workflow(claim.workflow_name)
+        return claim, self.served.of_process(claim).workflow(claim.workflow_name)
 
     @contextmanager
     def locked(self, process_id: ProcessId) -> Iterator[tuple[Claim, Workflow]]:
@@ -65,18 +70,31 @@ class ProcessAccess:
         """Lock a process's row to end it, if this user may; without its workflow in the code everybody may."""
         process_rows.lock_row(process_id)
         claim = self.find_claim(process_id)
-        if (workflow := self.orchestrator.workflows.get(claim.workflow_name)) is not None:
+        self.served.check_serves(claim)
+        if (workflow := self.find_workflow(claim)) is not None:
             check_may_retry(workflow, claim.committed, user, what=what)
 
-    def form_resources(self, workflow: Workflow) -> AbstractContextManager[Mapping[str, Any]]:
-        """The external systems of a workflow's forms, set up as for a run."""
-        return self.resources_of(form_resource_keys(workflow))
+    def find_workflow(self, process: Located) -> Workflow | None:
+        """The workflow of a process, None if its location is not served here or no longer has it."""
+        orchestrator = self.served.find(process)
+        return orchestrator.workflows[process.workflow_name] if orchestrator else None
+
+    def form_resources(self, workflow: Workflow | None) -> AbstractContextManager[Mapping[str, Any]]:
+        """The external systems of a workflow's forms, set up as for a run; none without a workflow."""
+        if workflow is None:
+            return nullcontext({})
+        of_code = (one for one in self.served.orchestrators if one.workflows.get(workflow.name) is workflow)
+        bound = next(of_code, self.served.first).bound_resources
+        return self._set_up(bound, form_resource_keys(workflow))
+
+    def resources_of(self, keys: Iterator[str]) -> AbstractContextManager[Mapping[str, Any]]:
+        """The external systems of a form that belongs to no workflow, set up as for a run."""
+        return self._set_up(self.served.resources, keys)
 
     @contextmanager
-    def resources_of(self, keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:
-        """The external systems of a form, set up as for a run; empty for a form without any."""
+    def _set_up(self, bound: Mapping[str, Any], keys: Iterator[str]) -> Iterator[Mapping[str, Any]]:
         asked = set(keys)
-        wanted = {key: found for key, found in self.orchestrator.bound_resources.items() if key in asked}
+        wanted = {key: found for key, found in bound.items() if key in asked}
         if not wanted:
             yield {}
             return

@@ -6,7 +6,7 @@ from ops.starting import submitted_answers
 from ops.starting.process_detail import PendingForm, pending_form
 from ops.starting.submitted_answers import Verdict
 from ops.steps.forms import as_pages
-from orchestrator_defs.jobs.decorators import form_resource_keys
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources.errors import FormIncomplete
@@ -27,9 +27,8 @@ class ProcessAnswers:
 
     def pending_form(self, process_id: ProcessId) -> PendingForm:
         """The first page of the form for which a process waits, or why there is none. Raises UnknownProcess."""
-        workflow = self._access.orchestrator.workflows.get(self._queries.line(process_id).workflow)
-        keys = form_resource_keys(workflow) if workflow else iter(())
-        with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
+        workflow = self._access.find_workflow(self._queries.line(process_id))
+        with self._access.form_resources(workflow) as resources, self._access.database.transaction(read_only=True):
             return pending_form(process_id, workflow, resources)
 
     def next_page(self, process_id: ProcessId, inputs: Any = None) -> FormIncomplete | None:
@@ -39,7 +38,7 @@ class ProcessAnswers:
         """
         workflow = self._access.workflow_of(process_id)
         with (
-            self._access.resources_of(form_resource_keys(workflow)) as resources,
+            self._access.form_resources(workflow) as resources,
             self._access.database.transaction(read_only=True),
         ):
             return submitted_answers.next_page(workflow, process_id, as_pages(inputs), resources)
@@ -51,7 +50,7 @@ class ProcessAnswers:
         changed.
         """
         workflow = self._access.workflow_of(process_id)
-        with self._access.resources_of(form_resource_keys(workflow)) as resources:
+        with self._access.form_resources(workflow) as resources:
             submitted_answers.answer(
                 workflow, process_id, as_pages(inputs), user=user, database=self._access.database, resources=resources
             )
@@ -71,18 +70,25 @@ class ProcessAnswers:
     def due(self, limit: int) -> list[ProcessState]:
         """The processes whose wait is due, and whose workflow the code has."""
         with self._access.database.transaction(read_only=True):
-            found = recovery.states_of({due.process_id for due in waits.due(self._access.owner, limit)})
-        return [one for one in found if one.workflow_name in self._access.orchestrator.workflows]
+            due = [one.process_id for owner in self._access.owners for one in waits.due(owner, limit)]
+            found = recovery.states_of(set(due))
+        return [one for one in found if one.workflow_name in self._access.served.workflows]
 
     def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
         """End the waits that are due; returns the processes to launch. Commits each wait by itself."""
+        return [
+            process_id
+            for orchestrator in self._access.served.orchestrators
+            for process_id in self._wake(orchestrator, limit)
+        ]
+
+    def _wake(self, orchestrator: Orchestrator, limit: int) -> list[ProcessId]:
         with self._access.database.transaction(read_only=True):
-            found = waits.due(self._access.owner, limit)
+            found = waits.due(self._access.owner_of(orchestrator), limit)
             names = process_rows.workflow_names([due.process_id for due in found])
-        known = self._access.orchestrator.workflows
         return [
             due.process_id
             for due in found
-            if (workflow := known.get(names[due.process_id]))
+            if (workflow := orchestrator.workflows.get(names[due.process_id]))
             and submitted_answers.wake(workflow, due, database=self._access.database)
         ]

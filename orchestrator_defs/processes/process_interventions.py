@@ -13,6 +13,7 @@ from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources.errors import NotAuthorised, NotWaiting, ProcessError, StepsChanged, UnknownWorkflow
 from resources.processes import interventions, ledger, pause
 from resources.processes.interventions import Aborted
+from resources.processes.owner import Owner
 from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,15 @@ class ProcessInterventions:
         and raises NotAuthorised to leave it out too. Two callers at the same time share the tasks: each is resumed
         once. Raises EnginePaused.
         """
+        return [one for owner in self._access.owners for one in self._resume_all_of(owner, user, check)]
+
+    def _resume_all_of(self, owner: Owner, user: str, check: Callable[[str], None]) -> list[ProcessId]:
         resumed: list[ProcessId] = []
         last: ProcessId | None = None
         while True:
             with self._access.database.transaction():
                 pause.check_not_paused()
-                found = interventions.lock_tasks_to_resume(self._access.owner, RESUME_BATCH, after=last)
+                found = interventions.lock_tasks_to_resume(owner, RESUME_BATCH, after=last)
                 resumed += [process_id for process_id in found if self._try_to_resume(process_id, user, check)]
             if not found:
                 return resumed

@@ -7,10 +7,11 @@ from ops.starting.process_detail import ProcessDetail, process_detail
 from ops.starting.schedule_form import KEY as SCHEDULE_FORM
 from ops.starting.schedule_form import schedule_form
 from ops.steps.forms import as_pages
-from orchestrator_defs.jobs.decorators import form_resource_keys
+from ops.steps.workflow import Workflow
 from orchestrator_defs.processes.process_access import ProcessAccess
 from resources.processes import process_rows
 from resources.processes.process_lists import ProcessLine, process_line
+from resources.processes.process_rows import Located
 from resources.types import ProcessId, ProcessStatus
 
 
@@ -19,12 +20,16 @@ class ProcessQueries:
 
     def __init__(self, access: ProcessAccess) -> None:
         self._access = access
-        self._schedule_form = schedule_form(lambda: access.orchestrator.workflows, access.form_resources)
+        self._schedule_form = schedule_form(lambda: access.served.workflows, access.form_resources)
 
     def status(self, process_id: ProcessId) -> ProcessStatus:
         """The status of a process. Raises UnknownProcess."""
         with self._access.database.transaction(read_only=True):
             return ProcessStatus(process_rows.get_process(process_id).last_status)
+
+    def workflow_of(self, process: Located) -> Workflow | None:
+        """The workflow of a process, None if its location is not served here or no longer has it."""
+        return self._access.find_workflow(process)
 
     def line(self, process_id: ProcessId) -> ProcessLine:
         """A process in a list. Raises UnknownProcess."""
@@ -35,10 +40,12 @@ class ProcessQueries:
         """All about a process, and the form for which it waits, if wanted. Raises UnknownProcess."""
         with self._access.database.transaction(read_only=True):
             line = process_line(process_id)
-        workflow = self._access.orchestrator.workflows.get(line.workflow)
-        needs_form = workflow is not None and with_form and line.status is ProcessStatus.SUSPENDED
-        keys = form_resource_keys(workflow) if workflow and needs_form else iter(())
-        with self._access.resources_of(keys) as resources, self._access.database.transaction(read_only=True):
+        workflow = self._access.find_workflow(line)
+        needs_form = with_form and line.status is ProcessStatus.SUSPENDED
+        with (
+            self._access.form_resources(workflow if needs_form else None) as resources,
+            self._access.database.transaction(read_only=True),
+        ):
             return process_detail(line, workflow, resources, with_form=with_form)
 
     def fill_form(self, key: str, inputs: Any, *, user: str) -> dict[str, Any]:

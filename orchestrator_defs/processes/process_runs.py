@@ -37,10 +37,9 @@ class ProcessRuns:
         NotAuthorised when this user may not continue it.
         """
         claim = self._next(process_id, user)
-        execute_run(
-            self._access.instance, self._access.orchestrator.job(claim.workflow_name), self._create(claim, user)
-        )
-        workflow = self._access.orchestrator.workflow(claim.workflow_name)
+        orchestrator = self._access.served.of_process(claim)
+        execute_run(self._access.instance, orchestrator.job(claim.workflow_name), self._create(claim, user))
+        workflow = orchestrator.workflow(claim.workflow_name)
         if any(place.step.starts for place in workflow.ledger_steps) and isinstance(
             self._access.instance.run_launcher, WarmRunLauncher
         ):
@@ -85,7 +84,8 @@ class ProcessRuns:
     def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
         """The children, of one process or of all, that are new or resumed; a run may exist for them."""
         with self._access.database.transaction(read_only=True):
-            return process_rows.children_to_launch(limit, self._access.owner, of=of)
+            owners = self._access.owners
+            return [child for owner in owners for child in process_rows.children_to_launch(limit, owner, of=of)]
 
     def _is_launched(self, process_id: ProcessId, user: str) -> bool:
         try:
@@ -112,7 +112,8 @@ class ProcessRuns:
     def _create(self, claim: Claim, user: str) -> DagsterRun:
         """Create the run that claims the process, with the remaining steps."""
         process_id = str(claim.process_id)
-        workflow = self._access.orchestrator.workflow(claim.workflow_name)
+        orchestrator = self._access.served.of_process(claim)
+        workflow = orchestrator.workflow(claim.workflow_name)
         is_first = claim.run_id == process_id
         state = claim.state
         known = {
@@ -127,12 +128,12 @@ class ProcessRuns:
             parent = None if is_first else process_rows.last_run(claim.process_id) or process_id
         return create_run(
             self._access.instance,
-            self._access.orchestrator.job(claim.workflow_name),
+            orchestrator.job(claim.workflow_name),
             run_id=claim.run_id,
             run_config=continuing(process_id),
             tags={key: str(value) for key, value in known.items() if value},
             root_run_id=None if is_first else process_id,
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,
-            location=self._access.orchestrator.code,
+            location=orchestrator.code,
         )

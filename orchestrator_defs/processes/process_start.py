@@ -8,8 +8,8 @@ from ops.starting.admission import IdempotentStart, StartRequest, admit
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages
 from ops.steps.workflow import Workflow
-from orchestrator_defs.jobs.decorators import form_resource_keys
 from orchestrator_defs.processes.process_access import ProcessAccess
+from resources.domain.saving.headers import subscription_header
 from resources.errors import OrchestratorError
 from resources.processes.owner import owned_by
 from resources.types import ProcessId, SubscriptionId
@@ -39,7 +39,7 @@ class ProcessStart:
         Raises UnknownWorkflow, FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and KeyUsed when the key
         belongs to another start; then nothing was written.
         """
-        workflow = self._access.orchestrator.workflow(workflow_name)
+        workflow = self._access.served.workflow(workflow_name)
         pages = as_pages(inputs)
         if idempotency_key is None:
             return self._admit(workflow, pages, user, empty_page_is_asked=empty_page_is_asked)
@@ -63,7 +63,7 @@ class ProcessStart:
         empty_page_is_asked: bool,
     ) -> ProcessId:
         process_id = uuid4()
-        with self._access.resources_of(form_resource_keys(workflow)) as resources:
+        with self._access.form_resources(workflow) as resources:
             request = StartRequest(
                 workflow=workflow,
                 pages=pages,
@@ -75,7 +75,7 @@ class ProcessStart:
                 empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
             )
-            with owned_by(self._access.owner):
+            with owned_by(self._access.owner_of(self._access.served.of_workflow(workflow.name))):
                 admit(request, self._access.database)
         return process_id
 
@@ -85,5 +85,13 @@ class ProcessStart:
 
     def startable(self, subscription_id: SubscriptionId, *, user: Any) -> dict[str, Any]:
         """Which workflows may run on a subscription now, and why others may not; see `ops.starting.startable`."""
-        with owned_by(self._access.owner), self._access.database.transaction(read_only=True):
-            return startable(subscription_id, self._access.orchestrator.workflows.values(), user=user)
+        orchestrator = self._access.served.of_product(self._product_of(subscription_id))
+        with owned_by(self._access.owner_of(orchestrator)), self._access.database.transaction(read_only=True):
+            return startable(subscription_id, orchestrator.workflows.values(), user=user)
+
+    def _product_of(self, subscription_id: SubscriptionId) -> str | None:
+        """The product's name, where it decides; one location alone needs no statement."""
+        if len(self._access.served.orchestrators) == 1:
+            return None
+        with self._access.database.transaction(read_only=True):
+            return subscription_header(subscription_id).product_name

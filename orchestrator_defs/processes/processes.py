@@ -1,4 +1,4 @@
-"""The processes of one orchestrator: the API, the CLI and Dagster's page use the part that they need.
+"""The processes of a code location, or of several: the API, the CLI and Dagster's page use the part that they need.
 
 `user` is the authenticated user, recorded in the ledger and in the tags of runs. A change of a process is committed
 first; its next run is launched after that. If our process ends in between, the sweeper launches it.
@@ -7,6 +7,7 @@ first; its next run is launched after that. If our process ends in between, the 
 from dagster import DagsterInstance
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.engine_pause import EnginePause
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
@@ -18,11 +19,11 @@ from resources.database.session import SubscriptionDatabase
 
 
 class Processes:
-    """The processes of one orchestrator on one Dagster instance, by kind of operation."""
+    """The processes of orchestrators whose runs are in one Dagster instance, by kind of operation."""
 
-    def __init__(self, orchestrator: Orchestrator, instance: DagsterInstance) -> None:
-        access = ProcessAccess(orchestrator, instance)
-        self.orchestrator = orchestrator
+    def __init__(self, orchestrators: Orchestrator | Served, instance: DagsterInstance) -> None:
+        self.served = orchestrators if isinstance(orchestrators, Served) else Served([orchestrators])
+        access = ProcessAccess(self.served, instance)
         self.instance = instance
         self.queries = ProcessQueries(access)
         self.starts = ProcessStart(access)
@@ -31,9 +32,8 @@ class Processes:
         self.runs = ProcessRuns(access, self.queries)
         self.engine = EnginePause(access, self.answers)
         self.form_resources = access.form_resources
-        self.owner = access.owner
 
     @property
     def database(self) -> SubscriptionDatabase:
         """The subscription database, migrated."""
-        return self.orchestrator.prepare()
+        return self.served.prepare()

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduling:
-    """The schedules of one orchestrator. A user who may start a workflow may schedule it.
+    """The schedules of the processes that are served here. A user who may start a workflow may schedule it.
 
     `check` is the caller's authorisation, called with the workflow's name and `start`; it raises NotAuthorised.
     """
@@ -33,7 +33,7 @@ class Scheduling:
     def __init__(self, processes: Processes, check: Callable[[str, str], None] = lambda _name, _action: None) -> None:
         self.processes = processes
         self.check = check
-        self.orchestrator = processes.orchestrator
+        self.served = processes.served
 
     def create(
         self,
@@ -55,7 +55,7 @@ class Scheduling:
         database = self.processes.database
         with database.transaction(read_only=True):
             row = _row(workflow_id, workflow_name)
-        workflow = self.orchestrator.workflow(row.name)
+        workflow = self.served.workflow(row.name)
         self._ask(workflow, user)
         kept, next_run_at = _fit(trigger, trigger_kwargs)
         pages = self._inputs(workflow, inputs, user)
@@ -87,7 +87,7 @@ class Scheduling:
         """Change a schedule's name, trigger or inputs. Commits. Raises as `create`, and UnknownSchedule."""
         with self.processes.database.transaction(read_only=True):
             found = schedules.get_schedule(schedule_id)
-        workflow = self.orchestrator.workflow(found.workflow_name)
+        workflow = self.served.workflow(found.workflow_name)
         self._ask(workflow, user)
         changes: dict[str, Any] = {} if name is None else {"name": name}
         if trigger is not None or trigger_kwargs is not None:
@@ -116,7 +116,7 @@ class Scheduling:
                     f"Schedule {schedule_id} is of workflow {found.workflow_id} ({found.workflow_name}), not of"
                     f" {workflow_id}."
                 )
-            if (workflow := self.orchestrator.workflows.get(found.workflow_name)) is not None:
+            if (workflow := self.served.workflows.get(found.workflow_name)) is not None:
                 self._ask(workflow, user)
             schedules.remove_schedule(schedule_id)
         log.info("Schedule %s of %s was removed by %r.", schedule_id, found.workflow_name, user)

@@ -22,7 +22,7 @@ class ProcessLine:
     """A process as lists show it."""
 
     process_id: ProcessId
-    workflow: str
+    workflow_name: str
     target: Target
     is_task: bool
     status: ProcessStatus
@@ -36,6 +36,7 @@ class ProcessLine:
     started_at: datetime
     last_modified_at: datetime
     workflow_id: UUID
+    location: str | None
 
 
 _LINES = sa.select(
@@ -54,6 +55,7 @@ _LINES = sa.select(
     ProcessTable.started_at,
     ProcessTable.last_modified_at,
     WorkflowTable.workflow_id,
+    ProcessTable.location,
 ).join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
 
 

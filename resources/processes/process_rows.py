@@ -6,7 +6,7 @@ Everything here works in the current transaction and leaves the commit to the ca
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import ColumnElement, String, cast, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -45,6 +45,17 @@ class NewProcess:
     parent: ProcessId | None = None
 
 
+class Located(Protocol):
+    """A process with the name of its workflow in the code of its location; None for a row of before."""
+
+    @property
+    def process_id(self) -> ProcessId: ...
+    @property
+    def workflow_name(self) -> str: ...
+    @property
+    def location(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a run finds when it claims a process: the process, the keys of its committed steps in order, its locked
@@ -63,6 +74,7 @@ class Claim:
     is_paused: bool = False
     generation: int = 0
     parent: ProcessId | None = None
+    location: str | None = None
 
 
 # --- asking ---
@@ -73,7 +85,7 @@ def find_claim(process_id: ProcessId) -> Claim | None:
     row = current_session().execute(FIND_CLAIM, {OF_PROCESS: process_id}).first()
     if row is None:
         return None
-    name, status, run_id, state, keys, held, is_paused, generation, parent = row
+    name, status, run_id, state, keys, held, is_paused, generation, parent, location = row
     return Claim(
         process_id,
         name,
@@ -85,6 +97,7 @@ def find_claim(process_id: ProcessId) -> Claim | None:
         bool(is_paused),
         generation,
         parent,
+        location,
     )
 
 

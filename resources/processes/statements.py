@@ -107,8 +107,9 @@ def _find_claim() -> Executable:
     )
     paused = select(ENGINE.c.global_lock).scalar_subquery()
     of_the_process = (process.last_status, process.run_id, process.state)
+    origin = (process.generation, process.parent_process_id, process.location)
     return (
-        select(workflow.name, *of_the_process, committed, holds, paused, process.generation, process.parent_process_id)
+        select(workflow.name, *of_the_process, committed, holds, paused, *origin)
         .join_from(WORKFLOWS, PROCESSES, process.workflow_id == workflow.workflow_id)
         .where(process.process_id == of_process())
     )

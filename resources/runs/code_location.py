@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,13 +82,16 @@ class CodeLocation:
         return repository
 
     def fingerprint(self) -> str:
-        """A hash of the name, time and size of each Python file of the folder."""
-        seen = hashlib.sha256(self.pointer.describe().encode())
-        for number, (path, stat) in enumerate(_python_files(str(self.folder))):
-            if number == MOST_FILES:
-                break
-            seen.update(f"{path} {stat.st_mtime_ns} {stat.st_size}\n".encode())
-        return seen.hexdigest()[:16]
+        """A hash of where the code is and of its files."""
+        return hashlib.sha256(f"{self.pointer.describe()} {files_of(self.folder)}".encode()).hexdigest()[:16]
+
+
+def files_of(folder: Path) -> str:
+    """A hash of the name, time and size of each Python file of a folder."""
+    seen = hashlib.sha256()
+    for path, stat in islice(_python_files(str(folder)), MOST_FILES):
+        seen.update(f"{path} {stat.st_mtime_ns} {stat.st_size}\n".encode())
+    return seen.hexdigest()[:16]
 
 
 def _python_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -2,9 +2,10 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dagster import RepositoryDefinition, deserialize_value
 
@@ -23,6 +24,7 @@ from dagster_shared.cli import WorkspaceOpts
 
 from resources.errors import SettingsError
 from resources.runs.code_location import CodeLocation
+from resources.settings import dagster_home, project_folder
 
 FILE = "workspace.yaml"
 
@@ -40,19 +42,29 @@ def is_here() -> bool:
     return Path(FILE).exists() or has_pyproject_dagster_block("pyproject.toml")
 
 
-def locations_of(options: WorkspaceOpts) -> Sequence[CodeLocationOrigin]:
-    """The code locations of the options, else of pyproject.toml or workspace.yaml in the working folder.
+def find(options: Mapping[str, Any]) -> Sequence[CodeLocationOrigin]:
+    """The code locations of Dagster's options (`module_name`, `python_file`, `attribute`, `workspace` …).
 
-    Raises SettingsError when there are none, or a file is not valid.
+    Without any they are those of pyproject.toml or workspace.yaml in the working folder, of the project's or
+    DAGSTER_HOME's workspace.yaml. Raises SettingsError when there are none, or a file is not valid.
     """
     try:
-        return workspace_opts_to_load_target(options).create_origins()
+        return workspace_opts_to_load_target(_with_folder(options)).create_origins()
     except Exception as error:
         said = "" if type(error).__name__ == "UsageError" else f" ({' '.join(str(error).split())})"
         raise SettingsError(
             f"No code location is found here{said}. Name one with -m MODULE, -f FILE or -w WORKSPACE, or run this in a"
             f" folder with a {FILE} or a [tool.dagster] table in pyproject.toml."
         ) from error
+
+
+def _with_folder(options: Mapping[str, Any]) -> WorkspaceOpts:
+    if any(options.values()) or is_here():
+        return WorkspaceOpts(**options)
+    for folder in (project_folder(), dagster_home()):
+        if folder is not None and (folder / FILE).is_file():
+            return WorkspaceOpts(workspace=[str(folder / FILE)])
+    return WorkspaceOpts(**options)
 
 
 def runs_here(origin: CodeLocationOrigin) -> bool:
@@ -62,9 +74,14 @@ def runs_here(origin: CodeLocationOrigin) -> bool:
     return origin.loadable_target_origin.executable_path in (None, sys.executable)
 
 
+def folder_of(origin: CodeLocationOrigin) -> Path:
+    """The working directory of a location's code."""
+    return Path(origin.loadable_target_origin.working_directory or Path.cwd())
+
+
 def load(origin: CodeLocationOrigin) -> list[LoadedCode]:
     """Import a location's definitions, one for each repository. Raises SettingsError with the place of a fault."""
-    folder = origin.loadable_target_origin.working_directory or str(Path.cwd())
+    folder = str(folder_of(origin))
     target = origin.loadable_target_origin._replace(working_directory=folder)
     if folder not in sys.path:  # Dagster removes it again, but what the code imports later must be found too
         sys.path.append(folder)

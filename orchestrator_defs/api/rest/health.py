@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from orchestrator_defs.api.rest.shared_question import Question
 from orchestrator_defs.api.security.problems import example, problem, problems
 from orchestrator_defs.health.readiness import Readiness, readiness
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from resources.database.ping import ping
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -28,7 +28,7 @@ class Ready(BaseModel):
 @router.get("/", summary="Ask whether the database answers", responses=example(OK) | problems(503))
 async def get_health(request: Request) -> str:
     """OK when the database answers a small statement in time, else 503."""
-    await _answer(request, "health", lambda orchestrator: ping(orchestrator.database))
+    await _answer(request, "health", lambda served: ping(served.first.database))
     return OK
 
 
@@ -50,7 +50,7 @@ async def get_readiness(request: Request) -> Ready | Response:
     return Ready(database=found.checks["database"], schema_=found.checks["schema"], catalogue=found.checks["catalogue"])
 
 
-async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any]) -> Any:
+async def _answer(request: Request, name: str, ask: Callable[[Served], Any]) -> Any:
     """The answer of a check within its time limit; concurrent requests share one check (single flight).
 
     It uses none of the threads that serve requests: they may all be waiting for the same database.
@@ -58,7 +58,7 @@ async def _answer(request: Request, name: str, ask: Callable[[Orchestrator], Any
     state = request.app.state
     if not hasattr(state, "questions"):
         state.questions = {}
-    question: Question[Any] = state.questions.setdefault(name, Question(lambda: ask(state.processes.orchestrator)))
+    question: Question[Any] = state.questions.setdefault(name, Question(lambda: ask(state.processes.served)))
     seconds: float = state.settings.health_timeout_seconds
     try:
         return await question.answer(seconds)

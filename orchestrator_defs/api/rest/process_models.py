@@ -153,7 +153,7 @@ class Process(BaseModel):
         )
         return cls(
             **{name: getattr(line, name) for name in same},
-            workflow_name=line.workflow,
+            workflow_name=line.workflow_name,
             workflow_target=line.target,
             last_status=line.status,
             product_id=linked[0].product.product_id if linked else None,

@@ -134,7 +134,7 @@ def _subject(state: State, linked: list[SubscriptionHeader]) -> SubscriptionId |
 
 def _callback_permissions(processes: Processes, detail: ProcessDetail, user: User) -> UserPermissions:
     """Nothing is allowed for a workflow that the code has dropped."""
-    workflow = processes.orchestrator.workflows.get(detail.line.workflow)
+    workflow = processes.queries.workflow_of(detail.line)
     if workflow is None:
         return UserPermissions(retry_allowed=False, resume_allowed=False)
     wait = detail.wait
@@ -144,7 +144,7 @@ def _callback_permissions(processes: Processes, detail: ProcessDetail, user: Use
 def _permissions(view: _View, check: WorkflowCheck) -> Permissions:
     def may(action: str) -> bool:
         try:
-            check(view.detail.line.workflow, action)
+            check(view.detail.line.workflow_name, action)
         except NotAuthorised:
             return False
         return True

@@ -91,7 +91,7 @@ async def start_process(
     The process is launched right after this response. Where the instance's run launcher accepts no runs from the server
     (any launcher but the warm workers'), the process stays `created` until the sweeper launches it some seconds later.
     """
-    workflow = processes.orchestrator.workflow(workflow_key)
+    workflow = processes.served.workflow(workflow_key)
     check(workflow.name, "start")
     start = partial(
         processes.starts.start,
@@ -146,10 +146,10 @@ async def resume_process(
     """
     line = await run_in_threadpool(processes.queries.line, process_id)
     if line.status is ProcessStatus.SUSPENDED:
-        check(line.workflow, "resume")
+        check(line.workflow_name, "resume")
         await forms.run(partial(processes.answers.answer, process_id, pages or None, user=user))
     else:
-        check(line.workflow, "retry")
+        check(line.workflow_name, "retry")
         await run_in_threadpool(processes.interventions.retry, process_id, user=user)
     background.add_task(processes.runs.try_to_launch, [process_id], user=user)
 
@@ -159,7 +159,7 @@ def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, chec
     """What it has done stays; its subscriptions are unlocked, and out of sync. Its current run is terminated. Also
     works while the engine is paused. A process that has ended cannot be aborted: 409.
     """
-    check(processes.queries.line(process_id).workflow, "abort")
+    check(processes.queries.line(process_id).workflow_name, "abort")
     processes.interventions.abort(process_id, user=user)
 
 
@@ -179,7 +179,7 @@ def skip_step(
     """Skip the step because a person has done its work; the ledger keeps who and why. The body gives what the step
     would have added to the state. The process continues with the next step.
     """
-    check(processes.queries.line(process_id).workflow, "skip")
+    check(processes.queries.line(process_id).workflow_name, "skip")
     step = processes.interventions.skip(
         process_id, user=user, reason=skip.reason, changes=skip.changes, removed=skip.removed
     )
@@ -201,7 +201,7 @@ def go_back(
     background: BackgroundTasks,
 ) -> StepReference:
     """The process gets back the state that it had then. Nothing is undone: the steps from there on run again."""
-    check(processes.queries.line(process_id).workflow, "send back")
+    check(processes.queries.line(process_id).workflow_name, "send back")
     step = processes.interventions.go_back(process_id, back.step, user=user, reason=back.reason)
     background.add_task(processes.runs.try_to_launch, [process_id], user=user)
     return StepReference(step=step)
@@ -217,7 +217,7 @@ def write_note(
     check: WorkflowCheckDep,
 ) -> Process:
     """Replace the note; returns the process."""
-    check(processes.queries.line(process_id).workflow, "note")
+    check(processes.queries.line(process_id).workflow_name, "note")
     processes.interventions.note(process_id, note.note, user=user)
     with database.transaction(read_only=True):
         return Process.of(process_line(process_id), linked_subscriptions([process_id])[process_id])
@@ -233,5 +233,5 @@ def delete_process(process_id: UUID, processes: ProcessesDep, user: UserDep, che
     """Delete the task with its ledger; its Dagster runs stay. A process that is not a task, or has not ended, is kept:
     400.
     """
-    check(processes.queries.line(process_id).workflow, "delete")
+    check(processes.queries.line(process_id).workflow_name, "delete")
     processes.interventions.delete(process_id, user=user)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from orchestrator_defs.api.dependencies import OrchestratorDep, SettingsDep
+from orchestrator_defs.api.dependencies import ServedDep, SettingsDep
 from orchestrator_defs.api.security.problems import problems
 from resources.translations import LOCALES, translations
 
@@ -24,7 +24,7 @@ EXAMPLE = {
 )
 def get_translations(
     language: Annotated[str, Path(pattern="^[a-z]+-[A-Z]+$", max_length=20, examples=["en-GB"])],
-    orchestrator: OrchestratorDep,
+    served: ServedDep,
     settings: SettingsDep,
 ) -> dict[str, Any]:
     """Labels and help of form fields, names of workflows, reasons why something may not start.
@@ -32,6 +32,6 @@ def get_translations(
     For a language without translations: the descriptions of the workflows in the code.
     """
     own = [] if settings.translations_dir is None else [settings.translations_dir]
-    workflows = {name: workflow.description for name, workflow in orchestrator.workflows.items()}
+    workflows = {name: workflow.description for name, workflow in served.workflows.items()}
     known = {"forms": {"fields": {}}, "workflow": workflows}
-    return translations(language, known, [LOCALES, *orchestrator.translations, *own])
+    return translations(language, known, [LOCALES, *served.translations, *own])

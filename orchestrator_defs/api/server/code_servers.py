@@ -81,8 +81,8 @@ class CodeServers:
     """A code server for each location that has none, on a socket in a folder that only we can enter.
 
     They end with the process that starts them. `workspace` names them for processes that load a workspace. `is_loaded`:
-    this process will have loaded the first location itself, so a child of it serves that; later starts load the code
-    again.
+    this process will have loaded the locations itself, so children of it serve those that can be shared; later starts
+    load the code again.
     """
 
     def __init__(
@@ -103,18 +103,18 @@ class CodeServers:
             entries.append({"grpc_server": {**server, "location_name": location.name}})
         self.workspace.write_text(yaml.safe_dump({"load_from": entries}))
         self._children: ForkedChildren | None = None
-        is_shared = is_loaded and any(_can_be_shared(first, instance) for first in locations[:1])
-        self._loaded = self._servers[:1] if is_shared else []
+        self._loaded = [one for one in self._servers if is_loaded and _can_be_shared(one.location, instance)]
 
     @property
-    def are_shared(self) -> bool:
-        """Whether a child of this process serves what it has loaded; others may be forked with that, too."""
-        return bool(self._loaded)
+    def shared(self) -> list[Location]:
+        """The locations that children of this process serve; others may be forked with their code, too."""
+        return [server.location for server in self._loaded]
 
     def start(self) -> None:
         """Start the commands; returns before they have loaded their code. Call it in the main thread."""
-        for server in self._servers[len(self._loaded) :]:
-            server.start()
+        for server in self._servers:
+            if server not in self._loaded:
+                server.start()
 
     def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
         """Fork the server of the code that this process has loaded. Returns when all answer. Raises SettingsError."""

@@ -23,12 +23,12 @@ from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.dagster_page import DagsterPage, locations_of
 from orchestrator_defs.api.security.exposure import check_exposure
 from orchestrator_defs.api.server.code_servers import CodeServers
-from orchestrator_defs.api.server.loading import find_workspace, own_application, served_orchestrator
+from orchestrator_defs.api.server.loading import own_application, served_orchestrators
 from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.api.server.prefork import Prefork
-from orchestrator_defs.api.server.stack import Reports, Stack, workers_code
+from orchestrator_defs.api.server.stack import CodeBefore, Reports, Stack
 from orchestrator_defs.api.server_settings import ApiSettings
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
@@ -75,23 +75,23 @@ def serve(serving: Serving) -> int:
         check_exposure(_settings(), serving.host)
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
-        locations = locations_of(find_workspace(serving.workspace))
+        locations = locations_of({key: value for key, value in serving.code.items() if key != "location"})
         with dagster_instance() as instance:  # this also checks whether its database answers
             is_loaded = serving.app is None and serving.definitions is None
             servers = CodeServers(locations, folder, instance, is_loaded=is_loaded)
-            loaded = workers_code(instance) if serving.reports is not None and servers.are_shared else None
+            before = CodeBefore.of(instance, servers.shared)
         servers.start()  # they load their code while we load ours
         with ExitStack() as parts:
             parts.callback(servers.stop)
-            orchestrator = None if serving.app else served_orchestrator(serving.definitions, locations)
-            app = _application(serving, orchestrator, servers.workspace)
+            served = None if serving.app else served_orchestrators(serving.definitions, serving.code)
+            app = _application(serving, served, servers.workspace)
             check_exposure(app.state.settings, serving.host)
             limit_statements(app.state.settings.statement_timeout_seconds)
             children = ForkedChildren()
             stack = None
-            if serving.reports is not None and orchestrator is not None:
-                stack = Stack(serving, folder, children, Reports(serving.reports), loaded)
-                stack.prepare(orchestrator)
+            if serving.reports is not None and served is not None:
+                stack = Stack(serving, folder, children, Reports(serving.reports), before)
+                stack.prepare(served)
                 parts.callback(stack.stop)
             gc.collect()
             gc.freeze()  # the garbage collector of a child must not write into shared pages
@@ -151,9 +151,9 @@ def _prefork(
     )
 
 
-def _application(serving: Serving, orchestrator: Orchestrator | None, workspace: Path) -> FastAPI:
-    """An organisation's own application, or that of an orchestrator; it gets Dagster's page if it has none."""
-    app = create_app(_settings(), orchestrator) if orchestrator else own_application(str(serving.app))
+def _application(serving: Serving, served: Served | None, workspace: Path) -> FastAPI:
+    """An organisation's own application, or that of what is served; it gets Dagster's page if it has none."""
+    app = create_app(_settings(), served) if served else own_application(str(serving.app))
     if app.state.page is None:
         app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
     return app

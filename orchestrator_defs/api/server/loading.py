@@ -4,56 +4,42 @@ import importlib
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 from dagster import Definitions
 from fastapi import FastAPI
 
-from orchestrator_defs.api.dagster_page import Location
-from orchestrator_defs.jobs.orchestrator import Orchestrator, orchestrator_of
+from orchestrator_defs.jobs.finding import find_orchestrators
+from orchestrator_defs.jobs.orchestrator import orchestrator_of
+from orchestrator_defs.jobs.served import Served
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
-from resources.runs import workspaces
-from resources.settings import dagster_home, project_folder
 
 log = logging.getLogger(__name__)
 
-WORKSPACE = "workspace.yaml"
 ADVICE = "Name the definitions of the API with --definitions MODULE:ATTRIBUTE."
 
 
-def find_workspace(named: str | None) -> str:
-    """The workspace file: the given one, else the project's, else that in DAGSTER_HOME. Raises SettingsError."""
-    folders = [folder for folder in (project_folder(), dagster_home()) if folder is not None]
-    candidates = [Path(named)] if named else [folder / WORKSPACE for folder in folders]
-    for path in candidates:
-        if path.is_file():
-            return str(path.resolve())
-    where = " or ".join(map(str, candidates)) or str(Path.cwd() / WORKSPACE)
-    raise SettingsError(f"There is no {where}; run this in the project's folder, or name the file with --workspace.")
+def served_orchestrators(named: str | None, code: Mapping[str, Any]) -> Served:
+    """The orchestrators of the API: that of the given definitions, else those of every code location that has one.
 
-
-def served_orchestrator(named: str | None, locations: Sequence[Location]) -> Orchestrator:
-    """The orchestrator of the API: of the given definitions, else of the first location that has one.
-
-    Raises SettingsError.
+    `code` has Dagster's options for code locations; its `location` names one. Raises SettingsError.
     """
     if named is not None:
-        return orchestrator_of(named_definitions(named))
-    refused = []
-    for location in locations:
-        try:
-            found = _orchestrator_of(location)
-        except SettingsError as error:
-            refused.append(f"{location.name}: {error}")
-            continue
-        if len(locations) > 1:
-            log.info("The API serves code location %s.", location.name)
-        return found
-    raise SettingsError(" ".join([*refused, ADVICE]))
+        return Served([orchestrator_of(named_definitions(named))])
+    options = dict(code)
+    location = options.pop("location", None)
+    found = find_orchestrators(options, location)
+    if not (chosen := found.named(location)):
+        raise SettingsError(" ".join([*found.refused, ADVICE]))
+    for fault in found.refused:
+        log.warning("The API does not serve a code location. %s", fault)
+    served = Served(chosen)
+    if len(served.orchestrators) > 1:
+        log.info("The API serves %s.", served.names)
+    return served
 
 
 def named_definitions(name: str) -> Definitions:
@@ -74,19 +60,6 @@ def own_application(name: str) -> FastAPI:
     if isinstance(app, FastAPI) and hasattr(app.state, "settings"):
         return app
     raise SettingsError(f"{name} has to return what `create_app` made; it returned {type(app).__name__}.")
-
-
-def _orchestrator_of(location: Location) -> Orchestrator:
-    """The first orchestrator of a location, with its code's origin set. Raises SettingsError."""
-    if location.server is not None:
-        raise SettingsError("it is a code server, whose code is elsewhere.")
-    if not workspaces.runs_here(location.origin):
-        raise SettingsError(f"it has an interpreter of its own, {location.python}.")
-    loaded = workspaces.load(location.origin)
-    for one in loaded[:-1]:
-        with suppress(SettingsError):
-            return orchestrator_of(one.repository, one.location)
-    return orchestrator_of(loaded[-1].repository, loaded[-1].location)
 
 
 def _definitions_in(module: ModuleType, attribute: str | None) -> Definitions:

@@ -7,28 +7,33 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from dagster import DagsterInstance
 
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.api.dagster_page import Location
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.embedded import embedded_server
+from resources.runs import workspaces
 from resources.runs.child_process import ChildProcess, Restarts, tail, write_into
+from resources.runs.code_location import CodeLocation, files_of
 from resources.runs.dispatch import Loaded
 from resources.runs.forked_children import Child, ForkedChildren, Report
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers.manager import Preloaded, WorkerManager
-from resources.runs.workers.supervisor import about_to_load
 from resources.runs.workers.worker import DATABASE_ERRORS
 from resources.settings import dagster_home, project_folder
 from resources.subscriptions.lists import subscription_ids
 
 DAEMON, SUPERVISOR = "daemon", "supervisor"
+SHIPPED = "orchestrator_defs"
+"""The module of the code location with the example network."""
 POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -49,25 +54,41 @@ class Reports:
             os.write(self.descriptor, json.dumps({"text": text, "is_fatal": is_fatal}).encode() + b"\n")
 
 
-def workers_code(instance: DagsterInstance) -> Loaded | None:
-    """The code of the instance's workers, for a process that loads it after this."""
-    launcher = instance.run_launcher
-    return about_to_load(launcher.plan(), launcher.dispatch) if isinstance(launcher, WarmRunLauncher) else None
+@dataclass(frozen=True)
+class CodeBefore:
+    """The files of code locations before this process loads them: workers may then share what it has loaded."""
+
+    at: datetime
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, instance: DagsterInstance, locations: Iterable[Location]) -> "CodeBefore | None":
+        """The present files of these locations; None when the instance has no warm workers."""
+        if not isinstance(launcher := instance.run_launcher, WarmRunLauncher):
+            return None
+        folders = {one.name: workspaces.folder_of(one.origin) for one in locations}
+        return cls(launcher.dispatch.now(), {name: files_of(folder) for name, folder in folders.items()})
+
+    def loaded(self, code: CodeLocation) -> Loaded | None:
+        """The code that this process has loaded, None if it is not shared or has changed meanwhile."""
+        is_same = self.files.get(code.name) == files_of(code.folder)
+        return Loaded(code.name, code.fingerprint(), self.at) if is_same else None
 
 
 class Stack:
     """The parts beside a server. Daemon and supervisor are its children, and share what it has loaded.
 
-    `loaded`: the workers' code, if it has loaded that.
+    `before`: the files of the code before it was loaded, if workers can share that.
     """
 
     def __init__(
-        self, serving: Serving, folder: Path, children: ForkedChildren, report: Reports, loaded: Loaded | None
+        self, serving: Serving, folder: Path, children: ForkedChildren, report: Reports, before: CodeBefore | None
     ) -> None:
         self.folder = folder
         self.children = children
         self.report = report
-        self.loaded = loaded
+        self.before = before
+        self.code: list[CodeLocation] = []
         self.has_examples = serving.examples
         self.examples = ChildProcess(
             "The making of the example network",
@@ -81,14 +102,16 @@ class Stack:
         self._restarts = Restarts()
         self._is_stopping = False
         self._instance: DagsterInstance | None = None
-        self._manager: WorkerManager | None = None
+        self._managers: list[WorkerManager] = []
 
-    def prepare(self, orchestrator: Orchestrator) -> None:
-        """Prepare the database, with schema and catalogue."""
-        database = orchestrator.prepare()
+    def prepare(self, served: Served) -> None:
+        """Prepare the database, with schema and catalogues."""
+        database = served.prepare()
+        self.code = [one.code for one in served.orchestrators if one.code is not None]
         with database.transaction(read_only=True):
             is_empty = not subscription_ids(after=None, limit=1)
-        self.has_examples = self.has_examples and is_empty
+        is_shipped = any(getattr(code.pointer, "module", None) == SHIPPED for code in self.code)
+        self.has_examples = self.has_examples and is_empty and is_shipped
         where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
         self.report(f"The database is ready: {where}.")
         database.dispose()  # children must not use its connections
@@ -102,12 +125,15 @@ class Stack:
         self._instance = dagster_instance()
         self._start_daemon()
         launcher = self._instance.run_launcher
-        if isinstance(launcher, WarmRunLauncher):
-            plan = replace(launcher.plan(idle_seconds=0), spare=1)
-            shared = None if self.loaded is None else Preloaded(self.loaded, self._fork_supervisor)
+        for code in self.code:
+            if not isinstance(launcher, WarmRunLauncher):
+                break
+            plan = replace(launcher.plan(code, idle_seconds=0), spare=1)
+            loaded = self.before.loaded(code) if self.before else None
+            shared = None if loaded is None else Preloaded(loaded, self._fork_supervisor)
             manager = WorkerManager(self._instance, launcher.dispatch, plan, self.report, shared)
             if manager.start():
-                self._manager = manager
+                self._managers.append(manager)
 
     def _fork_supervisor(self, work: Callable[[Report], int]) -> None:
         # It lives as long as its workers have runs, also after the server's end.
@@ -117,8 +143,8 @@ class Stack:
         """Check the parts. Call it regularly."""
         self._check_daemon()
         self._check_examples()
-        if self._manager is not None:
-            self._manager.check()
+        for manager in self._managers:
+            manager.check()
 
     def stop(self) -> None:
         """Stop the parts; returns when they have ended."""
@@ -127,7 +153,7 @@ class Stack:
         self.children.kill_all(signal.SIGTERM, DAEMON)
         with suppress(*DATABASE_ERRORS):
             self._stop_workers()
-        self._manager = None
+        self._managers = []
         self.examples.stop()
         self.children.end(STOP_SECONDS, DAEMON)
 
@@ -187,12 +213,13 @@ class Stack:
             )
 
     def _stop_workers(self) -> None:
-        if self._manager is None:
+        if not self._managers:
             return
-        dispatch = self._manager.dispatch
+        dispatch = self._managers[0].dispatch
         host = os.uname().nodename
         workers_here = {worker.worker for worker in dispatch.workers() if worker.host == host}
-        self._manager.stop()
+        for manager in self._managers:
+            manager.stop()
         deadline = time.monotonic() + RUN_SECONDS
         is_reported = False
         while left := [worker for worker in dispatch.workers() if worker.worker in workers_here]:

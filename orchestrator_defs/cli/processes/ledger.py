@@ -17,7 +17,7 @@ def list_table(lines: Iterable[ProcessLine]) -> Table:
     """A row per process."""
     table = Table("ID", "Workflow", "Status", "Last step", "By", "Started", box=None, pad_edge=False)
     for line in lines:
-        texts = (line.workflow, line.status, line.last_step or "", line.created_by or "")
+        texts = (line.workflow_name, line.status, line.last_step or "", line.created_by or "")
         table.add_row(str(line.process_id)[:8], *map(escape, texts), f"{line.started_at:%Y-%m-%d %H:%M:%S}")
     return table
 
@@ -38,7 +38,7 @@ def facts(detail: "ProcessDetail") -> dict[str, Any]:
     line = detail.line
     known = {
         "process": line.process_id,
-        "workflow": line.workflow,
+        "workflow": line.workflow_name,
         "status": line.status,
         "assignee": line.assignee,
         "last step": line.last_step,
@@ -97,7 +97,7 @@ def line_as_json(line: ProcessLine) -> dict[str, Any]:
     """A process of a list, for programs."""
     return {
         "process_id": line.process_id,
-        "workflow": line.workflow,
+        "workflow": line.workflow_name,
         "target": line.target,
         "is_task": line.is_task,
         "status": line.status,

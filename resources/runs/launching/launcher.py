@@ -28,7 +28,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources import tags
-from resources.errors import RunMayNotAct
+from resources.errors import RunMayNotAct, SettingsError
 from resources.runs import run_execution
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Entry, Served
@@ -145,7 +145,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
         return {
             "location": option(StringSource, "orchestrator", "code location of runs that do not name theirs"),
-            "module": option(StringSource, "orchestrator_defs", "module of that code location"),
+            "module": option(StringSource, "", "module of that code location; without it such runs are refused"),
             "attribute": option(StringSource, "defs", "its definitions in the module"),
             "working_directory": option(StringSource, "", "where the module is found; the project's folder when empty"),
             "start_workers": option(BoolSource, True, "start a supervisor when a run is launched and there is none"),
@@ -182,7 +182,17 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             limits=Limits(config["runs_per_worker"], config["megabytes_per_worker"]),
         )
 
+    @property
+    def names_a_location(self) -> bool:
+        """Whether the configuration names a code location for runs that name none."""
+        return bool(self._config["module"])
+
     def _default_location(self) -> CodeLocation:
+        if not self.names_a_location:
+            raise SettingsError(
+                "This run does not say where its job's code is. Launch it from a workspace, or name `module` in the"
+                " configuration of `run_launcher` in dagster.yaml."
+            )
         folder = Path(self._config["working_directory"] or project_folder() or Path.cwd())
         return CodeLocation.of_module(
             self._config["location"], self._config["module"], self._config["attribute"], folder

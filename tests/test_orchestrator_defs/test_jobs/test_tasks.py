@@ -38,7 +38,7 @@ def device(bed, world):
 def created(bed):
     with bed.database.transaction(read_only=True):
         rows = list_processes(PROCESS_FIELDS.having(last_status=ProcessStatus.CREATED), limit=100)
-        return [(row.workflow, row.process_id) for row in rows]
+        return [(row.workflow_name, row.process_id) for row in rows]
 
 
 def subscription_of(bed, process_id):

@@ -53,7 +53,7 @@ def location(database: SubscriptionDatabase, instance: DagsterInstance) -> Locat
 def swept(processes: Processes) -> list:
     """What the sweeper of a location would launch, long after the start."""
     with clock.moved(timedelta(seconds=LAUNCH_SECONDS + 1)):
-        return Sweeper(processes.orchestrator, processes.instance).sweep().launch
+        return Sweeper(processes.served.first, processes.instance).sweep().launch
 
 
 def long_ago(processes: Processes) -> None:
@@ -93,7 +93,7 @@ def test_process_of_an_ephemeral_instance_is_left_alone(location: Location) -> N
 
 def test_run_that_dagster_launched_has_the_owner_of_its_location(location: Location, instance: DagsterInstance) -> None:
     ours = location("ours")
-    run = ours.orchestrator.job("work").execute_in_process(run_config={"inputs": {}}, instance=instance)
+    run = ours.served.first.job("work").execute_in_process(run_config={"inputs": {}}, instance=instance)
 
     with ours.database.transaction(read_only=True) as session:
         owners = session.connection().exec_driver_sql("SELECT process_id::text, location FROM processes").all()

@@ -46,7 +46,7 @@ def test_code_is_shared_where_it_would_be_the_same(
     (tmp_path / "workspace.yaml").write_text(workspace)
     instance: Any = Instance(**variables)
     before = dict(os.environ)
-    locations = locations_of(str(tmp_path / "workspace.yaml"))
+    locations = locations_of({"workspace": [str(tmp_path / "workspace.yaml")]})
     servers = CodeServers(locations, tmp_path, instance, is_loaded=is_loaded)
-    assert servers.are_shared is is_shared
+    assert bool(servers.shared) is is_shared
     assert dict(os.environ) == before

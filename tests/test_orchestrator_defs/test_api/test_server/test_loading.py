@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from orchestrator_defs.api.dagster_page import locations_of
 from orchestrator_defs.api.server.command import listening
-from orchestrator_defs.api.server.loading import find_workspace, named_definitions, own_application, served_orchestrator
+from orchestrator_defs.api.server.loading import named_definitions, own_application, served_orchestrators
 from orchestrator_defs.api.server.prefix import Prefixed
 from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.serving import Serving
@@ -32,24 +33,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def workspace(folder: Path, text: str) -> str:
+def workspace(folder: Path, text: str) -> dict[str, Any]:
     path = folder / "workspace.yaml"
     path.write_text(text)
-    return str(path)
+    return {"workspace": [str(path)]}
 
 
 def test_the_projects_own_workspace_is_served() -> None:
-    assert served_orchestrator(None, locations_of(str(ROOT / "workspace.yaml"))) is orchestrator
+    served = served_orchestrators(None, {"workspace": [str(ROOT / "workspace.yaml")]})
+    assert served.orchestrators == (orchestrator,)
 
 
-def test_of_several_locations_the_first_that_is_an_orchestrators_is_served(folder: Path) -> None:
+def test_every_location_with_an_orchestrator_is_served(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "other.py").write_text("import dagster as dg\nhere = dg.Definitions()\n")
     (folder / "mine.py").write_text("from orchestrator_defs.definitions import defs as mine\n")
-    found = locations_of(
-        workspace(folder, "load_from: [{python_file: other.py}, {python_module: {module_name: mine, attribute: mine}}]")
+    (folder / "yours.py").write_text("from orchestrator_defs import build_definitions as b\ndefs = b([], [])\n")
+    found = workspace(
+        folder,
+        "load_from: [{python_file: other.py}, {python_module: {module_name: mine, attribute: mine}},"
+        " {python_module: {module_name: yours}}]",
     )
-    assert [one.name for one in found] == ["other.py", "mine:mine"]
-    assert served_orchestrator(None, found) is orchestrator
+    assert [one.name for one in served_orchestrators(None, found).orchestrators] == ["orchestrator", "yours"]
+    assert "Code location other.py has no orchestrator" in caplog.text
+    assert [one.name for one in served_orchestrators(None, found | {"location": "yours"}).orchestrators] == ["yours"]
 
 
 def test_without_an_orchestrator_every_location_has_its_reason(folder: Path) -> None:
@@ -58,11 +64,11 @@ def test_without_an_orchestrator_every_location_has_its_reason(folder: Path) -> 
     text = """load_from: [{python_file: other.py}, {python_file: broken.py},
         {grpc_server: {host: code, port: 4000, location_name: far}}]"""
     with pytest.raises(SettingsError) as refused:
-        served_orchestrator(None, locations_of(workspace(folder, text)))
+        served_orchestrators(None, workspace(folder, text))
     said = str(refused.value)
-    assert "other.py: These definitions belong to no orchestrator" in said
+    assert "Code location other.py has no orchestrator." in said
     assert f"Code location broken.py cannot be loaded: division by zero ({folder / 'broken.py'}, line 2)." in said
-    assert "far: it is a code server, whose code is elsewhere." in said
+    assert "Code location far has an interpreter or a server of its own." in said
     assert said.endswith("--definitions MODULE:ATTRIBUTE.")
 
 
@@ -90,17 +96,17 @@ def test_an_application_of_ones_own_is_what_create_app_made(folder: Path) -> Non
         own_application("nobodys:application")
 
 
-def test_the_workspace_is_the_one_named_or_the_projects(folder: Path) -> None:
-    with pytest.raises(SettingsError, match="name the file with --workspace"):
-        find_workspace(None)
-    with pytest.raises(SettingsError, match=r"There is no other\.yaml"):
-        find_workspace("other.yaml")
-    path = workspace(folder, "load_from: []")
-    assert find_workspace(None) == find_workspace("workspace.yaml") == path
+def test_the_locations_are_those_named_or_the_projects(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="Name one with -m MODULE, -f FILE or -w WORKSPACE"):
+        locations_of({})
+    with pytest.raises(SettingsError, match=r"other\.yaml"):
+        locations_of({"workspace": ["other.yaml"]})
+    named = workspace(folder, "load_from: [{python_file: other.py}]")
+    assert [one.name for one in locations_of({})] == [one.name for one in locations_of(named)] == ["other.py"]
 
 
 def test_a_workspace_that_is_none_is_refused(folder: Path) -> None:
-    with pytest.raises(SettingsError, match=r"workspace\.yaml cannot be understood"):
+    with pytest.raises(SettingsError, match="No code location is found here"):
         locations_of(workspace(folder, "load_from: 7"))
 
 

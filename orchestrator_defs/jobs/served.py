@@ -1,0 +1,102 @@
+"""The orchestrators that one process serves: a command serves one, the API those of its whole workspace."""
+
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.steps.workflow import Workflow
+from orchestrator_defs.jobs.orchestrator import Orchestrator
+from resources.database.session import SubscriptionDatabase
+from resources.errors import SettingsError, UnknownWorkflow
+from resources.processes.process_rows import Located
+
+
+class Served:
+    """Orchestrators of one database, by workflow for a start and by location for a process.
+
+    Each has the engine's own tasks; those of the first are started. Raises SettingsError when two have a product, a
+    block or a workflow of one name: both are in the message.
+    """
+
+    def __init__(self, orchestrators: Iterable[Orchestrator]) -> None:
+        self.orchestrators = tuple({id(one): one for one in orchestrators}.values())
+        if clashes := list(_clashes(self.orchestrators)):
+            raise SettingsError(" ".join(clashes))
+        self.workflows: Mapping[str, Workflow] = ChainMap(*(one.workflows for one in self.orchestrators))
+        self.resources: Mapping[str, Any] = ChainMap(*(one.bound_resources for one in self.orchestrators))
+
+    @property
+    def first(self) -> Orchestrator:
+        """The first, whose tasks of the engine are started here."""
+        return self.orchestrators[0]
+
+    @property
+    def translations(self) -> list[Path]:
+        """The folders of all with names for people; a later one adds to those before."""
+        return [folder for one in self.orchestrators for folder in one.translations]
+
+    @property
+    def names(self) -> str:
+        """The names of all, for a sentence."""
+        return ", ".join(one.name for one in self.orchestrators)
+
+    def prepare(self) -> SubscriptionDatabase:
+        """The database, with the schema and the catalogues of all. Raises as `Orchestrator.prepare`."""
+        for one in self.orchestrators:
+            one.prepare()
+        return self.first.database
+
+    def of_workflow(self, name: str) -> Orchestrator:
+        """The orchestrator that starts a workflow. Raises UnknownWorkflow with similar names."""
+        return next((one for one in self.orchestrators if name in one.workflows), self.first)
+
+    def of_product(self, name: str | None) -> Orchestrator:
+        """The orchestrator that declares a product; the first if none does."""
+        return next((one for one in self.orchestrators if name in one.catalogue.rows.products), self.first)
+
+    def workflow(self, name: str) -> Workflow:
+        """The workflow of this name, to start it. Raises UnknownWorkflow with similar names."""
+        found = self.workflows.get(name)
+        return found if found is not None else self.first.workflow(name)
+
+    def find(self, process: Located) -> Orchestrator | None:
+        """The orchestrator of a process, None if its location is not served or no longer has its workflow."""
+        of_location = [one for one in self.orchestrators if process.location in (None, one.name)]
+        return next((one for one in of_location if process.workflow_name in one.workflows), None)
+
+    def of_process(self, process: Located) -> Orchestrator:
+        """The orchestrator of a process. Raises UnknownWorkflow, also for a location that is not served here."""
+        self.check_serves(process)
+        return self.find(process) or self._named(process.location)
+
+    def check_serves(self, process: Located) -> None:
+        """Raise UnknownWorkflow for a process of a location that is not served here: it waits for that."""
+        if process.location is not None and process.location not in [one.name for one in self.orchestrators]:
+            raise UnknownWorkflow(
+                f"Process {process.process_id} is of code location {process.location!r}, and this acts for"
+                f" {self.names}. Load {process.location!r} (-m, -f, -w, --location) and try again."
+            )
+
+    def _named(self, location: str | None) -> Orchestrator:
+        return next((one for one in self.orchestrators if one.name == location), self.first)
+
+
+def _clashes(orchestrators: tuple[Orchestrator, ...]) -> Iterator[str]:
+    """A sentence for each name that two orchestrators have; the same block may be in several."""
+    owners: dict[tuple[str, str], tuple[str, Any]] = {}
+    for name, number in Counter(one.name for one in orchestrators).items():
+        if number > 1:
+            yield f"{number} code locations have an orchestrator named {name!r}; `build_definitions(name=…)` names one."
+    for one in orchestrators:
+        rows = one.catalogue.rows
+        built_in = {entry.name for entry in one.catalogue.workflows if entry.is_built_in}
+        own: list[tuple[str, str, Any]] = [
+            ("workflow", name, name) for name in one.workflows if name not in built_in
+        ]
+        own += [("product", name, one.name) for name in rows.products]
+        own += [("block", name, row) for name, row in rows.blocks.items()]
+        for kind, name, row in own:
+            owner, known = owners.setdefault((kind, name), (one.name, row))
+            if owner != one.name and (kind != "block" or known != row):
+                yield f"Code locations {owner!r} and {one.name!r} both have a {kind} {name!r}; rename one of them."
