@@ -6,10 +6,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,8 +22,9 @@ from resources.database.embedded import embedded_home, embedded_server, embedded
 from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
 from resources.lab.launcher import lab_answers, lab_home, lab_url, pid_file
-from resources.settings import settings
+from resources.settings import project_folder, settings
 
+SHIPPED, WORKSPACE = "orchestrator_defs", "workspace.yaml"
 STOP_SECONDS = 10.0
 """How long a port, the lab or the database may take to be released by earlier users."""
 POLL_SECONDS = 0.1
@@ -47,8 +49,9 @@ def up(port: int, examples: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     folder = embedded_home(settings().home) / "up"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    examples = examples and lab_answers(settings().netbox_url, settings().playbook_url)
-    serving = Serving(port=port, runtime=str(folder), code=chosen_code(), examples=examples)
+    code = chosen_code()
+    examples = examples and _is_shipped(code) and lab_answers(settings().netbox_url, settings().playbook_url)
+    serving = Serving(port=port, runtime=str(folder), code=code, examples=examples)
     with _only_one(folder, serving), _stopping_servers():
         try:
             _run(serving, folder, stop)
@@ -72,7 +75,8 @@ def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
         server.start()
         if settings().database_uri is None:
             embedded_uri()  # while the server loads its code; the lab stays when the server is restarted
-        _tell_who_answers()
+        if _is_shipped(serving.code):
+            _tell_who_answers()
         if not server.wait():
             return
         report(
@@ -86,9 +90,18 @@ def _run(serving: Serving, folder: Path, stop: threading.Event) -> None:
         report("Stopping.")
 
 
+def _is_shipped(code: Mapping[str, Any]) -> bool:
+    """Whether a code location is the shipped network, which has the lab; this process imports no definitions."""
+    files = [Path(name) for name in code.get("workspace", ())]
+    if not code and (project := project_folder()):
+        files = [project / WORKSPACE]
+    texts = [file.read_text() for file in files if file.is_file()]
+    return any(SHIPPED in text for text in (*texts, *code.get("module_name", ())))
+
+
 def _hints(serving: Serving, folder: Path) -> str:
     """What to try. An installed distribution has no folder of examples, and a project of one's own has its own."""
-    found = (Path(serving.workspace or "").parent / "examples").glob("create_*.yaml")
+    found = ((project_folder() or Path.cwd()) / "examples").glob("create_*.yaml")
     example = min(found, key=lambda path: (len(path.name), path.name), default=None)  # short is simple
     return HINTS.format(
         address=serving.address,

@@ -91,9 +91,7 @@ def _clashes(orchestrators: tuple[Orchestrator, ...]) -> Iterator[str]:
     for one in orchestrators:
         rows = one.catalogue.rows
         built_in = {entry.name for entry in one.catalogue.workflows if entry.is_built_in}
-        own: list[tuple[str, str, Any]] = [
-            ("workflow", name, name) for name in one.workflows if name not in built_in
-        ]
+        own: list[tuple[str, str, Any]] = [("workflow", name, name) for name in one.workflows if name not in built_in]
         own += [("product", name, one.name) for name in rows.products]
         own += [("block", name, row) for name, row in rows.blocks.items()]
         for kind, name, row in own:

@@ -13,7 +13,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRequest, R
 from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
-from resources.errors import OrchestratorError, RunMayNotAct
+from resources.errors import OrchestratorError, RunMayNotAct, SettingsError
 from resources.processes import process_rows, recovery
 from resources.processes.recovery import ProcessState
 from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_workers
@@ -47,6 +47,8 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
             service.runs.launch(process_id, user=SYSTEM)
         except RunMayNotAct:  # another has just launched it, or ended it
             continue
+        except SettingsError as error:  # of this process, not of theirs
+            launched.problems.append(f"{process_id} is not launched yet: {error}")
         except OrchestratorError as error:
             _mark_as_failed(service, process_id, str(error))
             launched.problems.append(f"{process_id} cannot continue: {error}")

@@ -94,4 +94,4 @@ class ProcessStart:
         if len(self._access.served.orchestrators) == 1:
             return None
         with self._access.database.transaction(read_only=True):
-            return subscription_header(subscription_id).product_name
+            return subscription_header(subscription_id).product.name

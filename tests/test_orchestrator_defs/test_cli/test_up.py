@@ -101,19 +101,23 @@ def test_on_a_database_of_ones_own_no_lab_is_started(
     )
 
 
-def test_hint_names_no_file_that_is_not_there(tmp_path: Path) -> None:
+def test_hint_names_no_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with nothing but a workspace, as whoever installs the wheel has it."""
-    hint = _hints(Serving(workspace=str(tmp_path / "workspace.yaml")), tmp_path)
+    (tmp_path / "workspace.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    hint = _hints(Serving(), tmp_path)
 
     assert "examples" not in hint
     assert "ams1" not in hint
 
 
-def test_hint_names_an_example_of_the_project(tmp_path: Path) -> None:
+def test_hint_names_an_example_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "workspace.yaml").touch()
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").mkdir()
     for name in ("create_line.yaml", "create_internet_access.yaml", "modify_line.yaml"):
         (tmp_path / "examples" / name).touch()
 
-    hint = _hints(Serving(workspace=str(tmp_path / "workspace.yaml")), tmp_path)
+    hint = _hints(Serving(), tmp_path)
 
     assert "job create_line, tab Launchpad: the text of examples/create_line.yaml" in hint

@@ -37,15 +37,21 @@ def work_tomorrow() -> StepList:
     return begin >> choose_a_time >> wait_until("until") >> do_it
 
 
+@task("Work elsewhere")
+def other_work() -> StepList:
+    return begin >> do_it
+
+
 Location = Callable[..., Processes]
 
 
 @pytest.fixture
 def location(database: SubscriptionDatabase, instance: DagsterInstance) -> Location:
-    """Makes the processes of a location of that name, all with the same workflows on the same database."""
+    """Makes the processes of a location of that name; all are on the same database, and only `ours` has `work`."""
 
     def make(name: str, on: DagsterInstance = instance) -> Processes:
-        return Testbed(Orchestrator([], [work, work_tomorrow], database=database, name=name), on).processes
+        workflows = [work, work_tomorrow] if name == "ours" else [other_work]
+        return Testbed(Orchestrator([], workflows, database=database, name=name), on).processes
 
     return make
 

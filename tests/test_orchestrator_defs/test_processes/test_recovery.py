@@ -126,7 +126,7 @@ def dagster_instance(dagster_instance: DagsterInstance, tmp_path: Path) -> Itera
     launcher = {
         "module": "resources.runs.launching.launcher",
         "class": "WarmRunLauncher",
-        "config": {"start_workers": False},
+        "config": {"start_workers": False, "module": "toys"},
     }
     (tmp_path / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher}))
     with DagsterInstance.from_config(str(tmp_path)) as instance:

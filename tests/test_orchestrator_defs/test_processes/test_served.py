@@ -66,7 +66,7 @@ def orchestrators(database: SubscriptionDatabase) -> Iterator[list[Orchestrator]
     )
     with database.transaction():
         for one in (ours, theirs):
-            one.catalogue.add()
+            one.catalogue.apply()
     yield [ours, theirs]
 
 

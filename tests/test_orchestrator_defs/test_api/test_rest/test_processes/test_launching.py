@@ -19,7 +19,7 @@ def instance(dagster_instance, tmp_path):
     launcher = {
         "module": "resources.runs.launching.launcher",
         "class": "WarmRunLauncher",
-        "config": {"start_workers": False},
+        "config": {"start_workers": False, "module": "toys"},
     }
     (tmp_path / "dagster.yaml").write_text(json.dumps(known | {"run_launcher": launcher}))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
