@@ -45,5 +45,6 @@ def launch_requested(orchestrator: Orchestrator, instance: DagsterInstance, requ
         key = {RUN_KEY: str(request.run_key)}
         if not instance.get_runs(RunsFilter(tags=key)):
             job = orchestrator.job(str(request.job_name))
-            run = create_run(instance, job, run_id=None, tags={**request.tags, **key})
+            known = {**request.tags, **key}
+            run = create_run(instance, job, run_id=None, tags=known, run_config=request.run_config)
             instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # our launcher needs no workspace

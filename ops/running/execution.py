@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from dagster import Failure, OpExecutionContext, Output
+from dagster import Failure, OpExecutionContext, Output, in_process_executor
 
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
@@ -32,6 +32,7 @@ from resources.errors import (
     OrchestratorError,
     RunMayNotAct,
     StateError,
+    WorkflowDeclarationError,
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
 from resources.processes.ledger import StepRecord
@@ -41,6 +42,13 @@ from resources.processes.waits import Wait, WaitKind
 from resources.runs.refusal import Refusal
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
+IN_PROCESS = frozenset({in_process_executor.name, "execute_in_process_executor"})
+"""The executors that run all steps of a run in one process."""
+ONE_PROCESS = (
+    "its executor {!r} may run each step in a process of its own. A run is alive while the process that claimed it is, "
+    "so all its steps run in that one: use dagster.in_process_executor, and `parallel` or children for work side by "
+    "side."
+)
 NOTHING_TO_DO = "Nothing to do. {}"
 ENDS = {StepStatus.COMPLETE: ProcessStatus.COMPLETED, StepStatus.ABORT: ProcessStatus.ABORTED}
 """The outcomes of steps that end the process."""
@@ -60,6 +68,8 @@ def refused(error: OrchestratorError | ExternalSystemError) -> Refusal:
 def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
     """The segment of an op; its run is claimed for this operating-system process."""
     try:
+        if (executor := op.job_def.executor_def.name) not in IN_PROCESS:
+            raise WorkflowDeclarationError(f"{op.job_name}: {ONE_PROCESS.format(executor)}")
         segment = Segment.of(op, workflow)
         segment.claim_run()
     except OrchestratorError as error:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ops.steps.arguments import arguments_of
-from ops.steps.context import Scope, resource_key
+from ops.steps.context import Scope
 from ops.steps.forms import Form, FormGenerator, Page, fill, pages_of
 from ops.steps.state import masked, to_json
 from resources.errors import UnknownForm, WorkflowDeclarationError
@@ -54,7 +54,7 @@ def form_names() -> list[str]:
 def resource_keys(form: Form) -> Iterator[str]:
     """The external resources among a form's parameters."""
     if not isinstance(form, type):
-        yield from map(resource_key, arguments_of(form).resource_types)
+        yield from arguments_of(form).resource_keys
 
 
 def fill_named_form(

@@ -66,8 +66,7 @@ def _check_arguments(place: LedgerStep, part: State) -> None:
     function = form if form is not None and callback is None else place.step.function
     if isinstance(function, type):  # a form of one page that is known without the state
         return
-    arguments = arguments_of(function)
-    from_elsewhere = {StepContext, *arguments.resource_types}
-    for argument in arguments:
-        if argument.name not in given and argument.annotation not in from_elsewhere:
+    for argument in arguments_of(function):
+        is_from_state = argument.annotation is not StepContext and argument.resource is None
+        if argument.name not in given and is_from_state:
             argument.value(part, Scope(), place.step.key)

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, ResourceParam
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from ops.steps.context import Scope, StepContext
+from ops.steps.context import Scope, StepContext, resource_key
 from ops.steps.state import REMOVE_KEYS, is_same, reveal, shown, to_json
 from resources.database.session import SubscriptionDatabase
 from resources.domain.subscription_model import SubscriptionModel
@@ -21,6 +21,9 @@ from resources.types import State
 
 RESOURCES = (ConfigurableResource, SubscriptionDatabase)
 """A parameter of such a type is not in the state: it is a resource of the step's op."""
+
+RESOURCE_PARAM = get_args(ResourceParam[object])[1:]
+"""How Dagster marks a parameter that takes the resource of its own name, of whatever class: `ResourceParam[Ipam]`."""
 
 _MISSING = inspect.Parameter.empty
 
@@ -33,12 +36,19 @@ class Argument:
     annotation: Any
     default: Any
 
+    @property
+    def resource(self) -> str | None:
+        """The key of the resource that the parameter takes; None for one from the state."""
+        if _is_class(self.annotation, RESOURCES):
+            return resource_key(self.annotation)
+        return self.name if getattr(self.annotation, "__metadata__", None) == RESOURCE_PARAM else None
+
     def value(self, state: State, scope: Scope, function: str) -> Any:
         """Find the value. Raises StateError naming the function, the key and the expected type."""
         if self.annotation is StepContext:
             return scope.context
-        if _is_class(self.annotation, RESOURCES):
-            return scope.resource(self.annotation)
+        if (key := self.resource) is not None:
+            return scope.resource(key, function)
         if self.name in scope.passing:
             return scope.passing[self.name]
         if self.name == "state":
@@ -58,7 +68,7 @@ class Argument:
             return changed | ({REMOVE_KEYS: removed} if removed else {})
         if self.name not in state or self.name in scope.passing or not isinstance(given, list | dict | set | BaseModel):
             return {}
-        if _model_classes(self.annotation) or _is_class(self.annotation, (*RESOURCES, StepContext)):
+        if _model_classes(self.annotation) or self.resource is not None or self.annotation is StepContext:
             return {}
         before = to_json(self._validated(state[self.name], function), f"{function}: {self.name}")
         return {} if is_same(before, to_json(given, f"{function}: {self.name}")) else {self.name: given}
@@ -70,7 +80,7 @@ class Argument:
         """Check that values of this annotation can come out of a state. Raises WorkflowDeclarationError."""
         if self.name == "state" or self.annotation is _MISSING:
             return
-        if self.annotation is StepContext or _is_class(self.annotation, RESOURCES):
+        if self.annotation is StepContext or self.resource is not None:
             return
         if _model_classes(self.annotation):
             _check_models(self, function)
@@ -83,7 +93,7 @@ class Argument:
             raise WorkflowDeclarationError(
                 f"{function} takes {self.name!r} as {_named(self.annotation)}, which cannot be read out of the state. "
                 "A parameter is a value that pydantic reads from JSON, a subscription, a StepContext, or a resource "
-                "(a ConfigurableResource)."
+                "(a ConfigurableResource, or ResourceParam[…])."
             ) from None
 
     def _absent(self, state: State, function: str) -> Any:
@@ -142,9 +152,9 @@ class Arguments(tuple[Argument, ...]):
         )
 
     @property
-    def resource_types(self) -> Iterator[type[Any]]:
-        """The external resources among them, which the op requires."""
-        return (a.annotation for a in self if _is_class(a.annotation, RESOURCES))
+    def resource_keys(self) -> Iterator[str]:
+        """The keys of the external resources among them, which the op requires."""
+        return (key for argument in self if (key := argument.resource) is not None)
 
     def values(self, state: State, scope: Scope, function: str) -> dict[str, Any]:
         """Find every value. Needs a transaction when a model is among them."""

@@ -50,13 +50,11 @@ class Scope:
     context: StepContext | None = None
     passing: Mapping[str, Any] = field(default_factory=dict)
 
-    def resource(self, resource_type: type[Any]) -> Any:
-        """Find the resource for a type. Raises StateError when the code location has none."""
-        key = resource_key(resource_type)
+    def resource(self, key: str, function: str) -> Any:
+        """Find a resource. Raises StateError when the code location has none."""
         try:
             return self.resources[key]
         except KeyError:
             raise StateError(
-                f"No resource {key!r} is bound for {resource_type.__name__}; "
-                f"give it to build_definitions(resources={{{key!r}: …}})."
+                f"No resource {key!r} is bound for {function}; give it to build_definitions(resources={{{key!r}: …}})."
             ) from None

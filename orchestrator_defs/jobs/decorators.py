@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, get_args, get_type_hints
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, get_args, get_type_hints
 
 from dagster import (
     Backoff,
     DependencyDefinition,
+    ExecutorDefinition,
     GraphDefinition,
     In,
     InputMapping,
@@ -24,10 +25,9 @@ from dagster import (
     in_process_executor,
 )
 
-from ops.running.execution import run_step
+from ops.running.execution import IN_PROCESS, ONE_PROCESS, run_step
 from ops.running.first_step import run_start
 from ops.steps.arguments import arguments_of, check_arguments
-from ops.steps.context import resource_key
 from ops.steps.declaring import declares
 from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, set_status
@@ -48,9 +48,22 @@ AFTER, THEN = "after", "result"
 
 
 class WorkflowJob(JobDefinition):
-    """A Dagster job that knows its workflow."""
+    """A Dagster job that knows its workflow, also as a copy with hooks, loggers or resources."""
 
     workflow: Workflow
+
+    def _copy(self, **changes: Any) -> "WorkflowJob":  # Dagster makes every copy of a job by this
+        copied = super()._copy(**changes)
+        copied.__class__ = WorkflowJob
+        assert isinstance(copied, WorkflowJob), "it has just become one"
+        copied.workflow = self.workflow
+        return copied
+
+    def with_executor_def(self, executor_def: ExecutorDefinition) -> "WorkflowJob":
+        """The job with an executor that runs its steps in one process. Raises WorkflowDeclarationError."""
+        if executor_def.name not in IN_PROCESS:
+            raise WorkflowDeclarationError(f"{self.name}: {ONE_PROCESS.format(executor_def.name)}")
+        return cast(WorkflowJob, super().with_executor_def(executor_def))
 
 
 # --- the decorators ---
@@ -394,9 +407,9 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
         return
     for step in _steps_of(place):
         check_arguments(step.function)
-        yield from map(resource_key, arguments_of(step.function).resource_types)
+        yield from arguments_of(step.function).resource_keys
     if place.step.starts is not None:
-        yield from map(resource_key, arguments_of(place.step.starts.inputs).resource_types)
+        yield from arguments_of(place.step.starts.inputs).resource_keys
         yield from form_resource_keys(place.step.starts.workflow)
 
 
@@ -404,7 +417,7 @@ def form_resource_keys(spec: Workflow) -> Iterator[str]:
     """The external resources that a workflow's forms have as parameters: that of the start, and of its steps."""
     for form in (spec.initial_input_form, *(place.step.form for place in spec.ledger_steps)):
         if form is not None and not isinstance(form, type):
-            yield from map(resource_key, arguments_of(form).resource_types)
+            yield from arguments_of(form).resource_keys
 
 
 def _graph(name: str, nodes: Iterable[_Node], *, is_inner: bool, label: str | None = None) -> GraphDefinition:

@@ -12,6 +12,7 @@ from dagster import Definitions, InitResourceContext, JobDefinition, RepositoryD
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.launchpad import Launchpad
+from orchestrator_defs.jobs.resource_check import check_resources
 from orchestrator_defs.jobs.task_schedules import task_schedules
 from orchestrator_defs.jobs.tasks import built_in_workflows
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
@@ -45,11 +46,12 @@ class Orchestrator:
         jobs = (*built_in, *workflows)
         self.database = replace(database or SubscriptionDatabase(), location=name)
         self.code: CodeLocation | None = None  # set when it is loaded from a workspace
-        self.resources = dict(resources or {})
+        self.resources: dict[str, Any] = dict(resources or {})
         self.jobs = jobs
         self.translations = tuple(translations)
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
+        check_resources(jobs, self.resources)
         products = tuple(products)
         for job in jobs:
             if isinstance(job.config_mapping, Launchpad):
@@ -60,7 +62,7 @@ class Orchestrator:
         self.definitions = Definitions(
             jobs=jobs,
             schedules=task_schedules(jobs),
-            resources={**self.bound_resources, "database": _DatabaseOf(self)},
+            resources={**self.bound_resources, "database": DatabaseResource(self)},
         )
         if not structlog.is_configured():
             _keep_libraries_quiet()
@@ -93,11 +95,11 @@ class Orchestrator:
             liveness.release_run(context.run.run_id)
 
 
-class _DatabaseOf(ResourceDefinition):
+class DatabaseResource(ResourceDefinition):
     """The database resource of an orchestrator's definitions, which knows it."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
-        super().__init__(orchestrator.ready_database)
+        super().__init__(orchestrator.ready_database, description="Subscriptions, processes and the catalogue.")
         self.orchestrator = orchestrator
 
 
@@ -108,7 +110,7 @@ def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocatio
     """
     resources = found.get_top_level_resources() if isinstance(found, RepositoryDefinition) else found.resources
     database = (resources or {}).get("database")
-    if isinstance(database, _DatabaseOf):
+    if isinstance(database, DatabaseResource):
         database.orchestrator.code = code or database.orchestrator.code
         return database.orchestrator
     raise SettingsError("These definitions belong to no orchestrator; build them with `build_definitions`.")
@@ -117,6 +119,11 @@ def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocatio
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
     found: dict[str, Workflow] = {}
     for job in jobs:
+        if not isinstance(job, WorkflowJob):
+            raise WorkflowDeclarationError(
+                f"{getattr(job, 'name', job)!r} is {type(job).__name__}, not a workflow; make it with a decorator, as"
+                " @create_workflow, and copy it with its own methods, as with_hooks."
+            )
         if job.name in found:
             raise WorkflowDeclarationError(f"There are two workflows named {job.name!r}; names are unique.")
         found[job.name] = job.workflow

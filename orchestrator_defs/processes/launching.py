@@ -85,7 +85,14 @@ def request_continuations(processes: Collection[ProcessState], instance: Dagster
             continue
         parent = one.run_id or process_id
         known = {tags.PROCESS: process_id, tags.USER: SYSTEM, ROOT_RUN: process_id, PARENT_RUN: parent}
-        requests.append(RunRequest(run_key=numbered(parent, runs), job_name=one.workflow_name, tags=known))
+        requests.append(
+            RunRequest(
+                run_key=numbered(parent, runs),
+                job_name=one.workflow_name,
+                run_config=continuing(one.process_id),
+                tags=known,
+            )
+        )
     return requests
 
 

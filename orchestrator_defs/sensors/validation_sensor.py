@@ -23,8 +23,10 @@ from resources import clock, tags
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
 from resources.processes import pause, validations
+from resources.processes.owner import Owner, owned_by
 from resources.processes.validations import Candidate
 from resources.runs.launching.launcher import PRIORITY
+from resources.runs.storage_identity import storage_id
 from resources.settings import settings
 
 INTERVAL_SECONDS = 30
@@ -34,6 +36,8 @@ BULK_PRIORITY = "-1"
 
 class Fleet(Protocol):
     """What the sensor needs of its orchestrator."""
+
+    name: str
 
     @property
     def workflows(self) -> Mapping[str, Workflow]:
@@ -55,7 +59,8 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-        requests, summary = _tick(fleet, context.instance)
+        with owned_by(Owner(fleet.name, storage_id(context.instance))):
+            requests, summary = _tick(fleet, context.instance)
         context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": summary}))
         yield from requests
         if not requests:

@@ -41,4 +41,12 @@ def as_shared(resource: Any) -> Any:
             return one
         return made[configuration]
 
-    return dg.ResourceDefinition(find_or_make, definition.config_schema, definition.description)
+    # Of the class of the original, so that Dagster's page shows the name, the description and the settings of that.
+    return type(definition)(
+        definition.configurable_resource_cls,
+        find_or_make,
+        definition.config_schema,
+        definition.description,
+        definition.nested_resources,
+        definition.nested_partial_resources,
+    )

@@ -305,7 +305,7 @@ def test_run_that_was_asked_for_takes_the_process_over(stock):
     stock.put(process_id, "resumed", run_id)
     stock.an_hour_later()
     _, (request,) = stock.tick("sweeper")
-    result = stock.launch(request.job_name, tags=request.tags)
+    result = stock.launch(request.job_name, request.run_config, tags=request.tags)
     assert result.success
     process = stock.process(process_id)
     assert (process.last_status, process.run_id) == ("waiting", result.run_id)
@@ -331,7 +331,7 @@ def test_process_whose_time_has_come_is_launched(ward, later):
     assert ward.tick("wake")[0] == "No wait is due."
     with later(timedelta(days=2)):
         _, (request,) = ward.tick("wake")
-        assert ward.launch(request.job_name, tags=request.tags).success
+        assert ward.launch(request.job_name, request.run_config, tags=request.tags).success
     assert ward.process(process_id).last_status == "completed"
 
 

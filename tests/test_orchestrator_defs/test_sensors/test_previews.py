@@ -17,7 +17,7 @@ from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from sqlalchemy import text
 
-from ops import begin, step, wait_until
+from ops import SubmitFormPage, begin, step, wait_until
 from orchestrator_defs import task
 from orchestrator_defs.sensors.preview import is_preview
 from orchestrator_defs.sensors.wake import process_sensors
@@ -49,7 +49,11 @@ def choose() -> dict[str, str]:
     return {"until": (clock.now() + timedelta(days=1)).isoformat()}
 
 
-@task("Wait a day")
+class Name(SubmitFormPage):
+    name: str
+
+
+@task("Wait a day", Name)
 def wait_a_day() -> Any:
     return begin >> choose >> wait_until("until")
 
@@ -80,7 +84,7 @@ def test_tick_of_the_daemon_is_none(engine: Engine) -> None:
 
 
 def test_preview_of_the_sweeper_shows_what_it_would_launch_and_writes_nothing(engine: Engine) -> None:
-    process_id = engine.service.starts.start("wait_a_day", {}, user="a")
+    process_id = engine.service.starts.start("wait_a_day", {"name": "x"}, user="a")
     with engine.database.transaction() as session:
         session.execute(text("UPDATE processes SET last_modified_at = now() - interval '1 hour'"))
     before = rows(engine)
@@ -93,7 +97,7 @@ def test_preview_of_the_sweeper_shows_what_it_would_launch_and_writes_nothing(en
 
 
 def test_preview_of_the_sweeper_continues_no_lost_process(engine: Engine) -> None:
-    engine.service.starts.start("wait_a_day", {}, user="a")
+    engine.service.starts.start("wait_a_day", {"name": "x"}, user="a")
     with engine.database.transaction() as session:
         session.execute(
             text("UPDATE processes SET last_status = 'running', last_modified_at = now() - interval '1 hour'")
@@ -106,21 +110,21 @@ def test_preview_of_the_sweeper_continues_no_lost_process(engine: Engine) -> Non
 
 def test_wake_requests_and_writes_nothing(engine: Engine, later: Callable[..., Any]) -> None:
     """Also in a tick of the daemon: the run ends the wait."""
-    process_id = engine.run("wait_a_day")
+    process_id = engine.run("wait_a_day", {"name": "x"})
     before = rows(engine)
     with later(timedelta(days=2)):
         sensor = sensor_of(process_sensors(engine.orchestrator), "wake")
         (request,) = sensor.evaluate_tick(daemon_context(engine.instance, "wake")).run_requests
         assert rows(engine) == before
 
-        assert engine.launch(request.job_name, tags=request.tags).success
+        assert engine.launch(request.job_name, request.run_config, tags=request.tags).success
     assert engine.process(process_id).last_status == "completed"
 
 
 def test_run_that_wake_requested_too_early_has_nothing_to_do(engine: Engine) -> None:
-    process_id = engine.run("wait_a_day")
+    process_id = engine.run("wait_a_day", {"name": "x"})
     known = {"orchestrator/process": str(process_id), "orchestrator/user": "SYSTEM"}
-    assert engine.launch("wait_a_day", tags=known).success
+    assert engine.launch("wait_a_day", {"process": str(process_id)}, tags=known).success
     assert engine.process(process_id).last_status == "waiting"
 
 

@@ -39,7 +39,7 @@ class Fleet:
         """The run of a request, in some status."""
         job = self.defs.resolve_job_def("validate_device")
         known = {**request.tags, RUN_KEY: str(request.run_key)}
-        return self.instance.create_run_for_job(job, tags=known, status=status).run_id
+        return self.instance.create_run_for_job(job, run_config=request.run_config, tags=known, status=status).run_id
 
     def processes(self) -> int:
         with self.bed.database.transaction(read_only=True):
