@@ -30,6 +30,7 @@ from resources.errors import (
 )
 from resources.processes import ledger, locks, pause, process_rows, validations
 from resources.processes.ledger import StepRecord
+from resources.processes.owner import current_owner
 from resources.processes.process_rows import NewProcess
 from resources.subscriptions.queries import find_product, find_subscription
 from resources.subscriptions.usability import why_not_usable
@@ -227,6 +228,13 @@ def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
             f"subscription {header.subscription_id} ({header.description}) is a {header.product.product_type}.",
+            reason="subscription.wrong_product",
+        )
+    location, owner = current_owner().location, header.product.owner
+    if location and owner and location != owner:  # the model of the subscription is in other code
+        raise StartRefused(
+            f"{workflow.name} is a workflow of code location {location}; subscription {header.subscription_id} "
+            f"({header.description}) is a {header.product.name} of code location {owner}.",
             reason="subscription.wrong_product",
         )
     rule = workflow.rule

@@ -51,7 +51,8 @@ def plan(application: Application, drop_values: bool, take_over: str | None, che
         found = application.catalogue.plan(drop_values=drop_values, take_over=take_over)
     _print(found, as_json=as_json)
     if found and not as_json:
-        click.echo("Run `orchestrator catalogue apply` to change the database.")
+        flag = f" --take-over {take_over}" if take_over else ""
+        click.echo(f"Run `orchestrator catalogue apply{flag}` to change the database.")
     if found and check:
         raise click.exceptions.Exit(1)
 

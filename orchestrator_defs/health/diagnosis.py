@@ -87,7 +87,7 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
         is_missing = plan.needed and not orchestrator.database.is_embedded
         found = f"It differs from the code of location '{plan.owner}' in {counted({'point': len(plan)})}"
         found += f", {len(plan) - additions} of them removals." if additions < len(plan) else "."
-        advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`."
+        advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`, for this location."
         yield Finding("catalogue", Verdict.WRONG if is_missing else Verdict.NOTE, found, advice)
     for owner, numbers in plan.others.items():
         found = f"It also has {counted(numbers)} of '{owner}', which code location '{plan.owner}' leaves alone."

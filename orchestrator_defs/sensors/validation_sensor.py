@@ -79,7 +79,7 @@ def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefi
 def _tick(fleet: Fleet, instance: DagsterInstance) -> tuple[list[RunRequest], str]:
     budget = settings().validations_at_once
     types = {product.product_type for product in fleet.catalogue.products}
-    with fleet.prepare().transaction(read_only=True):
+    with owned_by(Owner(fleet.catalogue.owner, storage_id(instance))), fleet.prepare().transaction(read_only=True):
         if pause.is_paused():
             return [], "The engine is paused."
         unfinished = validations.under_way()

@@ -16,7 +16,7 @@ from resources.catalogue.kinds import ENGINE, NOBODY
 from resources.catalogue.owners import become_owner, belongings, share_of
 from resources.catalogue.plan import CataloguePlan, compare
 from resources.catalogue.rows import DeclaredCatalogue, ProductRow, WorkflowRow, block_rows, former_names, root_blocks
-from resources.catalogue.stored import StoredCatalogue, read_catalogue
+from resources.catalogue.stored import read_catalogue
 from resources.database.session import SubscriptionDatabase, current_session
 from resources.database.tables import EngineSettingsTable
 from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
@@ -71,7 +71,7 @@ class Catalogue:
     def __init__(
         self, products: Iterable[Product], workflows: Iterable[WorkflowEntry] = (), owner: str = "orchestrator"
     ) -> None:
-        if owner in (ENGINE, NOBODY):
+        if owner in ("", ENGINE, NOBODY) or len(owner) > LONGEST_NAME:
             raise CatalogueError(f"A code location cannot be called '{owner}'; give build_definitions another name.")
         self.owner = owner
         self.products = tuple(products)
@@ -97,9 +97,10 @@ class Catalogue:
         its own. Works in the current transaction, which holds the catalogue's lock until its end; the caller commits.
         May run twice. Raises CatalogueClash when another location owns what the code declares.
         """
+        _lock()
         if take_over is not None:
             become_owner(self.owner, take_over)
-        share = share_of(self.owner, self.rows, _locked(), take_over)
+        share = share_of(self.owner, self.rows, read_catalogue(), take_over)
         plan = compare(self.owner, share, drop_values=drop_values)
         if (remove or drop_values) and plan:
             make_so(share, drop_values=drop_values)
@@ -140,7 +141,7 @@ class Catalogue:
                 if database.is_embedded:
                     self.apply()
                 elif plan := self.plan().needed:
-                    raise CatalogueOutOfDate(out_of_date(plan))
+                    raise CatalogueOutOfDate(_out_of_date(plan))
         _seen.add(known)
 
 
@@ -153,13 +154,12 @@ def forget(database: SubscriptionDatabase) -> None:
     _seen.difference_update([known for known in _seen if known[0] == url])
 
 
-def _locked() -> StoredCatalogue:
-    """Read the database's catalogue and lock it until the end of the transaction."""
+def _lock() -> None:
+    """Lock the database's catalogue until the end of the transaction."""
     current_session().execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("catalogue"))))
-    return read_catalogue()
 
 
-def out_of_date(plan: CataloguePlan) -> str:
+def _out_of_date(plan: CataloguePlan) -> str:
     """A sentence with the changes that are needed, and the command that makes them."""
     listed = "".join(f"\n  {change}" for change in plan.changes[:10])
     more = f"\n  … and {len(plan) - 10} more" if len(plan) > 10 else ""

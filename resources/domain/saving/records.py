@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProductRecord:
-    """A row of products; `fixed_inputs` as JSON."""
+    """A row of products; `fixed_inputs` as JSON, `owner` the code location that it belongs to."""
 
     product_id: UUID
     name: str
@@ -31,6 +31,7 @@ class ProductRecord:
     created_at: datetime | None
     end_date: datetime | None
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
 
     def fixed_input_value(self, name: str) -> Any:
         """A fixed input. Raises CatalogueError for one that the product does not have."""

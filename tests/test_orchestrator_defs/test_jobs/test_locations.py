@@ -60,6 +60,12 @@ def test_what_another_location_cannot_load_is_no_inconsistency(bed, things):
     run.assert_state({"subscriptions_loaded": 1})
 
 
+def test_a_workflow_refuses_a_subscription_of_another_location(bed, things):
+    refusal = r"modify_note is a workflow of code location orchestrator; .* is a Thing of code location other\."
+    with pytest.raises(StartRefused, match=refusal):
+        bed.run("modify_note", [{"subscription_id": str(things[1])}, {"note": "ours"}])
+
+
 def test_a_task_that_is_unfinished_in_another_location_is_no_reason_to_refuse(bed, other):
     other.processes.starts.start("task_clean_up_tasks", {}, user="SYSTEM")
     bed.run("task_clean_up_tasks").assert_completed()
