@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.oidc",
     "tests.fixtures",
     "tests.round_trips",
+    "tests.wheels",
 ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.database.session import SubscriptionDatabase
 from tests.architecture import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,6 +59,44 @@ def test_example_runs_as_pasted_on_an_embedded_database(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert said in done.stdout + done.stderr
+
+
+OWN_COMMAND = "orchestrator run create_domain -f domain_example.py -c domain.yaml"
+
+
+@pytest.mark.slow
+def test_example_runs_as_pasted_on_a_database_of_ones_own(tmp_path: Path, own_database: SubscriptionDatabase) -> None:
+    """In a folder with nothing else, after the commands that the README names for such a database."""
+    assert OWN_COMMAND in README
+    tmp_path.joinpath("domain_example.py").write_text(blocks("python")[0], encoding="utf-8")
+    tmp_path.joinpath("domain.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    kept = {key: value for key, value in os.environ.items() if key not in ("DAGSTER_HOME", "ORCHESTRATOR_HOME")}
+    environment = kept | {"PYTHONPATH": str(ROOT), "DATABASE_URI": own_database.uri, "COLUMNS": "200"}
+    outcomes = []
+
+    for command in (
+        OWN_COMMAND,
+        "orchestrator db upgrade",
+        "orchestrator catalogue apply -f domain_example.py",
+        OWN_COMMAND,
+        "orchestrator subscriptions",
+    ):
+        program, *words = command.split()
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name(program)), *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        outcomes.append(done.returncode)
+        assert "Traceback" not in done.stderr, done.stderr
+
+    assert outcomes == [1, 0, 0, 0, 0], done.stdout + done.stderr
+    assert "Domain example.org" in done.stdout
 
 
 def test_small_network_names_every_create_example() -> None:

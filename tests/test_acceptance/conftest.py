@@ -78,7 +78,7 @@ class Project:
     @contextmanager
     def webserver(self, *words: str, location: str = "orchestrator", **variables: str) -> Iterator["Webserver"]:
         """Run a command that serves Dagster's page, until the end of the block."""
-        port = _free_port()
+        port = free_port()
         with self.service(*words, "--port", str(port), **variables) as process:
             server = Webserver(port, location, process)
             eventually(lambda: server.is_up() or process.poll() is not None, words[0])
@@ -232,7 +232,7 @@ def webserver(project: Project) -> Iterator[Webserver]:
         yield server
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """An identity provider that knows two people; the address of its issuer."""
-    port = _free_port()
+    port = free_port()
     script = PROVIDER.replace("PEOPLE", repr(PEOPLE))
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script, str(port)], stderr=subprocess.DEVNULL)
     try:
@@ -63,7 +63,7 @@ def provider() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def site(provider: str) -> Iterator[str]:
     """The server with its login, under a path prefix; its address."""
-    port = _free_port()
+    port = free_port()
     address = f"http://localhost:{port}/orc"
     login = {
         "OIDC_BASE_URL": provider,
@@ -148,7 +148,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
