@@ -1,21 +1,37 @@
-"""The tags that a Dagster run carries for its process: one prefix, one place."""
+"""The tags that a Dagster run carries for its process: one place that names, writes and reads them."""
 
-PREFIX = "orchestrator/"
+from collections.abc import Mapping
+from typing import Any
 
-PROCESS = PREFIX + "process"
-PARENT = PREFIX + "parent"
-WORKFLOW = PREFIX + "workflow"
-TARGET = PREFIX + "target"
-PRODUCT = PREFIX + "product"
-SUBSCRIPTION = PREFIX + "subscription"
-CUSTOMER = PREFIX + "customer"
-USER = PREFIX + "user"
-STATUS = PREFIX + "status"
-REQUEST = PREFIX + "request"
+HIDDEN = ".dagster/orchestrator_"
+"""Dagster's page does not show tags with Dagster's hidden prefix: what the engine reads, and people do not."""
+
+PROCESS = "orchestrator/process"
+SUBSCRIPTION = "orchestrator/subscription"
+USER = "user"
+"""Dagster's own tag, which its page shows as "Launched by"."""
+
+WORKFLOW = HIDDEN + "workflow"
+STATUS = HIDDEN + "status"
+PARENT = HIDDEN + "parent"
+REQUEST = HIDDEN + "request"
 """What a sensor requested a run for; of the runs with the same request one starts a process."""
-ACTS_ON = PREFIX + "acts_on"
+ACTS_ON = HIDDEN + "acts_on"
 """The process on which a run intervenes; the run is no segment of it."""
 
-CELERY_SENT = PREFIX + "celery_sent"
-CELERY_TAKEN = PREFIX + "celery_taken"
+CELERY_SENT = HIDDEN + "celery_sent"
+CELERY_TAKEN = HIDDEN + "celery_taken"
 """How often a run was sent to Celery's workers; which message a worker accepted last, how often that one, and who."""
+
+FORMER = "orchestrator/"
+"""The prefix of the other tags on runs that were made before."""
+
+
+def read(found: Mapping[str, str], tag: str) -> str | None:
+    """The value of a tag of a run, also of one that was made before."""
+    return found.get(tag) or found.get(FORMER + tag.removeprefix(HIDDEN).rpartition("/")[2])
+
+
+def written(values: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of these values, without those that have none."""
+    return {tag: str(value) for tag, value in values.items() if value}

@@ -62,7 +62,7 @@ HOW_TO_RESUME = (
 
 def refused(error: OrchestratorError | ExternalSystemError) -> Refusal:
     """A Dagster failure that shows the error's sentence; the process's row has its traceback."""
-    return Refusal(str(error), failure_metadata(error))
+    return Refusal(str(error)[: ledger.REASON_LIMIT], failure_metadata(error))
 
 
 def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
@@ -356,7 +356,9 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
         segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
         if isinstance(error, OrchestratorError | ExternalSystemError):
             raise refused(error) from error
-        raise Failure(_reason(error), metadata=failure_metadata(error), allow_retries=False) from error
+        raise Failure(
+            _reason(error)[: ledger.REASON_LIMIT], metadata=failure_metadata(error), allow_retries=False
+        ) from error
     return committed
 
 

@@ -8,7 +8,7 @@ from dagster import OpExecutionContext, Output
 
 from ops.running.execution import NOTHING_TO_DO, claimed_segment, record_of, refused, resources_of
 from ops.running.report import step_metadata
-from ops.running.segment import WAITING, Segment, tags_of
+from ops.running.segment import WAITING, Segment
 from ops.starting.admission import StartRequest, admit
 from ops.starting.submitted_answers import wake
 from ops.steps.forms import as_pages
@@ -56,9 +56,10 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
             op.log.info(NOTHING_TO_DO.format(error))
             return
         raise refused(error) from error
-    segment.tag_first(**tags_of(workflow, state, segment))
+    segment.tag_first(state)
     seconds = (datetime.now(UTC) - started).total_seconds()
-    yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds))
+    about = {"workflow": workflow.name, "product": state.get("product_name"), "customer": state.get("customer_id")}
+    yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds, about=about))
 
 
 def _end_due_waits(segment: Segment) -> None:
@@ -110,7 +111,7 @@ def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
 
 def _pass_over(segment: Segment) -> None:
     """Let other subscriptions be validated first when a requested validation is refused. Commits."""
-    subscription_id = segment.op.run.tags.get(tags.SUBSCRIPTION)
+    subscription_id = tags.read(segment.op.run.tags, tags.SUBSCRIPTION)
     if segment.request and subscription_id and segment.workflow.target is Target.VALIDATE:
         with segment.database.transaction():
             validations.note_start(UUID(subscription_id))

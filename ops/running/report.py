@@ -1,6 +1,7 @@
 """The metadata of an op about its step: the audit trail in Dagster's UI."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,10 @@ from ops.steps.state import Delta, masked, readable
 from resources.domain.saving.changes import SubscriptionChange
 from resources.types import StepStatus
 
-CHANGE_COLUMNS = TableSchema(columns=[TableColumn("value"), TableColumn("before"), TableColumn("after")])
+CHANGE_COLUMNS = ("value", "before", "after")
+LARGEST = 64 * 1024
+"""The most bytes of the state in one event: Dagster's page loads all events of a run, and nobody reads more there."""
+MOST_ROWS, LONGEST_CELL, MOST_NAMES = 200, 300, 10
 
 
 def step_metadata(
@@ -19,18 +23,27 @@ def step_metadata(
     changes: Iterable[SubscriptionChange] = (),
     seconds: float = 0.0,
     status: StepStatus = StepStatus.SUCCESS,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, MetadataValue[Any]]:
-    """A committed step: its change of state without secrets, its duration, the difference of each subscription."""
+    """A committed step: its change of state without secrets, its duration, the difference of each subscription.
+
+    What is too large for an event is left out, and named.
+    """
     changes = tuple(changes)
     saved = {str(change.subscription_id) for change in changes}
     visible = {key: value for key, value in delta.set.items() if not _is_dump_of(value, saved)}
     metadata: dict[str, MetadataValue[Any]] = {
         "process": MetadataValue.text(str(process_id)),
+        **{key: MetadataValue.text(str(value)) for key, value in (about or {}).items() if value},
         "status": MetadataValue.text(status.value),
         "duration (s)": MetadataValue.float(round(seconds, 4)),
     }
+    visible, left_out = _fitting(masked(visible))
     if visible:
-        metadata["state set"] = MetadataValue.json(masked(visible))
+        metadata["state set"] = MetadataValue.json(visible)
+    if left_out:
+        text = f"{left_out}; `orchestrator process show {process_id} --json` has everything"
+        metadata["state set, too large for this page"] = MetadataValue.text(text)
     if delta.removed:
         metadata["state removed"] = MetadataValue.json(delta.removed)
     for change in changes:
@@ -45,10 +58,32 @@ def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
         return {}
     details = readable(details)
     if isinstance(details, list) and all(isinstance(row, dict) for row in details):
-        columns = list(dict.fromkeys(key for row in details for key in row))
-        records = [TableRecord({key: _cell(row.get(key)) for key in columns}) for row in details]
-        return {"details": MetadataValue.table(records, schema=TableSchema(columns=[*map(TableColumn, columns)]))}
-    return {"details": MetadataValue.json(details)}
+        columns = list(dict.fromkeys(key for row in details[:MOST_ROWS] for key in row))
+        return {"details": _table(columns, [[row.get(key) for key in columns] for row in details])}
+    found, left_out = _fitting(details if isinstance(details, dict) else {"details": details})
+    return {"details": MetadataValue.json({**found, "too large for this page": left_out} if left_out else details)}
+
+
+def _fitting(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The values that fit into an event, the small ones first; and which do not."""
+    sizes = {key: len(json.dumps(value)) + len(key) for key, value in values.items()}
+    left, kept = LARGEST, set()
+    for key in sorted(sizes, key=sizes.__getitem__):
+        left -= sizes[key]
+        if left < 0:
+            break
+        kept.add(key)
+    large = [f"{key} ({size:,} bytes)" for key, size in sizes.items() if key not in kept]
+    more = [f"and {len(large) - MOST_NAMES} more"] if len(large) > MOST_NAMES else []
+    return {key: value for key, value in values.items() if key in kept}, ", ".join([*large[:MOST_NAMES], *more])
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> MetadataValue[Any]:
+    records = [TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows[:MOST_ROWS]]
+    if len(rows) > MOST_ROWS:
+        more = [f"and {len(rows) - MOST_ROWS} more", *[""] * len(columns)][: len(columns)]
+        records.append(TableRecord(dict(zip(columns, more, strict=True))))
+    return MetadataValue.table(records, schema=TableSchema(columns=[*map(TableColumn, columns)]))
 
 
 def _is_dump_of(value: Any, saved: set[str]) -> bool:
@@ -57,12 +92,9 @@ def _is_dump_of(value: Any, saved: set[str]) -> bool:
 
 
 def _difference(change: SubscriptionChange) -> MetadataValue[Any]:
-    records = [
-        TableRecord({"value": str(row["path"]), "before": _cell(row["before"]), "after": _cell(row["after"])})
-        for row in change.difference()
-    ]
-    return MetadataValue.table(records, schema=CHANGE_COLUMNS)
+    return _table(CHANGE_COLUMNS, [[row["path"], row["before"], row["after"]] for row in change.difference()])
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]} … ({len(text):,} characters)"

@@ -41,7 +41,7 @@ class Segment:
     def of(cls, op: OpExecutionContext, workflow: Workflow) -> "Segment":
         """Find the process: named by the run's tag or config, else by the first run of the run group."""
         run = op.run
-        named = run.tags.get(tags.PROCESS) or run.run_config.get("process")
+        named = tags.read(run.tags, tags.PROCESS) or run.run_config.get("process")
         try:
             process_id = UUID(str(named or run.root_run_id or run.run_id))
         except ValueError:
@@ -56,19 +56,19 @@ class Segment:
     @property
     def user(self) -> str:
         """The user who started this run; SYSTEM without one."""
-        return self.op.run.tags.get(tags.USER, SYSTEM)
+        return tags.read(self.op.run.tags, tags.USER) or SYSTEM
 
     @property
     def request(self) -> str | None:
         """What the sensor asked for that requested this run to start a process; the process is started once for it."""
-        return self.op.run.tags.get(tags.REQUEST)
+        return tags.read(self.op.run.tags, tags.REQUEST)
 
     def has_nothing_to_do(self, error: Exception) -> bool:
         """Whether a refused claim is no failure: another run executes the process, or the engine asked a second time.
 
         A person who asks for what cannot be done gets a failed run.
         """
-        is_ours = self.op.run.tags.get(tags.USER) == SYSTEM
+        is_ours = tags.read(self.op.run.tags, tags.USER) == SYSTEM
         return isinstance(error, ProcessTaken) or (is_ours and isinstance(error, ProcessStopped))
 
     @property
@@ -91,15 +91,23 @@ class Segment:
         """Claim the run for this operating-system process, with a liveness lock. Raises RunMayNotAct."""
         liveness.claim_run(self.instance, self.run_id)
 
-    def tag(self, **values: str | None) -> None:
+    def tag(self, *, status: str | None = None, subscription: str | None = None) -> None:
         """Write the process's data as tags of this run."""
-        known = {tags.PREFIX + key: str(value) for key, value in values.items() if value}
+        known = tags.written({tags.STATUS: status, tags.SUBSCRIPTION: subscription})
         self.instance.add_run_tags(self.run_id, known)
 
-    def tag_first(self, **values: str | None) -> None:
-        """The same as the first tags of this run: tags that it was launched with are not written again."""
+    def tag_first(self, state: State) -> None:
+        """Write the first tags of this run; those that it was launched with are not written again."""
+        known = {
+            tags.PROCESS: self.process_id,
+            tags.WORKFLOW: self.workflow.name,
+            tags.SUBSCRIPTION: state.get("subscription_id"),
+            tags.USER: self.user,
+            tags.STATUS: ProcessStatus.RUNNING,
+        }
         launched_with = self.op.run.tags
-        self.tag(**{key: value for key, value in values.items() if launched_with.get(tags.PREFIX + key) != value})
+        new = {tag: value for tag, value in tags.written(known).items() if launched_with.get(tag) != value}
+        self.instance.add_run_tags(self.run_id, new)
 
     def acts_for(self, claim: Claim) -> bool:
         """Whether this run acts for the process already."""
@@ -152,17 +160,3 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
                 f"terminate it."
             )
     workflow.check_fits(claim.committed)
-
-
-def tags_of(workflow: Workflow, state: State, segment: Segment) -> dict[str, str | None]:
-    """The tags of a run about its process."""
-    return {
-        "process": str(segment.process_id),
-        "workflow": workflow.name,
-        "target": workflow.target.value,
-        "product": state.get("product_name"),
-        "subscription": state.get("subscription_id"),
-        "customer": state.get("customer_id"),
-        "user": segment.user,
-        "status": ProcessStatus.RUNNING.value,
-    }

@@ -296,7 +296,7 @@ def job_of(spec: Workflow, doc: str | None = None) -> WorkflowJob:
         executor_def=in_process_executor,
         config=Launchpad(spec),
         description=_description(spec, doc),
-        tags={tags.WORKFLOW: spec.name, tags.TARGET: spec.target.value},
+        tags={tags.WORKFLOW: spec.name},
     )
     job.workflow = spec
     return job

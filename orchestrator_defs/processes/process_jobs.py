@@ -87,7 +87,7 @@ def _act(
     """Act as the user of this run; a refusal is shown with its message and not retried."""
     orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
     service = Processes(orchestrator, context.instance)
-    user = context.run.tags.get(tags.USER, "SYSTEM")
+    user = tags.read(context.run.tags, tags.USER) or "SYSTEM"
     try:
         process_id = _find(service, context.op_config["process"])
         context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})

@@ -115,14 +115,11 @@ class ProcessRuns:
         orchestrator = self._access.served.of_process(claim)
         workflow = orchestrator.workflow(claim.workflow_name)
         is_first = claim.run_id == process_id
-        state = claim.state
         known = {
             tags.PROCESS: process_id,
             tags.USER: user,
             tags.PARENT: claim.parent,
-            tags.PRODUCT: state.get("product_name"),
-            tags.SUBSCRIPTION: state.get("subscription_id"),
-            tags.CUSTOMER: state.get("customer_id"),
+            tags.SUBSCRIPTION: claim.state.get("subscription_id"),
         }
         with self._access.database.transaction(read_only=True):
             parent = None if is_first else process_rows.last_run(claim.process_id) or process_id
@@ -131,7 +128,7 @@ class ProcessRuns:
             orchestrator.job(claim.workflow_name),
             run_id=claim.run_id,
             run_config=continuing(process_id),
-            tags={key: str(value) for key, value in known.items() if value},
+            tags=tags.written(known),
             root_run_id=None if is_first else process_id,
             parent_run_id=parent,
             step_keys=[step.key for step in workflow.left(claim.committed)] if claim.committed else None,

@@ -91,7 +91,7 @@ class Sweeper:
         """
         is_monitored = self.instance.run_monitoring_enabled
         unfinished = [run for run in runs if not run.is_finished]
-        at_work = [run.run_id for run in unfinished if not (is_monitored and tags.CELERY_SENT in run.tags)]
+        at_work = [run.run_id for run in unfinished if not (is_monitored and tags.read(run.tags, tags.CELERY_SENT))]
         for run_id, reason in end_lost_runs(self.instance, at_work):
             sweep.report.append(f"run {run_id} has failed: {reason}")
 

@@ -114,7 +114,7 @@ def test_an_engineer_launches_a_run_and_sees_its_success(browser: Browser, site:
         expect(page.get_by_text("Success", exact=True).first).to_be_visible()
         page.screenshot(path=tmp_path / "run.png")
         page.get_by_role("button", name="View tags and config").click()
-        expect(page.get_by_text("orchestrator/user: erin")).to_be_visible()
+        expect(page.get_by_text("user: erin")).to_be_visible()
         page.screenshot(path=tmp_path / "tags.png")
 
 

@@ -52,10 +52,11 @@ class Attempt:
     @classmethod
     def of(cls, run: DagsterRun) -> "Attempt | None":
         """Read it from the run's tags; None when the run was not launched to Celery."""
-        if tags.CELERY_SENT not in run.tags:
+        sent = tags.read(run.tags, tags.CELERY_SENT)
+        if sent is None:
             return None
-        taken, tries, worker = (run.tags.get(tags.CELERY_TAKEN, "") or "-1 0 ").split(" ", 2)
-        return cls(int(run.tags[tags.CELERY_SENT]), int(taken), int(tries), worker)
+        taken, tries, worker = (tags.read(run.tags, tags.CELERY_TAKEN) or "-1 0 ").split(" ", 2)
+        return cls(int(sent), int(taken), int(tries), worker)
 
     @property
     def is_waiting(self) -> bool:

@@ -268,7 +268,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         """Judge a run without an entry: a process of its own enters a run in the table before its first step."""
         record = self._instance.get_run_record_by_id(run.run_id)
         began = record.start_time if record is not None else None
-        if began is None or tags.WORKFLOW not in run.tags or time.time() - began < UNSEEN_SECONDS:
+        if began is None or tags.read(run.tags, tags.WORKFLOW) is None or time.time() - began < UNSEEN_SECONDS:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run was not launched to a warm worker.")
         return CheckRunHealthResult(
             WorkerStatus.FAILED, "The process that executed the run ended before its first step; nothing was done."

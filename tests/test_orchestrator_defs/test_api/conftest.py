@@ -17,7 +17,7 @@ import dagster as dg
 @dg.op
 def say() -> None: ...
 
-@dg.job(tags={"orchestrator/user": "the code"})
+@dg.job(tags={"user": "the code"})
 def plain():
     say()
 

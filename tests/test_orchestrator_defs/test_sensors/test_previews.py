@@ -123,7 +123,7 @@ def test_wake_requests_and_writes_nothing(engine: Engine, later: Callable[..., A
 
 def test_run_that_wake_requested_too_early_has_nothing_to_do(engine: Engine) -> None:
     process_id = engine.run("wait_a_day", {"name": "x"})
-    known = {"orchestrator/process": str(process_id), "orchestrator/user": "SYSTEM"}
+    known = {"orchestrator/process": str(process_id), "user": "SYSTEM"}
     assert engine.launch("wait_a_day", {"process": str(process_id)}, tags=known).success
     assert engine.process(process_id).last_status == "waiting"
 
