@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from resources.errors import SettingsError
 
 PROJECT_MARKERS = ("dagster.yaml", "workspace.yaml")
+DATA = ".orchestrator"
 
 
 class Settings(BaseSettings):
@@ -24,7 +25,8 @@ class Settings(BaseSettings):
         None, description="PostgreSQL for Dagster's storage; the same server, database `<name>_dagster`, when not set"
     )
     orchestrator_home: Path | None = Field(
-        None, description="directory of the embedded data; `.orchestrator` in the project's folder when not set"
+        None,
+        description="directory of the embedded data; when not set `.orchestrator` in DAGSTER_HOME, else in the project",
     )
     database_pool_size: int = Field(5, ge=1, description="connections that one process keeps open")
     recovery_attempts: int = Field(
@@ -62,21 +64,20 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """The folder of embedded data: ORCHESTRATOR_HOME, else `.orchestrator` in the project's folder.
+        """The folder of embedded data: ORCHESTRATOR_HOME, else `.orchestrator` in DAGSTER_HOME or the project's folder.
 
-        DAGSTER_HOME stands for that folder only outside every project: it names the place of Dagster's configuration,
-        and must not move the subscriptions of a project that has it elsewhere. Raises SettingsError when there is no
-        such folder: a database made by mistake would look like one whose subscriptions are lost.
+        With DAGSTER_HOME it does not depend on the working directory. Raises SettingsError when there is no such
+        folder: a database made by mistake would look like one whose subscriptions are lost.
         """
         if self.orchestrator_home:
             return self.orchestrator_home
-        folder = project_folder() or dagster_home()
+        folder = dagster_home() or project_folder()
         if folder is None and self.database_uri is None:
             raise SettingsError(
                 f"There is no {PROJECT_MARKERS[0]} in {Path.cwd()} or above it; run this in the project's folder,"
                 " or set ORCHESTRATOR_HOME or DATABASE_URI."
             )
-        return (folder or Path.cwd()) / ".orchestrator"
+        return (folder or Path.cwd()) / DATA
 
 
 def project_folder() -> Path | None:

@@ -33,8 +33,8 @@ import psycopg
 
 from resources.database import lease
 from resources.database.reaper import running_pid
-from resources.errors import EmbeddedServerError
-from resources.settings import settings
+from resources.errors import EmbeddedServerError, SettingsError
+from resources.settings import DATA, dagster_home, project_folder, settings
 
 DATABASES = ("orchestrator", "dagster")
 APPLICATION = "dagster-service-orchestrator"
@@ -343,10 +343,28 @@ _lock = threading.Lock()
 
 
 def embedded_server() -> EmbeddedServer:
-    """The server of this project's folder; does not start it."""
+    """The server of DAGSTER_HOME or of this project's folder; does not start it. Raises SettingsError."""
     origin = settings().home.expanduser().absolute()
     home = embedded_home(origin)
+    _check_not_left_behind(origin)
     return _servers.setdefault(home, EmbeddedServer(home, origin))
+
+
+def _has_data(folder: Path) -> bool:
+    return folder.exists() or embedded_home(folder).exists()
+
+
+def _check_not_left_behind(home: Path) -> None:
+    """Refuse to begin with no data in DAGSTER_HOME while the project's folder has some: they would look lost."""
+    project = project_folder()
+    if project is None or settings().orchestrator_home or _has_data(home):
+        return
+    if _has_data(project / DATA):
+        raise SettingsError(
+            f"DAGSTER_HOME settles where the data are, and {dagster_home()} has none; those of this project are in"
+            f" {project / DATA}. Unset DAGSTER_HOME or set ORCHESTRATOR_HOME={project / DATA} to use them; make the"
+            f" folder {home} to begin anew."
+        )
 
 
 def embedded_uri(database: str = "orchestrator") -> str:

@@ -1,9 +1,11 @@
-"""Where embedded data belong: in the project's folder, wherever Dagster's configuration is."""
+"""Where embedded data belong: in DAGSTER_HOME wherever one stands, else in the project's folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from resources.database.embedded import embedded_server
 from resources.errors import SettingsError
 from resources.settings import Settings, project_folder, settings
 
@@ -52,19 +54,34 @@ def test_a_home_of_its_own_goes_before_the_project(tmp_path: Path, monkeypatch: 
     assert Settings().home == tmp_path / "home"
 
 
-def test_the_home_of_dagster_does_not_move_the_projects_data(
+@pytest.mark.parametrize("where", ["project", "elsewhere"])
+def test_the_home_of_dagster_settles_where_the_data_are(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in another project's folder."""
+    request.getfixturevalue(where)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert Settings().home == tmp_path / "home" / ".orchestrator"
+
+
+@pytest.fixture
+def fresh_settings() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_settings")
+def test_data_that_the_home_of_dagster_would_leave_behind_are_told_of(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    assert Settings().home == project / ".orchestrator"
-
-
-@pytest.mark.usefixtures("elsewhere")
-def test_outside_every_project_the_home_of_dagster_stands_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    assert Settings().home == tmp_path / ".orchestrator"
+    (project / ".orchestrator").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with pytest.raises(SettingsError, match=r"those of this project are in .*set ORCHESTRATOR_HOME=") as caught:
+        embedded_server()
+    assert str(project / ".orchestrator") in str(caught.value)
+    (tmp_path / "home" / ".orchestrator").mkdir(parents=True)
+    assert embedded_server().origin == tmp_path / "home" / ".orchestrator"
 
 
 def test_an_unusable_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
