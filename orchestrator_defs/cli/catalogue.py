@@ -88,7 +88,7 @@ def apply(
         taken = belongings(take_over) if take_over else {}
     removed = found.removals if remove is None else ()
     if not as_json:
-        _print(found.additions if remove is False else found, as_json=False)
+        _print(found, as_json=False)
     doubts = []
     if taken:
         doubts += [f"{counted(taken)} of '{take_over}' will belong to '{found.owner}', for good."]
@@ -107,7 +107,9 @@ def apply(
     if as_json:
         _print(done, as_json=True)
     elif done or taken:
-        click.echo("Applied.")
+        click.echo("Applied." if is_removing or not found.removals else "Applied, and nothing was removed.")
+    elif found:
+        click.echo("Nothing was removed.")
 
 
 def _ask(sentence: str, flag: str) -> None:

@@ -92,7 +92,9 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
     for owner, numbers in plan.others.items():
         found = f"It also has {counted(numbers)} of '{owner}', which code location '{plan.owner}' leaves alone."
         advice = f"If that is the former name of '{plan.owner}': `orchestrator catalogue apply --take-over {owner}`."
-        yield Finding("catalogue", Verdict.NOTE, found, "" if owner == NOBODY else advice)
+        if owner == NOBODY:
+            advice = "They become those of the location that declares them when it applies its catalogue."
+        yield Finding("catalogue", Verdict.NOTE, found, advice)
 
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
