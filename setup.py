@@ -73,7 +73,7 @@ setup(
     package_data={
         "resources": ["py.typed", "*.pyi", "migrations/**/*.py", "migrations/**/*.mako", "**/*.sql", "**/*.json"],
         "ops": ["py.typed", "*.pyi"],
-        "orchestrator_defs": ["py.typed", "*.pyi", "**/templates/**/*", "**/static/**/*"],
+        "orchestrator_defs": ["py.typed", "*.pyi", "*.toml", "**/templates/**/*", "**/static/**/*"],
     },
     include_package_data=False,
     zip_safe=False,

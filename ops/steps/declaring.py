@@ -43,6 +43,8 @@ def declares(function: F, options: Mapping[str, Any] | None = None) -> F:
 
     @wraps(function)
     def checked(*args: Any, **given: Any) -> Any:
+        if "name" in given and "label" in whole.parameters and "name" not in whole.parameters:
+            given["label"] = given.pop("name")  # as orchestrator-core calls it
         try:
             bound = whole.bind(*args, **given)
         except TypeError as error:

@@ -100,7 +100,7 @@ def _telling(pages: FormGenerator, state: Any) -> Generator[type[BaseModel], Any
             return end.value
         filled = yield page
         if isinstance(state, dict) and isinstance(filled, BaseModel):
-            state.update(filled.model_dump())
+            state.update(filled.model_dump(warnings=False))
 
 
 def answers(page: BaseModel) -> State:

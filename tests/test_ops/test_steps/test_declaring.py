@@ -169,6 +169,10 @@ def test_a_step_has_its_label_as_its_name():
     assert (a_step.name, step_group("Both", a_step).name) == ("A step", "Both")
 
 
+def test_a_label_may_be_given_as_a_name():
+    assert step_group(name="Both", steps=begin >> a_step).label == "Both"
+
+
 def test_linking_step_is_written_with_parentheses_or_without():
     assert store_process_subscription() == store_process_subscription(Target.MODIFY) == store_process_subscription
 
