@@ -162,6 +162,15 @@ def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterato
         yield Finding("processes", Verdict.OK, "All states are consistent.")
 
 
+def _locations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    with orchestrator.database.transaction(read_only=True):
+        others = recovery.unfinished_elsewhere(orchestrator.name)
+    for location, number in others.items():
+        found = f"Code location '{location}' has unfinished processes, which wait until it is loaded: {number}."
+        advice = f"`orchestrator doctor --location {location}` checks them, with that code location in the workspace."
+        yield Finding("locations", Verdict.NOTE, found, advice)
+
+
 def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         owner = Owner(orchestrator.name, storage_id(instance))
@@ -193,6 +202,7 @@ CHECKS: tuple[Check, ...] = (
     _daemon,
     _workers,
     _processes,
+    _locations,
     _waits,
     _locks,
 )

@@ -60,6 +60,18 @@ def in_progress(owner: Owner, limit: int, after: Place | None = None) -> list[Pr
     return _read(query.order_by(ProcessTable.last_modified_at, ProcessTable.process_id).limit(limit))
 
 
+def unfinished_elsewhere(location: str) -> dict[str, int]:
+    """How many unfinished processes other locations have, by name. The index of open processes serves this."""
+    others = (ProcessTable.location.is_not(None), ProcessTable.location != location)
+    query = (
+        select(ProcessTable.location, func.count())
+        .where(ProcessTable.last_status.not_in(FINAL), text("last_status <> 'completed'"), *others)
+        .group_by(ProcessTable.location)
+        .order_by(ProcessTable.location)
+    )
+    return {str(name): count for name, count in current_session().execute(query)}
+
+
 def states_of(process_ids: Collection[ProcessId]) -> list[ProcessState]:
     """The states of these processes."""
     return _read(_select_states().where(ProcessTable.process_id.in_(process_ids))) if process_ids else []

@@ -149,6 +149,14 @@ def test_process_in_hand_of_no_run_is_found(engine, status):
     assert verdict == "wrong" and f"{process_id} is {status}, and its run is not there" in found
 
 
+def test_unfinished_processes_of_another_location_are_told_by_its_name(engine):
+    engine.run("ask")
+    execute(engine, "UPDATE processes SET location = 'acme'")
+    ((verdict, found, advice),) = findings(engine, "locations")
+    assert (verdict, "'acme'" in found, found.endswith("loaded: 1.")) == ("note", True, True)
+    assert "--location acme" in advice
+
+
 def test_wait_past_its_time_is_found(engine):
     process_id = engine.run("ask")
     execute(engine, "UPDATE process_waits SET deadline = now() - interval '1 hour'")
