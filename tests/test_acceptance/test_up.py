@@ -75,6 +75,7 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
         _kill(project, "code server")
         log = project.home / "up" / "server.log"
         eventually(lambda: "code server of orchestrator ended with status -9; it is" in log.read_text(), "another one")
+        os.kill(project.named("worker")[0], signal.SIGKILL)
         _kill(project, "server")
         eventually(lambda: said(project).count("Ready: the daemon") == 3, "another server with a daemon")
         eventually(lambda: said(project).count("Ready: 2 for all runs") == 2, "other workers")
@@ -90,11 +91,13 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
 def test_with_nothing_to_do_it_keeps_to_its_measure(project: Project, port: int) -> None:
     """Of processes and of memory; what several of them share is counted once."""
     (project.home / "orchestrator.log").unlink()
-    with up(project, port):
+    with up(project, port) as process:
         commands = project.processes()
         pythons = {pid: command for pid, command in commands.items() if "postgres" not in command.split()[0]}
         assert len(pythons) <= MOST_PROCESSES, pythons
         assert sum(map(_megabytes, commands)) < MOST_MEGABYTES, {commands[pid]: _megabytes(pid) for pid in commands}
+        process.send_signal(signal.SIGHUP)  # as a terminal that is closed
+        assert process.wait(PATIENCE) == 0
     project.wait_until_left()
 
 
