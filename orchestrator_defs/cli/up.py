@@ -30,9 +30,10 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 HINTS = """\
-Try: {address}jobs, {job}, tab Launchpad{example}. `orchestrator subscriptions` lists what there
-is. {more}Logs are in {folder}. ^C stops everything."""
-DRIFT = "`orchestrator lab drift ams1` changes a device by hand, and the job validate_node finds it.\n"
+Try: {address}jobs, {job}, tab Launchpad: fill in the pages{example}, and launch.
+`orchestrator subscriptions` lists what there is.{more}
+Logs are in {folder}. ^C stops everything."""
+DRIFT = " `orchestrator lab drift ams1` changes a device by hand, and the job validate_node finds it."
 
 
 @click.command()
@@ -106,7 +107,7 @@ def _hints(serving: Serving, folder: Path) -> str:
     return HINTS.format(
         address=serving.address,
         job=f"job {example.stem}" if example else "a job",
-        example=f": the text of examples/{example.name}, changed, creates another" if example else "",
+        example=f", as in examples/{example.name}" if example else "",
         more=DRIFT if serving.examples else "",
         folder=folder,
     )

@@ -155,7 +155,7 @@ def test_code_is_fully_typed(project: OwnProject) -> None:
 
 
 def test_hint_names_a_file_of_the_project(running: OwnProject) -> None:
-    (name,) = re.findall(r"the text of (\S+),", " ".join(running.said.split()))
+    (name,) = re.findall(r"as in (\S+),", " ".join(running.said.split()))
 
     assert (running.folder / name).is_file()
 

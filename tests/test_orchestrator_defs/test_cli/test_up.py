@@ -120,4 +120,4 @@ def test_hint_names_an_example_of_the_project(tmp_path: Path, monkeypatch: pytes
 
     hint = _hints(Serving(), tmp_path)
 
-    assert "job create_line, tab Launchpad: the text of examples/create_line.yaml" in hint
+    assert "job create_line, tab Launchpad: fill in the pages, as in examples/create_line.yaml, and launch" in hint

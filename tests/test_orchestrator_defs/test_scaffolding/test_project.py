@@ -12,6 +12,7 @@ from orchestrator_defs.scaffolding import project
 from orchestrator_defs.scaffolding.layout import wrapped
 from orchestrator_defs.scaffolding.product import LONGEST, ProductSpec
 from orchestrator_defs.scaffolding.project import write_project
+from resources.runs import workspaces
 from tests.architecture import ROOT
 
 NAMES = ("Line", "Internet access", "IPv6-transit", "x" * LONGEST)
@@ -50,6 +51,19 @@ def test_dagster_runs_in_it_as_in_this_project(tmp_path: Path) -> None:
     write_project(tmp_path / "acme", ProductSpec("Line"))
 
     assert (tmp_path / "acme" / "dagster.yaml").read_text() == (ROOT / "dagster.yaml").read_text()
+
+
+def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster looks into pyproject.toml, and whoever names it into workspace.yaml."""
+    write_project(tmp_path / "acme", ProductSpec("Line"))
+    monkeypatch.chdir(tmp_path / "acme")
+
+    origins = [*workspaces.find({}), *workspaces.find({"workspace": ["workspace.yaml"]})]
+
+    found = [(one.location_name, one.loadable_target_origin.module_name) for one in origins]
+    assert found == 2 * [("acme", "acme.definitions")]
 
 
 def test_an_empty_folder_that_exists_is_used(tmp_path: Path) -> None:
