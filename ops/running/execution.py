@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from dagster import Failure, OpExecutionContext, Output, in_process_executor
+from dagster import OpExecutionContext, Output, in_process_executor
 
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
@@ -356,9 +356,7 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
         segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
         if isinstance(error, OrchestratorError | ExternalSystemError):
             raise refused(error) from error
-        raise Failure(
-            _reason(error)[: ledger.REASON_LIMIT], metadata=failure_metadata(error), allow_retries=False
-        ) from error
+        raise Refusal(_reason(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error
     return committed
 
 

@@ -17,6 +17,7 @@ from resources.errors import OrchestratorError, RunMayNotAct, SettingsError
 from resources.processes import process_rows, recovery
 from resources.processes.recovery import ProcessState
 from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_workers
+from resources.runs.run_events import report_event
 from resources.types import ProcessId
 
 SYSTEM = "SYSTEM"
@@ -117,6 +118,8 @@ def runs_by_tag(instance: DagsterInstance, tag: str, values: Collection[str]) ->
 def _mark_as_failed(service: Processes, process_id: ProcessId, reason: str) -> None:
     with service.database.transaction():
         process_rows.lock_row(process_id)
-        for found in recovery.states_of([process_id]):
-            if found.status in recovery.IN_PROGRESS:
-                recovery.mark_as_failed(found, reason)
+        found = [one for one in recovery.states_of([process_id]) if one.status in recovery.IN_PROGRESS]
+        for one in found:
+            recovery.mark_as_failed(one, reason)
+    for one in found:
+        report_event(service.instance, process_id, one.run_id, f"The process has failed: {reason}")

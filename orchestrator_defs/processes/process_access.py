@@ -16,6 +16,7 @@ from resources.errors import UnknownProcess
 from resources.processes import pause, process_rows
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim, Located
+from resources.runs.run_events import report_event
 from resources.runs.storage_identity import storage_id
 from resources.types import ProcessId
 
@@ -66,13 +67,18 @@ class ProcessAccess:
             pause.check_not_paused()
             yield self.claim(process_id)
 
-    def lock_to_end(self, process_id: ProcessId, user: str, what: str) -> None:
+    def lock_to_end(self, process_id: ProcessId, user: str, what: str) -> Claim:
         """Lock a process's row to end it, if this user may; without its workflow in the code everybody may."""
         process_rows.lock_row(process_id)
         claim = self.find_claim(process_id)
         self.served.check_serves(claim)
         if (workflow := self.find_workflow(claim)) is not None:
             check_may_retry(workflow, claim.committed, user, what=what)
+        return claim
+
+    def report(self, claim: Claim, sentence: str) -> None:
+        """Tell the readers of the run at which a process had stopped what a person did to it."""
+        report_event(self.instance, claim.process_id, claim.run_id, sentence)
 
     def find_workflow(self, process: Located) -> Workflow | None:
         """The workflow of a process, None if its location is not served here or no longer has it."""

@@ -49,11 +49,13 @@ class ProcessAnswers:
         Raises UnknownProcess, NotWaiting, NotAuthorised, EnginePaused, FormInvalid, FormIncomplete; then nothing was
         changed.
         """
-        workflow = self._access.workflow_of(process_id)
+        with self._access.database.transaction(read_only=True):
+            claim, workflow = self._access.claim(process_id)
         with self._access.form_resources(workflow) as resources:
             submitted_answers.answer(
                 workflow, process_id, as_pages(inputs), user=user, database=self._access.database, resources=resources
             )
+        self._access.report(claim, f"{user} filled in the form; the process continues in its next run.")
 
     def callback(self, process_id: ProcessId, token: str, result: Any) -> Verdict:
         """Store an external system's callback, early or late. Commits. Raises UnknownToken, StateError."""

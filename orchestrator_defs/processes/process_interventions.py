@@ -14,6 +14,7 @@ from resources.errors import NotAuthorised, NotWaiting, ProcessError, StepsChang
 from resources.processes import interventions, ledger, pause
 from resources.processes.interventions import Aborted
 from resources.processes.owner import Owner
+from resources.processes.process_rows import Claim
 from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ class ProcessInterventions:
             workflow.check_fits(claim.committed)
             check_may_retry(workflow, claim.committed, user)
             interventions.resume(process_id, user=user)
+        self._report_resumed(claim, user)
+
+    def _report_resumed(self, claim: Claim, user: str) -> None:
+        self._access.report(claim, f"{user} resumed the process from its last committed step.")
 
     def resume_all(self, *, user: str, check: Callable[[str], None] = lambda _: None) -> list[ProcessId]:
         """Retry all tasks that failed or back off; returns the processes to launch. Commits a batch at a time.
@@ -57,18 +62,21 @@ class ProcessInterventions:
         return [one for owner in self._access.owners for one in self._resume_all_of(owner, user, check)]
 
     def _resume_all_of(self, owner: Owner, user: str, check: Callable[[str], None]) -> list[ProcessId]:
-        resumed: list[ProcessId] = []
+        resumed: list[Claim] = []
         last: ProcessId | None = None
         while True:
             with self._access.database.transaction():
                 pause.check_not_paused()
                 found = interventions.lock_tasks_to_resume(owner, RESUME_BATCH, after=last)
-                resumed += [process_id for process_id in found if self._try_to_resume(process_id, user, check)]
+                batch = [claim for each in found if (claim := self._try_to_resume(each, user, check))]
+            for claim in batch:
+                self._report_resumed(claim, user)
+            resumed += batch
             if not found:
-                return resumed
+                return [claim.process_id for claim in resumed]
             last = found[-1]
 
-    def _try_to_resume(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> bool:
+    def _try_to_resume(self, process_id: ProcessId, user: str, check: Callable[[str], None]) -> Claim | None:
         try:
             claim, workflow = self._access.claim(process_id)
             check(workflow.name)
@@ -76,9 +84,9 @@ class ProcessInterventions:
             check_may_retry(workflow, claim.committed, user)
         except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
             log.info("Process %s is not resumed: %s", process_id, refusal)
-            return False
+            return None
         interventions.resume(process_id, user=user)
-        return True
+        return claim
 
     def skip(
         self,
@@ -115,6 +123,7 @@ class ProcessInterventions:
             )
             behind = [step for step in workflow.left(claim.committed) if place.precedes(step)]
             check_next([step for step in behind if step.branch == place.branch], delta.applied_to(seen))
+        self._access.report(claim, f"{user} skipped the step {place.label!r}: {reason}")
         return place.key
 
     def go_back(self, process_id: ProcessId, to: StepKey, *, user: str, reason: str) -> StepKey:
@@ -134,6 +143,7 @@ class ProcessInterventions:
             if any(step.step.effect is not None and step.key in claim.committed for step in behind):
                 interventions.lock_again(process_id)
             workflow.check_fits(self._access.claim(process_id)[0].committed)
+        self._access.report(claim, f"{user} sent the process back to the step {place.label!r}: {reason}")
         return place.key
 
     def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
@@ -143,8 +153,10 @@ class ProcessInterventions:
         that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded.
         """
         with self._access.database.transaction():
-            self._access.lock_to_end(process_id, user, "abort")
+            claim = self._access.lock_to_end(process_id, user, "abort")
             found = interventions.abort(process_id, user=user, reason=reason)
+        why = f": {reason}" if reason else ", without a reason"
+        self._access.report(claim, f"{user} aborted the process{why}. {found.message}")
         self._terminate(found.run_id)
         return found
 

@@ -106,7 +106,9 @@ class ProcessRuns:
                 pause.check_not_paused()
                 check_may_retry(workflow, claim.committed, user)
                 interventions.resume(process_id, user=user, at=interventions.UNFINISHED)
-                claim, _ = self._access.claim(process_id)
+                stopped, (claim, _) = claim, self._access.claim(process_id)
+        if has_run:
+            self._access.report(stopped, f"{user} resumed the process; it continues in run {claim.run_id}.")
         return claim
 
     def _create(self, claim: Claim, user: str) -> DagsterRun:

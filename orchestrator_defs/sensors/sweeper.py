@@ -18,6 +18,7 @@ from resources.processes import recovery
 from resources.processes.owner import Owner
 from resources.processes.recovery import Place, ProcessState
 from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
+from resources.runs.run_events import report_event
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
 from resources.types import ProcessId, ProcessStatus
@@ -148,11 +149,16 @@ class Sweeper:
         if run_id is not None:
             sweep.launch.append(one.process_id)
             sweep.report.append(f"{one.process_id} continues as run {run_id}: {reason}")
+            done = "Recovered: the process continues from its last committed step"
+            report_event(self.instance, one.process_id, one.run_id, f"{done}, in run {run_id}. {reason}")
 
     def _mark_as_failed(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         with self.database.transaction(read_only=self.is_preview):
-            if self.is_preview or recovery.mark_as_failed(one, reason):
-                sweep.report.append(f"{one.process_id} has failed: {reason}")
+            has_failed = self.is_preview or recovery.mark_as_failed(one, reason)
+        if has_failed:
+            sweep.report.append(f"{one.process_id} has failed: {reason}")
+        if has_failed and not self.is_preview:
+            report_event(self.instance, one.process_id, one.run_id, f"The process has failed: {reason}")
 
     # --- runs that execute ---
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
-from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
+from dagster import DagsterEventType, DagsterExecutionInterruptedError, DagsterRunStatus
 from dagster._core.storage.tags import TagType, get_tag_type
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -405,3 +405,20 @@ def test_terminated_step_fails_its_process_and_cancels_its_run(engine_of):
     (run,) = engine.instance.get_runs()
     assert run.status is DagsterRunStatus.CANCELED
     assert engine.process(run.run_id).last_status == "failed"
+
+
+def test_failed_step_shows_its_own_frames_alone(engine_of):
+    """Those of the engine tell a person nothing."""
+
+    @step("Fall")
+    def fall():
+        raise RuntimeError("fell")
+
+    @task("Falling")
+    def falling():
+        return begin >> fall
+
+    result = engine_of(falling).launch("falling")
+    (failure,) = [event for event in result.all_events if event.event_type is DagsterEventType.STEP_FAILURE]
+    error = failure.step_failure_data.error
+    assert (error.message, len(error.stack), error.cause) == ("RuntimeError: fell", 1, None)

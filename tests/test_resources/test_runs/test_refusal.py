@@ -59,6 +59,21 @@ def test_refusal_is_not_retried(failure: dg.DagsterEvent) -> None:
     assert failure.event_type is dg.DagsterEventType.STEP_FAILURE  # and no STEP_UP_FOR_RETRY
 
 
+def fall() -> None:
+    raise RuntimeError("fell")
+
+
+def test_bug_is_shown_where_it_is() -> None:
+    """Its own frames, and what caused it."""
+    with pytest.raises(RuntimeError) as found:
+        fall()
+    (shown,) = Refusal("RuntimeError: fell", bug=found.value).user_code_process_error_infos
+    assert (shown.message, shown.stack[-1].splitlines()[1].strip()) == (
+        "RuntimeError: fell",
+        'raise RuntimeError("fell")',
+    )
+
+
 def test_unusable_run_config_is_dagsters_own_error() -> None:
     with pytest.raises(dg.DagsterInvalidConfigError, match="is locked by process 4"):
         misfed.execute_in_process()
