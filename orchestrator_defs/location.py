@@ -8,12 +8,14 @@ from typing import Any
 from dagster import Definitions
 
 from orchestrator_defs.jobs.decorators import WorkflowJob
-from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator
 from orchestrator_defs.processes.process_jobs import process_jobs
 from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from orchestrator_defs.sensors.wake import process_sensors
 from resources.catalogue.catalogue import Product
 from resources.types import Target
+
+_merge = Definitions.merge
 
 
 def build_definitions(
@@ -37,7 +39,49 @@ def complete_definitions(orchestrator: Orchestrator) -> Definitions:
     """An orchestrator's workflows, the jobs that intervene in their processes, and the sensors."""
     validations = [job for job in orchestrator.jobs if job.workflow.target is Target.VALIDATE]
     sensors = [validation_sensor(orchestrator, validations)] if validations else []
-    return Definitions.merge(
+    orchestrator.made = _merge(
         orchestrator.definitions,
         Definitions(jobs=process_jobs(orchestrator), sensors=[*sensors, *process_sensors(orchestrator)]),
     )
+    return orchestrator.made
+
+
+def merge(*parts: Definitions) -> Definitions:
+    """Merge definitions. Those of several orchestrators become one location of one orchestrator, named like the first.
+
+    Tasks, schedules and sensors that each orchestrator has exist once, and act for all. Raises SettingsError when two
+    have different databases, or different resources of one key.
+    """
+    found = {id(one): one for part in parts if (one := _orchestrator_in(part)) is not None}
+    if len(found) < 2:
+        return _merge(*parts)
+    return _merge(complete_definitions(Orchestrator.of_all([*found.values()])), *map(_others, parts))
+
+
+def _orchestrator_in(part: Definitions) -> Orchestrator | None:
+    database = (part.resources or {}).get("database")
+    return database.orchestrator if isinstance(database, DatabaseResource) else None
+
+
+def _others(part: Definitions) -> Definitions:
+    """What an organisation has added to the definitions of an orchestrator."""
+    orchestrator = _orchestrator_in(part)
+    if orchestrator is None:
+        return part
+    made = orchestrator.made
+    ours = {id(one) for one in (*(made.jobs or ()), *(made.schedules or ()), *(made.sensors or ()))}
+    return Definitions(
+        assets=part.assets,
+        asset_checks=part.asset_checks,
+        executor=part.executor,
+        loggers=part.loggers,
+        metadata=part.metadata,
+        component_tree=part.component_tree,
+        jobs=[one for one in part.jobs or () if id(one) not in ours],
+        schedules=[one for one in part.schedules or () if id(one) not in ours],
+        sensors=[one for one in part.sensors or () if id(one) not in ours],
+        resources={key: one for key, one in (part.resources or {}).items() if key not in (made.resources or {})},
+    )
+
+
+Definitions.merge = staticmethod(merge)  # type: ignore[method-assign]  # Dagster has no other way to hear of a merge

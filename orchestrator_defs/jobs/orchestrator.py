@@ -1,7 +1,7 @@
 """The orchestrator of a code location, and how to find it in Dagster definitions."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class Orchestrator:
     ) -> None:
         self.name = name
         built_in = built_in_workflows(self)
-        jobs = (*built_in, *workflows)
+        self.own_jobs = tuple(workflows)
+        jobs = (*built_in, *self.own_jobs)
         self.database = replace(database or SubscriptionDatabase(), location=name)
         self.code: CodeLocation | None = None  # set when it is loaded from a workspace
         self.resources: dict[str, Any] = dict(resources or {})
@@ -64,8 +65,32 @@ class Orchestrator:
             schedules=task_schedules(jobs),
             resources={**self.bound_resources, "database": DatabaseResource(self)},
         )
+        self.made = self.definitions  # with more of them, where a location is made
         if not structlog.is_configured():
             _keep_libraries_quiet()
+
+    @classmethod
+    def of_all(cls, parts: Sequence["Orchestrator"]) -> "Orchestrator":
+        """One orchestrator of what several have, with the name of the first. Raises SettingsError when two differ."""
+        first = parts[0]
+        resources: dict[str, Any] = {}
+        for part in parts:
+            if part.database.uri != first.database.uri:
+                raise SettingsError(f"{first.name} and {part.name} have two databases; a code location has one.")
+            for key, resource in part.resources.items():
+                if key in resources and resources[key] != resource:
+                    raise SettingsError(f"Two merged orchestrators have different resources {key!r}; give both one.")
+                resources[key] = resource
+        products: list[Product] = []
+        products.extend(each for part in parts for each in part.catalogue.products if each not in products)
+        return cls(
+            products,
+            dict.fromkeys(job for part in parts for job in part.own_jobs),
+            resources,
+            first.database,
+            dict.fromkeys(folder for part in parts for folder in part.translations),
+            first.name,
+        )
 
     def prepare(self) -> SubscriptionDatabase:
         """Check that schema and catalogue match the code; cached once they do.
