@@ -34,7 +34,7 @@ TEST = [
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
     "pytest-xdist>=3.6",  # pytest -n auto
-    "pytest<9.2",  # in 9.2 pytest-xdist 3.8 groups no tests any more: each worker would start every server of its own
+    "pytest<9.2",  # in 9.2 pytest-xdist 3.8 does not group tests: each worker would start every server of its own
     "schemathesis>=4.3,<5",  # a fuzzer that reads the OpenAPI document
     "hypothesis>=6.100",  # property tests of the domain models
     "playwright>=1.50",  # drives Debian's chromium: it waits for what it clicks, and needs no driver of the browser's
@@ -84,7 +84,7 @@ setup(
         "dagster-shared>=1.13,<1.14",  # how its commands name code locations
         "dagster-graphql>=1.13,<1.14",  # that page's schema, ...
         "graphene>=3,<4",  # ... which is made with this ...
-        "graphql-core>=3.2,<4",  # ... and this, and whose mutations have a guard of ours
+        "graphql-core>=3.2,<4",  # ... and this, and whose mutations our authorisation wraps
         "dagster-postgres>=0.29,<0.30",  # Dagster's storage; the release that goes with dagster 1.13
         "sqlalchemy>=2.0.30,<2.2",  # tables and statements
         "alembic>=1.13,<2",  # schema migrations
@@ -102,7 +102,7 @@ setup(
         "pynetbox>=7.4,<8",  # NetBox: inventory and addresses
         "requests>=2.32,<3",  # HTTP to the playbook runner
         "fastapi>=0.115,<1",  # REST, with its OpenAPI document
-        "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the gate of the server
+        "starlette>=0.40",  # the lab: stand-ins for NetBox, playbook runner and devices; the middleware of the server
         "uvicorn>=0.36",  # serves both; the first whose WebSockets need no deprecated part of websockets
         "websockets>=15",  # live updates and the log of runs, under uvicorn
         "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies

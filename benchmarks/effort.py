@@ -23,18 +23,18 @@ class Effort:
 
 
 @contextmanager
-def effort(postmaster: int, strangers: Callable[[], set[int]] = set) -> Iterator[Effort]:
-    """Measure the block. `strangers` are the server's processes that work for somebody else."""
+def effort(postmaster: int, others: Callable[[], set[int]] = set) -> Iterator[Effort]:
+    """Measure the block. `others` are the server's processes that work for other programs."""
     spent = Effort()
     with _calls_to_lab() as lab:
-        other = strangers()
+        foreign = others()
         before = _server_processes(postmaster)
         python, wall = time.process_time(), time.perf_counter()
         yield spent
         spent.wall = (time.perf_counter() - wall - lab.wall) * 1000
         spent.python = (time.process_time() - python - lab.python) * 1000
         after = _server_processes(postmaster)
-        spent.postgres = sum(after[pid] - before.get(pid, 0) for pid in after.keys() - other) / 1e6
+        spent.postgres = sum(after[pid] - before.get(pid, 0) for pid in after.keys() - foreign) / 1e6
         spent.lab = lab.wall * 1000
 
 

@@ -32,7 +32,7 @@ class Ground:
     server: EmbeddedServer
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What a child process is told; this process's own environment is the same without `more`."""
+        """The environment of a child process; this process's own environment is the same without `more`."""
         return {**os.environ, **more}
 
 

@@ -34,7 +34,7 @@ WORKFLOWS = (*node.WORKFLOWS, *port.WORKFLOWS, *core_link.WORKFLOWS, *l2vpn.WORK
 USER = "benchmark"
 ENDPOINTS = 10
 LAB = "lab"
-"""The application name by which the lab's connections are told from ours."""
+"""The application name by which the lab's connections are known from ours."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Network:
     server: EmbeddedServer
     watch: "psycopg.Connection[tuple[int]]"
 
-    def strangers(self) -> set[int]:
+    def others(self) -> set[int]:
         """The server's processes that work for a lab, and the one that is asked for them."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s OR pid = pg_backend_pid()"
         return {pid for (pid,) in self.watch.execute(query, (LAB,))}

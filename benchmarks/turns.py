@@ -34,7 +34,7 @@ def in_turns(both: tuple[Network, Network], script: Script, times: int) -> dict[
         for network in both:
             memo = Memo(number, network.fixtures)
             for name, part in script:
-                with effort(network.postmaster, network.strangers) as one:
+                with effort(network.postmaster, network.others) as one:
                     part(network.hand, memo)
                 if number:
                     spent[network.subscriptions, name].append(one)

@@ -35,7 +35,7 @@ def launcher_of(side: Side) -> WarmRunLauncher:
 
 
 def stop_workers(dispatch: Dispatch) -> None:
-    """End all workers of an instance: the supervisors first, which let them finish what they have in hand."""
+    """End all workers of an instance: the supervisors first, which let them finish their runs."""
 
     def all_gone() -> bool:
         living = dispatch.workers()

@@ -148,7 +148,7 @@ def slow_runner() -> Iterator[None]:
 
 
 def call_back(result: Mapping[str, Any]) -> None:
-    """Post a result where the runner was told to post it: no login, the token in the path is good for one answer."""
+    """Post a result to the URL that the runner was given: no login, the token in the path is good for one answer."""
     calls = json.loads(lab("calls", "--json"))
     url = next(call["body"]["callback_url"] for call in reversed(calls) if call["path"].endswith("/provision_node"))
     httpx.post(f"{url}/progress", json={"percent": 50}).raise_for_status()
@@ -174,7 +174,7 @@ def show(api: httpx.Client, subscription: str) -> None:
 
 
 def say(line: str) -> None:
-    """To whoever looks on."""
+    """Print a line."""
     sys.stdout.write(f"{line}\n")
 
 

@@ -34,7 +34,7 @@ class Runner:
             self._threads.submit(self.run, job_id)
 
     def close(self) -> None:
-        """Accept no more jobs; jobs that have not begun run at the next start."""
+        """Stop accepting jobs; jobs that have not begun run at the next start."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def start(self, playbook: str, given: Any, key: str | None) -> dict[str, Any]:

@@ -235,7 +235,7 @@ class EventGroups:
     # --- the process ---
 
     def begin_in_child(self) -> None:
-        """Start anew after a fork: the parent writes its waiting rows, and its thread and locks are not ours."""
+        """Start again after a fork: the parent writes its waiting rows, and its thread and locks are not ours."""
         self._begin()
 
     def flush_at_exit(self) -> None:
