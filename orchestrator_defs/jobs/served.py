@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from resources.catalogue.rows import BlockRow
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow
 from resources.processes.process_rows import Located
@@ -96,5 +97,11 @@ def _clashes(orchestrators: tuple[Orchestrator, ...]) -> Iterator[str]:
         own += [("block", name, row) for name, row in rows.blocks.items()]
         for kind, name, row in own:
             owner, known = owners.setdefault((kind, name), (one.name, row))
-            if owner != one.name and (kind != "block" or known != row):
+            if owner != one.name and not (kind == "block" and _may_be_shared(known, row)):
                 yield f"Code locations {owner!r} and {one.name!r} both have a {kind} {name!r}; rename one of them."
+
+
+def _may_be_shared(one: BlockRow, other: BlockRow) -> bool:
+    # Which of them the database has, its owner decides.
+    pairs = ((one, other), (other, one))
+    return any(part.is_part_of(whole.tag, whole.values, whole.holds) for part, whole in pairs)

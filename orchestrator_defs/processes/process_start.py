@@ -1,16 +1,18 @@
 """Starts a process: checks the request, and writes the process."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ops.starting.admission import IdempotentStart, StartRequest, admit
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages
 from ops.steps.workflow import Workflow
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.process_access import ProcessAccess
 from resources.domain.saving.headers import subscription_header
-from resources.errors import OrchestratorError
+from resources.errors import OrchestratorError, UnknownSubscription
 from resources.processes.owner import owned_by
 from resources.types import ProcessId, SubscriptionId
 
@@ -75,9 +77,19 @@ class ProcessStart:
                 empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
             )
-            with owned_by(self._access.owner_of(self._access.served.of_workflow(workflow.name))):
+            with owned_by(self._access.owner_of(self._orchestrator(workflow, pages))):
                 admit(request, self._access.database)
         return process_id
+
+    def _orchestrator(self, workflow: Workflow, pages: Sequence[Page]) -> Orchestrator:
+        """The orchestrator that starts a workflow: each location has the engine's own, and the subscription decides."""
+        served = self._access.served
+        if workflow.has_subscription:
+            with suppress(IndexError, KeyError, ValueError, UnknownSubscription):  # which the form refuses
+                of_product = served.of_product(self._product_of(UUID(str(pages[0]["subscription_id"]))))
+                if workflow.name in of_product.workflows:
+                    return of_product
+        return served.of_workflow(workflow.name)
 
     def _started_with(self, idempotent: IdempotentStart) -> ProcessId | None:
         with self._access.database.transaction(read_only=True):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from resources.catalogue.kinds import BLOCK, ENGINE, NOBODY, PRODUCT, VALUE, WORKFLOW, Kind
-from resources.catalogue.rows import BlockRow, DeclaredCatalogue
+from resources.catalogue.rows import DeclaredCatalogue
 from resources.catalogue.stored import StoredCatalogue, StoredRow
 from resources.database.session import current_session
 from resources.database.tables import EngineSettingsTable, ProcessTable
@@ -120,14 +120,9 @@ def _taken(
 
 
 def _same(declared: DeclaredCatalogue, everything: StoredCatalogue, name: str) -> bool:
-    """Whether a block is declared as its owner has it. A field of an abstract block may hold more classes there."""
+    """Whether a block is declared as its owner has it."""
     row, there = declared.blocks.get(name), everything[BLOCK][name]
-    return (
-        isinstance(row, BlockRow)
-        and row.tag == there.columns["tag"]
-        and row.values.keys() == there.links["values"].keys()
-        and row.holds.keys() <= there.links["holds"].keys()
-    )
+    return row is not None and row.is_part_of(there.columns["tag"], there.links["values"], there.links["holds"])
 
 
 def _refuse_clashes(

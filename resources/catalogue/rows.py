@@ -58,6 +58,13 @@ class BlockRow:
     holds: Mapping[str, Multiplicity] = field(default_factory=dict)
     owner: str = ""
 
+    def is_part_of(self, tag: str | None, values: Iterable[str], holds: Iterable[str]) -> bool:
+        """Whether two locations may share a block: the tag and the values are the same, and it holds nothing else.
+
+        It may hold less, as a field of an abstract block lists the classes that are loaded.
+        """
+        return self.tag == tag and self.values.keys() == set(values) and self.holds.keys() <= set(holds)
+
 
 @dataclass(frozen=True)
 class WorkflowRow:

@@ -13,9 +13,14 @@ from orchestrator_defs import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.testing import Testbed
+from resources.catalogue.catalogue import Product
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow
 from resources.types import ProcessId, ProcessStatus, State
+from tests.test_resources.test_domain.domain import DeviceInactive
+from tests.test_resources.test_domain.samples import block, model, product, registry_kept
+from tests.toy_network import DEVICE
 
 
 class Ledger(ConfigurableResource):
@@ -56,6 +61,12 @@ def their_task() -> StepList:
 @task("Fails")
 def failing_task() -> StepList:
     return begin >> fail
+
+
+@pytest.fixture(autouse=True)
+def kept_registry() -> Iterator[None]:
+    with registry_kept():
+        yield
 
 
 @pytest.fixture
@@ -116,6 +127,37 @@ def test_workflows_of_one_name_are_refused_with_both_locations(database: Subscri
     one, other = (Orchestrator([], [our_task], database=database, name=name) for name in ("one", "other"))
     with pytest.raises(SettingsError, match="'one' and 'other' both have a workflow 'our_task'"):
         Served([one, other])
+
+
+def test_note_on_a_subscription_is_a_process_of_the_location_of_its_product(
+    database: SubscriptionDatabase, instance: DagsterInstance
+) -> None:
+    thing = Product("Thing", "THING", DeviceInactive, "Thing", "of the other location")
+    ours = Orchestrator([DEVICE], [], database=database, name="ours")
+    theirs = Testbed(Orchestrator([thing], [], database=database, name="theirs"), instance)
+    with database.transaction():
+        ours.catalogue.apply()
+    subscription = theirs.add("Thing", device={"hostname": "thing"})
+    both = Processes(Served([ours, theirs.orchestrator]), instance)
+    pages = [{"subscription_id": str(subscription.subscription_id)}, {"note": "mind the gap"}]
+    assert location_of(both, both.starts.start("modify_note", pages, user="a")) == "theirs"
+
+
+def test_block_that_two_locations_declare_alike_is_served(database: SubscriptionDatabase) -> None:
+    thing = Product("Thing", "THING", DeviceInactive, "Thing", "with the block of a device")
+    products = {"ours": DEVICE, "theirs": thing}
+    alike = [Orchestrator([product], [], database=database, name=name) for name, product in products.items()]
+    assert Served(alike).names == "ours, theirs"
+
+
+def test_block_that_two_locations_declare_otherwise_is_refused(database: SubscriptionDatabase) -> None:
+    other = product(model("OtherDevice", {"device": block("Test Device", {"colour": str})}), name="Other")
+    different = [
+        Orchestrator([product], [], database=database, name=name)
+        for name, product in {"ours": DEVICE, "theirs": other}.items()
+    ]
+    with pytest.raises(SettingsError, match="'ours' and 'theirs' both have a block 'Test Device'"):
+        Served(different)
 
 
 def test_locations_whose_orchestrators_have_one_name_are_refused(database: SubscriptionDatabase) -> None:
