@@ -1,10 +1,12 @@
 """What `orchestrator init` writes is code that people copy, and what it cannot write it refuses in a sentence."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.main import main
@@ -50,7 +52,19 @@ def test_no_placeholder_is_left(tmp_path: Path) -> None:
 def test_dagster_runs_in_it_as_in_this_project(tmp_path: Path) -> None:
     write_project(tmp_path / "acme", ProductSpec("Line"))
 
-    assert (tmp_path / "acme" / "dagster.yaml").read_text() == (ROOT / "dagster.yaml").read_text()
+    own, ours = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (tmp_path / "acme", ROOT))
+    assert own == ours
+
+
+def test_no_file_is_named_that_an_installed_distribution_does_not_have(tmp_path: Path) -> None:
+    """The pages of this project stay in its repository."""
+    write_project(tmp_path / "acme", ProductSpec("Line"))
+
+    texts = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert [name for name, text in texts.items() if "docs/" in text] == []
+    named = re.findall(r"`?((?:examples|tests|acme)/[\w/]*\.\w+)", "\n".join(texts.values()))
+    assert named
+    assert [path for path in named if not (tmp_path / "acme" / path).exists()] == []
 
 
 def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
