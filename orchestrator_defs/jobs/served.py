@@ -7,10 +7,12 @@ from typing import Any
 
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from resources.catalogue.kinds import ENGINE
 from resources.catalogue.rows import BlockRow
 from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow
 from resources.processes.process_rows import Located
+from resources.subscriptions.queries import workflow_owner
 
 
 class Served:
@@ -57,9 +59,12 @@ class Served:
         return next((one for one in self.orchestrators if name in one.catalogue.rows.products), self.first)
 
     def workflow(self, name: str) -> Workflow:
-        """The workflow of this name, to start it. Raises UnknownWorkflow with similar names."""
-        found = self.workflows.get(name)
-        return found if found is not None else self.first.workflow(name)
+        """The workflow of this name, to start it. Raises UnknownWorkflow with its location, else with similar names."""
+        if (found := self.workflows.get(name)) is not None:
+            return found
+        with self.prepare().transaction(read_only=True):
+            self._check_is_served(f"Workflow {name}", workflow_owner(name))
+        return self.first.workflow(name)
 
     def find(self, process: Located) -> Orchestrator | None:
         """The orchestrator of a process, None if its location is not served or no longer has its workflow."""
@@ -73,10 +78,13 @@ class Served:
 
     def check_serves(self, process: Located) -> None:
         """Raise UnknownWorkflow for a process of a location that is not served here: it waits for that."""
-        if process.location is not None and process.location not in [one.name for one in self.orchestrators]:
+        self._check_is_served(f"Process {process.process_id}", process.location)
+
+    def _check_is_served(self, what: str, location: str | None) -> None:
+        if location not in (None, ENGINE, *(one.name for one in self.orchestrators)):
             raise UnknownWorkflow(
-                f"Process {process.process_id} is of code location {process.location!r}, and this acts for"
-                f" {self.names}. Load {process.location!r} (-m, -f, -w, --location) and try again."
+                f"{what} is of code location {location!r}, and this acts for {self.names}. Load {location!r} (-m, -f,"
+                " -w, --location) and try again."
             )
 
     def _named(self, location: str | None) -> Orchestrator:

@@ -97,6 +97,11 @@ def workflow_descriptions(names: Collection[str]) -> dict[str, str]:
     return {row.name: row.description for row in current_session().execute(query)}
 
 
+def workflow_owner(name: str) -> str | None:
+    """The code location that the catalogue has for a workflow; None when it has neither."""
+    return current_session().scalar(sa.select(WorkflowTable.owner).where(WorkflowTable.name == name))
+
+
 def _as_uuid(text: str | UUID) -> UUID | None:
     if isinstance(text, UUID):
         return text

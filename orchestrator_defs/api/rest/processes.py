@@ -91,7 +91,9 @@ async def start_process(
     The process is launched right after this response. Where the instance's run launcher accepts no runs from the server
     (any launcher but the warm workers'), the process stays `created` until the sweeper launches it some seconds later.
     """
-    workflow = processes.served.workflow(workflow_key)
+    workflow = processes.served.workflows.get(workflow_key)
+    if workflow is None:  # another location's, perhaps, which the database knows
+        workflow = await run_in_threadpool(processes.served.workflow, workflow_key)
     check(workflow.name, "start")
     start = partial(
         processes.starts.start,

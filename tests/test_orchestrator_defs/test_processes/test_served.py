@@ -117,6 +117,13 @@ def test_process_of_a_location_that_is_not_served_is_shown_and_left_alone(
     assert both.queries.line(process_id).status.value in ("failed", "waiting")
 
 
+def test_workflow_of_a_location_that_is_not_served_is_refused_with_its_name(
+    both: Processes, orchestrators: list[Orchestrator], instance: DagsterInstance
+) -> None:
+    with pytest.raises(UnknownWorkflow, match="their_task is of code location 'theirs', and this acts for ours"):
+        Processes(orchestrators[0], instance).starts.start("their_task", {}, user="a")
+
+
 def test_all_tasks_of_all_locations_are_resumed(both: Processes) -> None:
     process_id = both.starts.start("failing_task", {}, user="a")
     both.runs.execute(process_id, user="a")
