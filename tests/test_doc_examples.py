@@ -5,6 +5,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,9 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(folder: Path) -> Iterator[ModuleType]:
-    """It can be imported during a test; its fake controller."""
+@contextmanager
+def importable(folder: Path) -> Iterator[ModuleType]:
+    """A project can be imported in the block; its fake controller."""
     sys.path.insert(0, str(folder))
     try:
         from acme import fake_controller  # type: ignore[import-not-found]
@@ -51,6 +52,13 @@ def project(folder: Path) -> Iterator[ModuleType]:
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.partition(".")[0] == "acme"]:
             del sys.modules[name]
+
+
+@pytest.fixture
+def project(folder: Path) -> Iterator[ModuleType]:
+    """It can be imported during a test; its fake controller."""
+    with importable(folder) as fake_controller:
+        yield fake_controller
 
 
 @pytest.fixture
@@ -100,6 +108,49 @@ def on(run: Run) -> dict[str, str]:
 def test_examples_load_from_the_first_to_the_last(page_of: Callable[[str], ModuleType], page: str) -> None:
     assert blocks(page, "python")
     page_of(page)
+
+
+# --- docs/your_own_product.md ---
+
+MORE = (
+    ("resources", "    speed: LineSpeed | None = None\n", "redundant: bool | None = None"),
+    ("resources", "    speed: LineSpeed\n", "redundant: bool"),
+    ("definitions", "    site: LineSite\n    speed: LineSpeed\n", "redundant: bool = False"),
+    ("ops", "(product: UUID, ", "redundant: bool"),
+    ("ops", '{"site": line.site, ', '"redundant": line.redundant'),
+    ("ops", "    ordered.line.speed = speed\n", "ordered.line.redundant = redundant"),
+)
+"""A value more: room, what it stands behind, and what the page has people write."""
+
+
+def test_a_value_more_needs_no_other_place_than_the_page_names(
+    tmp_path: Path, testbed_of: Callable[..., Testbed]
+) -> None:
+    write_project(tmp_path / "acme", ProductSpec("Line"))
+    text = (ROOT / "docs" / "your_own_product.md").read_text()
+    for room, anchor, written in MORE:
+        assert f"`{written}`" in text
+        file = tmp_path / "acme" / "acme" / room / "line.py"
+        code = file.read_text()
+        assert code.count(anchor) == 1
+        new = f"    {written}\n" if anchor.endswith("\n") else f"{written}, "
+        file.write_text(code.replace(anchor, anchor + new))
+
+    with (
+        importable(tmp_path / "acme") as fake_controller,
+        fake_controller.serving(fake_controller.FakeController()) as fake,
+    ):
+        from acme.definitions.line import WORKFLOWS
+        from acme.resources.controller import Controller
+        from acme.resources.line import PRODUCTS
+
+        bed = testbed_of(WORKFLOWS, PRODUCTS, {"controller": Controller(url=fake.url)})
+        order = {"site": "Utrecht", "speed": 1000, "redundant": True}
+        line = bed.run("create_line", [{"product": "Line"}, order])
+        line.assert_completed()
+        assert [one["values"] for one in fake.services.values()] == [order]
+        fake.drift("C-1001", {"redundant": False})
+        bed.run("validate_line", on(line)).assert_drift("redundant is False and should be True")
 
 
 # --- docs/forms.md ---

@@ -55,6 +55,11 @@ def demo(application: Application, only_create: bool) -> None:
             "The demo changes the network, so it runs only in the lab on the embedded database: "
             "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first."
         )
+    if "netbox" not in application.orchestrator.resources:
+        raise click.ClickException(
+            "The demo is of the network that this distribution brings, and the definitions here are those of "
+            f"{application.orchestrator.name!r}: add `-m orchestrator_defs`, with ORCHESTRATOR_HOME at an empty folder."
+        )
     with dagster_instance() as instance:
         play = Demo(application.orchestrator, instance)
         if only_create:

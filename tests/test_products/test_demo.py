@@ -33,3 +33,13 @@ def test_the_demo_plays_in_the_lab_only(variable: str, empty_network: Network, m
         settings.cache_clear()
     assert result.exit_code == 1
     assert "unset NETBOX_URL, PLAYBOOK_URL and DATABASE_URI first" in result.output
+
+
+def test_the_demo_of_definitions_without_the_network_is_refused(empty_network: Network) -> None:
+    """A project of one's own has no NetBox."""
+    own = SimpleNamespace(name="acme", resources={})
+
+    result = CliRunner().invoke(demo, obj=SimpleNamespace(orchestrator=own))
+
+    assert result.exit_code == 1
+    assert "the definitions here are those of 'acme'" in result.output
