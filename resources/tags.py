@@ -29,7 +29,13 @@ FORMER = "orchestrator/"
 
 def read(found: Mapping[str, str], tag: str) -> str | None:
     """The value of a tag of a run, also of one that was made before."""
-    return found.get(tag) or found.get(FORMER + tag.removeprefix(HIDDEN).rpartition("/")[2])
+    name = tag.removeprefix(HIDDEN).rpartition("/")[2]
+    return found.get(tag) or found.get(HIDDEN + name) or found.get(FORMER + name)
+
+
+def of_user(user: str) -> dict[str, str]:
+    """Who launched a run. It is hidden when that is the engine, because Dagster's page then names the sensor."""
+    return {HIDDEN + "user" if user == "SYSTEM" else USER: user}
 
 
 def written(values: Mapping[str, Any]) -> dict[str, str]:

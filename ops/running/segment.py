@@ -102,7 +102,7 @@ class Segment:
             tags.PROCESS: self.process_id,
             tags.WORKFLOW: self.workflow.name,
             tags.SUBSCRIPTION: state.get("subscription_id"),
-            tags.USER: self.user,
+            tags.USER: self.user if self.user != SYSTEM else None,
             tags.STATUS: ProcessStatus.RUNNING,
         }
         launched_with = self.op.run.tags

@@ -317,8 +317,8 @@ def _form_description(spec: Workflow) -> str:
     form = spec.initial_input_form
     asks = ((form.__doc__ or "") if form else "").strip().partition("\n")[0]
     return (
-        f"{how_to_fill(spec).capitalize()}. {asks} With too few pages a run fails at once, writes nothing, and shows "
-        "what the next page asks."
+        f"Inputs: {how_to_fill(spec)}. {asks} With too few pages nothing is started, and a sentence says what the next "
+        "page asks."
     )
 
 

@@ -23,6 +23,7 @@ def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
             cron_schedule=CRONS[job.name],
             run_config={"inputs": {}},
             default_status=DefaultScheduleStatus.STOPPED,
+            description=f"{(job.description or job.name).splitlines()[0]}, regularly; off until it is switched on.",
         )
         for job in jobs
         if job.name in CRONS

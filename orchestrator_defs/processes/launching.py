@@ -67,7 +67,7 @@ def request_all(service: Processes, process_ids: Collection[ProcessId]) -> Launc
             run_key=one.run_id,
             job_name=one.workflow_name,
             run_config=continuing(one.process_id),
-            tags={tags.PROCESS: str(one.process_id), tags.USER: SYSTEM},
+            tags={tags.PROCESS: str(one.process_id), **tags.of_user(SYSTEM)},
         )
         for one in found
         if one.status in recovery.IN_PROGRESS and one.workflow_name in service.served.workflows
@@ -85,7 +85,7 @@ def request_continuations(processes: Collection[ProcessState], instance: Dagster
         if is_requested(runs):
             continue
         parent = one.run_id or process_id
-        known = {tags.PROCESS: process_id, tags.USER: SYSTEM, ROOT_RUN: process_id, PARENT_RUN: parent}
+        known = {tags.PROCESS: process_id, **tags.of_user(SYSTEM), ROOT_RUN: process_id, PARENT_RUN: parent}
         requests.append(
             RunRequest(
                 run_key=numbered(parent, runs),

@@ -119,7 +119,7 @@ class ProcessRuns:
         is_first = claim.run_id == process_id
         known = {
             tags.PROCESS: process_id,
-            tags.USER: user,
+            **tags.of_user(user),
             tags.PARENT: claim.parent,
             tags.SUBSCRIPTION: claim.state.get("subscription_id"),
         }

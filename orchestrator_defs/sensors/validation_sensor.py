@@ -111,7 +111,7 @@ def _request(workflow: Workflow, candidate: Candidate) -> str:
 
 def _run_request(request: str, workflow: Workflow, candidate: Candidate, earlier: Sequence[DagsterRun]) -> RunRequest:
     subscription_id = str(candidate.subscription_id)
-    known = {tags.REQUEST: request, tags.SUBSCRIPTION: subscription_id, tags.USER: SYSTEM, PRIORITY: BULK_PRIORITY}
+    known = {tags.REQUEST: request, tags.SUBSCRIPTION: subscription_id, **tags.of_user(SYSTEM), PRIORITY: BULK_PRIORITY}
     return RunRequest(
         run_key=numbered(request, earlier),
         job_name=workflow.name,

@@ -289,10 +289,9 @@ def test_run_carries_the_tags_of_its_process(engine_of, three_steps):
     engine = engine_of(three_steps)
     result = engine.launch("count_to_three")
     found = engine.instance.get_run_by_id(result.run_id).tags
-    assert {key: found.get(key) for key in (tags.PROCESS, tags.WORKFLOW, tags.USER, tags.STATUS)} == {
+    assert {key: found.get(key) for key in (tags.PROCESS, tags.WORKFLOW, tags.STATUS)} == {
         tags.PROCESS: result.run_id,
         tags.WORKFLOW: "count_to_three",
-        tags.USER: "SYSTEM",
         tags.STATUS: "completed",
     }
 
@@ -300,7 +299,7 @@ def test_run_carries_the_tags_of_its_process(engine_of, three_steps):
 def test_people_see_only_tags_that_say_something(engine_of, three_steps):
     """Whose run it is, and who launched it; Dagster hides the rest. A subscription comes with the first two."""
     engine = engine_of(three_steps)
-    found = engine.instance.get_run_by_id(engine.launch("count_to_three").run_id).tags
+    found = engine.instance.get_run_by_id(engine.launch("count_to_three", tags={"user": "erin"}).run_id).tags
     shown = {tag for tag in found if get_tag_type(tag) is TagType.USER_PROVIDED}
     assert shown == {"orchestrator/process", "user"}
 

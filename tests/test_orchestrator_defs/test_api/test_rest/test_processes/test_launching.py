@@ -53,7 +53,7 @@ def test_an_answer_is_launched(api, engine, instance):
 def test_a_callback_is_launched(api, engine, instance, outside):
     process_id = engine.run("order_cable")
     api.post(outside.route.removeprefix("/api"), json={})
-    assert queued(instance, engine.process(process_id).run_id).tags[tags.USER] == "SYSTEM"
+    assert tags.read(queued(instance, engine.process(process_id).run_id).tags, tags.USER) == "SYSTEM"
 
 
 def test_all_that_is_resumed_is_launched(api, engine, instance):
