@@ -8,11 +8,11 @@ job. Dagster then gives the run another id; committed steps return at once, and 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRequest, RunsFilter
+from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunRequest, RunsFilter
 
 from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.processes import Processes
-from resources import tags
+from resources import clock, tags
 from resources.errors import OrchestratorError, RunMayNotAct, SettingsError
 from resources.processes import process_rows, recovery
 from resources.processes.recovery import ProcessState
@@ -21,6 +21,8 @@ from resources.runs.run_events import report_event
 from resources.types import ProcessId
 
 SYSTEM = "SYSTEM"
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
+"""The back-off of a request whose run ended before it claimed the process; it doubles after each further time."""
 RUN_KEY = "dagster/run_key"
 """Dagster's tag of a run that a sensor has requested."""
 
@@ -80,15 +82,14 @@ def request_continuations(processes: Collection[ProcessState], instance: Dagster
     earlier = runs_by_tag(instance, tags.PROCESS, [str(one.process_id) for one in processes])
     requests = []
     for one in processes:
-        process_id = str(one.process_id)
-        runs = [run for run in earlier.get(process_id, []) if run.run_id != one.run_id]
-        if is_requested(runs):
+        process_id, parent = str(one.process_id), one.run_id or str(one.process_id)
+        runs = [run for run in earlier.get(process_id, []) if run.dagster_run.tags.get(PARENT_RUN) == parent]
+        if (run_key := next_run_key(parent, runs)) is None:
             continue
-        parent = one.run_id or process_id
         known = {tags.PROCESS: process_id, **tags.of_user(SYSTEM), ROOT_RUN: process_id, PARENT_RUN: parent}
         requests.append(
             RunRequest(
-                run_key=numbered(parent, runs),
+                run_key=run_key,
                 job_name=one.workflow_name,
                 run_config=continuing(one.process_id),
                 tags=known,
@@ -97,21 +98,29 @@ def request_continuations(processes: Collection[ProcessState], instance: Dagster
     return requests
 
 
-def is_requested(runs: Collection[DagsterRun]) -> bool:
+def is_requested(runs: Collection[RunRecord]) -> bool:
     """Whether one of these runs is to come, or at work. Dagster launches again what was only created."""
-    return any(not run.is_finished and run.status is not DagsterRunStatus.NOT_STARTED for run in runs)
+    found = [run.dagster_run for run in runs]
+    return any(not run.is_finished and run.status is not DagsterRunStatus.NOT_STARTED for run in found)
 
 
-def numbered(key: str, runs: Collection[DagsterRun]) -> str:
-    """A run key that Dagster does not know: a run that was canceled before it began must not prevent the next one."""
-    return f"{key}:{sum(run.is_finished for run in runs)}"
+def next_run_key(key: str, runs: Collection[RunRecord]) -> str | None:
+    """The run key of a request for which these runs exist; None while one is to come, or has just ended in vain.
+
+    Each key is new to Dagster: a run that ended before it could claim its process must not prevent the next one, which
+    follows after a back-off.
+    """
+    in_vain = [run.end_time or run.create_timestamp.timestamp() for run in runs if run.dagster_run.is_finished]
+    pause = min(PAUSE_SECONDS * 2.0 ** (len(in_vain) - 1), LONGEST_PAUSE_SECONDS)
+    is_too_soon = bool(in_vain) and clock.now().timestamp() < max(in_vain) + pause
+    return None if is_too_soon or is_requested(runs) else f"{key}:{len(in_vain)}"
 
 
-def runs_by_tag(instance: DagsterInstance, tag: str, values: Collection[str]) -> dict[str, list[DagsterRun]]:
+def runs_by_tag(instance: DagsterInstance, tag: str, values: Collection[str]) -> dict[str, list[RunRecord]]:
     """The runs that have one of these values of a tag, by value."""
-    found: dict[str, list[DagsterRun]] = {}
-    for run in instance.get_runs(RunsFilter(tags={tag: list(values)})) if values else ():
-        found.setdefault(run.tags[tag], []).append(run)
+    found: dict[str, list[RunRecord]] = {}
+    for run in instance.get_run_records(RunsFilter(tags={tag: list(values)})) if values else ():
+        found.setdefault(run.dagster_run.tags[tag], []).append(run)
     return found
 
 

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from dagster import (
     DagsterInstance,
-    DagsterRun,
     DefaultSensorStatus,
     JobDefinition,
     RunRequest,
@@ -17,7 +16,7 @@ from dagster import (
 
 from ops.steps.workflow import Workflow
 from ops.tasks.validation import usable_statuses, validations_of
-from orchestrator_defs.processes.launching import SYSTEM, is_requested, numbered, runs_by_tag
+from orchestrator_defs.processes.launching import SYSTEM, is_requested, next_run_key, runs_by_tag
 from orchestrator_defs.sensors.jobs_sensor import JobsSensor
 from resources import clock, tags
 from resources.catalogue.catalogue import Catalogue
@@ -97,10 +96,11 @@ def _tick(fleet: Fleet, instance: DagsterInstance) -> tuple[list[RunRequest], st
         return [], f"{unfinished} validations are unfinished; {budget} are allowed."
     if not found:
         return [], "No subscription can be validated: none is in sync, unlocked and of a product with a validation."
-    free = [request for request in asked if request not in open_requests][: budget - unfinished]
+    keys = {request: next_run_key(request, earlier.get(request, [])) for request in asked}
+    free = [(request, run_key) for request, run_key in keys.items() if run_key][: budget - unfinished]
     oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
     summary = f"Requested {len(free)} validations; the oldest was last started {oldest}."
-    return [_run_request(request, *asked[request], earlier.get(request, [])) for request in free], summary
+    return [_run_request(request, run_key, *asked[request]) for request, run_key in free], summary
 
 
 def _request(workflow: Workflow, candidate: Candidate) -> str:
@@ -109,11 +109,11 @@ def _request(workflow: Workflow, candidate: Candidate) -> str:
     return f"{workflow.name}:{candidate.subscription_id}:{last}"
 
 
-def _run_request(request: str, workflow: Workflow, candidate: Candidate, earlier: Sequence[DagsterRun]) -> RunRequest:
+def _run_request(request: str, run_key: str, workflow: Workflow, candidate: Candidate) -> RunRequest:
     subscription_id = str(candidate.subscription_id)
     known = {tags.REQUEST: request, tags.SUBSCRIPTION: subscription_id, **tags.of_user(SYSTEM), PRIORITY: BULK_PRIORITY}
     return RunRequest(
-        run_key=numbered(request, earlier),
+        run_key=run_key,
         job_name=workflow.name,
         run_config={"inputs": {"subscription_id": subscription_id}},
         tags=known,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, build_schedule_context, build_sensor_context
+from dagster import DagsterInstance, DagsterRunStatus, build_schedule_context, build_sensor_context
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.sensor import execute_sensor_iteration
@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from ops import SubmitFormPage, begin, step, wait_until
 from orchestrator_defs import task
+from orchestrator_defs.processes.launching import next_run_key
 from orchestrator_defs.sensors.preview import is_preview
 from orchestrator_defs.sensors.wake import process_sensors
 from resources import clock
@@ -29,6 +30,7 @@ from tests.waiting import eventually
 SENSOR = """
 from pathlib import Path
 import dagster as dg
+from orchestrator_defs.processes.launching import next_run_key
 from orchestrator_defs.sensors.preview import is_preview
 
 @dg.job
@@ -119,6 +121,21 @@ def test_wake_requests_and_writes_nothing(engine: Engine, later: Callable[..., A
 
         assert engine.launch(request.job_name, request.run_config, tags=request.tags).success
     assert engine.process(process_id).last_status == "completed"
+
+
+def test_request_whose_runs_end_in_vain_is_repeated_ever_later(engine: Engine, later: Callable[..., Any]) -> None:
+    """As when a resource cannot be made: no red run every five seconds, and no process that waits for ever."""
+    job = engine.orchestrator.job("wait_a_day")
+    for _ in range(3):
+        config = {"process": "0"}
+        engine.instance.create_run_for_job(job, run_config=config, status=DagsterRunStatus.FAILURE)
+    runs = engine.instance.get_run_records()
+
+    def key(seconds: int) -> str | None:
+        with later(timedelta(seconds=seconds)):
+            return next_run_key("key", runs)
+
+    assert [key(0), key(10), key(30)] == [None, None, "key:3"]
 
 
 def test_run_that_wake_requested_too_early_has_nothing_to_do(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """The sensor that validates the fleet: it requests runs and writes nothing; each request has its effect once."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -97,12 +98,14 @@ def test_what_is_requested_and_waits_is_not_requested_again(fleet: Fleet, one_at
     assert "1 validations are unfinished; 1 are allowed" in found.skip_message
 
 
-def test_what_was_canceled_before_it_began_is_requested_anew(fleet: Fleet) -> None:
-    """By a key that Dagster does not know yet; else it would never launch it."""
+def test_what_was_canceled_before_it_began_is_requested_anew(fleet: Fleet, later: Callable[..., Any]) -> None:
+    """By a key that Dagster does not know yet, else it would never launch it; and not at once."""
     fleet.add("first")
     (request,) = fleet.requests()
     fleet.create(request, DagsterRunStatus.CANCELED)
-    (again,) = fleet.requests()
+    assert fleet.requests() == []
+    with later(timedelta(minutes=1)):
+        (again,) = fleet.requests()
     assert again.run_key != request.run_key
     assert fleet.execute(again).success
     assert fleet.world.calls == ["compare"]
