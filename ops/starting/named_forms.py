@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from ops.steps.arguments import arguments_of
+from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.context import Scope
 from ops.steps.forms import Form, FormGenerator, Page, fill, pages_of
 from ops.steps.state import masked, to_json
@@ -33,7 +33,7 @@ def register_form(key: str, form: Form) -> None:
     if _forms.get(key, form) is not form:
         raise WorkflowDeclarationError(f"There is another form named {key!r}; names are unique.")
     if not isinstance(form, type):
-        arguments_of(form)
+        check_arguments(form)
     _forms[key] = form
 
 

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_forms.validators import ContactPerson
 from pydantic_forms.validators.helpers import remove_empty_items
 
+from ops.steps.declaring import declares
 from resources.errors import UnknownProduct
 from resources.subscriptions.queries import find_product
 
@@ -40,6 +41,7 @@ ProductId: TypeAlias = Annotated[UUID, AfterValidator(_existing), Field(json_sch
 """An existing product, checked in a transaction; web clients show their product picker."""
 
 
+@declares
 def product_id(product_ids: Iterable[UUID] | None = None) -> Any:
     """The type of a product's id that must be one of these; None: of any existing product."""
     if product_ids is None:
@@ -56,6 +58,7 @@ def product_id(product_ids: Iterable[UUID] | None = None) -> Any:
     return Annotated[UUID, AfterValidator(one_of), AfterValidator(_existing), Field(json_schema_extra=extra)]
 
 
+@declares
 def customer_contact_list(
     customer_id: str | None = None,
     customer_key: str | None = "customer_id",

@@ -8,7 +8,9 @@ import pytest
 
 import ops
 import orchestrator_defs
+from ops.starting.named_forms import register_form
 from ops.steps.arguments import check_arguments
+from ops.steps.form_fields import product_id
 from ops.steps.lifecycle_steps import ensure_provisioning_status, set_status, store_process_subscription
 from ops.steps.step import abort, begin, conditional, done, init, step, step_group
 from ops.waiting.children import start_children, wait_children
@@ -48,6 +50,7 @@ WRONG = {
     "a key with a space": (lambda: step_group("G", a_step, key="a b"), "'a b' is no name for a step"),
     "a status that there is not": (lambda: set_status("live"), "`status` is one of initial"),
     "steps that are none": (lambda: ensure_provisioning_status(plain), "`modify_steps` is a step"),
+    "ids of products as text": (lambda: product_id("Port 10G"), "`product_ids` is a list of a UUID or None"),
     "a predicate that is no function": (lambda: task("T", run_predicate=1), "`run_predicate` is a function or None"),
     "a status in a list": (lambda: modify_workflow(usable_when=["live"]), r"`usable_when` is a list of one of initial"),
     "a number as a rule": (lambda: validate_workflow(usable_when=3), "`usable_when` is a list of"),
@@ -63,7 +66,8 @@ def test_a_wrong_argument_of_a_declaration_is_a_sentence(declare, message):
 
 DECLARE = {
     "ops": """step retrystep inputstep callback_step poll_step wait_until step_group conditional steplens focussteps
-        parallel foreach start_children wait_children set_status ensure_provisioning_status""",
+        parallel foreach start_children wait_children set_status ensure_provisioning_status
+        product_id customer_contact_list""",
     "orchestrator_defs": """create_workflow modify_workflow validate_workflow reconcile_workflow terminate_workflow
         task workflow""",
 }
@@ -104,6 +108,11 @@ async def asynchronous(state: Any) -> None: ...
 def test_a_parameter_that_no_state_can_fill_is_refused_at_the_declaration(declare, function, message):
     with pytest.raises(WorkflowDeclarationError, match=message):
         declare(function)
+
+
+def test_a_named_form_is_checked_when_it_is_registered():
+    with pytest.raises(WorkflowDeclarationError, match="of_a_library takes 'connection'"):
+        register_form("library", of_a_library)
 
 
 def test_an_initial_form_is_checked_with_its_workflow():
