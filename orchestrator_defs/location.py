@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from dagster import Definitions
 
@@ -13,6 +13,7 @@ from orchestrator_defs.processes.process_jobs import process_jobs
 from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from orchestrator_defs.sensors.wake import process_sensors
 from resources.catalogue.catalogue import Product
+from resources.declaring import check_kinds
 from resources.types import Target
 
 _merge = Definitions.merge
@@ -31,6 +32,7 @@ def build_definitions(
     folders with an `en-GB.json` and so on. `name` is kept with the processes and the catalogue of this location, and is
     the top package of the calling module by default: name it before that package is renamed.
     """
+    check_kinds("build_definitions", get_type_hints(build_definitions), locals())
     name = name or sys._getframe(1).f_globals["__name__"].partition(".")[0]
     return complete_definitions(Orchestrator(products, workflows, resources, translations=translations, name=name))
 

@@ -1,7 +1,8 @@
 """The rooms of the house: which may import which, and where each third-party package is at home."""
 
 GROUND = frozenset(
-    f"resources.{name}" for name in ("clock", "errors", "settings", "tags", "translations", "types", "users")
+    f"resources.{name}"
+    for name in ("clock", "declaring", "errors", "settings", "tags", "translations", "types", "users")
 )
 """The words that everybody uses; they import nothing of ours but each other."""
 

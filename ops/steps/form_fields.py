@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_forms.validators import ContactPerson
 from pydantic_forms.validators.helpers import remove_empty_items
 
-from ops.steps.declaring import declares
+from resources.declaring import declares
 from resources.errors import UnknownProduct
 from resources.subscriptions.queries import find_product
 

@@ -3,8 +3,8 @@
 from functools import cache
 
 from ops.steps.context import StepContext
-from ops.steps.declaring import declares
 from ops.steps.step import AnySteps, CallableStep, Step, StepList, begin, step
+from resources.declaring import declares
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
 from resources.processes import locks

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, overload
 
 from ops.steps.arguments import check_arguments
 from ops.steps.context import StepContext
-from ops.steps.declaring import declares
+from resources.declaring import declares
 from resources.errors import WorkflowDeclarationError
 from resources.processes import ledger, locks, waits
 from resources.types import Assignee, ProcessId, State, StepKey, StepStatus
@@ -255,12 +255,12 @@ def as_steps(item: AnySteps) -> StepList:
     return StepList() >> item
 
 
-def key_of(function: Callable[..., Any]) -> StepKey:
-    """Derive a step's key from its function; a lambda has no name to derive it from."""
+def key_of(function: Callable[..., Any], what: str = "step") -> StepKey:
+    """Derive a key from a function; a lambda has no name to derive it from."""
     name = getattr(function, "__name__", "")
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise WorkflowDeclarationError(
-            f"A step needs a function with a name, which is the step's identity: ASCII letters, digits and "
+            f"A {what} needs a function with a name, which is the {what}'s identity: ASCII letters, digits and "
             f"underscores, at most {LONGEST_NAME}; not {name or function!r}."
         )
     return name

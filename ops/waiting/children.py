@@ -8,11 +8,11 @@ from uuid import UUID, uuid5
 from ops.starting.admission import StartRequest, admit_all
 from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.context import Scope, StepContext
-from ops.steps.declaring import LONGEST_LABEL, declares
 from ops.steps.forms import as_pages
 from ops.steps.state import REMOVE_KEYS, shown
 from ops.steps.step import Starts, Step
 from ops.steps.workflow import Workflow
+from resources.declaring import LONGEST_LABEL, declares
 from resources.errors import (
     ChildrenFailed,
     NotWaiting,

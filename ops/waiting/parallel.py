@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ops.steps.declaring import LONGEST_LABEL, declares
 from ops.steps.step import LONGEST_NAME, AnySteps, Each, Fork, Step, StepGroup, StepList, as_steps
+from resources.declaring import LONGEST_LABEL, declares
 from resources.errors import WorkflowDeclarationError
 
 LONGEST_KEYS = 140

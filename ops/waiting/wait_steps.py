@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 
 from ops.steps.arguments import check_arguments
 from ops.steps.context import StepContext
-from ops.steps.declaring import declares
 from ops.steps.forms import Form, SubmitFormPage
 from ops.steps.step import (
     Callback,
@@ -24,6 +23,7 @@ from ops.steps.step import (
     step_group,
 )
 from resources import clock
+from resources.declaring import declares
 from resources.errors import CallbackNotRequested, StateError, TimedOut, WorkflowDeclarationError
 from resources.processes import ledger, waits
 from resources.processes.waits import Wait, WaitKind

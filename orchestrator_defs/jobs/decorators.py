@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from itertools import groupby
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, get_args, get_type_hints
 
@@ -28,13 +29,13 @@ from dagster import (
 from ops.running.execution import IN_PROCESS, ONE_PROCESS, run_step
 from ops.running.first_step import run_start
 from ops.steps.arguments import arguments_of, check_arguments
-from ops.steps.declaring import declares
 from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, set_status
-from ops.steps.step import AnySteps, Branch, LedgerStep, Step, StepList, as_steps, done, enumerate_steps, init
+from ops.steps.step import AnySteps, Branch, LedgerStep, Step, StepList, as_steps, done, enumerate_steps, init, key_of
 from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.jobs.launchpad import Launchpad, how_to_fill, only_page, start_schema
 from resources import tags
+from resources.declaring import declares
 from resources.errors import WorkflowDeclarationError
 from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
 from resources.types import SubscriptionLifecycle, Target
@@ -223,6 +224,11 @@ def _decorated(
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
     def decorate(function: StepsFunction) -> WorkflowJob:
+        key_of(function, "workflow")
+        if signature(function).parameters:
+            raise WorkflowDeclarationError(
+                f"{function.__name__} takes parameters; a workflow is a function without any, which returns its steps."
+            )
         steps = function()
         if not isinstance(steps, AnySteps):
             raise WorkflowDeclarationError(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +19,7 @@ from resources.catalogue.rows import DeclaredCatalogue, ProductRow, WorkflowRow,
 from resources.catalogue.stored import read_catalogue
 from resources.database.session import SubscriptionDatabase, current_session
 from resources.database.tables import EngineSettingsTable
+from resources.declaring import check_kinds
 from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
@@ -47,6 +48,10 @@ class Product:
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
     status: ProductLifecycle = ProductLifecycle.ACTIVE
     formerly: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        said = {name: value for name, value in vars(self).items() if name != "model"}  # the catalogue checks models
+        check_kinds(f"Product {self.name!r}", get_type_hints(Product), said, ModelDeclarationError)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from ops.waiting.children import start_children, wait_children
 from ops.waiting.parallel import foreach, parallel
 from ops.waiting.wait_steps import callback_step, inputstep, poll_step, retrystep, wait_until
 from orchestrator_defs.jobs.decorators import create_workflow, modify_workflow, task, validate_workflow, workflow
+from orchestrator_defs.location import build_definitions
+from resources.catalogue.catalogue import Product
 from resources.domain.subscription_model import SubscriptionModel
-from resources.errors import WorkflowDeclarationError
+from resources.errors import ModelDeclarationError, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
 
 
@@ -50,7 +52,18 @@ WRONG = {
     "a key with a space": (lambda: step_group("G", a_step, key="a b"), "'a b' is no name for a step"),
     "a status that there is not": (lambda: set_status("live"), "`status` is one of initial"),
     "steps that are none": (lambda: ensure_provisioning_status(plain), "`modify_steps` is a step"),
-    "ids of products as text": (lambda: product_id("Port 10G"), "`product_ids` is a list of a UUID or None"),
+    "ids of products as text": (lambda: product_id("Port 10G"), "`product_ids` is a list of UUID or None"),
+    "a workflow without a name": (
+        lambda: task("T")(lambda: begin >> a_step),
+        "A workflow needs a function with a name",
+    ),
+    "a workflow that takes something": (lambda: task("T")(plain), "plain takes parameters; a workflow is a function"),
+    "a product that is none": (lambda: build_definitions([3], []), "`products` is a list of Product"),
+    "a step among the workflows": (lambda: build_definitions([], [a_step]), "`workflows` is a list of workflow"),
+    "a tag that is no text": (
+        lambda: Product("x", 5, SubscriptionModel, "T", "d"),
+        "Product 'x': `tag` is text, not 5",
+    ),
     "a predicate that is no function": (lambda: task("T", run_predicate=1), "`run_predicate` is a function or None"),
     "a status in a list": (lambda: modify_workflow(usable_when=["live"]), r"`usable_when` is a list of one of initial"),
     "a number as a rule": (lambda: validate_workflow(usable_when=3), "`usable_when` is a list of"),
@@ -60,7 +73,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("declare", "message"), WRONG.values(), ids=WRONG)
 def test_a_wrong_argument_of_a_declaration_is_a_sentence(declare, message):
-    with pytest.raises(WorkflowDeclarationError, match=message):
+    with pytest.raises((WorkflowDeclarationError, ModelDeclarationError), match=message):
         declare()
 
 
@@ -117,7 +130,7 @@ def test_a_named_form_is_checked_when_it_is_registered():
 
 def test_an_initial_form_is_checked_with_its_workflow():
     with pytest.raises(WorkflowDeclarationError, match="of_a_library takes 'connection'"):
-        task("T", initial_input_form=of_a_library)(lambda: begin >> a_step)
+        task("T", initial_input_form=of_a_library)(named(a_step))
 
 
 def test_an_annotation_may_name_what_is_defined_further_down():

@@ -7,7 +7,7 @@ from inspect import Parameter, isroutine, signature
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from resources.errors import WorkflowDeclarationError
+from resources.errors import OrchestratorError, WorkflowDeclarationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +22,8 @@ WORDS: Mapping[Any, str] = {
     NoneType: "None",
 }
 STEPS = {"Step": "a step", "StepGroup": "a step", "Fork": "a step", "StepList": "a list of steps"}
-CLASSES: Mapping[str, str] = {**STEPS, "Workflow": "a workflow", "HasWorkflow": "a workflow"}
+WORKFLOWS = {"Workflow": "a workflow", "WorkflowJob": "a workflow", "HasWorkflow": "a workflow"}
+CLASSES: Mapping[str, str] = {**STEPS, **WORKFLOWS}
 
 
 def declares(function: F, options: Mapping[str, Any] | None = None) -> F:
@@ -50,32 +51,40 @@ def declares(function: F, options: Mapping[str, Any] | None = None) -> F:
         except TypeError as error:
             known = ", ".join(whole.parameters)
             raise WorkflowDeclarationError(f"{called}: {error}; it takes {known}.") from None
-        for name, value in bound.arguments.items():
-            is_many = whole.parameters[name].kind is Parameter.VAR_POSITIONAL
-            for one in value if is_many else (value,):
-                if not is_a(one, kinds()[name]):
-                    raise WorkflowDeclarationError(
-                        _refusal(called, name, kinds()[name], one, is_bare=len(bound.arguments) == 1)
-                    )
-                if name == "label" and len(one) > LONGEST_LABEL:
-                    raise WorkflowDeclarationError(
-                        f"The label {one[:40]!r}… has {len(one)} characters; {LONGEST_LABEL} fit."
-                    )
+        values = bound.arguments
+        many = [name for name in values if whole.parameters[name].kind is Parameter.VAR_POSITIONAL]
+        check_kinds(called, kinds(), {name: one for name, one in values.items() if name not in many})
+        for name in many:
+            for one in values[name]:
+                check_kinds(called, kinds(), {name: one})
+        if len(label := values.get("label", "")) > LONGEST_LABEL:
+            raise WorkflowDeclarationError(
+                f"The label {label[:40]!r}… has {len(label)} characters; {LONGEST_LABEL} fit."
+            )
         return function(*args, **given)
 
     checked.__signature__ = whole  # type: ignore[attr-defined]
     return cast(F, checked)
 
 
-def _refusal(declaration: str, name: str, kind: Any, value: Any, *, is_bare: bool) -> str:
-    is_function = isroutine(value)
-    found = f"the function {value.__name__}" if is_function else repr(value)[:60]
-    hint = "."
-    if is_function and is_bare and kind is str:
-        hint = f"; write @{declaration.lstrip('@')}(…), with parentheses."
-    elif is_function and "step" in words_for(kind):
-        hint = "; is it decorated with @step(…)?"
-    return f"{declaration}: `{name}` is {words_for(kind)}, not {found}{hint}"
+def check_kinds(
+    declaration: str,
+    kinds: Mapping[str, Any],
+    values: Mapping[str, Any],
+    error: type[OrchestratorError] = WorkflowDeclarationError,
+) -> None:
+    """Check values against their annotated kinds. Raises the error, with the name of what is wrong."""
+    for name, value in values.items():
+        if is_a(value, kinds[name]):
+            continue
+        wanted, is_function = words_for(kinds[name]), isroutine(value)
+        found = f"the function {value.__name__}" if is_function else repr(value)[:60]
+        hint = "."
+        if is_function and len(values) == 1 and kinds[name] is str:
+            hint = f"; write @{declaration.lstrip('@')}(…), with parentheses."
+        elif is_function and "step" in wanted:
+            hint = "; is it decorated with @step(…)?"
+        raise error(f"{declaration}: `{name}` is {wanted}, not {found}{hint}")
 
 
 def is_a(value: Any, kind: Any) -> bool:
@@ -127,7 +136,9 @@ def words_for(kind: Any) -> str:
     if origin is not None and issubclass(origin, Callable):  # type: ignore[arg-type]
         return "a function"
     if isinstance(origin, type):
-        return f"a list of {words_for(parts[0])}" if len(parts) == 1 else f"a {origin.__name__}"
+        return (
+            f"a list of {words_for(parts[0]).removeprefix('a ')}" if len(parts) == 1 else f"a {origin.__name__.lower()}"
+        )
     if kind in WORDS:
         return WORDS[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
