@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from resources.database.tables import (
     EngineSettingsTable,
@@ -126,51 +127,33 @@ def _state_after() -> dict[str, Any]:
 
 
 def _advance(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
-    held = (
-        update(PROCESSES)
-        .where(*where)
-        .values(
-            last_status=new("last_status"),
-            last_step=new("last_step"),
-            traceback=None,
-            recoveries=0,
-            last_modified_at=func.clock_timestamp(),
-            **values,
-        )
-        .returning(process.process_id)
-    )
-    return _write_line(held.cte("held"))
+    return _record(where, last_status=new("last_status"), traceback=None, recoveries=0, **values)
 
 
 def _record_failure() -> Executable:
-    committed = (
-        select(step.step_key)
-        .where(
-            step.process_id == of_process(),
-            step.step_key == bindparam(line_parameter("step_key"), type_=String),
-            step.status.in_(COMMITTED),
-        )
-        .exists()
-    )
-    held = (
-        update(PROCESSES)
-        .where(*of_current_run(), ~committed)
-        .values(
-            **{column: new(column) for column in ("last_status", "last_step", "assignee")},
-            **{column: new(column) for column in ("failed_reason", "traceback")},
-            last_modified_at=func.clock_timestamp(),
-        )
-        .returning(process.process_id)
-    )
-    return _write_line(held.cte("held"))
+    columns = ("last_status", "assignee", "failed_reason", "traceback")
+    return _record(of_current_run(), **{column: new(column) for column in columns})
+
+
+def _record(where: Sequence[ColumnElement[bool]], **values: Any) -> Executable:
+    """Write a line of the ledger and the process's row: both or none, and none if the step is committed.
+
+    The line comes first, because the statement may commit by itself. A condition on the line in the update would not
+    do: after it has waited for another run's lock, it would still see the ledger of before.
+    """
+    held = select(process.process_id).where(*where).with_for_update().cte("held")
+    line = _write_line(held).cte("line")
+    changed = {**values, "last_step": new("last_step"), "last_modified_at": func.clock_timestamp()}
+    return update(PROCESSES).where(process.process_id == line.c.process_id).values(changed).returning(line.c.attempts)
 
 
 def _add_line() -> Executable:
-    return _write_line(select(process.process_id).where(process.process_id == of_process()).cte("held"))
+    line = _write_line(select(process.process_id).where(process.process_id == of_process()).cte("held")).cte("line")
+    return select(line.c.attempts)
 
 
-def _write_line(held: CTE) -> Executable:
-    """Write a line of the ledger if `held` has the process; the number of attempts.
+def _write_line(held: CTE) -> ReturningInsert[Any]:
+    """Write a line of the ledger if `held` has the process; the process, and the number of attempts.
 
     No row is returned if it has not, or if the step is committed. `position` rises with each attempt, so the ledger is
     in the order of execution.
@@ -186,7 +169,7 @@ def _write_line(held: CTE) -> Executable:
         index_elements=[step.process_id, step.step_key],
         set_={**rewritten, "attempts": step.attempts + 1},
         where=step.status.not_in(COMMITTED),
-    ).returning(step.attempts)
+    ).returning(step.process_id, step.attempts)
 
 
 FIND_CLAIM = _find_claim()

@@ -29,6 +29,7 @@ from resources.processes.ledger import StepRecord
 from resources.settings import settings
 from resources.types import ProcessStatus, StepStatus
 from tests.test_ops.counted_steps import changed, extra, failure_of
+from tests.waiting import eventually
 
 
 def one_step(function):
@@ -80,6 +81,54 @@ def test_same_step_is_not_recorded_twice(engine_of, three_steps, calls):
     with pytest.raises(RunMayNotAct), engine.database.transaction():
         ledger.record_step(record)
     assert engine.process(process_id).state["first"] == 1
+
+
+def test_refused_record_changes_nothing(engine_of, three_steps, calls):
+    """Neither the ledger nor the process's row, although the statement commits by itself."""
+    engine = engine_of(three_steps)
+    calls.broken = {"third"}
+    process_id = engine.run("count_to_three")
+    with engine.database.transaction():
+        process_rows.take_over(process_id, run_id="worker", from_run_id=str(process_id))
+    before = engine.process(process_id).state
+    now = engine.ledger(process_id)["first"].started_at
+    record = StepRecord(process_id, "first", "First", StepStatus.SUCCESS, "worker", "x", now, {"first": 99})
+    with pytest.raises(RunMayNotAct), engine.database.statements():
+        ledger.record_step(record)
+    assert engine.process(process_id).state == before
+
+
+def test_two_records_of_a_step_at_one_moment_change_the_state_once(engine_of, three_steps, calls):
+    """The second waits for the first's lock, and then sees its line."""
+    engine = engine_of(three_steps)
+    calls.broken = {"third"}
+    process_id = engine.run("count_to_three")
+    with engine.database.transaction():
+        process_rows.take_over(process_id, run_id="worker", from_run_id=str(process_id))
+    now = engine.ledger(process_id)["first"].started_at
+
+    def write(number):
+        record = StepRecord(process_id, "third", "Third", StepStatus.SUCCESS, "worker", "x", now, {"third": number})
+        with engine.database.statements():
+            ledger.record_step(record)
+
+    with ThreadPoolExecutor(1) as pool:
+        with engine.database.transaction():
+            ledger.record_step(
+                StepRecord(process_id, "third", "Third", StepStatus.SUCCESS, "worker", "x", now, {"third": 1})
+            )
+            second = pool.submit(write, 2)
+            eventually(lambda: waits_for_lock(engine))
+        assert isinstance(second.exception(), RunMayNotAct)
+    assert engine.process(process_id).state["third"] == 1
+
+
+def waits_for_lock(engine):
+    with engine.database.detached(), engine.database.transaction(read_only=True):
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return current_session().scalar(text(waiting))
 
 
 # --- state ---
