@@ -143,7 +143,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "resources.updates.redis_channel",
     ),
     "lazy_loader": ("the faces",),  # see ATTACHES_FACE
-    "apscheduler": ("resources.processes.triggers",),
+    "apscheduler": ("resources.processes.triggers", "resources.processes.wall_clock"),
     "pynetbox": ("resources.systems.netbox_connection",),
     "starlette": ("resources.lab", "orchestrator_defs.api"),
     "uvicorn": ("resources.lab", "orchestrator_defs.api"),

@@ -15,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from resources.errors import ScheduleInvalid
+from resources.processes.wall_clock import TICK, next_cron
 
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """By crontab's numbers, where Sunday is 0 and 7. APScheduler counts from Monday, so it gets names."""
@@ -113,16 +114,17 @@ class Cron(_Repeated):
     second: Expression | None = None
 
     def next_after(self, moment: datetime, previous: datetime | None) -> datetime | None:
-        """The next moment; missed ones are skipped."""
+        """The next moment by the zone's wall clock; missed ones are skipped."""
         fields = {name: getattr(self, name) for name in (*CRON_FIELDS, "week", "year")}
         given = {name: value for name, value in fields.items() if value is not None}
         if not given:
             raise ValueError(f"a cron trigger has a time: give {', '.join(fields)}")
         if faults := list(_faults(given)):
             raise ValueError("; ".join(faults))
-        trigger = CronTrigger(**given, start_date=self.begin, end_date=self.end, timezone=self.zone)
-        found: datetime | None = trigger.get_next_fire_time(None, moment)
-        return found
+        if self.begin is not None:
+            moment = max(moment, self.begin - TICK)
+        found = next_cron(given, self.zone, moment)
+        return found if found is None or self.end is None or found <= self.end else None
 
 
 KINDS: Mapping[str, type[DateTrigger | Interval | Cron]] = {"date": DateTrigger, "interval": Interval, "cron": Cron}
@@ -141,7 +143,7 @@ def next_run(
     Moments between `previous` and `after` are skipped. Raises ScheduleInvalid.
     """
     trigger = _trigger(kind, kwargs)
-    moment = after if previous is None else max(after, previous + timedelta(microseconds=1))
+    moment = after if previous is None else max(after, previous + TICK)
     try:
         found = trigger.next_after(moment, previous)
         return None if found is None else found.astimezone(UTC)
@@ -183,6 +185,8 @@ def _weekdays(text: str) -> str:
             if first > last:
                 raise ValueError(f"the range {part} ends before it begins")
             return ",".join(DAYS[first : last + 1 : int(found[3] or 1)])
+        if found := re.fullmatch(r"\*/([1-7])", part):
+            return ",".join(DAYS[: 7 : int(found[1])])
         return part
 
     return ",".join(map(days, text.split(",")))

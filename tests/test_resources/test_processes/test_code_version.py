@@ -52,5 +52,6 @@ def test_each_line_of_the_ledger_has_it(engine_of: Callable[..., Engine], monkey
     def one():
         return begin >> first
 
+    settings.cache_clear()
     engine = engine_of(one)
     assert {line.commit_hash for line in engine.ledger(engine.run("one")).values()} == {"abc"}
