@@ -1,7 +1,7 @@
 """The orchestrator of a code location, and how to find it in Dagster definitions."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.runs.code_location import CodeLocation
 from resources.runs.shared_resources import as_shared
-from resources.runs.workers import liveness
 
 
 class Orchestrator:
@@ -113,11 +112,9 @@ class Orchestrator:
         """The Dagster job of a workflow, with its resources. Raises UnknownWorkflow."""
         return self.definitions.resolve_job_def(self.workflow(name).name)
 
-    def ready_database(self, context: InitResourceContext) -> Iterator[SubscriptionDatabase]:
+    def ready_database(self, _context: InitResourceContext) -> SubscriptionDatabase:
         """The database for a run."""
-        yield self.prepare()
-        if context.run is not None:  # the run has ended: Dagster releases resources after its last event
-            liveness.release_run(context.run.run_id)
+        return self.prepare()
 
 
 class DatabaseResource(ResourceDefinition):

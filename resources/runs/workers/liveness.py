@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, EventLogEntry
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from resources.errors import RunMayNotAct
 from resources.runs.dispatch import Dispatch, Loaded
 from resources.runs.forked_children import WakeUp
-from resources.runs.workers.worker import LivenessThread, claimed_runs, kill_this_process, report_end
+from resources.runs.workers.worker import ENDS, LivenessThread, claimed_runs, kill_this_process, report_end
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
 HOLD_SECONDS = 5.0
@@ -88,19 +88,26 @@ _claims: dict[str, DirectClaim] = {}
 
 
 def claim_run(instance: DagsterInstance, run_id: str) -> None:
-    """Claim a run for this process, until `release_run` or its death. May be called again.
+    """Claim a run for this process, until the run has ended or this process dies. May be called again.
 
     Does nothing when Dagster's storage is not in PostgreSQL: no other process could continue the run then. Raises
     RunMayNotAct when another process has claimed the run.
     """
     if run_id not in claimed_runs and isinstance(instance.run_storage, PostgresRunStorage):
         _claims[run_id] = _acquired(instance, run_id)
+        # Dagster calls this after it has written the event, so a run is claimed for as long as it is STARTED.
+        instance.add_event_listener(run_id, _release_at_end)
 
 
 def release_run(run_id: str) -> None:
     """Release a run that `claim_run` has claimed. May be called again."""
     if (claim := _claims.pop(run_id, None)) is not None:
         claim.release()
+
+
+def _release_at_end(event: EventLogEntry) -> None:
+    if event.dagster_event is not None and event.dagster_event.event_type in ENDS:
+        release_run(event.run_id)
 
 
 @contextmanager

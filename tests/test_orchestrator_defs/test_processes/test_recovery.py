@@ -414,12 +414,6 @@ def test_run_that_waits_for_a_worker_is_nobody_elses(ward):
         pass
 
 
-def test_job_executed_by_dagster_itself_is_attended_to(ward):
-    """Our code runs only inside its ops; afterwards nothing is left behind."""
-    run_id = ward.launch("two_steps").run_id
-    assert ward.instance.run_launcher.dispatch.entry(run_id).state == "done"
-
-
 def test_process_that_loses_its_session_is_not_taken_for_dead(ward):
     """It takes its lock again as soon as the database lets it."""
     run_id = ward.instance.create_run_for_job(job_def=ward.orchestrator.job("two_steps")).run_id
@@ -487,3 +481,18 @@ def test_doctor_sees_runs_that_wait_for_a_worker_when_there_is_none(ward):
     ward.sweep()
     (found,) = [one for one in diagnose(ward.orchestrator, ward.instance) if one.about == "workers"]
     assert (found.verdict, found.found) == (Verdict.WRONG, "1 runs wait, and no worker lives.")
+
+
+def test_run_is_claimed_until_its_end_is_written(ward, monkeypatch):
+    """For no moment it is STARTED and nobody's, which the sweeper would take for a lost run."""
+    storage, dispatch, seen = ward.instance.run_storage, ward.instance.run_launcher.dispatch, []
+    write = storage.handle_run_event
+
+    def watched(run_id, event, *more):
+        if event.event_type is DagsterEventType.RUN_SUCCESS:
+            seen.append(dispatch.entry(run_id).state)
+        return write(run_id, event, *more)
+
+    monkeypatch.setattr(storage, "handle_run_event", watched)
+    run_id = ward.launch("two_steps").run_id
+    assert (seen, dispatch.entry(run_id).state) == (["claimed"], "done")
