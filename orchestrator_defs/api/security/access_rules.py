@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, Protocol
 
 from resources.errors import NotAuthorised
@@ -43,6 +44,10 @@ class Rule:
         object.__setattr__(self, "each_method", frozenset(self.methods.split()))
         object.__setattr__(self, "pattern", re.compile(_pattern(self.path), re.DOTALL))
 
+    def is_of(self, template: str | None) -> bool:
+        """Whether a route is this rule's, by its path; None is any."""
+        return template is None or _shape(self.path) == _shape(template)
+
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """The named parts of a path that this rule fits; None for any other."""
         found = self.pattern.fullmatch(path) if method in self.each_method else None
@@ -55,6 +60,12 @@ def _pattern(path: str) -> str:
     for name, kind, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         written.append(f"(?P<{name}>{KINDS[kind or '']}){re.escape(text)}")
     return "".join(written) + "/?"
+
+
+@cache
+def _shape(path: str) -> str:
+    """A path without the names of its places and without a slash at its end; a place for any rest is another."""
+    return re.sub(r"\{\w+(:path)?(:\w+)?\}", r"{\1}", path.rstrip("/"))
 
 
 RULES: Sequence[Rule] = (
@@ -73,7 +84,7 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/api/settings/overview", Role.ADMIN),
     # reading
     Rule("GET", "/api/docs", Role.VIEWER),
-    Rule("GET", "/api/docs/assets/{file}", Role.VIEWER),
+    Rule("GET", "/api/docs/assets/{file:path}", Role.VIEWER),
     Rule("GET", "/api/redoc", Role.VIEWER),
     Rule("GET", "/api/openapi.json", Role.VIEWER),
     Rule("GET", "/api/processes", Role.VIEWER),
@@ -191,10 +202,15 @@ class RuleBook:
     def __init__(self, own: Sequence[Rule] = ()) -> None:
         self.own = tuple(own)
 
-    def find(self, method: str, path: str, *, is_dagsters: bool) -> tuple[Rule, dict[str, str]]:
-        """The rule of a call, and the named parts of its path."""
+    def find(
+        self, method: str, path: str, *, is_dagsters: bool, template: str | None = None
+    ) -> tuple[Rule, dict[str, str]]:
+        """The rule of a call, and the named parts of its path.
+
+        `template` is the path of the route that answers, if one does: a rule of ours is then that route's.
+        """
         method = "GET" if method in ("HEAD", "OPTIONS") else method
-        ours = DAGSTER_RULES if is_dagsters else RULES
+        ours = [rule for rule in (DAGSTER_RULES if is_dagsters else RULES) if rule.is_of(template)]
         for rule in (*self.own, *ours):
             if (parts := rule.match(method, path)) is not None:
                 return rule, parts

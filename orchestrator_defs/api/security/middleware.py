@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_defs.api.security.access_rules import WEBSOCKET, Call, Open, Rule
+from orchestrator_defs.api.security.answering import template_of, unfit_character
 from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.limits import BodyLimit, SecurityHeaders, is_api
 from orchestrator_defs.api.security.login.identity import ANONYMOUS, NOBODY, user_of
@@ -111,8 +112,11 @@ class AuthorisationMiddleware:
 
     def _rule(self, scope: Scope) -> tuple[Rule, dict[str, str]]:
         path = path_of(scope)
-        is_dagsters = not is_api(path) and self._is_dagsters(scope)
-        return self.authorisation.rules.find(_method(scope), path, is_dagsters=is_dagsters)
+        if (unfit := unfit_character(path)) is not None:
+            raise Denied(400, f"No path has the character {unfit!a}; send the request without it.")
+        template = template_of(self.routes(), scope)
+        is_dagsters = template is None and not is_api(path) and self._is_dagsters(scope)
+        return self.authorisation.rules.find(_method(scope), path, is_dagsters=is_dagsters, template=template)
 
     def _is_dagsters(self, scope: Scope) -> bool:
         """Whether no route of the application has this path: then it belongs to Dagster's page."""

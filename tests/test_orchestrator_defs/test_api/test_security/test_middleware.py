@@ -200,7 +200,7 @@ def test_only_a_callbacks_own_shape_is_open(secured):
         "/api/processes/00000000-0000-4000-8000-000000000001/callback/token/other",
         "/api/processes/00000000-0000-4000-8000-000000000001%0a/callback/token",
     ):
-        assert client.post(path).status_code == 401, path
+        assert client.post(path).status_code == (400 if "%0a" in path else 401), path
 
 
 def test_a_callback_by_another_method_is_closed(secured):
