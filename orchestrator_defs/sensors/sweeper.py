@@ -17,7 +17,7 @@ from resources import tags
 from resources.processes import recovery
 from resources.processes.owner import Owner
 from resources.processes.recovery import Place, ProcessState
-from resources.runs.launching.launcher import end_lost_runs, launches_to_workers
+from resources.runs.launching.launcher import end_lost_runs, launches_to_workers, start_missing_workers
 from resources.runs.run_events import report_event
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
@@ -70,6 +70,7 @@ class Sweeper:
             self._check(one, runs.get(one.run_id or ""), sweep)
         if not self.is_preview:
             self._terminate_strays(sweep)
+            self._start_missing_workers(sweep)
         return sweep
 
     # --- processes in progress ---
@@ -173,6 +174,17 @@ class Sweeper:
             is_over = one.status not in recovery.IN_PROGRESS and one.quiet_seconds > STRAY_SECONDS
             if is_over and run.run_id == one.run_id:
                 sweep.report.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
+
+    def _start_missing_workers(self, sweep: Sweep) -> None:
+        """Let the runs of this location be executed that wait although all workers were killed."""
+        if (code := self.orchestrator.code) is None:
+            return
+        try:
+            run_id = start_missing_workers(self.instance, code.name)
+        except Exception as error:  # noqa: BLE001  a failure of the launcher must not stop the sweep
+            sweep.report.append(f"{code.name}: its workers cannot be started: {error}")
+        else:
+            sweep.report += [f"{code.name} has no workers, and run {run_id} waits: launched again"] if run_id else []
 
     def _stop(self, run: DagsterRun) -> str:
         return "terminated" if _try(lambda: self.instance.run_launcher.terminate(run.run_id)) else "cannot be stopped"

@@ -36,6 +36,7 @@ from resources.runs.dispatch_statements import (
     REFUSE,
     REQUEUE,
     TABLES,
+    UNSERVED,
     WORKERS,
 )
 
@@ -319,6 +320,11 @@ class Dispatch:
         """How many runs wait, for each code location."""
         counted = "SELECT location, count(*) FROM orchestrator_dispatch WHERE state = 'queued' GROUP BY location"
         return {row["location"]: row["count"] for row in self._rows(counted)}
+
+    def unserved(self, location: str) -> str | None:
+        """A run of a code location that waits, while no worker of it lives; None without one."""
+        found = self._rows(UNSERVED, location=location)
+        return str(found[0]["run_id"]) if found else None
 
     def load(self) -> Load:
         """How many runs wait and are claimed, and how many workers live; one statement."""

@@ -169,6 +169,15 @@ WHERE w.supervisor <> 0 AND {IS_ALIVE.format(worker="w.worker")} ORDER BY w.work
 """
 """The resident workers; a process that executes its own run has no supervisor."""
 
+UNSERVED = f"""
+SELECT run_id FROM orchestrator_dispatch
+WHERE state = 'queued' AND location = :location AND created_at < clock_timestamp() - interval '10 seconds'
+AND NOT EXISTS (
+    SELECT FROM orchestrator_workers w
+    WHERE w.supervisor <> 0 AND w.location = :location AND {IS_ALIVE.format(worker="w.worker")}
+) ORDER BY seq LIMIT 1
+"""
+
 LOAD = f"""
 SELECT
     (

@@ -118,6 +118,20 @@ def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[t
     return lost
 
 
+def start_missing_workers(instance: DagsterInstance, location: str) -> str | None:
+    """Launch a waiting run of a code location again when its workers and their supervisor have died; the run's id.
+
+    A launch starts a supervisor, which then takes all that wait.
+    """
+    launcher = instance.run_launcher
+    run_id = launcher.dispatch.unserved(location) if isinstance(launcher, WarmRunLauncher) else None
+    run = instance.get_run_by_id(run_id) if run_id is not None else None
+    if run is None or run.is_finished:
+        return None
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    return run_id
+
+
 class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     """Passes runs to resident workers on this machine, and starts workers when there are none.
 

@@ -24,6 +24,7 @@ from resources.database.session import statement_counter
 from resources.errors import RunMayNotAct
 from resources.processes import recovery
 from resources.processes.owner import Owner
+from resources.runs.code_location import CodeLocation
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers import liveness
 from resources.settings import settings
@@ -322,6 +323,16 @@ def test_run_that_was_asked_for_is_not_asked_for_again(stock):
     assert stock.tick("sweeper") == ("1 processes are in progress; nothing to repair.", [])
 
 
+def test_runs_that_wait_though_all_workers_were_killed_get_workers(ward, tmp_path):
+    """Their supervisor was killed too; otherwise they would wait for the next launch."""
+    run_id = ward.service.runs.launch(ward.start(), user="starter")
+    ward.orchestrator.code = CodeLocation.of_module("orchestrator", "nowhere", "defs", tmp_path)
+    assert "no workers" not in ward.tick("sweeper")[0]
+    ward.instance.run_launcher.dispatch._rows("UPDATE orchestrator_dispatch SET created_at = now() - interval '1 hour'")
+    assert f"orchestrator has no workers, and run {run_id} waits: launched again" in ward.tick("sweeper")[0]
+    assert ward.queued() == [run_id]
+
+
 # --- the clock ---
 
 
@@ -333,18 +344,6 @@ def test_process_whose_time_has_come_is_launched(ward, later):
         _, (request,) = ward.tick("wake")
         assert ward.launch(request.job_name, request.run_config, tags=request.tags).success
     assert ward.process(process_id).last_status == "completed"
-
-
-def test_run_that_is_requested_is_in_the_group_of_its_process(ward, later):
-    """Dagster's page shows the group by the fields of a run, and the daemon fills in its tags only."""
-    process_id = ward.start("sleep_a_night")
-    ward.service.runs.execute(process_id, user="starter")
-    with later(timedelta(days=2)):
-        _, (request,) = ward.tick("wake")
-    job = ward.orchestrator.job("sleep_a_night")
-    run_id = ward.instance.create_run_for_job(job_def=job, tags=request.tags).run_id
-    run = ward.instance.get_run_by_id(run_id)
-    assert (run.root_run_id, run.parent_run_id) == (str(process_id), str(process_id))
 
 
 # --- the cost, and the lease ---

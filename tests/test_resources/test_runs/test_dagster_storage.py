@@ -264,3 +264,12 @@ def test_four_first_jobs_at_once_from_the_shell(server: EmbeddedServer, tmp_path
         assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (4,)
     with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_a_run_that_a_sensor_requested_is_in_the_group_of_its_tags(dagster_instance: dg.DagsterInstance) -> None:
+    """Dagster's page shows the group by the fields of a run, and the daemon fills in the tags only."""
+    tags = {"dagster/root_run_id": "first", "dagster/parent_run_id": "second"}
+    run = dagster_instance.create_run_for_job(dg.GraphDefinition("empty").to_job(), tags=tags)
+    found = dagster_instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert (found.root_run_id, found.parent_run_id) == ("first", "second")
