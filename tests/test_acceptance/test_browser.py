@@ -118,6 +118,23 @@ def test_an_engineer_launches_a_run_and_sees_its_success(browser: Browser, site:
         page.screenshot(path=tmp_path / "tags.png")
 
 
+def test_the_launchpad_opens_filled_in_and_does_not_launch_it(browser: Browser, site: str, tmp_path: Path) -> None:
+    """First by the product, which is a choice; then in one sentence by the fields that were left as they opened."""
+    with logged_in(browser, site, "erin", tmp_path) as page:
+        page.goto(f"{site}/locations/orchestrator/jobs/create_node/playground")
+        editor = page.locator(".CodeMirror-code").first
+        expect(editor).to_contain_text("- product: <Node Cisco or Node Nokia or Node Juniper>")
+        expect(editor).to_contain_text("node_name: <a host name, such as ams1>")
+        expect(page.get_by_text("not in enum type create_node_product")).to_be_visible()
+        expect(page.get_by_role("button", name="Launch run")).to_be_disabled()
+        page.screenshot(path=tmp_path / "opened.png")
+        left = {**NODE, "node_name": "<a host name, such as ams1>"}
+        page.goto(launchpad(site, "create_node", {"inputs": [{"product": "Node Cisco"}, left]}))
+        page.get_by_role("button", name="Launch run").click()
+        expect(page.get_by_text("Page 2 of create_node is not filled in: write a value for node_name")).to_be_visible()
+        page.screenshot(path=tmp_path / "refused.png")
+
+
 def test_a_viewer_looks_and_has_no_button_to_launch(browser: Browser, site: str, tmp_path: Path) -> None:
     with logged_in(browser, site, "vic", tmp_path) as page:
         refused: list[str] = []

@@ -48,7 +48,7 @@ def test_create_node_is_refused_in_one_sentence_and_nothing_is_written(unconfigu
 
 
 def test_a_run_of_create_node_fails_with_the_sentence(unconfigured: Network) -> None:
-    job = unconfigured.processes.orchestrator.job("create_node")
+    job = unconfigured.processes.served.first.job("create_node")
     run_config = {"inputs": [{"product": "Node Nokia"}, LON1]}
 
     ran = job.execute_in_process(run_config, unconfigured.processes.instance, raise_on_error=False)
