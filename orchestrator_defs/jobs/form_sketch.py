@@ -20,8 +20,10 @@ from ops.steps.forms import Form
 
 UNKNOWN: Any = object()
 """A default, or a type, that only running the form tells."""
-FRAGILE = ("read_only_field", "read_only_list", "migration_summary")
+DISPLAYS = ("read_only_field", "read_only_list", "migration_summary")
 """Functions of pydantic-forms that make types of fields which only show something."""
+CONVERTING = ("BeforeValidator", "WrapValidator", "PlainValidator")
+"""Validators of pydantic that may take a value of another type than the field's."""
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -152,7 +154,7 @@ class _Reader:
 
     def field(self, name: str, annotation: ast.expr, value: ast.expr | None) -> FieldSketch | None:
         """A field of a class in the form; None if it only shows something, or is none."""
-        if name.endswith("__") or name == "model_config" or _called(annotation) in FRAGILE:
+        if name.endswith("__") or name == "model_config" or _called(annotation) in DISPLAYS:
             return None
         kind, details = annotation, list[ast.expr]()
         if isinstance(annotation, ast.Subscript) and self.value(annotation.value) is Annotated:
@@ -168,7 +170,8 @@ class _Reader:
         if isinstance(item, ast.Name) and item.id in self.classes:
             part = PageSketch(tuple(self.fields(self.classes[item.id]).values()))
             return FieldSketch(name, UNKNOWN, default, description, part, is_list=item is not kind)
-        return FieldSketch(name, info.annotation, default, description)
+        takes_more = any(_called(each) in CONVERTING for each in details)
+        return FieldSketch(name, UNKNOWN if takes_more else info.annotation, default, description)
 
     def default(self, value: ast.expr | None, words: list[ast.Call], info: FieldInfo) -> Any:
         """The default of a field."""

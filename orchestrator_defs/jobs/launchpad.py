@@ -108,7 +108,8 @@ class Launchpad(ConfigMapping):
         page = only_page(self.workflow)
         kind = self._types(sketch_page(page).fields) if page else Array(self._any_page())
         described = f"{_title(page)}: {ONE_PAGE}" if page else how_to_fill(self.workflow)
-        return Opening(kind, [self._filled(each) for each in self.form.pages], described, is_list=page is None)
+        pages = [self._filled(each) for each in self.form.pages]
+        return Opening(kind, dict(*pages) if page else pages, described)
 
     def resolve_from_unvalidated_config(self, config: Any) -> Any:
         """Check a run config, and map it. Raises InvalidRunConfig."""
@@ -192,9 +193,9 @@ class Opening(Field):
 
     _opens_with: Any = None
 
-    def __init__(self, kind: Any, pages: Sequence[Mapping[str, Any]], description: str, *, is_list: bool) -> None:
-        super().__init__(kind, is_required=False, description=description)
-        self._opens_with = list(pages) if is_list else dict(*pages)
+    def __init__(self, kind: Any, opens_with: Any, description: str, *, is_required: bool = False) -> None:
+        super().__init__(kind, is_required=is_required, description=description)
+        self._opens_with = opens_with
 
     @property
     def default_provided(self) -> bool:

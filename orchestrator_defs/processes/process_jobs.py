@@ -15,6 +15,7 @@ from dagster import (
     op,
 )
 
+from orchestrator_defs.jobs.launchpad import Opening
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
@@ -24,7 +25,7 @@ from resources.runs.code_location import CodeLocation
 from resources.runs.refusal import Refusal
 from resources.types import ProcessId
 
-PROCESS = Field(String, description="id of the process, or its beginning")
+PROCESS = Opening(String, "<id of the process>", "id of the process, or its beginning", is_required=True)
 INPUTS = Field(Any, is_required=False, description="the page of the form, or a list of its pages")
 REASON = Field(String, is_required=False, default_value="", description="the reason, for the ledger")
 

@@ -4,7 +4,7 @@ from enum import Enum
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_forms.types import State
 
 from ops.steps.forms import FormGenerator, FormPage, SubmitFormPage
@@ -33,6 +33,7 @@ def one_page(subscription: object) -> type[SubmitFormPage]:
         note: str | None = None
         port: choices  # type: ignore[valid-type]
         comment: Annotated[str, Field(description="why")] = Field(...)
+        tags: Annotated[list[str], BeforeValidator(str.split)] = ["a"]  # noqa: RUF012
         speed: int = subscription.speed  # type: ignore[attr-defined]
 
     return Page
@@ -85,11 +86,13 @@ def names(page):
 
 def test_page_of_a_function_has_its_fields_and_those_of_its_base():
     (page,) = sketch(one_page).pages
-    known = {"street": True, "number": False, "size": True, "note": False, "port": True, "comment": True}
+    known = {"street": True, "number": False, "size": True, "note": False, "port": True, "comment": True, "tags": False}
     assert names(page) == known | {"speed": False}
 
 
-@pytest.mark.parametrize(("name", "annotation"), [("size", Size), ("street", str), ("port", UNKNOWN)])
+@pytest.mark.parametrize(
+    ("name", "annotation"), [("size", Size), ("street", str), ("port", UNKNOWN), ("tags", UNKNOWN)]
+)
 def test_type_that_only_the_form_gives_is_unknown(name, annotation):
     (page,) = sketch(one_page).pages
     assert next(field for field in page.fields if field.name == name).annotation is annotation

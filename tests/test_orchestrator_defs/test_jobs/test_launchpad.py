@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
+from orchestrator_defs.definitions import defs
 from orchestrator_defs.jobs.decorators import create_workflow, modify_workflow, task, validate_workflow
 from orchestrator_defs.jobs.launchpad import Launchpad, config_type, only_page
 from resources.catalogue.apply import catalogue_id
@@ -83,6 +84,7 @@ def make_thing():
     return begin >> nothing
 
 
+SHIPPED = defs.get_repository_def()
 THING = catalogue_id("product", "Thing")
 PRODUCTS = [
     Product("Thing", "T", SubscriptionModel, "Thing", ""),
@@ -141,10 +143,9 @@ def inputs_field(workflow):
 
 def opens_with(job):
     """What the launchpad of Dagster's page opens with."""
-    root = Launchpad(job.workflow) if not job.config_mapping.products else job.config_mapping
-    (schema,) = [root.config_schema.config_type]
+    schema = job.config_mapping.config_schema.config_type
     snapshot = schema.schema_snapshot
-    return yaml.safe_load(default_values_yaml_from_type_snap(snapshot, snapshot.get_config_snap(schema.key)))["inputs"]
+    return yaml.safe_load(default_values_yaml_from_type_snap(snapshot, snapshot.get_config_snap(schema.key)))
 
 
 def fields_of(job):
@@ -224,7 +225,7 @@ def test_value_that_the_launchpad_opened_with_is_refused():
 
 def test_launchpad_opens_with_the_pages():
     """A choice as words, the form's defaults that say something, and no secret."""
-    assert opens_with(paint) == {
+    assert opens_with(paint)["inputs"] == {
         "colour": "<red or blue>",
         "coats": 2,
         "finish": "blue",
@@ -235,7 +236,7 @@ def test_launchpad_opens_with_the_pages():
 def test_launchpad_opens_with_the_fields_of_a_form_that_is_a_function():
     """In their order, as far as its source says."""
     make_thing.config_mapping.offer(PRODUCTS)
-    assert opens_with(make_thing) == [
+    assert opens_with(make_thing)["inputs"] == [
         {"product": "<Thing or Better thing>"},
         {"title": "<title>", "areas": ["<number>"], "coats": 2},
     ]
@@ -279,3 +280,11 @@ def test_annotation_has_a_config_type(annotation, kind):
     """What Dagster has no type for is left to the form."""
     found = config_type(annotation, "field")
     assert (found if hasattr(found, "kind") else __import__("dagster").Field(found).config_type).kind == kind
+
+
+@pytest.mark.parametrize("name", ["answer_process", "abort_process"])
+def test_launchpad_of_an_intervention_opens_with_the_process(name):
+    """And is refused without one."""
+    job = SHIPPED.get_job(name)
+    assert opens_with(job)["process"] == "<id of the process>"
+    assert "process" in errors_of(job, {})
