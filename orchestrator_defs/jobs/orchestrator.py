@@ -141,11 +141,6 @@ def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocatio
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
     found: dict[str, Workflow] = {}
     for job in jobs:
-        if not isinstance(job, WorkflowJob):
-            raise WorkflowDeclarationError(
-                f"{getattr(job, 'name', job)!r} is {type(job).__name__}, not a workflow; make it with a decorator, as"
-                " @create_workflow, and copy it with its own methods, as with_hooks."
-            )
         if job.name in found:
             raise WorkflowDeclarationError(f"There are two workflows named {job.name!r}; names are unique.")
         found[job.name] = job.workflow

@@ -117,7 +117,7 @@ def test_every_copy_of_a_workflow_is_a_workflow(copy: Callable[[Any], Any]) -> N
 
 
 def test_what_is_no_workflow_is_refused_with_a_sentence() -> None:
-    with pytest.raises(WorkflowDeclarationError, match="is JobDefinition, not a workflow"):
+    with pytest.raises(WorkflowDeclarationError, match="build_definitions: `workflows` is a list of workflow"):
         build_definitions([], [reserve_address.graph.to_job(name="other")])  # type: ignore[list-item]
 
 
@@ -163,6 +163,25 @@ def test_a_setting_comes_from_the_environment(
     monkeypatch.setenv("IPAM_URL", "http://elsewhere")
     process_id = engine.run("reserve_address", {})
     assert engine.process(process_id).state["address"] == "10.0.0.1 of http://elsewhere"
+
+
+def test_a_form_gets_settings_from_the_environment_too(
+    engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def form(ipam: Ipam) -> Any:
+        class Page(SubmitFormPage):
+            address: str = ipam.next_address()
+
+        page = yield Page
+        return page.model_dump()
+
+    @task("Ask for one", form)
+    def ask_for_one() -> StepList:
+        return begin
+
+    engine = engine_of(ask_for_one, resources={"ipam": Ipam(url=dg.EnvVar("IPAM_URL"))})
+    monkeypatch.setenv("IPAM_URL", "http://elsewhere")
+    assert engine.process(engine.run("ask_for_one", [{}])).state["address"] == "10.0.0.1 of http://elsewhere"
 
 
 @pytest.mark.parametrize("ipam", [PlainIpam(), made_ipam, dg.ResourceDefinition(lambda _: PlainIpam())])

@@ -83,8 +83,19 @@ def test_wait_is_ended_by_its_own_location(location: Location, later: Callable) 
     ours.runs.execute(process_id, user="a")
 
     with later(timedelta(days=2)):
+        assert theirs.answers.due(10) == []
+        assert [one.process_id for one in ours.answers.due(10)] == [process_id]
         assert theirs.answers.wake() == []
         assert ours.answers.wake() == [process_id]
+
+
+def test_wait_of_an_ephemeral_instance_is_left_alone(location: Location, later: Callable) -> None:
+    """As a unit test leaves one: no daemon continues its process with the real systems."""
+    ours = location("ours")
+    orchestrator = ours.served.first
+    orchestrator.job("work_tomorrow").execute_in_process(run_config={"inputs": {}})
+    with later(timedelta(days=2)):
+        assert ours.answers.due(10) == []
 
 
 def test_process_of_an_ephemeral_instance_is_left_alone(location: Location) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from dagster import DagsterRunStatus, RunRequest
+from sqlalchemy import text
 
 from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.launching import RUN_KEY
@@ -96,6 +97,18 @@ def test_what_is_requested_and_waits_is_not_requested_again(fleet: Fleet, one_at
     found = fleet.tick()
     assert not found.run_requests
     assert "1 validations are unfinished; 1 are allowed" in found.skip_message
+
+
+def test_the_sweeper_leaves_alone_what_is_requested_and_waits(fleet: Fleet) -> None:
+    """However long it waits: two runs for one validation made red runs under load."""
+    fleet.add("first")
+    (request,) = fleet.requests()
+    fleet.create(request, DagsterRunStatus.STARTING)
+    with fleet.bed.database.transaction() as session:
+        session.execute(text("UPDATE processes SET last_modified_at = now() - interval '1 hour'"))
+    sweeper = sensor_of(fleet.defs.sensors, "sweeper")
+    assert not sweeper.evaluate_tick(daemon_context(fleet.instance, "sweeper")).run_requests
+    assert len(fleet.instance.get_runs()) == 1
 
 
 def test_what_was_canceled_before_it_began_is_requested_anew(fleet: Fleet, later: Callable[..., Any]) -> None:
