@@ -4,12 +4,9 @@ OrchestratorError
 ├── SettingsError
 ├── InvalidQuery
 ├── DatabaseError
-│   ├── DatabaseUnreachable
-│   ├── DatabaseBusy
 │   ├── NoTransaction
 │   ├── TransactionReadsOnly
 │   ├── SchemaOutOfDate
-│   ├── EmbeddedServerError
 │   └── EventsNotWritten
 ├── CatalogueError
 │   ├── UnknownProduct
@@ -72,6 +69,13 @@ ExternalSystemError
 │   ├── IdentityProviderUnavailable
 │   └── PolicyUnavailable
 └── PlaybookFailed
+TransportError
+├── DatabaseUnreachable
+├── DatabaseBusy
+└── EmbeddedServerError
+
+A TransportError refuses nothing: what was asked may be right, and succeed later. So it is no OrchestratorError, which a
+sensor takes as the reason to fail a process, and a batch as the reason to leave one out.
 
 The docstring of an error is its message when none is given. Raise the leaf; catch the branch.
 """
@@ -79,11 +83,17 @@ The docstring of an error is its message when none is given. Raise the leaf; cat
 from typing import Any
 
 
-class OrchestratorError(Exception):
-    """Something went wrong in the orchestrator."""
-
+class _Sentence(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class OrchestratorError(_Sentence):
+    """Something went wrong in the orchestrator."""
+
+
+class TransportError(_Sentence):
+    """A request did not reach the database, or its answer did not come back."""
 
 
 class SettingsError(OrchestratorError):
@@ -98,11 +108,11 @@ class DatabaseError(OrchestratorError):
     """The database cannot do what was asked."""
 
 
-class DatabaseUnreachable(DatabaseError):
+class DatabaseUnreachable(TransportError):
     """The database does not answer; check DATABASE_URI and that the server is running."""
 
 
-class DatabaseBusy(DatabaseError):
+class DatabaseBusy(TransportError):
     """The database is busy or the rows are locked; try again in a moment."""
 
 
@@ -118,7 +128,7 @@ class SchemaOutOfDate(DatabaseError):
     """The database schema does not match this version; run `orchestrator db upgrade`."""
 
 
-class EmbeddedServerError(DatabaseError):
+class EmbeddedServerError(TransportError):
     """The embedded PostgreSQL cannot be started."""
 
 
@@ -404,3 +414,7 @@ class PolicyUnavailable(ExternalSystemUnavailable):
 
 class PlaybookFailed(ExternalSystemError):
     """A playbook run failed."""
+
+
+REFUSALS = (OrchestratorError, ExternalSystemError, TransportError)
+"""What a door catches: errors whose message is a sentence for people."""

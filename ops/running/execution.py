@@ -21,10 +21,11 @@ from ops.steps.state import Delta, readable
 from ops.steps.step import LedgerStep, Step
 from ops.steps.workflow import Workflow
 from resources import clock
-from resources.database.session import commit_with_each_statement, was_unreachable
+from resources.database.session import commit_with_each_statement
 from resources.domain.saving.authorship import Author, authored_by
 from resources.domain.saving.changes import SubscriptionChange
 from resources.errors import (
+    REFUSALS,
     DriftFound,
     ExternalSystemError,
     ExternalSystemUnavailable,
@@ -32,6 +33,7 @@ from resources.errors import (
     OrchestratorError,
     RunMayNotAct,
     StateError,
+    TransportError,
     WorkflowDeclarationError,
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
@@ -60,7 +62,7 @@ HOW_TO_RESUME = (
 )
 
 
-def refused(error: OrchestratorError | ExternalSystemError) -> Refusal:
+def refused(error: OrchestratorError | ExternalSystemError | TransportError) -> Refusal:
     """A Dagster failure that shows the error's sentence; the process's row has its traceback."""
     return Refusal(str(error)[: ledger.REASON_LIMIT], failure_metadata(error))
 
@@ -72,7 +74,7 @@ def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
             raise WorkflowDeclarationError(f"{op.job_name}: {ONE_PROCESS.format(executor)}")
         segment = Segment.of(op, workflow)
         segment.claim_run()
-    except OrchestratorError as error:
+    except (OrchestratorError, TransportError) as error:
         raise refused(error) from error
     return segment
 
@@ -91,7 +93,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         if is_due and place.branch is not None:
             with segment.database.transaction(read_only=True):
                 claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
-    except OrchestratorError as error:
+    except (OrchestratorError, TransportError) as error:
         if segment.has_nothing_to_do(error):
             op.log.info(NOTHING_TO_DO.format(error))
             return
@@ -206,7 +208,7 @@ def _do_item(segment: Segment, place: LedgerStep, claim: Claim, state: State) ->
         if is_paused:
             with segment.database.transaction():
                 return Done(wait=_stop_for_pause(segment, place))
-    except OrchestratorError as error:
+    except (OrchestratorError, TransportError) as error:
         raise refused(error) from error
     done = _attempt(segment, place, replace(claim, state=state))
     if done.wait is None:
@@ -347,14 +349,14 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
         wait = _wait_for_retry(segment, place, started, error)
         if wait is not None:
             return Done(wait=wait)
-    if was_unreachable(error):
+    if isinstance(error, TransportError):
         _continue_by_itself(segment, error)
     committed = _fail(segment, place, claim, started, error)
     if not isinstance(error, Exception):
         raise error
     if committed is None:
         segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
-        if isinstance(error, OrchestratorError | ExternalSystemError):
+        if isinstance(error, REFUSALS):
             raise refused(error) from error
         raise Refusal(_reason(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error
     return committed
@@ -454,7 +456,7 @@ def _reason(error: BaseException) -> str:
     text = str(error).strip()
     if not isinstance(error, Exception):
         return "The run was terminated during this step, which has been rolled back."
-    if isinstance(error, OrchestratorError | ExternalSystemError) and text:
+    if isinstance(error, REFUSALS) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -17,10 +17,9 @@ from ops.steps.step import LedgerStep
 from ops.steps.workflow import Workflow
 from resources import tags
 from resources.errors import (
+    REFUSALS,
     EnginePaused,
-    ExternalSystemError,
     FormError,
-    OrchestratorError,
     ProcessExists,
     StartRefused,
     SubscriptionError,
@@ -50,7 +49,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
         if found is not None and found.status in WAITING:
             _end_due_waits(segment)
         state = _take_over(segment, place, started) if found is not None else _admit(segment, place, started)
-    except (OrchestratorError, ExternalSystemError) as error:
+    except REFUSALS as error:
         is_passed_over = segment.request is not None and isinstance(error, REFUSED_REQUESTS)
         if is_passed_over or segment.has_nothing_to_do(error):
             op.log.info(NOTHING_TO_DO.format(error))

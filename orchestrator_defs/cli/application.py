@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_defs.cli.code_options import chosen_code
-from resources.errors import ExternalSystemError, OrchestratorError
+from resources.errors import REFUSALS
 
 if TYPE_CHECKING:  # each is loaded when a command needs it
     from orchestrator_defs.jobs.orchestrator import Orchestrator
@@ -67,5 +67,5 @@ class ApplicationGroup(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (OrchestratorError, ExternalSystemError) as error:
+        except REFUSALS as error:
             raise click.ClickException(str(error)) from error

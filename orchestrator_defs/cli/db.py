@@ -7,7 +7,7 @@ import click
 
 from resources.database import schema
 from resources.database.session import SubscriptionDatabase, place
-from resources.errors import OrchestratorError
+from resources.errors import REFUSALS
 
 
 @click.group()
@@ -89,7 +89,7 @@ def _database() -> Iterator[SubscriptionDatabase]:
     """The database; an error is one line and exit code 1."""
     try:
         yield SubscriptionDatabase()
-    except OrchestratorError as error:
+    except REFUSALS as error:
         raise click.ClickException(str(error)) from error
 
 

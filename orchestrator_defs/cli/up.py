@@ -20,7 +20,7 @@ from orchestrator_defs.serving import HOST, PORT, Serving
 from resources.database import lease
 from resources.database.embedded import embedded_home, embedded_server, embedded_uri
 from resources.database.reaper import open_lock, running_pid, try_lock
-from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.errors import REFUSALS, SettingsError
 from resources.lab.launcher import lab_answers, lab_home, lab_url, pid_file
 from resources.settings import project_folder, settings
 
@@ -56,7 +56,7 @@ def up(port: int, examples: bool) -> None:
     with _only_one(folder, serving), _stopping_servers():
         try:
             _run(serving, folder, stop)
-        except (OrchestratorError, ExternalSystemError, ServerFailed) as error:
+        except (*REFUSALS, ServerFailed) as error:
             if not stop.is_set():
                 raise click.ClickException(str(error)) from error
     report("Everything is stopped.")

@@ -11,7 +11,7 @@ from resources.catalogue.kinds import NOBODY
 from resources.catalogue.plan import counted
 from resources.database import schema
 from resources.database.session import place
-from resources.errors import OrchestratorError
+from resources.errors import OrchestratorError, TransportError
 from resources.processes import pause, process_rows, recovery
 from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
@@ -52,7 +52,7 @@ def diagnose(orchestrator: Orchestrator, instance: DagsterInstance) -> list[Find
     for check in CHECKS:
         try:
             found += check(orchestrator, instance)
-        except OrchestratorError as error:
+        except (OrchestratorError, TransportError) as error:
             found.append(Finding(check.__name__.strip("_"), Verdict.WRONG, str(error)))
         if check in (_database, _schema) and found[-1].verdict is Verdict.WRONG:
             break

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from orchestrator_defs.jobs.served import Served
 from resources.database import schema
 from resources.database.ping import ping
-from resources.errors import OrchestratorError
+from resources.errors import OrchestratorError, TransportError
 
 OK = "ok"
 UNKNOWN = "not asked"
@@ -33,7 +33,7 @@ def readiness(served: Served) -> Readiness:
     for name, check in CHECKS.items():
         try:
             found.checks[name] = check(served) or OK
-        except OrchestratorError as error:
+        except (OrchestratorError, TransportError) as error:
             found.checks[name] = str(error)
         if found.checks[name] != OK:
             break

@@ -19,7 +19,7 @@ from orchestrator_defs.jobs.launchpad import Opening
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
-from resources.errors import OrchestratorError
+from resources.errors import OrchestratorError, TransportError
 from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
 from resources.runs.refusal import Refusal
@@ -93,7 +93,7 @@ def _act(
         process_id = _find(service, context.op_config["process"])
         context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
         act(service, process_id, user)
-    except OrchestratorError as error:
+    except (OrchestratorError, TransportError) as error:
         raise Refusal(str(error)) from error
 
 

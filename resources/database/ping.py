@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from resources.database.session import SubscriptionDatabase
-from resources.errors import DatabaseUnreachable
+from resources.errors import DatabaseUnreachable, TransportError
 
 
 def ping(database: SubscriptionDatabase) -> None:
@@ -11,5 +11,5 @@ def ping(database: SubscriptionDatabase) -> None:
     try:
         with database.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+    except (sa.exc.DBAPIError, TransportError) as error:
         raise DatabaseUnreachable(f"The database does not answer: {type(error).__name__}.") from error

@@ -25,7 +25,6 @@ from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
     DatabaseBusy,
     DatabaseUnreachable,
-    EmbeddedServerError,
     NoTransaction,
     SettingsError,
     TransactionReadsOnly,
@@ -223,13 +222,6 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
         event.remove(engine, "before_cursor_execute", record)
 
 
-def was_unreachable(error: BaseException) -> bool:
-    """Whether an error means that the server or a free connection could not be had, not that the request was wrong."""
-    if isinstance(error, sa.exc.DBAPIError):
-        return error.connection_invalidated
-    return isinstance(error, DatabaseUnreachable | EmbeddedServerError | sa.exc.TimeoutError)
-
-
 def postgres_url(uri: str, driver: str) -> sa.URL:
     """`uri` for one driver, whatever its scheme. Raises SettingsError, which does not repeat a password."""
     try:
@@ -305,6 +297,7 @@ def _has_unread_data(connection: DBAPIConnection) -> bool:
 def _make_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
+        poolclass=_Pool,
         pool_size=settings().database_pool_size,
         max_overflow=OVERFLOW,
         pool_timeout=POOL_SECONDS,
@@ -319,7 +312,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
 
 
 def _name_refusal(context: sa.engine.ExceptionContext) -> None:
-    """Raise an error of ours when the server refuses a statement because of the transaction's options."""
+    """Raise an error of ours when the server refuses a statement for the transaction's options, or is gone."""
     match context.original_exception:
         case psycopg.errors.ReadOnlySqlTransaction():
             raise TransactionReadsOnly from context.original_exception
@@ -327,6 +320,16 @@ def _name_refusal(context: sa.engine.ExceptionContext) -> None:
             raise limit.error() from context.original_exception
         case psycopg.errors.QueryCanceled() if _longest_statement is not None:
             raise DatabaseBusy from context.original_exception
+        case psycopg.Error() as error if context.is_disconnect:  # of this database: a step's own may be lost too
+            raise DatabaseUnreachable(f"The connection to the database was lost: {_line(error)}.") from error
+
+
+class _Pool(sa.pool.QueuePool):
+    def _do_get(self) -> ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except sa.exc.TimeoutError as error:
+            raise DatabaseBusy(f"No connection to the database became free in {POOL_SECONDS:g} seconds.") from error
 
 
 def _connect_arguments(url: sa.URL) -> dict[str, Any]:
@@ -357,12 +360,15 @@ def _connect(
 
 
 def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:
-    reason = " ".join(str(error).split()).rstrip(".?")
     where = f"database {named.get('dbname') or named.get('user')} on {named.get('host') or 'the local socket'}"
     return (
-        f"PostgreSQL does not answer: {where}, port {named.get('port', 5432)}, user {named.get('user')}. {reason}."
-        " Check DATABASE_URI, and that the server runs and lets this user in."
+        f"PostgreSQL does not answer: {where}, port {named.get('port', 5432)}, user {named.get('user')}."
+        f" {_line(error)}. Check DATABASE_URI, and that the server runs and lets this user in."
     )
+
+
+def _line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()).rstrip(".?")
 
 
 def _engine_of(session: Session) -> sa.Engine:

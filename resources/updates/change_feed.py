@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from resources.database.embedded import restart_embedded
 from resources.database.session import CONNECT_SECONDS, SubscriptionDatabase, lock_key, place
 from resources.database.tables import CHANNEL
-from resources.errors import DatabaseError
+from resources.errors import DatabaseError, TransportError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PING_SECONDS = 20.0
 """A connection without notifications for so long is tested."""
 ANSWER_SECONDS = 10.0
-CONNECTION_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, OSError, TimeoutError)
+CONNECTION_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, TransportError, OSError, TimeoutError)
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """The client notices within seconds that the other end of a connection is gone."""
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ops.steps.state import readable
-from resources.database.session import was_unreachable
 from resources.errors import (
     AlreadyDescribed,
     CatalogueError,
@@ -45,6 +44,7 @@ from resources.errors import (
     StepsChanged,
     SubscriptionError,
     SubscriptionLocked,
+    TransportError,
     UnfinishedProcesses,
     UnknownDescription,
     UnknownForm,
@@ -105,6 +105,7 @@ STATUSES: Mapping[type[Exception], int] = {
     ScheduleError: 400,
     ProcessError: 400,
     DatabaseError: 503,
+    TransportError: 503,
     ExternalSystemError: 503,  # 502 would be more exact, but web clients take that for a short failure and show nothing
     IdentityProviderUnavailable: 503,
     PolicyUnavailable: 503,
@@ -168,6 +169,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the routes as a problem."""
     app.add_exception_handler(OrchestratorError, _refused)
     app.add_exception_handler(ExternalSystemError, _refused)
+    app.add_exception_handler(TransportError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(StarletteHTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -220,7 +222,5 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    if was_unreachable(error):
-        return problem(503, AWAY)
     log.error("A request failed.", exc_info=error)
     return problem(500, "Something went wrong in the server; its log says what.")

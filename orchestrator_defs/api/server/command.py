@@ -32,7 +32,7 @@ from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
-from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.errors import REFUSALS, SettingsError
 from resources.runs.child_process import name_process
 from resources.runs.forked_children import STOPPING, ForkedChildren
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     serving = Serving.from_json(arguments[0])
     try:
         return serve(serving)
-    except (OrchestratorError, ExternalSystemError) as error:
+    except REFUSALS as error:
         sys.stderr.write(f"Error: {error}\n")
         if serving.reports is not None:
             Reports(serving.reports)(str(error), is_fatal=True)

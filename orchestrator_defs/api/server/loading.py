@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from orchestrator_defs.jobs.finding import find_orchestrators
 from orchestrator_defs.jobs.orchestrator import orchestrator_of
 from orchestrator_defs.jobs.served import Served
-from resources.errors import ExternalSystemError, OrchestratorError, SettingsError
+from resources.errors import REFUSALS, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _importing(what: str) -> Iterator[None]:
     """Turn errors of imported code into a sentence with its place; our own errors stay."""
     try:
         yield
-    except (OrchestratorError, ExternalSystemError):
+    except REFUSALS:
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resources.errors import ExternalSystemError, OrchestratorError
+from resources.errors import REFUSALS
 from resources.runs.forked_children import Child, ForkedChildren, Report
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Sentences:
         async def send_readable(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
                 error = sys.exc_info()[1]
-                if isinstance(error, OrchestratorError | ExternalSystemError):
+                if isinstance(error, REFUSALS):
                     message = {**message, "message": str(error)}
             await send(message)
 

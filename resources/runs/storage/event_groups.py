@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resources.errors import EventsNotWritten, OrchestratorError
+from resources.errors import EventsNotWritten, OrchestratorError, TransportError
 
 Row = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ IDLE_SECONDS = 5.0
 
 ROW_ERRORS = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
 """Errors of a single row: that row can never be written, the others can. Every other error is the database's."""
-DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, TransportError, OSError)
 
 _all: "weakref.WeakSet[EventGroups]" = weakref.WeakSet()
 _finalized_pid = 0

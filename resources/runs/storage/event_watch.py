@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resources.errors import OrchestratorError
+from resources.errors import OrchestratorError, TransportError
 
 POLL_SECONDS = 0.3
-DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, OSError)
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, TransportError, OSError)
 
 Records = tuple[list[tuple[Any, str]], str | None]
 """Events, each with its cursor, and the cursor after them all."""

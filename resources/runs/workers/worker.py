@@ -30,7 +30,7 @@ from dagster._core.execution import context_creation_job
 from dagster._utils import interrupts
 from dagster_postgres.utils import DagsterPostgresException
 
-from resources.errors import DatabaseUnreachable, EventsNotWritten
+from resources.errors import EventsNotWritten, TransportError
 from resources.runs.dispatch import LEAST, ORDINARY, Claimed, Dispatch, Loaded
 from resources.runs.dispatch_statements import CANCELED, LAUNCHED, LIVENESS
 from resources.runs.forked_children import WakeUp
@@ -51,7 +51,7 @@ DATABASE_ERRORS = (
     psycopg.Error,
     sa.exc.SQLAlchemyError,
     DagsterPostgresException,
-    DatabaseUnreachable,
+    TransportError,
     EventsNotWritten,
 )
 """The errors of a database that is away, through our own connections and through Dagster's storage."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 from dagster import ConfigurableResource, DagsterRunStatus, EnvVar
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -287,7 +288,22 @@ def test_step_that_always_loses_the_database_fails_in_the_end(engine_of):
     process_id = engine.run("single")
     statuses = [engine.resume(process_id) for _ in range(settings().recovery_attempts)]
     assert statuses[-2:] == [ProcessStatus.RESUMED, ProcessStatus.FAILED]
-    assert "OperationalError" in engine.process(process_id).failed_reason
+    assert "The connection to the database was lost" in engine.process(process_id).failed_reason
+
+
+def test_step_whose_own_database_is_lost_has_failed(engine_of):
+    """It is recorded as any failure, and is not taken for a loss of the engine's database."""
+
+    def only():
+        with sa.create_engine(urls[0]).connect() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    urls: list[sa.URL] = []
+    engine = engine_of(one_step(only))
+    urls.append(engine.database.url)
+    process = engine.process(engine.run("single"))
+    assert (process.last_status, process.recoveries) == ("failed", 0)
+    assert "OperationalError" in process.failed_reason
 
 
 def test_first_segment_that_never_reached_the_engine_can_be_repeated(engine_of, instance):
