@@ -360,6 +360,10 @@ class LoginRefused(OrchestratorError):
     """The request has no login, or its token is not accepted."""
 
 
+class LoginsLimited(OrchestratorError):
+    """The identity provider has refused so many tokens of a caller that it is not asked about another for a while."""
+
+
 class ProcessFailure(OrchestratorError):
     """A step failed with a reason for people to read; `details` is shown with it."""
 

@@ -37,9 +37,9 @@ class Authorisation:
         await self.provider.close()
         await self.policy.close()
 
-    async def user_with(self, token: str) -> User:
-        """The user of a bearer token. Raises LoginRefused and IdentityProviderUnavailable."""
-        return user_of(await self.tokens.claims(token), self.settings)
+    async def user_with(self, token: str, address: str = "") -> User:
+        """The user of a bearer token from an address. Raises as `Tokens.claims`."""
+        return user_of(await self.tokens.claims(token, address), self.settings)
 
     def workflow_check(self, connection: HTTPConnection) -> Callable[[str, str], None]:
         """A function that checks whether the user of a request may do something (a verb) with a workflow (its name).

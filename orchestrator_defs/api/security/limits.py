@@ -128,3 +128,8 @@ class RateLimit:
         while len(self._free_at) > KEYS_KEPT:
             self._free_at.popitem(last=False)
         return 0
+
+    def give_back(self, key: str) -> None:
+        """Do not count a call that was counted."""
+        if key in self._free_at:
+            self._free_at[key] -= self.interval

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ from orchestrator_defs.api.security.login.identity import ANONYMOUS, NOBODY, use
 from orchestrator_defs.api.security.login.origins import SAFE_METHODS, is_foreign, is_loopback, is_own, path_of
 from orchestrator_defs.api.security.login.sessions import Headers
 from orchestrator_defs.api.security.problems import problem, status_of
-from resources.errors import IdentityProviderUnavailable, LoginRefused, PolicyUnavailable
+from resources.errors import IdentityProviderUnavailable, LoginRefused, LoginsLimited, PolicyUnavailable
 from resources.users import User
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,13 @@ TOKEN_IN_QUERY = frozenset({"/api/processes/all", "/api/settings/ws-status"})
 """Older WebSockets, which accept the token in the query, where logs may keep it; others do not."""
 POLICY_VIOLATION = 1008
 PROTOCOL_ERROR = 1002
+TRY_AGAIN_LATER = 1013
+RECHECK_SECONDS = 20.0
+"""How often the login and the rights of an open WebSocket are looked at again."""
+
+
+UNDECIDED = (IdentityProviderUnavailable, LoginsLimited, PolicyUnavailable)
+"""Nobody has said yes or no; the same call may pass a moment later."""
 
 
 class Denied(Exception):
@@ -90,23 +97,50 @@ class AuthorisationMiddleware:
             await self._check(user, rule, parts, connection, body)
         except Denied as denied:
             await self._answer(denied, scope, receive, send)
-        except (IdentityProviderUnavailable, PolicyUnavailable) as error:
+        except UNDECIDED as error:
             await self._answer(Denied(status_of(error), str(error), {"Retry-After": "5"}), scope, receive, send)
         else:
-            await self._serve({**scope, "user": user}, body.replayed, _with_headers(send, cookies))
+            inner: Scope = {**scope, "user": user}
+            send = _with_headers(send, cookies)
+            if scope["type"] == "http" or not self.settings.oauth2_active:
+                await self.app(inner, body.replayed, send)
+            else:
+                serving = self.app(inner, body.replayed, send)
+                await self._serve_while_allowed(serving, self._end_of_login(connection, user, rule, parts, body), send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a WebSocket no longer than a session may last; its client then opens another with a fresh login."""
-        if scope["type"] == "http" or not self.settings.oauth2_active:
-            await self.app(scope, receive, send)
-            return
+    async def _serve_while_allowed(self, app: Awaitable[None], end_of_login: Awaitable[Denied], send: Send) -> None:
+        """Serve a WebSocket until its login ends; its client then opens another with a fresh one."""
+        serving, watching = asyncio.ensure_future(app), asyncio.ensure_future(end_of_login)
         try:
-            async with asyncio.timeout(self.settings.session_hours * 3600) as deadline:
-                await self.app(scope, receive, send)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "The login has expired."})
+            await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_served = serving.done()
+            serving.cancel()
+            watching.cancel()
+            await asyncio.gather(serving, watching, return_exceptions=True)
+        if is_served:
+            serving.result()
+        else:
+            await send(_closing(watching.result()))
+
+    async def _end_of_login(
+        self, connection: HTTPConnection, user: User, rule: Rule, parts: Mapping[str, str], body: "_Body"
+    ) -> Denied:
+        """Wait until a request with the same login would be refused; returns why."""
+        left = self.settings.session_hours * 3600
+        while left > 0:
+            await asyncio.sleep(min(RECHECK_SECONDS, left))
+            left -= RECHECK_SECONDS
+            try:
+                now, _ = await self._authenticate(connection, rule, may_renew=False)
+                await self._check(now, rule, parts, connection, body)
+            except Denied as denied:
+                return denied
+            except UNDECIDED as error:
+                return Denied(status_of(error), str(error), close=TRY_AGAIN_LATER)
+            if (now, now.roles) != (user, user.roles):
+                return Denied(403, "The rights of the user have changed.")
+        return Denied(401, "The login has expired.")
 
     # --- which rule ---
 
@@ -124,7 +158,9 @@ class AuthorisationMiddleware:
 
     # --- who ---
 
-    async def _authenticate(self, connection: HTTPConnection, rule: Rule) -> tuple[User, Headers]:
+    async def _authenticate(
+        self, connection: HTTPConnection, rule: Rule, *, may_renew: bool = True
+    ) -> tuple[User, Headers]:
         """The user, and the headers for their browser. Raises Denied."""
         token = _token(connection)
         if not self.settings.oauth2_active:
@@ -136,19 +172,20 @@ class AuthorisationMiddleware:
             return ANONYMOUS, []
         try:
             if token is not None:
-                return await self.authorisation.user_with(token), []
-            return await self._in_session(connection)
+                return await self.authorisation.user_with(token, _address(connection)), []
+            return await self._in_session(connection, may_renew=may_renew)
         except LoginRefused as refusal:
             raise self._login_required(connection, str(refusal), is_refused=token is not None) from None
 
-    async def _in_session(self, connection: HTTPConnection) -> tuple[User, Headers]:
+    async def _in_session(self, connection: HTTPConnection, *, may_renew: bool) -> tuple[User, Headers]:
         sessions = self.authorisation.sessions
         session = sessions.of(connection)
         if session is None:
             raise LoginRefused("Log in first: send a bearer token, or open /api/login in a browser.")
         if not sessions.is_due(session):
             return user_of(session.claims, self.settings), []
-        renewed = await sessions.renewed(session)
+        # a WebSocket that is open cannot store the renewed session in its browser
+        renewed = await sessions.renewed(session) if may_renew else None
         if renewed is None:
             raise LoginRefused("The session has ended. Log in again at /api/login.")
         return user_of(renewed.claims, self.settings), sessions.kept(connection, renewed)
@@ -208,9 +245,9 @@ class AuthorisationMiddleware:
             raise Denied(403, why)
 
     def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
-        address = connection.client.host if connection.client else ""
         # not by process: otherwise a client that guesses tokens would block the right one
-        seconds = self.authorisation.callbacks.seconds_to_wait(f"address {address}", f"token {parts['token']}")
+        keys = f"address {_address(connection)}", f"token {parts['token']}"
+        seconds = self.authorisation.callbacks.seconds_to_wait(*keys)
         if seconds:
             raise Denied(429, "Too many callbacks; try again later.", {"Retry-After": str(int(seconds) + 1)})
 
@@ -233,8 +270,17 @@ async def _closed(denied: Denied, scope: Scope, receive: Receive, send: Send) ->
     await receive()
     offered = scope.get("subprotocols") or [None]
     await send({"type": "websocket.accept", "subprotocol": offered[0]})
+    await send(_closing(denied))
+
+
+def _closing(denied: Denied) -> Message:
+    """The end of a WebSocket, with as much of the sentence as it may have."""
     reason = denied.detail.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
-    await send({"type": "websocket.close", "code": denied.close, "reason": reason})
+    return {"type": "websocket.close", "code": denied.close, "reason": reason}
+
+
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
 def _method(scope: Scope) -> str:

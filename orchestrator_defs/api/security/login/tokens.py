@@ -1,5 +1,6 @@
 """Bearer tokens: verifies them, and returns their claims."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -14,9 +15,10 @@ import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 
+from orchestrator_defs.api.security.limits import RateLimit
 from orchestrator_defs.api.security.login.provider import Provider
 from orchestrator_defs.api.server_settings import ApiSettings
-from resources.errors import LoginRefused
+from resources.errors import IdentityProviderUnavailable, LoginRefused, LoginsLimited
 
 ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -25,11 +27,17 @@ ALGORITHMS = (
 """Only asymmetric ones: never `none`, and never one whose secret is the public key."""
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 """The accepted types of tokens; a logout token, for example, has the same key and must not be accepted."""
-OPAQUE_SECONDS = 60
-"""The provider's answer about a token that is no JWT is cached so long."""
+OPAQUE_SECONDS = 30
+"""The provider's answer about a token that is no JWT is cached so long, yes or no."""
 OPAQUE_KEPT = 1000
+QUESTIONS = 8
+"""Questions to the provider about such tokens at one moment; it has other connections for keys and logins."""
+REFUSED_PER_MINUTE = 120
+"""Tokens of one address that the provider may refuse before it is asked about no other."""
 
 Claims = Mapping[str, Any]
+Kept = OrderedDict[bytes, tuple[float, Claims | str]]
+"""Answers of the provider by the fingerprint of a token: until when they hold, with claims or the refusal."""
 
 
 class Tokens:
@@ -39,15 +47,20 @@ class Tokens:
         self.settings = settings
         self.provider = provider
         self.now = now
-        self._opaque: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
+        self._accepted: Kept = OrderedDict()
+        self._refused: Kept = OrderedDict()  # of its own, so that refused tokens push no accepted one out
+        self._questions = asyncio.Semaphore(QUESTIONS)
+        self._limit = RateLimit(REFUSED_PER_MINUTE)
 
-    async def claims(self, token: str) -> Claims:
-        """The claims of a bearer token. Raises LoginRefused, which tells what is wrong with it, and
-        IdentityProviderUnavailable when the provider is needed and does not answer.
+    async def claims(self, token: str, address: str = "") -> Claims:
+        """The claims of a bearer token that a caller at an address has sent.
+
+        Raises LoginRefused, which tells what is wrong with it, IdentityProviderUnavailable when the provider is needed
+        and does not answer, and LoginsLimited when it is not asked because of what this caller has sent before.
         """
         if _header(token) is not None:
             return await self.verified(token, self.settings.audiences)
-        return await self._asked(token)
+        return await self._asked(token, address)
 
     async def verified(self, token: str, audiences: Collection[str] | None) -> Claims:
         """The claims of a signed token; checks its audience only when one is given. Raises as `claims`."""
@@ -80,38 +93,50 @@ class Tokens:
                 raise LoginRefused("The token is not valid yet.")
         if (is_signed or "iss" in claims) and claims.get("iss") != (await self.provider.metadata())["issuer"]:
             raise LoginRefused("The token was not issued by the identity provider.")
-        meant = claims.get("aud", [])
-        meant_for = {meant} if isinstance(meant, str) else {one for one in _listed(meant) if isinstance(one, str)}
-        if audiences is not None and (is_signed or "aud" in claims) and not meant_for & set(audiences):
+        if audiences is not None and not _texts_of(claims.get("aud")) & set(audiences):
             raise LoginRefused("The token is for another audience.")
 
     # --- tokens that only the provider can read ---
 
-    async def _asked(self, token: str) -> Claims:
+    async def _asked(self, token: str, address: str) -> Claims:
         fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        until, claims = self._opaque.get(fingerprint, (0.0, {}))
-        if self.now() < until:
-            return claims
-        claims = await self._introspected(token)
-        await self._check(claims, self.settings.audiences, is_signed=False)
-        until = min(self.now() + OPAQUE_SECONDS, _moment(claims, "exp") or math.inf)
-        self._opaque[fingerprint] = until, claims
-        while len(self._opaque) > OPAQUE_KEPT:
-            self._opaque.popitem(last=False)
+        for kept in (self._accepted, self._refused):
+            until, known = kept.get(fingerprint, (0.0, ""))
+            if self.now() < until:
+                if isinstance(known, str):
+                    raise LoginRefused(known)
+                return known
+        if seconds := self._limit.seconds_to_wait(address):
+            raise LoginsLimited(f"Too many tokens from your address were refused; try again in {int(seconds) + 1} s.")
+        until = self.now() + OPAQUE_SECONDS
+        try:
+            async with self._questions:
+                claims = await self._introspected(token)
+        except LoginRefused as refusal:
+            _keep(self._refused, fingerprint, until, str(refusal))
+            raise
+        except IdentityProviderUnavailable:
+            self._limit.give_back(address)
+            raise
+        self._limit.give_back(address)
+        _keep(self._accepted, fingerprint, min(until, _moment(claims, "exp") or math.inf), claims)
         return claims
 
     async def _introspected(self, token: str) -> Claims:
-        client = self.provider.client
+        client, accepted = self.provider.client, self.settings.audiences
         if client[1] and (url := await self.provider.endpoint("introspection_endpoint")):
-            answer = await self.provider.ask("POST", url, data={"token": token}, auth=client)
-            claims = _json(answer)
+            claims = _json(await self.provider.ask("POST", url, data={"token": token}, auth=client))
             if claims.get("active") is not True:
                 raise LoginRefused("The identity provider says that the token is not valid.")
-            return claims
-        if self.settings.oauth2_userinfo and (url := await self.provider.endpoint("userinfo_endpoint")):
-            answer = await self.provider.ask("GET", url, headers={"Authorization": f"Bearer {_printable(token)}"})
-            return _json(answer)
-        raise LoginRefused("The token is not a JWT, and the identity provider cannot check others.")
+            if "aud" not in claims and not _texts_of(claims.get("client_id")) & {*accepted, client[0]}:
+                raise LoginRefused("The identity provider does not say that the token is for this server.")
+        elif self.settings.oauth2_userinfo and (url := await self.provider.endpoint("userinfo_endpoint")):
+            headers = {"Authorization": f"Bearer {_printable(token)}"}
+            claims = _json(await self.provider.ask("GET", url, headers=headers))
+        else:
+            raise LoginRefused("The token is not a JWT, and the identity provider cannot check others.")
+        await self._check(claims, accepted if "aud" in claims else None, is_signed=False)
+        return claims
 
 
 def _header(token: str) -> Mapping[str, Any] | None:
@@ -135,8 +160,14 @@ def _moment(claims: Claims, name: str) -> float | None:
     return float(value)
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _texts_of(value: Any) -> set[str]:
+    return {one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)}
+
+
+def _keep(kept: Kept, fingerprint: bytes, until: float, known: Claims | str) -> None:
+    kept[fingerprint] = until, known
+    while len(kept) > OPAQUE_KEPT:
+        kept.popitem(last=False)
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -6,8 +6,11 @@ import hmac
 import json
 import time
 
+import pytest
 from joserfc.jwk import RSAKey
 
+from orchestrator_defs.api.security.login import tokens
+from tests.api import LOOP
 from tests.oidc import CLIENT, KEYS, bearer
 
 PATH = "/api/processes/"
@@ -208,9 +211,12 @@ def test_a_server_that_started_before_its_provider_recovers(provider, secured):
 
 # --- tokens that are no JWT ---
 
+KNOWN = {"active": True, "sub": "2", "client_id": CLIENT, "roles": ["viewer"]}
+"""What introspection says of a token."""
+
 
 def test_the_provider_is_asked_about_a_token_that_is_no_jwt(provider, secured):
-    provider.opaque["secret"] = {"active": True, "sub": "2", "preferred_username": "grace", "roles": ["viewer"]}
+    provider.opaque["secret"] = {**KNOWN, "preferred_username": "grace"}
     client = secured()
     assert [get(client, "secret").json() for _ in range(3)] == ["grace"] * 3
     assert provider.requests["/introspect"] == 1
@@ -220,7 +226,7 @@ def test_what_the_provider_says_against_a_token_counts(provider, secured):
     client = secured()
     against = ({"active": False}, {"active": "true"}, {"aud": "other"}, {"iss": "https://elsewhere"}, {"exp": 1})
     for number, said in enumerate(against):
-        provider.opaque[f"secret {number}"] = {"active": True, "sub": "2", "roles": ["viewer"], **said}
+        provider.opaque[f"secret {number}"] = {**KNOWN, **said}
         assert get(client, f"secret {number}").status_code == 401, said
 
 
@@ -231,3 +237,44 @@ def test_userinfo_is_asked_only_when_that_is_wanted(provider, secured):
     client = secured(oauth2_userinfo=True)
     assert get(client, "secret").json() == "grace"
     assert get(client, "other").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"client_id": CLIENT}, 200),
+        ({"client_id": "another", "aud": CLIENT}, 200),
+        ({"client_id": "another"}, 401),
+        ({"client_id": CLIENT, "aud": "another"}, 401),
+        ({"client_id": None}, 401),
+        ({"client_id": {CLIENT: True}}, 401),
+    ],
+)
+def test_a_token_made_for_another_client_opens_nothing(provider, secured, said, status):
+    """Whether the provider names an audience, only a client, or neither."""
+    provider.opaque["secret"] = {**KNOWN, **said}
+    assert get(secured(), "secret").status_code == status
+
+
+def test_a_no_of_the_provider_is_remembered(provider, secured):
+    client = secured()
+    assert [get(client, "junk").status_code for _ in range(5)] == [401] * 5
+    assert provider.requests["/introspect"] == 1
+
+
+def test_junk_of_one_address_does_not_starve_others(provider, secured, monkeypatch):
+    monkeypatch.setattr(tokens, "REFUSED_PER_MINUTE", 10)
+    provider.opaque["secret"] = {**KNOWN, "preferred_username": "grace"}
+    client = secured()
+    statuses = [get(client, f"junk {number}").status_code for number in range(15)]
+    assert statuses == [401] * 10 + [429] * 5
+    authorisation = client.app.state.authorisation
+    assert LOOP.run(authorisation.user_with("secret", "10.0.0.7")) == "grace"
+    assert get(client, provider.mint()).status_code == 200
+
+
+def test_good_tokens_of_one_address_are_not_counted(provider, secured, monkeypatch):
+    monkeypatch.setattr(tokens, "REFUSED_PER_MINUTE", 2)
+    provider.opaque.update({f"secret {number}": KNOWN for number in range(6)})
+    client = secured()
+    assert [get(client, f"secret {number}").status_code for number in range(6)] == [200] * 6
