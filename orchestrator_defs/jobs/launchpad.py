@@ -114,7 +114,10 @@ class Launchpad(ConfigMapping):
     def resolve_from_unvalidated_config(self, config: Any) -> Any:
         """Check a run config, and map it. Raises InvalidRunConfig."""
         try:
-            return super().resolve_from_unvalidated_config(config)
+            mapped = super().resolve_from_unvalidated_config(config)
+            if "inputs" not in config:  # what the launchpad would have opened with is not what was written
+                mapped["ops"]["start"]["config"].pop("inputs", None)
+            return mapped
         except InvalidRunConfig:
             raise
         except DagsterInvalidConfigError as error:

@@ -288,3 +288,16 @@ def test_launchpad_of_an_intervention_opens_with_the_process(name):
     job = SHIPPED.get_job(name)
     assert opens_with(job)["process"] == "<id of the process>"
     assert "process" in errors_of(job, {})
+
+
+@task("Repaint", initial_input_form=type("Repaint", (SubmitFormPage,), {"__annotations__": {"coats": int}, "coats": 2}))
+def repaint():
+    return begin >> nothing
+
+
+@pytest.mark.parametrize("config", [{}, {"process": "an id"}])
+def test_what_was_not_written_is_not_filled_in(config):
+    """A form of defaults alone may be left out; it opens with them, and the form applies them by itself."""
+    assert opens_with(repaint)["inputs"] == {"coats": 2}
+    started = repaint.config_mapping.resolve_from_unvalidated_config(config)["ops"]["start"]["config"]
+    assert "inputs" not in started
