@@ -1,6 +1,7 @@
 """Resume processes that wait for a retry, and end overdue waits for callbacks."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from ops.starting.submitted_answers import wake
 from ops.steps.context import StepContext
@@ -53,11 +54,11 @@ def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step
         late = 0
         with database.detached():
             with database.transaction(read_only=True):
-                due = [one for one in waits.due(current_owner(), BATCH) if one.kind is WaitKind.CALLBACK]
+                due = waits.due(current_owner(), BATCH, kinds=[WaitKind.CALLBACK], workflows=workflows())
                 names = process_rows.workflow_names([one.process_id for one in due])
             for one in due:
-                workflow = workflows().get(names[one.process_id])
-                late += workflow is not None and wake(workflow, one, database=database) is not None
+                with suppress(OrchestratorError):  # it has continued, or was aborted, since the batch was read
+                    late += wake(workflows()[names[one.process_id]], one, database=database) is not None
         return {"callbacks_late": late}
 
     return wake_late

@@ -1,18 +1,23 @@
 """Answers to waits of processes: a person's input, an external system's callback, a time."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from ops.starting import submitted_answers
 from ops.starting.process_detail import PendingForm, pending_form
 from ops.starting.submitted_answers import Verdict
 from ops.steps.forms import as_pages
+from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
-from resources.errors import FormIncomplete
+from resources.errors import FormIncomplete, OrchestratorError
 from resources.processes import process_rows, recovery, waits
 from resources.processes.recovery import ProcessState
 from resources.types import ProcessId
+
+log = logging.getLogger(__name__)
 
 WAKE_BATCH = 500
 """How many due waits one call ends."""
@@ -72,25 +77,29 @@ class ProcessAnswers:
     def due(self, limit: int) -> list[ProcessState]:
         """The processes whose wait is due, and whose workflow the code has."""
         with self._access.database.transaction(read_only=True):
-            due = [one.process_id for owner in self._access.owners for one in waits.due(owner, limit)]
-            found = recovery.states_of(set(due))
-        return [one for one in found if one.workflow_name in self._access.served.workflows]
+            due = {one.process_id for orchestrator in self._orchestrators for one in self._due(orchestrator, limit)}
+            return recovery.states_of(due)
 
     def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
         """End the waits that are due; returns the processes to launch. Commits each wait by itself."""
-        return [
-            process_id
-            for orchestrator in self._access.served.orchestrators
-            for process_id in self._wake(orchestrator, limit)
-        ]
+        return [process_id for orchestrator in self._orchestrators for process_id in self._wake(orchestrator, limit)]
+
+    @property
+    def _orchestrators(self) -> Sequence[Orchestrator]:
+        return self._access.served.orchestrators
+
+    def _due(self, orchestrator: Orchestrator, limit: int) -> list[waits.Due]:
+        return waits.due(self._access.owner_of(orchestrator), limit, workflows=orchestrator.workflows)
 
     def _wake(self, orchestrator: Orchestrator, limit: int) -> list[ProcessId]:
         with self._access.database.transaction(read_only=True):
-            found = waits.due(self._access.owner_of(orchestrator), limit)
+            found = self._due(orchestrator, limit)
             names = process_rows.workflow_names([due.process_id for due in found])
-        return [
-            due.process_id
-            for due in found
-            if (workflow := orchestrator.workflows.get(names[due.process_id]))
-            and submitted_answers.wake(workflow, due, database=self._access.database)
-        ]
+        return [due.process_id for due in found if self._has_ended(orchestrator.workflows[names[due.process_id]], due)]
+
+    def _has_ended(self, workflow: Workflow, due: waits.Due) -> bool:
+        try:
+            return submitted_answers.wake(workflow, due, database=self._access.database) is not None
+        except OrchestratorError as error:  # the waits behind it must end
+            log.warning("The wait of process %s cannot be ended: %s", due.process_id, error)
+            return False

@@ -10,7 +10,7 @@ from ops.steps.branches import state_of
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
 from orchestrator_defs.processes.process_queries import ProcessQueries
-from resources.errors import NotAuthorised, NotWaiting, ProcessError, StepsChanged, UnknownWorkflow
+from resources.errors import NotWaiting, OrchestratorError, ProcessError
 from resources.processes import interventions, ledger, pause
 from resources.processes.interventions import Aborted
 from resources.processes.owner import Owner
@@ -82,7 +82,7 @@ class ProcessInterventions:
             check(workflow.name)
             workflow.check_fits(claim.committed)
             check_may_retry(workflow, claim.committed, user)
-        except (StepsChanged, UnknownWorkflow, NotAuthorised) as refusal:
+        except OrchestratorError as refusal:  # the others must be resumed
             log.info("Process %s is not resumed: %s", process_id, refusal)
             return None
         interventions.resume(process_id, user=user)

@@ -11,7 +11,7 @@ from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources import tags
-from resources.errors import RunMayNotAct
+from resources.errors import OrchestratorError, RunMayNotAct
 from resources.processes import interventions, pause, process_rows
 from resources.processes.process_rows import Claim
 from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run
@@ -84,14 +84,20 @@ class ProcessRuns:
     def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
         """The children, of one process or of all, that are new or resumed; a run may exist for them."""
         with self._access.database.transaction(read_only=True):
-            owners = self._access.owners
-            return [child for owner in owners for child in process_rows.children_to_launch(limit, owner, of=of)]
+            return [
+                child
+                for one in self._access.served.orchestrators
+                for child in process_rows.children_to_launch(limit, self._access.owner_of(one), one.workflows, of=of)
+            ]
 
     def _is_launched(self, process_id: ProcessId, user: str) -> bool:
         try:
             self.launch(process_id, user=user)
         except RunMayNotAct:
             log.debug("Process %s was launched already.", process_id)
+            return False
+        except OrchestratorError as error:  # the others must be launched
+            log.warning("Process %s cannot be launched: %s", process_id, error)
             return False
         return True
 

@@ -182,15 +182,20 @@ def children_of(process_id: ProcessId) -> list[Child]:
     return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
 
 
-def children_to_launch(limit: int, owner: Owner, *, of: ProcessId | None = None) -> list[ProcessId]:
-    """Children, or those of one parent, that are new or resumed, oldest first. A run may exist by now.
+def children_to_launch(
+    limit: int, owner: Owner, workflows: Collection[str], *, of: ProcessId | None = None
+) -> list[ProcessId]:
+    """Children of these workflows, or those of one parent, that are new or resumed, oldest first. A run may exist by
+    now.
 
     An index serves this that excludes finished processes.
     """
     process = ProcessTable
     query = (
         select(process.process_id)
+        .join(WorkflowTable, WorkflowTable.workflow_id == process.workflow_id)
         .where(process.last_status.in_([ProcessStatus.CREATED, ProcessStatus.RESUMED]))
+        .where(WorkflowTable.name.in_(workflows))
         .where(text("last_status <> 'completed'"))  # the condition of the partial index, so that the planner uses it
         .where(owner.owns())
         .order_by(process.last_modified_at, process.process_id)

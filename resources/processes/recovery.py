@@ -19,7 +19,7 @@ from resources.processes.ledger import StepRecord
 from resources.processes.owner import Owner
 from resources.processes.process_rows import FINAL
 from resources.processes.statements import COMMITTED, OTHER_LINES
-from resources.processes.waits import WaitKind
+from resources.processes.waits import stops_its_process
 from resources.settings import settings
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 
@@ -209,7 +209,8 @@ def overdue_waits(owner: Owner, seconds: float, limit: int) -> list[ProcessId]:
             select(wait.process_id)
             .join(ProcessTable, ProcessTable.process_id == wait.process_id)
             .where(wait.answered_at.is_(None), wait.deadline < moment)
-            .where(ProcessTable.last_status.in_(sorted({kind.process_status for kind in WaitKind})), owner.owns())
+            .where(stops_its_process(), owner.owns())
+            .order_by(wait.deadline, wait.process_id)
             .limit(limit)
         )
     )
@@ -221,6 +222,7 @@ def left_locks(limit: int) -> list[tuple[SubscriptionId, ProcessId]]:
         select(SubscriptionTable.subscription_id, ProcessTable.process_id)
         .join(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
         .where(ProcessTable.last_status.in_(FINAL))
+        .order_by(SubscriptionTable.subscription_id)
         .limit(limit)
     )
     return [(subscription_id, process_id) for subscription_id, process_id in rows]

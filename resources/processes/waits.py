@@ -11,13 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Exists, and_, func, literal, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Exists, and_, func, literal, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from resources import clock
 from resources.database.session import current_session
-from resources.database.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable
+from resources.database.tables import AT_WORK, EngineSettingsTable, ProcessTable, ProcessWaitTable, WorkflowTable
 from resources.processes.owner import Owner
 from resources.processes.statements import OTHER_LINES
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus
@@ -163,9 +163,16 @@ def count_tokens(process_id: ProcessId, step_key: StepKey) -> int:
     return found or 0
 
 
-def due(owner: Owner, limit: int, *, of: ProcessId | None = None) -> list[Due]:
+def due(
+    owner: Owner,
+    limit: int,
+    *,
+    of: ProcessId | None = None,
+    kinds: Collection[WaitKind] = tuple(WaitKind),
+    workflows: Collection[str] | None = None,
+) -> list[Due]:
     """Processes, or this one, whose wait is due: its deadline has passed, the engine is released, or no child runs any
-    longer.
+    longer. The oldest deadline is first; with `workflows` only theirs, so that no others take their places.
     """
     wait = ProcessWaitTable
     is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
@@ -174,16 +181,27 @@ def due(owner: Owner, limit: int, *, of: ProcessId | None = None) -> list[Due]:
         wait.kind == WaitKind.PAUSE,
         and_(wait.kind == WaitKind.CHILDREN, ~_children_at_work(wait.process_id)),
     )
-    rows = current_session().execute(
+    query = (
         select(wait.process_id, wait.step_key, wait.kind)
-        .distinct()
         .join(ProcessTable, ProcessTable.process_id == wait.process_id)
         .where(wait.answered_at.is_(None), over, ~func.coalesce(is_paused, False))
-        .where(ProcessTable.last_status.in_({kind.process_status for kind in WaitKind}), owner.owns())
+        .where(stops_its_process(kinds), owner.owns())
         .where(true() if of is None else wait.process_id == of)
+        .group_by(wait.process_id, wait.step_key, wait.kind)  # a step may have given out several tokens
+        .order_by(func.min(wait.deadline).nulls_first(), wait.process_id)
         .limit(limit)
     )
+    if workflows is not None:
+        query = query.join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        query = query.where(WorkflowTable.name.in_(workflows))
+    rows = current_session().execute(query)
     return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]
+
+
+def stops_its_process(kinds: Collection[WaitKind] = tuple(WaitKind)) -> ColumnElement[bool]:
+    """Whether a wait, joined with its process, is the one for which that has stopped; another may be open beside it."""
+    pairs = [(kind.value, kind.process_status.value) for kind in kinds]
+    return tuple_(ProcessWaitTable.kind, ProcessTable.last_status).in_(pairs)
 
 
 def callbacks_with_deadline_exist() -> bool:
