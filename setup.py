@@ -84,7 +84,7 @@ setup(
         "dagster-shared>=1.13,<1.14",  # how its commands name code locations
         "dagster-graphql>=1.13,<1.14",  # that page's schema, ...
         "graphene>=3,<4",  # ... which is made with this ...
-        "graphql-core>=3.2,<4",  # ... and this, and whose mutations our authorisation wraps
+        "graphql-core>=3.2.6,<4",  # ... and this, and whose mutations our authorisation wraps
         "dagster-postgres>=0.29,<0.30",  # Dagster's storage; the release that goes with dagster 1.13
         "sqlalchemy>=2.0.30,<2.2",  # tables and statements
         "alembic>=1.13,<2",  # schema migrations

@@ -156,7 +156,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),  # Dagster's page, its schema, and what that is made with
     "dagster_graphql": ("orchestrator_defs.api.dagster_page",),
     "graphene": ("orchestrator_defs.api.dagster_page",),
-    "graphql": ("orchestrator_defs.api.dagster_page",),
+    "graphql": ("orchestrator_defs.api.dagster_page", "orchestrator_defs.api.security.graphql_limits"),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well

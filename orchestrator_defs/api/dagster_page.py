@@ -25,13 +25,15 @@ from dagster_graphql.schema import create_schema
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema  # type: ignore[import-untyped]
-from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
+from graphql import DocumentNode, GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, check, in_time, stopping
 from orchestrator_defs.api.security.problems import problem
 from resources import tags
 from resources.errors import SettingsError
@@ -44,6 +46,9 @@ POOL_MAX_OVERFLOW = 20
 """Like Dagster's own webserver."""
 POLL_MS = 2000
 """How often the page polls for the assets that it shows."""
+
+LIMITS = Limits()
+"""For queries of the page; its own are far below them."""
 
 NOT_ENGINEER = "This takes the role engineer; you may read everything here, and change nothing."
 NOT_BY_GET = "A mutation is sent by POST."
@@ -275,9 +280,35 @@ class Webserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestContex
         operation_name: str | None,
     ) -> tuple[Any, GraphQLFormattedError | None]:
         """Follow a subscription. Refuses mutations, which Dagster does not execute here anyway."""
-        if not websocket.scope["user"].has_role(Role.ENGINEER) and _has_mutation(query):
+        try:
+            document = check(query, variables, LIMITS)
+        except GraphQLError as error:
+            return None, error.formatted
+        if not websocket.scope["user"].has_role(Role.ENGINEER) and _has_mutation(document):
             return None, Refused(NOT_ENGINEER).formatted
         return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
+
+    def build_graphql_middleware(self) -> list[Any]:
+        """Stops a query that takes too long."""
+        return [stopping]
+
+    async def gen_graphql_response(
+        self,
+        request_context: WorkspaceRequestContext,
+        query: str,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+    ) -> JSONResponse:
+        """Answer a query that is within the limits, and ends in time."""
+        try:
+            check(query, variables, LIMITS)
+            with in_time(LIMITS):
+                return await super().gen_graphql_response(request_context, query, variables, operation_name)
+        except GraphQLError as error:
+            return JSONResponse({"data": None, "errors": self.handle_graphql_errors([error])}, 400)
+        except OutOfTime:
+            late = f"The query took longer than {LIMITS.seconds:g} seconds. Ask for less at once."
+            return JSONResponse({"data": None, "errors": [GraphQLError(late).formatted]}, 503)
 
     def handle_graphql_errors(self, errors: Sequence[GraphQLError]) -> list[Any]:
         """Errors for the page; a refusal has no traceback."""
@@ -324,11 +355,6 @@ def _is_refusal(error: GraphQLError) -> bool:
     return isinstance(error.original_error, Refused)
 
 
-def _has_mutation(query: Any) -> bool:
-    try:
-        definitions = parse(query).definitions
-    except (GraphQLError, TypeError):
-        return False  # Dagster reports the error in it
-    return any(
-        isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION for one in definitions
-    )
+def _has_mutation(document: DocumentNode) -> bool:
+    operations = (one for one in document.definitions if isinstance(one, OperationDefinitionNode))
+    return any(one.operation is OperationType.MUTATION for one in operations)

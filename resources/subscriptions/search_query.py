@@ -12,6 +12,8 @@ from typing import TypeAlias
 from resources.errors import InvalidQuery
 
 LONGEST_QUERY = 512
+MOST_TERMS = 32
+"""Words and phrases; each is a search of its own in the database."""
 DEEPEST = 20
 """Parentheses within parentheses."""
 
@@ -63,7 +65,7 @@ NOTHING = Word("")
 
 
 def parse(text: str) -> Node | None:
-    """Parse a query; None when it is empty. Raises InvalidQuery when it is too long or deep."""
+    """Parse a query; None when it is empty. Raises InvalidQuery when it has too much of something."""
     if len(text) > LONGEST_QUERY:
         raise InvalidQuery(f"The search has {len(text)} characters; it may have {LONGEST_QUERY}.")
     return _Parser(text).query() if text.strip() else None
@@ -99,6 +101,7 @@ class _Parser:
         self._text = text
         self._at = 0
         self._depth = 0
+        self._terms = 0
 
     def query(self) -> Node:
         return self._alternatives(None)
@@ -132,6 +135,9 @@ class _Parser:
     def _atom(self, field: str | None) -> Node:
         if self._takes("("):
             return self._group(field)
+        self._terms += 1
+        if self._terms > MOST_TERMS:
+            raise InvalidQuery(f"The search has more than {MOST_TERMS} words; leave some out.")
         if (quoted := self._match(QUOTED)) is not None:
             return Phrase(ESCAPED.sub(r"\1", quoted[1]), field)
         if field is None and (named := self._match(FIELD)) is not None:

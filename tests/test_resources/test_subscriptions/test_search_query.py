@@ -65,7 +65,9 @@ def test_a_blank_text_asks_for_nothing_in_particular(text: str) -> None:
     assert parse(text) is None
 
 
-@pytest.mark.parametrize("text", ["x" * (LONGEST_QUERY + 1), "(" * LONGEST_QUERY, "a:" + "(" * 100])
+@pytest.mark.parametrize(
+    "text", ["x" * (LONGEST_QUERY + 1), "(" * LONGEST_QUERY, "a|" * 33, "-a " * 33, "a:" + "(" * 100]
+)
 def test_what_is_too_long_or_too_deep_is_refused(text: str) -> None:
     with pytest.raises(InvalidQuery):
         parse(text)

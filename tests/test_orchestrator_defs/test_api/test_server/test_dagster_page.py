@@ -27,9 +27,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from orchestrator_defs.api import dagster_page
 from orchestrator_defs.api.app import create_app
 from orchestrator_defs.api.dagster_page import NOT_BY_GET, NOT_ENGINEER, DagsterPage, Webserver
 from orchestrator_defs.api.security.authorisation import Authorisation
+from orchestrator_defs.api.security.graphql_limits import Limits
 from orchestrator_defs.api.server_settings import ApiSettings
 from resources import tags
 from resources.errors import SettingsError
@@ -143,6 +145,30 @@ def test_an_engineer_is_refused_no_mutation(site: Site) -> None:
         assert answer.status_code != 403, name
         assert NOT_ENGINEER not in answer.text, name
         assert ("UnauthorizedError" in answer.text) == (name in OF_DAGSTER_PLUS), name
+
+
+def test_a_query_that_asks_for_too_much_is_refused_in_a_sentence(site: Site) -> None:
+    query = "{" + " ".join(f"a{number}: version" for number in range(300)) + "}"
+    answer = site.post("/graphql", Role.VIEWER, query=query)
+    sentence = "The query has 300 aliases; the limit is 30. Ask for less at once."
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (400, sentence)
+    with websocket(site, Role.VIEWER) as socket:
+        socket.send(json.dumps({"type": "start", "id": "1", "payload": {"query": query}}))
+        assert json.loads(socket.recv(timeout=60))["payload"]["message"] == sentence
+
+
+def test_a_query_that_takes_too_long_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dagster_page, "LIMITS", Limits(seconds=-1))
+    answer = site.post("/graphql", Role.VIEWER, query="{version}")
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (
+        503,
+        "The query took longer than -1 seconds. Ask for less at once.",
+    )
+
+
+@pytest.mark.parametrize("query", [1, "{" * 5000, "{", ["version"]])
+def test_what_is_no_query_is_a_400(site: Site, query: Any) -> None:
+    assert site.post("/graphql", Role.VIEWER, query=query).status_code == 400
 
 
 def test_no_mutation_comes_in_over_the_websocket(site: Site) -> None:
