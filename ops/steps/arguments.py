@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dagster import ConfigurableResource, ResourceParam
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from ops.steps.context import Scope, StepContext, resource_key
 from ops.steps.state import REMOVE_KEYS, is_same, reveal, shown, to_json
@@ -89,12 +89,16 @@ class Argument:
             _adapter(self.annotation)
         except PydanticUndefinedAnnotation:
             return
-        except (PydanticUserError, TypeError):
-            raise WorkflowDeclarationError(
-                f"{function} takes {self.name!r} as {_named(self.annotation)}, which cannot be read out of the state. "
-                "A parameter is a value that pydantic reads from JSON, a subscription, a StepContext, or a resource "
-                "(a ConfigurableResource, or ResourceParam[…])."
-            ) from None
+        except PydanticSchemaGenerationError:
+            what = "which pydantic cannot read out of the state's JSON"
+        except (PydanticUserError, TypeError) as error:
+            what = f"which cannot be read out of the state: {str(error).partition(chr(10))[0].rstrip('.')}"
+        else:
+            return
+        raise WorkflowDeclarationError(
+            f"{function} takes {self.name!r} as {_named(self.annotation)}, {what}. A parameter is a value, a "
+            "subscription, a StepContext, or a resource (a ConfigurableResource, or ResourceParam[…])."
+        )
 
     def _absent(self, state: State, function: str) -> Any:
         if self.default is not _MISSING:

@@ -381,6 +381,11 @@ class LedgerStep:
         """The label of the group and the step."""
         return f"{self.group.label}: {self.step.label}" if self.group else self.step.label
 
+    @property
+    def name(self) -> str:
+        """The label, as orchestrator-core calls it."""
+        return self.label
+
 
 @dataclass(slots=True)
 class _Names:

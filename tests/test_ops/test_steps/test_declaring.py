@@ -1,8 +1,9 @@
 """Declarations: whatever is given wrongly is a sentence that names it, at import and not in a run."""
 
+import sys
 from datetime import timedelta
 from socket import socket
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -103,6 +104,13 @@ def test_every_declaration_refuses_what_it_does_not_know(face, name):
 def of_a_library(connection: socket) -> None: ...
 
 
+class Port(TypedDict):
+    name: str
+
+
+def typed(port: Port) -> None: ...
+
+
 def one_or_a_number(subscription: SubscriptionModel | int) -> None: ...
 
 
@@ -113,7 +121,12 @@ async def asynchronous(state: Any) -> None: ...
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (of_a_library, "of_a_library takes 'connection' as socket, which cannot be read out of the state"),
+        (of_a_library, "of_a_library takes 'connection' as socket, which pydantic cannot read out of the state"),
+        pytest.param(
+            typed,
+            "typed takes 'port' as Port, which cannot be read out of the state: Please use `typing_extensions",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic reads typing.TypedDict there"),
+        ),
         (one_or_a_number, "one_or_a_number takes 'subscription' as .*subscriptions are taken alone"),
         (asynchronous, "asynchronous is an async function"),
     ],
