@@ -3,6 +3,7 @@
 OrchestratorError
 ├── SettingsError
 ├── InvalidQuery
+├── NotStorable
 ├── DatabaseError
 │   ├── NoTransaction
 │   ├── TransactionReadsOnly
@@ -102,6 +103,10 @@ class SettingsError(OrchestratorError):
 
 class InvalidQuery(OrchestratorError):
     """This filter, sort order or range cannot be used on the list."""
+
+
+class NotStorable(OrchestratorError, ValueError):
+    """A text holds a NUL character or half of a surrogate pair, which PostgreSQL cannot store; leave it out."""
 
 
 class DatabaseError(OrchestratorError):

@@ -1,7 +1,7 @@
 """One step in its transaction: claim, inject, run, save, record, report."""
 
-import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from dagster import OpExecutionContext, Output, in_process_executor
 
+from ops.running.failure import is_interrupt, line_of, reason_of, traceback_of
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
 from ops.steps.branches import check_join, state_of
@@ -17,11 +18,11 @@ from ops.steps.context import Scope, StepContext
 from ops.steps.invocation import Invocation, prepare, view
 from ops.steps.items import items_in, result_of, state_with
 from ops.steps.save_result import save_models
-from ops.steps.state import Delta, readable
+from ops.steps.state import Delta
 from ops.steps.step import LedgerStep, Step
 from ops.steps.workflow import Workflow
 from resources import clock
-from resources.database.session import commit_with_each_statement
+from resources.database.session import commit_with_each_statement, may_pass
 from resources.domain.saving.authorship import Author, authored_by
 from resources.domain.saving.changes import SubscriptionChange
 from resources.errors import (
@@ -51,6 +52,7 @@ ONE_PROCESS = (
     "so all its steps run in that one: use dagster.in_process_executor, and `parallel` or children for work side by "
     "side."
 )
+ENGINE_FAILED = "The engine failed at {!r}: {}"
 NOTHING_TO_DO = "Nothing to do. {}"
 ENDS = {StepStatus.COMPLETE: ProcessStatus.COMPLETED, StepStatus.ABORT: ProcessStatus.ABORTED}
 """The outcomes of steps that end the process."""
@@ -64,7 +66,7 @@ HOW_TO_RESUME = (
 
 def refused(error: OrchestratorError | ExternalSystemError | TransportError) -> Refusal:
     """A Dagster failure that shows the error's sentence; the process's row has its traceback."""
-    return Refusal(str(error)[: ledger.REASON_LIMIT], failure_metadata(error))
+    return Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error))
 
 
 def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
@@ -84,9 +86,15 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
 
     The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
     own, and fails the op. A step that waits is recorded and yields no output: the run ends, and the next run does what
-    follows.
+    follows. An error of the engine itself fails the process too, since another run would meet it again.
     """
     segment = claimed_segment(op, workflow)
+    with engine_errors_recorded(segment, place):
+        yield from _run_claimed(segment, place)
+
+
+def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
+    op, workflow = segment.op, segment.workflow
     try:
         claim, is_due = _claim(segment, place)
         has_stopped = segment.has_stopped(claim)
@@ -352,13 +360,13 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
     if isinstance(error, TransportError):
         _continue_by_itself(segment, error)
     committed = _fail(segment, place, claim, started, error)
-    if not isinstance(error, Exception):
+    if is_interrupt(error):
         raise error
     if committed is None:
         segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
         if isinstance(error, REFUSALS):
             raise refused(error) from error
-        raise Refusal(_reason(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error
+        raise Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error
     return committed
 
 
@@ -369,7 +377,7 @@ def _continue_by_itself(segment: Segment, error: BaseException) -> None:
     If it still is, nothing can be written, and the sweeper finds a running process whose run has failed. Returns when
     the process may not continue by itself any longer.
     """
-    reason = f"The database was unreachable during a step of run {segment.run_id}. {_reason(error)}"
+    reason = f"The database was unreachable during a step of run {segment.run_id}. {reason_of(error)}"
     with segment.database.transaction():
         has_continued = recovery.continue_after_run(segment.process_id, segment.run_id, reason)
     if has_continued:
@@ -381,20 +389,20 @@ def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, erro
     """Write why a retry step failed, and when it is retried; None if it is not, or may not be written."""
     rule = place.step.retry
     assert rule is not None, "only such a step is retried"
-    record = record_of(segment, place, started, StepStatus.WAITING, Delta({}, []), _line(error))
+    record = record_of(segment, place, started, StepStatus.WAITING, Delta({}, []), line_of(error))
     with segment.database.transaction():
         if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
             return None
         attempts = ledger.record_failure(
             record,
             status=ProcessStatus.WAITING,
-            reason=_reason(error),
-            traceback="".join(traceback.format_exception(error)),
+            reason=reason_of(error),
+            traceback=traceback_of(error),
         )
         if attempts is None:
             return None
         moment = clock.now() + rule.pause(attempts)
-        reason = f"{_reason(error)} Next retry at {moment.isoformat(timespec='seconds')}."
+        reason = f"{reason_of(error)} Next retry at {moment.isoformat(timespec='seconds')}."
         wait = Wait(WaitKind.RETRY, deadline=moment, reason=reason)
         waits.open_wait(segment.process_id, place.key, wait)
     return wait
@@ -408,13 +416,13 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     if isinstance(error, RunMayNotAct):
         return None
     status, assignee = _failure_status(segment.workflow, error)
-    record = record_of(segment, place, started, StepStatus.FAILED, Delta({}, []), _line(error))
+    record = record_of(segment, place, started, StepStatus.FAILED, Delta({}, []), line_of(error))
     with segment.database.transaction():
         recorded = ledger.record_failure(
             record,
             status=status,
-            reason=_reason(error),
-            traceback="".join(traceback.format_exception(error)),
+            reason=reason_of(error),
+            traceback=traceback_of(error),
             assignee=assignee,
         )
         if recorded is not None and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
@@ -423,6 +431,39 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     if recorded is not None:
         segment.tag(status=status)
     return committed
+
+
+@contextmanager
+def engine_errors_recorded(segment: Segment, place: LedgerStep) -> Iterator[None]:
+    """Fail the process too when the block fails for the engine's own reasons: another run would meet them again.
+
+    Not when the database was away or busy, or when another run has the process.
+    """
+    try:
+        yield
+    except Refusal as refusal:
+        cause = refusal.__cause__ or refusal
+        if not (isinstance(cause, RunMayNotAct) or may_pass(cause)):
+            with segment.database.transaction():
+                recovery.fail_after_run(segment.process_id, segment.run_id, reason_of(cause))
+        raise
+    except Exception as error:
+        if not (may_pass(error) or _is_retried_in_run(segment.op, place, error)):
+            _fail_for_engine(segment, place, error)
+        raise
+
+
+def _fail_for_engine(segment: Segment, place: LedgerStep, error: Exception) -> None:
+    """Mark the process as failed with as few words as can always be written."""
+    reason = ENGINE_FAILED.format(place.label, reason_of(error))
+    if error.__context__ is not None:
+        reason += f" It was handling {reason_of(error.__context__)}"
+    line = {"class": type(error).__name__, "error": reason, "details": None}
+    record = record_of(segment, place, datetime.now(UTC), StepStatus.FAILED, Delta({}, []), line)
+    with segment.database.transaction():
+        written = {"reason": reason, "traceback": traceback_of(error)}
+        if ledger.record_failure(record, status=ProcessStatus.FAILED, **written) is None:  # the step is committed
+            recovery.fail_after_run(segment.process_id, segment.run_id, reason)
 
 
 def _mark_drifted(state: State) -> None:
@@ -444,24 +485,3 @@ def _failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessSt
     if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
         return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
     return ProcessStatus.FAILED, Assignee.SYSTEM
-
-
-def _line(error: BaseException) -> Any:
-    """An error as the ledger keeps it."""
-    return readable({"class": type(error).__name__, "error": _reason(error), "details": _details(error)})
-
-
-def _reason(error: BaseException) -> str:
-    """One line for people: the error's message, with its class where it is not our own."""
-    text = str(error).strip()
-    if not isinstance(error, Exception):
-        return "The run was terminated during this step, which has been rolled back."
-    if isinstance(error, REFUSALS) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _details(error: BaseException) -> Any:
-    """The details of an error; other libraries have a method of this name."""
-    details = getattr(error, "details", None)
-    return None if callable(details) else details

@@ -6,7 +6,14 @@ from uuid import UUID
 
 from dagster import OpExecutionContext, Output
 
-from ops.running.execution import NOTHING_TO_DO, claimed_segment, record_of, refused, resources_of
+from ops.running.execution import (
+    NOTHING_TO_DO,
+    claimed_segment,
+    engine_errors_recorded,
+    record_of,
+    refused,
+    resources_of,
+)
 from ops.running.report import step_metadata
 from ops.running.segment import WAITING, Segment
 from ops.starting.admission import StartRequest, admit
@@ -41,8 +48,13 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
 
     Without output, so that no step follows, when another run does what this one was requested for.
     """
-    started = datetime.now(UTC)
     segment = claimed_segment(op, workflow)
+    with engine_errors_recorded(segment, place):
+        yield from _start_claimed(segment, place)
+
+
+def _start_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
+    started, op, workflow = datetime.now(UTC), segment.op, segment.workflow
     try:
         with segment.database.statements():
             found = process_rows.find_claim(segment.process_id)

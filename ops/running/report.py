@@ -7,7 +7,8 @@ from uuid import UUID
 
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
-from ops.steps.state import Delta, masked, readable
+from ops.running.failure import details_of
+from ops.steps.state import Delta, masked
 from resources.domain.saving.changes import SubscriptionChange
 from resources.types import StepStatus
 
@@ -53,10 +54,9 @@ def step_metadata(
 
 def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
     """A failed step: the error's details, as a table where they are a list of differences."""
-    details = getattr(error, "details", None)
-    if not details or callable(details):
+    details = details_of(error)
+    if not details:
         return {}
-    details = readable(details)
     if isinstance(details, list) and all(isinstance(row, dict) for row in details):
         columns = list(dict.fromkeys(key for row in details[:MOST_ROWS] for key in row))
         return {"details": _table(columns, [[row.get(key) for key in columns] for row in details])}

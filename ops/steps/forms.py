@@ -1,8 +1,7 @@
 """Forms: pages that people or programs fill, validated before anything is written."""
 
 import inspect
-import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from typing_extensions import TypeAliasType, is_typeddict
 from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
 from ops.steps.state import shown, to_json
+from resources.database.storable import faults_in, path_of
 from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
 from resources.types import State
 
@@ -27,7 +27,6 @@ FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
 """The type of a form function: it yields page classes, receives filled pages, and returns values for the state."""
 
 SECRETS = (Secret, SecretStr, SecretBytes)
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 SHOWN_CHOICES = 12
 """How many choices a message names; a list of ports can be long."""
@@ -213,26 +212,12 @@ def _field_types(cls: type[Any]) -> Iterable[Any]:
 
 def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
     """Refuse text that JSON or the database cannot store."""
-    for loc, text in _texts(page, ()):
-        if "\0" not in text and not SURROGATE.search(text):
-            continue
-        what = "a NUL character" if "\0" in text else "half of a surrogate pair"
-        message = f"Text cannot hold {what}"
+    for loc, fault in faults_in(page):
+        message = f"Text cannot hold {fault}"
         error = {"loc": loc, "msg": message, "type": "string_unicode", "input": None}
-        where = ".".join(map(str, loc)).encode(errors="backslashreplace").decode().replace("\0", "\\0")
-        raise FormInvalid(f"Page {number} of {name} is not valid: {where}: {message}.", page=number, errors=[error])
-
-
-def _texts(value: Any, loc: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    if isinstance(value, str):
-        yield loc, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key, (*loc, key))
-            yield from _texts(item, (*loc, key))
-    elif isinstance(value, list | tuple | Set):
-        for position, item in enumerate(value):
-            yield from _texts(item, (*loc, position))
+        raise FormInvalid(
+            f"Page {number} of {name} is not valid: {path_of(loc)}: {message}.", page=number, errors=[error]
+        )
 
 
 def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:

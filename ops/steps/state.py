@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from resources.database.storable import fault_of, storable
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
 from resources.types import State
@@ -20,6 +21,8 @@ ENGINE_KEYS = frozenset({"process_id", "reporter", "workflow_name", "workflow_ta
 SECRET = "__secret__"
 """A secret in the state is `{"__secret__": text}`: later steps get a SecretStr, people see asterisks."""
 MASK = "**********"
+DEEPEST, LONGEST_NUMBER = 100, 4000
+"""How many levels and digits are shown to people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def merged(state: State, result: Any, function: str) -> State:
     for key, value in result.items():
         if key == REMOVE_KEYS:
             continue
-        after[str(key)] = to_json(value, f"{function}: {key}")
+        after[_storable(str(key), f"A key of {function}")] = to_json(value, f"{function}: {key}")
         if key in ENGINE_KEYS and state.get(key) != after[key]:
             raise StateError(f"{function} sets {key!r}, which belongs to the engine; use another name.")
     return after
@@ -178,16 +181,47 @@ def _plain(value: Any, where: str) -> Any:
 
 def _storable(text: str, where: str) -> str:
     """The text, if PostgreSQL can store it."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise StateError(f"{where} holds a NUL character or half a surrogate pair, which PostgreSQL cannot store.")
+    if (fault := fault_of(text)) is not None:
+        raise StateError(f"{where} holds {fault}, which PostgreSQL cannot store; leave it out.")
     return text
 
 
-def readable(value: Any) -> Any:
-    """JSON of any value, for people: values without a JSON form are described, secrets are masked. Never raises."""
-    plain = to_jsonable_python(masked(value), fallback=_described, inf_nan_mode="strings", serialize_unknown=True)
-    text = json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
-    return json.loads(text.replace("\\u0000", ""), parse_constant=str)
+def readable(value: Any, inside: tuple[int, ...] = ()) -> Any:
+    """JSON of any value, for people: secrets are masked, and what has no JSON form or cannot be stored is described.
+
+    Never raises, whatever an object does: failures are written with it. `inside`: the objects that hold the value.
+    """
+    if id(value) in inside or len(inside) > DEEPEST:
+        return "…"
+    try:
+        return _readable(value, (*inside, id(value)))
+    except Exception:  # noqa: BLE001
+        return f"<{type(value).__name__}>"
+
+
+def _readable(value: Any, inside: tuple[int, ...]) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return storable(value)
+        case int() if abs(value) >= 10**LONGEST_NUMBER:
+            return "a number of too many digits"
+        case int():
+            return int(value)
+        case float():
+            return float(value) if isfinite(value) else json.dumps(float(value))
+        case Mapping():
+            if set(value) == {SECRET}:
+                return MASK
+            return {str(readable(key, inside)): readable(item, inside) for key, item in value.items()}
+        case list() | tuple():
+            return [readable(item, inside) for item in value]
+    try:
+        plain = to_jsonable_python(value, fallback=_described, serialize_unknown=True)
+    except Exception:  # noqa: BLE001
+        plain = repr(value)
+    return readable(plain, inside)
 
 
 def _described(value: Any) -> Any:
@@ -224,7 +258,7 @@ def masked(value: Any) -> Any:
         if set(value) == {SECRET}:
             return MASK
         return {key: masked(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [masked(item) for item in value]
     return value
 

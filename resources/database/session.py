@@ -25,9 +25,12 @@ from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
     DatabaseBusy,
     DatabaseUnreachable,
+    EventsNotWritten,
     NoTransaction,
+    NotStorable,
     SettingsError,
     TransactionReadsOnly,
+    TransportError,
 )
 from resources.settings import settings
 
@@ -222,6 +225,12 @@ def statement_counter(engine: sa.Engine) -> Iterator[StatementCount]:
         event.remove(engine, "before_cursor_execute", record)
 
 
+def may_pass(error: BaseException | None) -> bool:
+    """Whether a database, ours or Dagster's, was away or busy, so that the same may succeed later."""
+    passing = (TransportError, EventsNotWritten, sa.exc.OperationalError, sa.exc.InterfaceError)
+    return error is not None and (isinstance(error, passing) or may_pass(error.__cause__))
+
+
 def postgres_url(uri: str, driver: str) -> sa.URL:
     """`uri` for one driver, whatever its scheme. Raises SettingsError, which does not repeat a password."""
     try:
@@ -312,8 +321,14 @@ def _make_engine(url: sa.URL) -> sa.Engine:
 
 
 def _name_refusal(context: sa.engine.ExceptionContext) -> None:
-    """Raise an error of ours when the server refuses a statement for the transaction's options, or is gone."""
+    """Raise an error of ours when a statement is refused for its transaction or its text, or the server is gone."""
     match context.original_exception:
+        case psycopg.errors.UntranslatableCharacter() | UnicodeEncodeError():
+            raise NotStorable from context.original_exception
+        case psycopg.DataError() as error if error.sqlstate is None and "NUL" in str(error):
+            raise NotStorable from error
+        case psycopg.errors.InvalidTextRepresentation() as error if "surrogate" in str(error):
+            raise NotStorable from error
         case psycopg.errors.ReadOnlySqlTransaction():
             raise TransactionReadsOnly from context.original_exception
         case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():

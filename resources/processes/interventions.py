@@ -12,6 +12,7 @@ from uuid import uuid4
 from sqlalchemy import delete, select, update
 
 from resources.database.session import current_session
+from resources.database.storable import storable
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionVersionTable
 from resources.errors import NotWaiting, ProcessEnded, ProcessError
 from resources.processes import ledger, locks, process_rows, waits
@@ -85,7 +86,7 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
     )
     row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
     current_session().flush()
-    why = {"by": user, "reason": ledger.storable(reason), "message": aborted.message}
+    why = {"by": user, "reason": storable(reason), "message": aborted.message}
     _write_line(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, why)
     waits.close(process_id, by=user)
     locks.release(process_id, in_sync=False)
@@ -141,7 +142,7 @@ def skip(
     before = {each: row.state[each] for each in (*changes, *removed) if each in row.state}
     why = {
         "skipped_by": user,
-        "reason": ledger.storable(reason),
+        "reason": storable(reason),
         "status": row.last_status,
         "failure": row.failed_reason,
         "before": before,
@@ -189,7 +190,7 @@ def go_back(
     why = {
         "to": to,
         "by": user,
-        "reason": ledger.storable(reason),
+        "reason": storable(reason),
         "status": row.last_status,
         "failure": row.failed_reason,
         "undone": [_as_json(line) for line in taken_back],
@@ -279,7 +280,7 @@ def write_note(process_id: ProcessId, note: str | None) -> None:
     if note is not None and len(note) > LONGEST_NOTE:
         raise ProcessError(f"The note has {len(note)} characters; {LONGEST_NOTE} fit.")
     row = process_rows.lock_row(process_id)
-    row.note = None if note is None else ledger.storable(note)
+    row.note = None if note is None else storable(note)
 
 
 def state_after(lines: Iterable[ProcessStepTable]) -> State:

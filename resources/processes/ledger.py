@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Executable, select
 
 from resources.database.session import current_session
+from resources.database.storable import storable
 from resources.database.tables import ProcessStepTable
 from resources.processes.process_rows import refuse
 from resources.processes.statements import (
@@ -186,11 +187,6 @@ def record_failure(
         new_failed_reason=storable(reason)[:REASON_LIMIT],
         new_traceback=storable(traceback)[-TRACEBACK_LIMIT:],
     )
-
-
-def storable(text: str) -> str:
-    """Text that PostgreSQL can store: without NUL and lone surrogates."""
-    return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def write_line(record: StepRecord) -> int | None:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from resources import clock
 from resources.database.session import current_session
+from resources.database.storable import storable
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionTable, WorkflowTable
 from resources.processes import interventions, ledger, process_rows
 from resources.processes.ledger import StepRecord
@@ -116,13 +117,19 @@ def continue_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
     return False
 
 
+def fail_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
+    """Mark a process as failed after a run that knows its own end; False when another run has it, or it has stopped."""
+    found = [one for one in states_of([process_id]) if one.run_id == run_id and one.status in IN_PROGRESS]
+    return bool(found) and mark_as_failed(found[0], reason)
+
+
 def mark_as_failed(found: ProcessState, reason: str) -> bool:
     """Mark a process whose run is lost as failed; False when that is no longer needed. A person may resume it."""
     row = _lock_if_unchanged(found)
     if row is None:
         return False
     row.last_status, row.assignee = ProcessStatus.FAILED, Assignee.SYSTEM
-    row.failed_reason = ledger.storable(reason)[: ledger.REASON_LIMIT]
+    row.failed_reason = storable(reason)[: ledger.REASON_LIMIT]
     row.recoveries = 0
     current_session().flush()
     return True

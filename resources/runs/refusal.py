@@ -29,7 +29,7 @@ class Refusal(Failure, DagsterUserCodeProcessError):
         self,
         sentence: str,
         metadata: Mapping[str, MetadataValue[Any]] | None = None,
-        bug: Exception | None = None,
+        bug: BaseException | None = None,
     ) -> None:
         shown = SerializableErrorInfo(sentence, [], None)
         if bug is not None:

@@ -1,12 +1,11 @@
 """Field types of requests and answers: moments as clients read them, text that the database can store."""
 
-import re
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-SURROGATE = re.compile("[\ud800-\udfff]")
+from resources.database.storable import fault_of
 
 
 class Shape(BaseModel):
@@ -24,10 +23,8 @@ UnixTime: TypeAlias = Annotated[
 
 
 def _keepable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("text cannot hold a NUL character")
-    if SURROGATE.search(text):
-        raise ValueError("text cannot hold half of a surrogate pair")
+    if (fault := fault_of(text)) is not None:
+        raise ValueError(f"text cannot hold {fault}")
     return text
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 
 from resources.database.session import current_session
+from resources.database.storable import refuse_unstorable
 from resources.database.tables import Timestamp
 from resources.database.typed_sql import UUIDS, sql
 from resources.domain.saving.authorship import current_author
@@ -239,6 +240,8 @@ def _parameters(writing: Writing) -> dict[str, Any]:
 
 def _write(statement: sa.TextClause, writing: Writing) -> Saved:
     subscription_id = writing.header.subscription_id
+    blocks = {f"{one.product_block} {key}": one.values for key, one in writing.changes.changed.items()}
+    refuse_unstorable(f"Subscription {subscription_id}", {**asdict(writing.header), **blocks})
     try:
         saved = current_session().execute(statement, _parameters(writing)).first()
         if saved is None:

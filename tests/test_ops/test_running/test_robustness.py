@@ -195,7 +195,7 @@ def test_secret_in_a_dataclass_reaches_the_next_step(engine_of):
     [
         ({"__remove_keys": "first"}, "it is a list of keys"),
         ({"process_id": "mine"}, "'process_id', which belongs to the engine"),
-        ({"text": "half \ud800"}, "half a surrogate pair"),
+        ({"text": "half \ud800"}, "half of a surrogate pair"),
     ],
 )
 def test_result_that_would_break_the_state_is_refused(engine_of, result, complaint):

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from resources.errors import InvalidBlocks, InvalidLifecycle, UnknownProduct
+from resources.errors import InvalidBlocks, InvalidLifecycle, NotStorable, UnknownProduct
 from resources.types import SubscriptionLifecycle
 from tests.test_resources.test_domain.domain import CUSTOMER, DeviceInactive, active_circuit, active_device, add_product
 from tests.test_resources.test_domain.test_saving.holders import saved_holder
@@ -74,4 +74,13 @@ def test_a_product_that_is_gone_is_named(session: Session) -> None:
     session.execute(sa.text("DELETE FROM products"))
 
     with pytest.raises(UnknownProduct, match=str(device.subscription_id)):
+        device.save()
+
+
+@pytest.mark.parametrize("where", ["description", "hostname"])
+def test_text_that_cannot_be_stored_is_refused_by_name(session: Session, where: str) -> None:
+    device = active_device()
+    setattr(device if where == "description" else device.device, where, "a\0b")
+
+    with pytest.raises(NotStorable, match=f"{where} holds a NUL character"):
         device.save()

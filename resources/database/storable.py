@@ -1,0 +1,47 @@
+"""What PostgreSQL stores as text and in JSON: every character but NUL and half of a surrogate pair."""
+
+import re
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from resources.errors import NotStorable
+
+NOT_STORED = re.compile("[\0\ud800-\udfff]")
+NUL, HALF = "a NUL character", "half of a surrogate pair"
+
+
+def storable(text: str) -> str:
+    """The text without what cannot be stored: for what must be written, such as a failure."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def fault_of(text: str) -> str | None:
+    """What in a text cannot be stored; None if all can."""
+    found = NOT_STORED.search(text)
+    return found and (NUL if found[0] == "\0" else HALF)
+
+
+def faults_in(value: Any, loc: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The texts in a value, keys included, that cannot be stored: where, and why."""
+    match value:
+        case str():
+            if (fault := fault_of(value)) is not None:
+                yield loc, fault
+        case Mapping():
+            for key, item in value.items():
+                yield from faults_in(key, (*loc, key))
+                yield from faults_in(item, (*loc, key))
+        case list() | tuple() | Set():
+            for position, item in enumerate(value):
+                yield from faults_in(item, (*loc, position))
+
+
+def path_of(loc: tuple[Any, ...]) -> str:
+    """A place in a value, in words that can be stored."""
+    return ".".join(map(str, loc)).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def refuse_unstorable(name: str, value: Any) -> None:
+    """Raise NotStorable for the first text in a value that cannot be stored."""
+    for loc, fault in faults_in(value):
+        raise NotStorable(f"{name}: {path_of(loc)} holds {fault}, which PostgreSQL cannot store; leave it out.")
