@@ -42,6 +42,7 @@ from resources.processes.ledger import StepRecord
 from resources.processes.owner import owned_by
 from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
+from resources.runs.guardian import forks_leave
 from resources.runs.refusal import Refusal
 from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
 
@@ -246,12 +247,12 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         claim.generation,
         resources_of(segment.op),
     )
-    with segment.database.transaction():
+    with segment.database.transaction(), forks_leave():
         invocation = prepare(
             step, claim.state, Scope(resources_of(segment.op), context, _callback_route(segment, place))
         )
     author = Author(segment.user, segment.process_id, place.key)
-    with authored_by(author), owned_by(segment.owner), segment.database.transaction():
+    with authored_by(author), owned_by(segment.owner), segment.database.transaction(), forks_leave():
         if invocation is None:
             return _commit(segment, place, started, Done(outcome=StepStatus.SKIPPED))
         if step.is_held:

@@ -1,7 +1,6 @@
 """Dagster's code server in a forked child, where the code is loaded already; a reload gives it a process of its own."""
 
 import logging
-import os
 import signal
 import threading
 from pathlib import Path
@@ -16,6 +15,8 @@ from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
 from dagster._grpc.proxy_server import DagsterProxyApiServicer
 from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
+from resources.runs.guardian import end_this_process
+
 log = logging.getLogger("dagster.code_server")
 
 HEARTBEAT_SECONDS = 30
@@ -27,7 +28,8 @@ def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) 
     executor, ended = FuturesAwareThreadPoolExecutor(), threading.Event()
     servicer: Any = ReloadableCode(origin, instance, executor, ended)
     server: Any = DagsterGrpcServer(ended, servicer, log, executor, socket=str(socket))
-    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))  # loading the code has set another handler
+    # Loading the code has set another handler.
+    signal.signal(signal.SIGTERM, lambda *_: end_this_process())
     server.serve()
 
 

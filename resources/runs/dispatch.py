@@ -251,13 +251,15 @@ class Dispatch:
         return bool(rows and rows[0]["is_canceled"])
 
     def mark_canceling(self, run_id: str) -> bool:
-        """Set Dagster's row of a canceled run to CANCELING; False as long as the run has not started.
+        """Set Dagster's row of a canceled run, if it has one, to CANCELING; False as long as the run has not started.
 
         The worker's start of a run overwrites the status without reading it, and then Dagster would take the interrupt
         for an accident and the run for failed.
         """
-        (record,) = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
-        run = record.dagster_run
+        found = self._storage.get_run_records(RunsFilter(run_ids=[run_id]))
+        if not found:  # deleted: what is left of it is interrupted
+            return True
+        record, run = found[0], found[0].dagster_run
         if run.status is DagsterRunStatus.STARTED:
             self._storage.handle_run_event(run_id, DagsterEvent(DagsterEventType.RUN_CANCELING.value, run.job_name))
         return run.is_finished or record.start_time is not None

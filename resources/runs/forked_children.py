@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from resources.runs.child_process import default_signals, end_with, name_process
+from resources.runs.guardian import begin_group
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_SECONDS = 1.0
@@ -130,7 +131,7 @@ class ForkedChildren:
 
         status = 1
         try:
-            os.setsid()  # only the parent gets ^C of a terminal, and what the child starts can be killed with it
+            begin_group()  # only the parent gets ^C of a terminal, and what the child starts can be killed with it
             for descriptor in (self._wakeup.reads, self._wakeup.writes, *(child.reports for child in self.of_kind())):
                 os.close(descriptor)
             default_signals()

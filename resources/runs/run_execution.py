@@ -35,6 +35,7 @@ from dagster._core.execution.context_creation_job import (
 from dagster._core.execution.plan.plan import ExecutionPlan
 
 from resources.runs.code_location import CodeLocation
+from resources.runs.guardian import forks_leave
 
 MOST_PLANS = 100
 """The size of the cache. Jobs whose runs have the same config need one plan each; a new config needs another plan."""
@@ -86,8 +87,9 @@ def execute(instance: DagsterInstance, job: JobDefinition, run: DagsterRun, *, i
         events = execute_run_iterator(whole, run, instance, resume_from_failure=is_resumed)
     else:
         events = _execute_plainly(whole, run, instance)
-    for _ in events:
-        pass
+    with forks_leave() as leave_if_forked:
+        for _ in events:
+            leave_if_forked()
 
 
 def _is_plain(run: DagsterRun) -> bool:

@@ -13,12 +13,14 @@ import os
 import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
+from dagster_postgres.utils import DagsterPostgresException
 
 from resources.errors import EventsNotWritten, OrchestratorError, TransportError
 
@@ -38,9 +40,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 IDLE_SECONDS = 5.0
 """The thread ends when no row came for so long; the next row starts another."""
 
-ROW_ERRORS = (sa.exc.DataError, sa.exc.IntegrityError, ValueError)
-"""Errors of a single row: that row can never be written, the others can. Every other error is the database's."""
-DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, TransportError, OSError)
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, DagsterPostgresException, OrchestratorError, TransportError, OSError)
+"""Errors of the database: the rows can be written later."""
+
+
+def is_of_a_row(error: Exception) -> bool:
+    """Whether an error comes from the values of a single row, which can never be written; the others can."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return isinstance(error, sa.exc.DataError | sa.exc.IntegrityError)
+    cause = error.orig if isinstance(error, sa.exc.StatementError) else error
+    return not isinstance(cause, DATABASE_ERRORS)
+
 
 _all: "weakref.WeakSet[EventGroups]" = weakref.WeakSet()
 _finalized_pid = 0
@@ -136,7 +146,9 @@ class EventGroups:
         group = [row for _, row in self._waiting[: self._unacknowledged or LARGEST]]
         try:
             self._send(group)
-        except ROW_ERRORS as error:
+        except Exception as error:
+            if not is_of_a_row(error):
+                raise
             self._write_singly(group, error)
         return len(group)
 
@@ -156,7 +168,9 @@ class EventGroups:
                 if len(group) == 1:
                     raise error
                 self._send([row])
-            except ROW_ERRORS as reason:
+            except Exception as reason:
+                if not is_of_a_row(reason):
+                    raise
                 self._drop(1)
                 self._mark_incomplete(row, f"An event cannot be written: {_first_line(reason)}.")
 
@@ -228,7 +242,9 @@ class EventGroups:
         # It raises nothing: a caller who needs the rows committed tries again, and gets the error in its own thread.
         try:
             self.flush(timeout=0)
-        except EventsNotWritten:
+        except Exception as error:  # noqa: BLE001  without this thread rows would wait for the next caller
+            if not isinstance(error, EventsNotWritten):
+                traceback.print_exc()
             return False
         return True
 

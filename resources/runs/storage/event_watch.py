@@ -4,6 +4,7 @@ dagster-postgres polls too, but less often while a run is quiet, down to once in
 error of the database.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from resources.errors import OrchestratorError, TransportError
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.3
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, OrchestratorError, TransportError, OSError)
@@ -77,15 +80,23 @@ class EventWatch:
             return list(self._watches)
 
     def _notify(self, watch: Watch) -> None:
+        # Nothing ends this thread: the other watchers would get no event any more.
         try:
             events, behind = self._read(watch.run_id, watch.cursor)
-        except DATABASE_ERRORS:
-            return  # the next round tries again
+        except Exception as error:  # noqa: BLE001  the next round tries again
+            if not isinstance(error, DATABASE_ERRORS):
+                self._give_up(watch, error)
+            return
         for event, cursor in events:
             if watch not in self._watches:
                 return
             try:
                 watch.handler(event, cursor)
-            except RuntimeError:  # the browser's connection and its event loop are gone
-                self.unwatch_run(watch.run_id, watch.handler)
+            except Exception as error:  # noqa: BLE001  a RuntimeError: the browser's connection and event loop are gone
+                self._give_up(watch, error)
         watch.cursor = behind
+
+    def _give_up(self, watch: Watch, error: Exception) -> None:
+        if not isinstance(error, RuntimeError):
+            log.error("The page of run %s gets no more events.", watch.run_id, exc_info=error)
+        self.unwatch_run(watch.run_id, watch.handler)

@@ -18,7 +18,8 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from resources.errors import RunMayNotAct
 from resources.runs.dispatch import Dispatch, Loaded
 from resources.runs.forked_children import WakeUp
-from resources.runs.workers.worker import ENDS, LivenessThread, claimed_runs, kill_this_process, report_end
+from resources.runs.guardian import end_this_process
+from resources.runs.workers.worker import ENDS, LivenessThread, claimed_runs, report_end
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
 HOLD_SECONDS = 5.0
@@ -28,7 +29,7 @@ HOLD_SECONDS = 5.0
 class UnsupervisedLiveness(LivenessThread):
     """The liveness thread of a process without a supervisor. It ends with the run.
 
-    A process that does not react to an interrupt within `grace_seconds` kills itself; with None it does not.
+    A process that does not react to an interrupt within `grace_seconds` ends itself; with None it does not.
     """
 
     def __init__(self, dispatch: Dispatch, worker: int, grace_seconds: float | None) -> None:
@@ -48,7 +49,7 @@ class UnsupervisedLiveness(LivenessThread):
     def _heartbeat(self) -> None:
         with self._lock:
             if self._run_id is not None and self._kill_at is not None and time.monotonic() > self._kill_at:
-                kill_this_process()
+                end_this_process(f"Run {self._run_id} was terminated, and its step did not react.")
 
     def _finish_thread(self) -> None:
         """Do not end: however long the database is away, the process is there when it comes back."""

@@ -34,6 +34,7 @@ from resources.errors import EventsNotWritten, TransportError
 from resources.runs.dispatch import LEAST, ORDINARY, Claimed, Dispatch, Loaded
 from resources.runs.dispatch_statements import CANCELED, LAUNCHED, LIVENESS
 from resources.runs.forked_children import WakeUp
+from resources.runs.guardian import GuardianThread, end_this_process
 from resources.runs.run_execution import execute
 
 IDLE_SECONDS = 5.0
@@ -44,6 +45,8 @@ START_SECONDS = 0.02
 """How often to check whether a run has started."""
 GONE_SECONDS = 30.0
 """A worker ends when the database has not answered for so long."""
+
+LOST = "it was without its liveness lock for too long, or another process ended the run, which may continue elsewhere."
 
 ENDS = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
@@ -198,21 +201,20 @@ def settle(instance: DagsterInstance, run_id: str) -> bool:
     return bool(found)
 
 
-class LivenessThread(threading.Thread):
+class LivenessThread(GuardianThread):
     """Holds the worker's lock in a session of its own, and listens there for runs to claim and to interrupt.
 
     It never runs code of a workflow.
     """
 
     def __init__(self, dispatch: Dispatch, worker: int, location: str, wakeup: WakeUp, supervisor: int) -> None:
-        super().__init__(name="liveness", daemon=True)
+        super().__init__("liveness")
         self.dispatch = dispatch
         self.worker = worker
         self.location = location
         self.wakeup = wakeup
         self.supervisor = supervisor
         self.holds_lock = False
-        self.is_finished = False
         self._run_id: str | None = None
         self._canceled: set[str] = set()
         self._lock = threading.Lock()
@@ -220,6 +222,8 @@ class LivenessThread(threading.Thread):
     def run_started(self, run_id: str) -> None:
         """Record which run the main thread executes from now on."""
         with self._lock:
+            if self.is_finished:
+                end_this_process(f"Run {run_id} was claimed when the liveness lock was given back.")
             self._run_id = run_id
             if run_id in self._canceled:
                 self._interrupt()
@@ -230,7 +234,7 @@ class LivenessThread(threading.Thread):
             self._run_id = None
             self._canceled.clear()
 
-    def run(self) -> None:
+    def guard(self) -> None:
         """Keep the session open; open another when it breaks."""
         last_held = time.monotonic()
         while not self.is_finished:
@@ -242,7 +246,7 @@ class LivenessThread(threading.Thread):
                 last_held = time.monotonic() if self.holds_lock else last_held
                 self.holds_lock = False
                 if time.monotonic() - last_held > GONE_SECONDS:
-                    self._finish_thread()
+                    self._finish_when_idle()
                 self._heartbeat()
                 time.sleep(RETRY_SECONDS)
 
@@ -290,10 +294,10 @@ class LivenessThread(threading.Thread):
             time.sleep(START_SECONDS)
 
     def _abandon(self, run_id: str) -> None:
-        """Kill this process: another took the worker for dead, and may execute the run too."""
+        """End this process: another took the worker for dead, and may execute the run too."""
         with self._lock:
             if self._run_id == run_id:
-                kill_this_process()
+                end_this_process(f"Run {run_id} is no longer its own: {LOST}")
 
     def _interrupt(self) -> None:
         # To the main thread itself, to interrupt what it sleeps in or waits for; there Dagster's handler
@@ -301,7 +305,7 @@ class LivenessThread(threading.Thread):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _finish_when_idle(self) -> None:
-        # Without a supervisor the run continues to its end, and needs this session until then.
+        # Without a supervisor or database the run continues to its end, and needs this thread until then.
         with self._lock:
             if self._run_id is None:
                 self._finish_thread()
@@ -335,11 +339,6 @@ def console_silent() -> Iterator[None]:
         yield
     finally:
         module.default_system_loggers = original
-
-
-def kill_this_process() -> None:
-    """Kill this process, and what it has started unless it is in the process group of another."""
-    (os.killpg if os.getpgid(0) == os.getpid() else os.kill)(os.getpid(), signal.SIGKILL)
 
 
 def resident_megabytes() -> float:

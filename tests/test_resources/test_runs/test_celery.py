@@ -269,7 +269,7 @@ def test_a_worker_whose_run_went_to_another_ends_on_the_spot(
     machines: Machines, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = threading.Event()
-    monkeypatch.setattr("resources.runs.workers.worker.kill_this_process", killed.set)
+    monkeypatch.setattr("resources.runs.workers.worker.end_this_process", lambda _: killed.set())
     monkeypatch.setattr("resources.runs.workers.worker.RETRY_SECONDS", 2)
     run_id = machines.launch("five")
     with held(machines, run_id) as claim:

@@ -46,6 +46,8 @@ class Table:
         time.sleep(self.slow)
         if self.away:
             raise sa.exc.OperationalError("INSERT", {}, Exception("server closed the connection"))
+        if any(row["n"] is None for row in rows):
+            raise TypeError("no number")
         if any(row["n"] < 0 for row in rows):
             raise sa.exc.DataError("INSERT", {}, Exception("value too long"))
         self.groups.append(list(rows))
@@ -220,6 +222,24 @@ def test_an_unfit_row_does_not_hold_the_others_up(groups: EventGroups, table: Ta
     groups.raise_if_incomplete("good")
     with pytest.raises(EventsNotWritten, match="value too long"):
         groups.raise_if_incomplete("bad")
+
+
+def test_a_row_with_an_error_that_nobody_expected_does_not_hold_the_others_up(
+    groups: EventGroups, table: Table
+) -> None:
+    groups.add(row(0, "good"))
+    groups.add({"run_id": "bad", "n": None})
+    groups.add(row(2, "good"))
+    eventually(lambda: table.numbers == [0, 2])
+    with pytest.raises(EventsNotWritten, match="no number"):
+        groups.raise_if_incomplete("bad")
+
+
+def test_the_thread_survives_an_error_that_nobody_expected(groups: EventGroups, table: Table) -> None:
+    flush = groups.flush
+    groups.flush = lambda timeout=0.0: (setattr(groups, "flush", flush), 1 / 0)  # type: ignore[method-assign]
+    groups.add(row(0))
+    eventually(lambda: table.numbers == [0])
 
 
 def test_a_row_that_writing_itself_logs_is_taken(groups: EventGroups, table: Table) -> None:

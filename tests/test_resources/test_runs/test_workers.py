@@ -71,6 +71,24 @@ def test_an_exit_in_a_step_is_reported_with_its_status_and_the_worker_replaced(w
     assert warm.end(warm.launch("ten")) == "SUCCESS"
 
 
+def test_a_child_that_a_step_forks_and_returns_executes_nothing_more(warm: Warm) -> None:
+    run_id = warm.launch("fork_job")
+    assert warm.end(run_id) == "SUCCESS"
+    eventually(lambda: len(warm.trace("begin", run_id)) == 2)
+    children = {int(line[2]) for line in warm.trace("begin", run_id)} - set(warm.workers())
+    eventually(lambda: not children.intersection(warm.processes()))
+    assert warm.messages(run_id).count('Finished execution of step "fork"') == 1
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_run_deleted_and_then_terminated_leaves_a_worker_that_works(warm: Warm) -> None:
+    run_id = warm.nap(250)
+    warm.begun(run_id)
+    warm.instance.delete_run(run_id)
+    warm.launcher.dispatch.cancel(run_id)
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
 def test_a_killed_worker_is_noticed_at_once_and_replaced(warm: Warm) -> None:
     for _ in range(TRIALS):
         run_id = warm.stay()

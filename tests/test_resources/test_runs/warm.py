@@ -87,6 +87,12 @@ def play_deaf(context):
 
 
 @dg.op
+def fork(context):
+    os.fork()
+    note(context, "begin")
+
+
+@dg.op
 def grow(context):
     note(context, "begin")
     KEPT.append(bytearray(os.urandom(2**20) * 300))
@@ -125,7 +131,8 @@ def single(op):
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(**EXECUTION)
 
 
-defs = dg.Definitions(jobs=[ten, conversation, *map(single, (nap, stay, listen, exit_seven, play_deaf, grow, fail))])
+singles = map(single, (nap, stay, listen, exit_seven, play_deaf, fork, grow, fail))
+defs = dg.Definitions(jobs=[ten, conversation, *singles])
 """
 
 QUIET_END = {"wait_for_local_processes_on_shutdown": True}
