@@ -58,6 +58,10 @@ NOTHING_TO_DO = "Nothing to do. {}"
 ENDS = {StepStatus.COMPLETE: ProcessStatus.COMPLETED, StepStatus.ABORT: ProcessStatus.ABORTED}
 """The outcomes of steps that end the process."""
 
+HOW_TO_ANSWER = (
+    "Fill in its form with `orchestrator process answer {process_id}`, or with the job `answer_process` and "
+    "`process: {process_id}`."
+)
 HOW_TO_RESUME = (
     "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
     "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
@@ -122,7 +126,8 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
     started = datetime.now(UTC)
     done = _attempt(segment, place, claim) if place.step.each is None else _do_each(segment, place, claim)
     if done.wait is not None:
-        op.log.info(f"{place.label} waits. {done.wait.reason}".strip())
+        how = HOW_TO_ANSWER.format(process_id=segment.process_id) if done.wait.kind is WaitKind.INPUT else ""
+        op.log.info(" ".join(f"{place.label} waits. {done.wait.reason} {how}".split()))
         segment.tag(status=done.wait.kind.process_status)
         return
     if done.outcome in ENDS:

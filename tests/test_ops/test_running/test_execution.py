@@ -13,12 +13,13 @@ from ops.steps.context import StepContext
 from ops.steps.forms import SubmitFormPage
 from ops.steps.state import MASK
 from ops.steps.step import StepList, begin, conditional, focussteps, step, step_group
+from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.session import current_session
 from resources.errors import DriftFound, ExternalSystemUnavailable, ProcessFailure
 from resources.runs.run_execution import create_run, execute
-from resources.types import ProcessStatus
+from resources.types import Assignee, ProcessStatus
 
 
 def test_steps_run_in_order_and_hand_state_on(engine_of, three_steps):
@@ -421,3 +422,20 @@ def test_failed_step_shows_its_own_frames_alone(engine_of):
     (failure,) = [event for event in result.all_events if event.event_type is DagsterEventType.STEP_FAILURE]
     error = failure.step_failure_data.error
     assert (error.message, len(error.stack), error.cause) == ("RuntimeError: fell", 1, None)
+
+
+def test_run_that_waits_for_a_person_says_how_to_answer(engine_of):
+    """Its page shows no form, and Dagster calls the run a success."""
+
+    @inputstep("Approve", Assignee.NOC)
+    def approve():
+        return SubmitFormPage
+
+    @task("Approving")
+    def approving():
+        return begin >> approve
+
+    engine = engine_of(approving)
+    run_id = engine.launch("approving").run_id
+    said = [entry.user_message for entry in engine.instance.all_logs(run_id)]
+    assert any(f"with `orchestrator process answer {run_id}`" in line for line in said)
