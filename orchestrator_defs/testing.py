@@ -199,19 +199,19 @@ class Run:
 
     # --- what must be so ---
 
-    def assert_status(self, expected: ProcessStatus | str) -> None:
-        """It has this status; otherwise the message has the step and the reason."""
+    def assert_status(self, expected: ProcessStatus | str, *others: ProcessStatus) -> None:
+        """It has this status, or one of `others`; otherwise the message has the step and the reason."""
         row = self.row
         story = f"at step {row.last_step!r}: {row.failed_reason or 'no failure'}\n{row.traceback or ''}"
-        assert row.last_status == expected, f"The process is {row.last_status}, not {expected}, {story}"
+        assert row.last_status in (expected, *others), f"The process is {row.last_status}, not {expected}, {story}"
 
     def assert_completed(self) -> None:
         """It is completed."""
         self.assert_status(ProcessStatus.COMPLETED)
 
     def assert_failed(self, reason: str = "", *, at: str | None = None) -> None:
-        """It failed at the step of this key, with a reason that contains this text."""
-        self.assert_status(ProcessStatus.FAILED)
+        """It failed at the step of this key, in whatever way, with a reason that contains this text."""
+        self.assert_status(ProcessStatus.FAILED, *(one for one in ProcessStatus if one.is_failure))
         found = self.row.failed_reason or ""
         assert reason in found, f"It failed for another reason: {found}"
         self._assert_at(at, "failed")

@@ -73,6 +73,7 @@ ExternalSystemError
 TransportError
 ├── DatabaseUnreachable
 ├── DatabaseBusy
+├── DatabaseFull
 └── EmbeddedServerError
 
 A TransportError refuses nothing: what was asked may be right, and succeed later. So it is no OrchestratorError, which a
@@ -131,6 +132,10 @@ class TransactionReadsOnly(DatabaseError):
 
 class SchemaOutOfDate(DatabaseError):
     """The database schema does not match this version; run `orchestrator db upgrade`."""
+
+
+class DatabaseFull(TransportError):
+    """The database server has no room left (disk or memory), so nothing was written. Make room, and repeat."""
 
 
 class EmbeddedServerError(TransportError):

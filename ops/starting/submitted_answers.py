@@ -38,11 +38,12 @@ SUSPENDED = frozenset({ProcessStatus.SUSPENDED})
 
 
 class Verdict(StrEnum):
-    """The outcome of a callback. The last two are no error of the caller: nothing was changed."""
+    """The outcome of a callback. With the last three nothing was changed."""
 
     RESUMED = "resumed"
     STORED = "stored"
     ANSWERED_BEFORE = "answered before"
+    ANSWERED_OTHERWISE = "answered otherwise"
     TOO_LATE = "too late"
 
 
@@ -207,7 +208,7 @@ def receive(
     with database.transaction():
         row, wait = _find_token(process_id, token)
         if wait.answered_at is not None:
-            return (Verdict.ANSWERED_BEFORE if wait.answer is not None else Verdict.TOO_LATE), None
+            return _verdict_again(wait, kept), None
         if ProcessStatus(row.last_status).is_final:
             return Verdict.TOO_LATE, None
         wait.answered_at, wait.answered_by, wait.answer = clock.now(), "callback", {"result": kept}
@@ -217,6 +218,13 @@ def receive(
             _wait_for_release(row, wait)
             return Verdict.STORED, None
         return Verdict.RESUMED, interventions.next_segment(row)
+
+
+def _verdict_again(wait: ProcessWaitTable, kept: Any) -> Verdict:
+    if wait.answer is None:
+        return Verdict.TOO_LATE
+    # Equal as numbers, not as written: PostgreSQL has stored 1e2 as 100.
+    return Verdict.ANSWERED_BEFORE if wait.answer.get("result") == kept else Verdict.ANSWERED_OTHERWISE
 
 
 def record_progress(process_id: ProcessId, token: str, progress: Any, *, database: SubscriptionDatabase) -> bool:

@@ -107,10 +107,10 @@ def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]
         )
     else:
         yield Finding("engine", Verdict.OK, "It is not paused.")
-    failed = sum(count for (status, _), count in counts.items() if ProcessStatus(status).is_failure)
-    if failed:
-        advice = "`orchestrator process list --status failed` shows them; resume or abort each."
-        yield Finding("engine", Verdict.NOTE, f"{failed} processes have failed.", advice)
+    for status in (one for one in ProcessStatus if one.is_failure):
+        if number := sum(count for (found, _), count in counts.items() if found == status):
+            advice = f"`orchestrator process list --status {status}` shows them; resume or abort each."
+            yield Finding("engine", Verdict.NOTE, f"{number} processes are {status}.", advice)
 
 
 def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from resources.database.embedded import embedded_uri, restart_embedded
 from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
     DatabaseBusy,
+    DatabaseFull,
     DatabaseUnreachable,
     EventsNotWritten,
     NoTransaction,
@@ -329,6 +330,8 @@ def _name_refusal(context: sa.engine.ExceptionContext) -> None:
             raise NotStorable from error
         case psycopg.errors.InvalidTextRepresentation() as error if "surrogate" in str(error):
             raise NotStorable from error
+        case psycopg.errors.DiskFull() | psycopg.errors.OutOfMemory() as error:
+            raise DatabaseFull from error
         case psycopg.errors.ReadOnlySqlTransaction():
             raise TransactionReadsOnly from context.original_exception
         case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():

@@ -9,6 +9,7 @@ from ops.steps.step import begin, step
 from ops.waiting.wait_steps import callback_step, inputstep, retrystep
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.products import node as node_workflows
+from resources.errors import ExternalSystemUnavailable, InconsistentData
 from resources.products import node as nodes
 from resources.types import Assignee, ProcessStatus
 from tests.test_resources.test_domain.domain import EndpointBlockInactive
@@ -109,6 +110,21 @@ def test_failed_step_is_retried(testbed_of):
     run = testbed_of([try_it]).run("try_it")
     run.assert_failed("not yet", at="once")
     assert run.retry().status is ProcessStatus.COMPLETED
+
+
+@pytest.mark.parametrize("error", [ValueError, InconsistentData, ExternalSystemUnavailable])
+def test_every_way_of_failing_is_a_failure(testbed_of, error):
+    """A task's status says which way."""
+
+    @step("Fail")
+    def fail():
+        raise error("not today")
+
+    @task("Try")
+    def try_it():
+        return begin >> fail
+
+    testbed_of([try_it]).run("try_it").assert_failed("not today", at="fail")
 
 
 def test_step_is_skipped_with_what_it_would_have_set(testbed_of):

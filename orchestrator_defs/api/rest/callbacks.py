@@ -14,6 +14,7 @@ from resources.errors import NotWaiting
 router = APIRouter(tags=["callbacks"])
 
 CALLER = "SYSTEM"
+OTHERWISE = "The process has another answer with this token already, and keeps it; nothing was changed."
 LATE = "The process no longer waits for an answer with this token; nothing was changed."
 
 
@@ -33,13 +34,15 @@ def callback(
     ],
 ) -> Received:
     """The path holds a token that is valid for one answer. An answer that arrives early, or while the engine is paused,
-    is stored. Repeating an answer changes nothing: 200. When no process waits for the answer any longer, because the
-    process ended or the step was completed in another way, the response is 409. A token that is not valid for the
-    process is 404, whether or not the process exists.
+    is stored. Repeating the same answer changes nothing: 200. A different one is 409, and so is any when no process
+    waits for it any longer, because the process ended or the step was completed in another way. A token that is not
+    valid for the process is 404, whether or not the process exists.
     """
     verdict = processes.answers.callback(process_id, token, result)
     if verdict is Verdict.TOO_LATE:
         raise NotWaiting(LATE)
+    if verdict is Verdict.ANSWERED_OTHERWISE:
+        raise NotWaiting(OTHERWISE)
     if verdict is Verdict.RESUMED:
         background.add_task(processes.runs.try_to_launch, [process_id], user=CALLER)
     return Received(verdict=verdict)

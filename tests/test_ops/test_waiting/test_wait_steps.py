@@ -284,7 +284,7 @@ def test_second_answer_with_a_token_changes_nothing(engine_of, outside):
     engine = engine_of(outside.workflow())
     process_id = engine.run("call_out")
     engine.service.answers.callback(process_id, outside.token(), {"ok": 7})
-    assert engine.service.answers.callback(process_id, outside.token(), {"ok": 8}) == "answered before"
+    assert engine.service.answers.callback(process_id, outside.token(), {"ok": 8}) == "answered otherwise"
     engine.resume(process_id)
     assert engine.process(process_id).state["looked"] == 7
 

@@ -20,7 +20,7 @@ from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
-from resources.types import Assignee
+from resources.types import Assignee, ProcessStatus
 from tests.engine import Engine
 from tests.toy_network import DEVICE, World, device_workflows
 
@@ -133,10 +133,13 @@ def test_pause_is_told(engine):
     assert findings(engine, "engine")[0][0] == "note"
 
 
-def test_failed_processes_are_counted(engine):
+@pytest.mark.parametrize("status", [status for status in ProcessStatus if status.is_failure])
+def test_failed_processes_are_counted_as_the_advice_finds_them(engine, status):
+    """A task fails in other ways, which a list of the status `failed` does not show."""
     engine.run("ask")
-    execute(engine, "UPDATE processes SET last_status = 'failed'")
-    assert "1 processes have failed" in findings(engine, "engine")[1][1]
+    execute(engine, "UPDATE processes SET last_status = :status", status=status)
+    (_, (_, found, advice)) = findings(engine, "engine")
+    assert found == f"1 processes are {status}." and f"`orchestrator process list --status {status}`" in advice
 
 
 @pytest.mark.parametrize("status", ["created", "resumed", "running"])

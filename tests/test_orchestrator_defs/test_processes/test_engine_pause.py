@@ -184,7 +184,7 @@ def test_callback_is_kept_and_acted_on_after_the_release(engine_of, calling_out,
     process_id = engine.run("calling_out")
     pause(engine)
     assert engine.service.answers.callback(process_id, told[0], {"n": 3}) == "stored"
-    assert engine.service.answers.callback(process_id, told[0], {"n": 4}) == "answered before"
+    assert engine.service.answers.callback(process_id, told[0], {"n": 4}) == "answered otherwise"
     assert engine.service.answers.wake() == []
     assert release(engine) == [ProcessStatus.COMPLETED]
     assert engine.process(process_id).state["looked"] == 3

@@ -17,7 +17,7 @@ from resources.database.session import (
     postgres_url,
 )
 from resources.database.tables import EngineSettingsTable
-from resources.errors import DatabaseUnreachable, NoTransaction, SettingsError, TransactionReadsOnly
+from resources.errors import DatabaseFull, DatabaseUnreachable, NoTransaction, SettingsError, TransactionReadsOnly
 
 
 def count(database: SubscriptionDatabase) -> int:
@@ -233,3 +233,11 @@ def test_a_forked_child_has_connections_of_its_own(database: SubscriptionDatabas
     assert count(database) == 0
     assert forked(lambda: count(database)) == 0
     assert count(database) == 0
+
+
+@pytest.mark.parametrize("code", ["53100", "53200"], ids=["disk", "memory"])
+def test_a_full_server_is_no_fault_of_the_request(database: SubscriptionDatabase, code: str) -> None:
+    """The API answers 503, and a process continues later."""
+    full = f"DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{code}'; END $$"
+    with pytest.raises(DatabaseFull, match="no room left"), database.transaction() as session:
+        session.execute(sa.text(full))

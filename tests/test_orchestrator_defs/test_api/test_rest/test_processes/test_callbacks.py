@@ -28,10 +28,18 @@ def test_a_callback_sets_its_process_going(api, engine, ordered):
 
 
 def test_the_same_again_is_no_fault_and_changes_nothing(api, engine, ordered):
+    _, route = ordered
+    api.post(route, json={"status": "laid", "metres": 1e2})
+    answer = api.post(route, json={"status": "laid", "metres": 100})
+    assert (answer.status_code, answer.json()) == (200, {"verdict": "answered before"})
+
+
+def test_a_different_second_answer_is_a_conflict_and_changes_nothing(api, engine, ordered):
+    """Its sender would believe that it counts."""
     process_id, route = ordered
     api.post(route, json={"status": "laid"})
     answer = api.post(route, json={"status": "torn"})
-    assert (answer.status_code, answer.json()) == (200, {"verdict": "answered before"})
+    assert (answer.status_code, "another answer" in answer.text) == (409, True)
     engine.resume(process_id)
     assert engine.process(process_id).state["callback_result"] == {"status": "laid"}
 
