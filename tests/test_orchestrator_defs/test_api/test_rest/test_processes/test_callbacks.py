@@ -65,7 +65,7 @@ def test_a_wrong_token_and_a_process_that_is_not_there_are_the_same(api, ordered
         token = route.rpartition("/")[2]
         answers = [
             api.post(f"/processes/{process_id}/callback/wrong{end}", json={}),
-            api.post(f"/processes/{process_id}/callback/%00%ff{end}", json={}),
+            api.post(f"/processes/{process_id}/callback/%ff{end}", json={}),
             api.post(f"/processes/{uuid4()}/callback/{token}{end}", json={}),
         ]
         assert [answer.status_code for answer in answers] == [404] * 3, end
