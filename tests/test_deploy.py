@@ -24,7 +24,9 @@ from dagster._daemon.cli import create_dagster_daemon_cli
 
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.cli.main import LazyCommand, main
+from resources.database import schema
 from resources.database.embedded import EmbeddedServer
+from resources.database.session import SubscriptionDatabase
 from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher
 from resources.runs.storage.dagster_storage import PooledRunStorage
 from resources.settings import Settings, settings
@@ -235,6 +237,63 @@ def test_one_image_serves_all_of_kubernetes() -> None:
     assert {f"{image['repository']}:{image['tag']}" for image in images} == {container["image"]}
     for words in commands_of(container["command"]):
         assert_understood(words)
+
+
+# --- least privilege ---
+
+
+def test_nothing_believes_every_address_about_its_callers() -> None:
+    commands = [COMPOSE["services"]["server"]["command"], *(one["command"] for _, one in pods())]
+    trusted = [word.partition("=")[2] for words in commands for word in words if word.startswith("--forwarded-allow")]
+    assert len(trusted) == 2
+    assert not {"", "*"} & set(trusted)
+    gateway = COMPOSE["networks"]["default"]["ipam"]["config"][0]["gateway"]
+    assert gateway in trusted
+
+
+def test_no_process_may_become_more_than_it_is() -> None:
+    for name in OURS:
+        service = COMPOSE["services"][name]
+        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"]), name
+    (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    contexts = [
+        *((pod["securityContext"], container["securityContext"]) for pod, container in pods()),
+        *((one["podSecurityContext"], one["securityContext"]) for one in (deployment, VALUES["dagsterDaemon"])),
+        (launcher["runK8sConfig"]["podSpecConfig"]["securityContext"], launcher["securityContext"]),
+    ]
+    assert len(contexts) == 5
+    for pod, container in contexts:
+        assert (pod["runAsNonRoot"], pod["runAsUser"]) == (True, 1000)
+        assert container == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def pods() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The pods of our own manifests, each with its one container."""
+    texts = [(DEPLOY / "kubernetes" / f"{name}.yaml").read_text() for name in ("server", "migrate")]
+    kinds = [one for text in texts for one in yaml.safe_load_all(text) if one["kind"] != "Service"]
+    specs = [one["spec"]["template"]["spec"] for one in kinds]
+    return [(spec, spec["containers"][0]) for spec in specs]
+
+
+def test_the_role_in_postgres_owns_its_databases_and_is_no_superuser(server: EmbeddedServer) -> None:
+    assert "POSTGRES_USER" not in COMPOSE["services"]["postgres"]["environment"]
+    text = (DEPLOY / "postgres-role.sql").read_text()
+    statements = [one for one in text.split("\n") if one.startswith("CREATE")]
+    with psycopg.connect(server.uri("postgres"), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.replace("orchestrator", "deployed").replace(":'password'", "'secret'"))
+        try:
+            rights = "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'deployed'"
+            assert connection.execute(rights).fetchone() == (False, False, False)
+            database = SubscriptionDatabase(uri=server.uri("deployed").replace("postgres@", "deployed:secret@"))
+            schema.upgrade(database)
+            assert schema.check(database) == []
+            database.dispose()
+        finally:
+            for name in ("deployed", "deployed_dagster"):
+                connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute("DROP ROLE deployed")
 
 
 def lines(path: Path) -> list[str]:

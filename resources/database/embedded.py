@@ -32,7 +32,7 @@ import platformdirs
 import psycopg
 
 from resources.database import lease
-from resources.database.reaper import running_pid
+from resources.database.reaper import open_lock, running_pid
 from resources.errors import EmbeddedServerError, SettingsError
 from resources.settings import DATA, dagster_home, project_folder, settings
 
@@ -179,7 +179,7 @@ class EmbeddedServer:
     def _make_home(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.lease, os.O_RDWR | os.O_CREAT, 0o666))
+            os.close(open_lock(self.lease))
             if self.origin != self.home and not (origin_file := self.home / "origin").exists():
                 origin_file.write_bytes(os.fsencode(self.origin) + b"\n")
         except PermissionError:

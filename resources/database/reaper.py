@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 CLAIM_SECONDS = 2.0
@@ -18,8 +19,14 @@ STOP_SECONDS = 60.0
 
 
 def open_lock(path: Path) -> int:
-    """Open a file to lock it; created when missing and never removed, because the lock belongs to that very file."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    """Open a file to lock it; created when missing and never removed, because the lock belongs to that very file.
+
+    It is closed to other users: whoever can open it can lock it, and nothing would start.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with suppress(PermissionError):  # not ours
+        os.fchmod(descriptor, 0o600)  # it may be older than this rule
+    return descriptor
 
 
 def reaper_lock(lease: Path) -> Path:

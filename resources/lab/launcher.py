@@ -85,7 +85,7 @@ def stop_lab() -> bool:
 def _start(home: Path) -> str:
     pid_file(home).unlink(missing_ok=True)
     log = home / "lab.log"
-    with log.open("wb") as output:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         # Returns when the server answers; the server runs on in the background.
         subprocess.run(
             [sys.executable, "-m", "resources.lab.server", str(pid_file(home))],

@@ -127,11 +127,13 @@ def write_into(log: Path) -> None:
 
 
 def opened(log: Path) -> int:
-    """Open a log to append to it; a long log is renamed first."""
+    """Open a log to append to it, closed to other users; a long log is renamed first."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LONGEST_LOG:
         log.replace(log.with_name(f"{log.name}.1"))
-    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(output, 0o600)  # it may be older than this rule
+    return output
 
 
 def detached(command: Sequence[str]) -> list[str]:

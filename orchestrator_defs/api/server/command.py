@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,8 @@ from resources.runs.forked_children import STOPPING, ForkedChildren
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
+LOGIN_SECRETS = ("SESSION_SECRET", "OAUTH2_RESOURCE_SERVER_SECRET")
+"""Variables for the server alone: code servers, workers and the daemon, which inherit the environment, get none."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,6 +75,7 @@ def serve(serving: Serving) -> int:
     os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
     if serving.app is None:  # its own application may have other settings, checked when it is made
         check_exposure(_settings(), serving.host)
+    login = {name: os.environ.pop(name) for name in LOGIN_SECRETS if name in os.environ}
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of({key: value for key, value in serving.code.items() if key != "location"})
@@ -84,7 +87,7 @@ def serve(serving: Serving) -> int:
         with ExitStack() as parts:
             parts.callback(servers.stop)
             served = None if serving.app else served_orchestrators(serving.definitions, serving.code)
-            app = _application(serving, served, servers.workspace)
+            app = _application(serving, served, servers.workspace, login)
             check_exposure(app.state.settings, serving.host)
             limit_statements(app.state.settings.statement_timeout_seconds)
             children = ForkedChildren()
@@ -151,9 +154,17 @@ def _prefork(
     )
 
 
-def _application(serving: Serving, served: Served | None, workspace: Path) -> FastAPI:
-    """An organisation's own application, or that of what is served; it gets Dagster's page if it has none."""
-    app = create_app(_settings(), served) if served else own_application(str(serving.app))
+def _application(serving: Serving, served: Served | None, workspace: Path, login: Mapping[str, str]) -> FastAPI:
+    """An organisation's own application, or that of what is served; it gets Dagster's page if it has none.
+
+    Only while it is made the secrets of the `login` are in the environment.
+    """
+    os.environ.update(login)
+    try:
+        app = create_app(_settings(), served) if served else own_application(str(serving.app))
+    finally:
+        for name in login:
+            os.environ.pop(name, None)
     if app.state.page is None:
         app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
     return app

@@ -26,7 +26,7 @@ from dagster import DagsterInstance, RepositoryDefinition, deserialize_value, se
 # Another process opens the same instance from this; Dagster's own launcher sends it too.
 from dagster._core.instance.ref import InstanceRef
 
-from resources.runs.child_process import detached, name_process
+from resources.runs.child_process import detached, name_process, opened
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Loaded
 from resources.runs.forked_children import Child, ForkedChildren, Report
@@ -102,7 +102,7 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
         return False
     order = {"instance": serialize_value(instance.get_ref()), "plan": plan.to_json()}
     try:
-        with (supervisor_lock.folder() / "workers.log").open("a") as log:
+        with os.fdopen(opened(supervisor_lock.folder() / "workers.log"), "a") as log:
             # Through a pipe: the order may hold a password, and every user can read a command line.
             subprocess.run(
                 detached([plan.location.python, "-c", MAIN]),

@@ -34,7 +34,7 @@ PROBES, PROBE_SECONDS = 4, 0.005
 def folder() -> Path:
     """The folder with the locks and the log of this project's supervisors."""
     path = settings().home.resolve() / "workers"
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
