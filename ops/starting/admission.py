@@ -120,16 +120,19 @@ def admit_all(
 ) -> None:
     """Start processes in the current transaction, which the caller commits: all of them or none.
 
-    The caller checks who may start them. Subscriptions are locked in the order of their ids, so that two callers never
-    deadlock. `refused` makes the error for a process that may not start.
+    The caller checks who may start them. Workflows with a predicate are locked by name, then subscriptions in the order
+    of their ids, so that two callers never deadlock. A predicate sees the processes before it in the list. `refused`
+    makes the error for a process that may not start.
     """
     states = []
+    for name in sorted({one.workflow.name for one in requests if one.workflow.run_predicate is not None}):
+        process_rows.lock_starts(name)
     for request in requests:
         with _refusing(request, refused):
-            check_predicate(request)
             states.append((request, first_state(request)))
     for request, state in sorted(states, key=lambda one: str(one[1].get("subscription_id", ""))):
         with _refusing(request, refused):
+            check_predicate(request)
             _write(request, state)
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from ops.steps.forms import SubmitFormPage
+from ops.steps.predicates import no_uncompleted_instance
 from ops.steps.step import begin, step
 from ops.waiting.children import start_children, wait_children
 from ops.waiting.parallel import foreach
@@ -94,6 +95,30 @@ def test_one_refused_child_means_none(bed_of):
     parent = bed_of(inputs=lambda: [{"port": "a"}, {"prot": "b"}]).run("configure_ports")
     parent.assert_failed("{'prot': 'b'}", at="start_configure_port")
     assert parent.children == []
+
+
+@pytest.mark.parametrize(("ports", "status"), [(["a"], "completed"), (["a", "b", "c"], "failed")])
+def test_predicate_of_a_child_holds_among_children_too(engine_of, ports, status):
+    """Of a workflow that may run only once at a time, three are not started together."""
+
+    @step("Do nothing")
+    def nothing() -> None: ...
+
+    @task("One at a time", initial_input_form=PortForm, run_predicate=no_uncompleted_instance)
+    def one_at_a_time():
+        return begin >> nothing
+
+    def inputs_of():
+        return [{"port": port} for port in ports]
+
+    @task("Start them")
+    def start_them():
+        return begin >> start_children(one_at_a_time, inputs_of)
+
+    engine = engine_of(one_at_a_time, start_them)
+    process = engine.process(engine.run("start_them"))
+    assert process.last_status == status
+    assert engine.count_processes() == 1 + (len(ports) if status == "completed" else 0)
 
 
 def test_what_is_no_list_of_inputs_is_refused(bed_of):
