@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -33,6 +33,7 @@ from resources.processes.ledger import StepRecord
 from resources.processes.owner import current_owner
 from resources.processes.process_rows import NewProcess
 from resources.subscriptions.queries import find_product, find_subscription
+from resources.subscriptions.relations import lock_with_neighbours
 from resources.subscriptions.usability import why_not_usable
 from resources.types import ProcessId, ProcessStatus, State, Target
 
@@ -110,6 +111,7 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
         if request.workflow.run_predicate is not None:
             process_rows.lock_starts(request.workflow.name)
             check_predicate(request)
+        _lock_neighbours([(request, state)])
         _write(request, state)
         time_limit.decide()
     return state
@@ -130,6 +132,7 @@ def admit_all(
     for request in requests:
         with _refusing(request, refused):
             states.append((request, first_state(request)))
+    _lock_neighbours(states)
     for request, state in sorted(states, key=lambda one: str(one[1].get("subscription_id", ""))):
         with _refusing(request, refused):
             check_predicate(request)
@@ -165,6 +168,17 @@ def first_state(request: StartRequest) -> State:
 def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
     """A form without fields need not be submitted."""
     return ({},) if workflow.target is Target.SYSTEM and workflow.initial_input_form is None else ()
+
+
+def _lock_neighbours(states: Iterable[tuple[StartRequest, State]]) -> None:
+    """Lock what the rule of sync looks at: of two starts on neighbours at once, the second sees the first."""
+    ids = [
+        UUID(state["subscription_id"])
+        for request, state in states
+        if request.workflow.is_writer and not request.workflow.rule.usable_while_out_of_sync
+    ]
+    if ids:
+        lock_with_neighbours(ids)
 
 
 def _write(request: StartRequest, state: State) -> None:

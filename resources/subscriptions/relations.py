@@ -119,6 +119,18 @@ def status_relations(subscription_id: SubscriptionId) -> RelationStatus:
     )
 
 
+def lock_with_neighbours(subscription_ids: Collection[SubscriptionId]) -> None:
+    """Lock the rows of subscriptions and of their direct neighbours until the transaction ends, in the order of ids.
+
+    What is read of them afterwards stays true, and two callers never deadlock.
+    """
+    reached = [sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in map(_edges, Direction)]
+    subscription_id = SubscriptionTable.subscription_id
+    affected = sa.or_(subscription_id.in_(subscription_ids), *(subscription_id.in_(one) for one in reached))
+    query = sa.select(subscription_id).where(affected).order_by(subscription_id).with_for_update(key_share=True)
+    current_session().execute(query).all()
+
+
 def reconcile_workflow() -> sa.ScalarSelect[str]:
     """A column of a query on subscriptions: the workflow that reconciles one of this product, or NULL."""
     workflow, of_product = WorkflowTable, ProductWorkflowTable
