@@ -106,7 +106,7 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
             # Through a pipe: the order may hold a password, and every user can read a command line.
             subprocess.run(
                 detached([plan.location.python, "-c", MAIN]),
-                input=json.dumps(order | {"lock": lock.descriptor, "name": name}).encode(),
+                input=json.dumps(order | {"seat": lock.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
                 env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # not the code's
@@ -123,10 +123,10 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
 def main() -> None:
     """Run as the supervisor that `_start` has started."""
     order = json.load(sys.stdin)
-    os.set_inheritable(order["lock"], False)  # commands that a step starts do not inherit it
+    os.set_inheritable(order["seat"], False)  # commands that a step starts do not inherit it
     plan = Plan.from_json(order["plan"])
     with DagsterInstance.from_ref(deserialize_value(order["instance"], InstanceRef)) as instance:
-        supervise(instance, plan, HeldLock(order["lock"]), is_successor=order["name"] == SUCCESSOR)
+        supervise(instance, plan, HeldLock(order["seat"]), is_successor=order["name"] == SUCCESSOR)
 
 
 def supervise(
