@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dagster import OpExecutionContext, Output, in_process_executor
 
-from ops.running.failure import is_interrupt, line_of, reason_of, traceback_of
+from ops.running.failure import advice, is_interrupt, line_of, reason_of, traceback_of
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
 from ops.steps.branches import check_join, state_of
@@ -61,11 +61,6 @@ ENDS = {StepStatus.COMPLETE: ProcessStatus.COMPLETED, StepStatus.ABORT: ProcessS
 HOW_TO_ANSWER = (
     "Fill in its form with `orchestrator process answer {process_id}`, or with the job `answer_process` and "
     "`process: {process_id}`."
-)
-HOW_TO_RESUME = (
-    "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
-    "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
-    "re-executing this run from failure."
 )
 
 
@@ -369,7 +364,7 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
     if is_interrupt(error):
         raise error
     if committed is None:
-        segment.op.log.info(HOW_TO_RESUME.format(process_id=segment.process_id))
+        segment.op.log.info(advice(segment, error).format(process_id=segment.process_id))
         if isinstance(error, REFUSALS):
             raise refused(error) from error
         raise Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error

@@ -5,12 +5,22 @@ from typing import Any
 
 from dagster import DagsterExecutionInterruptedError
 
+from ops.running.segment import Segment
 from ops.steps.state import readable
 from resources.database.storable import storable
-from resources.errors import REFUSALS
+from resources.errors import REFUSALS, DriftFound
+from resources.processes import process_rows
+from resources.subscriptions.usability import reconcile_command
+from resources.types import Target
 
 TERMINATED = "The run was terminated during this step, which has been rolled back."
 EXITED = "The step left Python with {}, and has been rolled back; raise an exception to fail it, or return."
+HOW_TO_RECONCILE = "To make the network match the subscription, and end this process: `{command}`."
+HOW_TO_RESUME = (
+    "Process {process_id} has stopped. Once the cause is fixed, resume it from its last committed step: with "
+    "`orchestrator resume {process_id}`, with this job and `process: {process_id}` as its run config, or by "
+    "re-executing this run from failure."
+)
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -57,3 +67,13 @@ def _text_of(error: BaseException) -> str:
         return storable(str(error)).strip()
     except Exception:  # noqa: BLE001
         return "it has no text"
+
+
+def advice(segment: Segment, error: BaseException) -> str:
+    """What a person can do about a process that has stopped, with a place for its id."""
+    if isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
+        with segment.database.transaction(read_only=True):
+            for subscription_id in process_rows.subscriptions_of(segment.process_id):
+                if command := reconcile_command(subscription_id):
+                    return HOW_TO_RECONCILE.format(command=command)
+    return HOW_TO_RESUME

@@ -17,7 +17,8 @@ from resources.processes.process_lists import ProcessLine
 from resources.processes.process_rows import Child
 from resources.processes.statements import OTHER_LINES
 from resources.processes.waits import WaitKind
-from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
+from resources.subscriptions.usability import reconcile_command
+from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class ProcessDetail:
     waits: list[WaitDetail]
     subscriptions: list[SubscriptionId]
     children: list[Child]
+    cure: str = ""
+    """The command that puts right what a validation has found, and ends it."""
 
     @property
     def committed(self) -> list[StepKey]:
@@ -120,6 +123,7 @@ def process_detail(
     lines = ledger.steps_of(process_id)
     form = partial(pending_form, process_id, workflow, resources or {})
     subscriptions, children = process_rows.subscriptions_of(process_id), process_rows.children_of(process_id)
+    has_drifted = line.target is Target.VALIDATE and line.status is ProcessStatus.INCONSISTENT_DATA
     return ProcessDetail(  # the form comes last: it may break the transaction
         line=line,
         state=masked(row.state),
@@ -132,6 +136,7 @@ def process_detail(
         ],
         subscriptions=subscriptions,
         children=children,
+        cure=reconcile_command(subscriptions[0]) if has_drifted and subscriptions else "",
     )
 
 

@@ -7,7 +7,7 @@ from ops.steps.step import AnySteps, CallableStep, Step, StepList, begin, step
 from resources.declaring import declares
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
-from resources.processes import locks
+from resources.processes import locks, validations
 from resources.types import ProcessId, State, SubscriptionLifecycle
 
 
@@ -40,6 +40,15 @@ def _in_sync(process_id: ProcessId) -> None:
 
 resync = Step("resync", "Unlock subscription", _nothing, effect=_in_sync)
 """Put the process's subscriptions in sync and unlock them."""
+
+
+def _reconciled(process_id: ProcessId) -> None:
+    _in_sync(process_id)
+    validations.end_those_reconciled(process_id)
+
+
+resync_reconciled = Step("resync", "Unlock subscription", _nothing, effect=_reconciled)
+"""The same at the end of a reconcile workflow, which also ends the validations that found the drift."""
 
 
 @step("Lock subscription")

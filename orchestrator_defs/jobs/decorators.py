@@ -30,7 +30,7 @@ from ops.running.execution import IN_PROCESS, ONE_PROCESS, run_step
 from ops.running.first_step import run_start
 from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.forms import Form
-from ops.steps.lifecycle_steps import resync, set_status
+from ops.steps.lifecycle_steps import resync, resync_reconciled, set_status
 from ops.steps.step import AnySteps, Branch, LedgerStep, Step, StepList, as_steps, done, enumerate_steps, init, key_of
 from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.jobs.launchpad import Launchpad, how_to_fill, only_page, start_schema
@@ -179,7 +179,7 @@ def reconcile_workflow(
     **rules: Unpack[StartRules],
 ) -> Decorated:
     """Make a workflow that applies the subscription to reality again; it may start out of sync."""
-    last = _more(additional_steps) >> resync
+    last = _more(additional_steps) >> resync_reconciled
     return _decorated(Target.RECONCILE, description, last, product_type=product_type, usable_when=usable_when, **rules)
 
 

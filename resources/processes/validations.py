@@ -12,9 +12,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 
 from resources.database.session import current_session
-from resources.database.tables import ProcessTable, ProductTable, SubscriptionTable, WorkflowTable
+from resources.database.tables import (
+    ProcessSubscriptionTable,
+    ProcessTable,
+    ProductTable,
+    SubscriptionTable,
+    WorkflowTable,
+)
+from resources.processes import interventions
 from resources.processes.owner import current_owner
-from resources.types import ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
+from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
 
 UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
 """Statuses of a validation that will still end by itself."""
@@ -66,6 +73,21 @@ def note_start(subscription_id: SubscriptionId) -> None:
         .where(SubscriptionTable.subscription_id == subscription_id)
         .values(validation_started_at=func.clock_timestamp())
     )
+
+
+def end_those_reconciled(reconcile: ProcessId) -> None:
+    """Abort the validations that found the drift which a process has put right; those that run again are left alone."""
+    mine = select(ProcessSubscriptionTable.subscription_id).where(ProcessSubscriptionTable.process_id == reconcile)
+    found = current_session().scalars(
+        select(ProcessTable.process_id)
+        .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+        .join(ProcessSubscriptionTable, ProcessSubscriptionTable.process_id == ProcessTable.process_id)
+        .where(WorkflowTable.target == Target.VALIDATE, ProcessTable.last_status == ProcessStatus.INCONSISTENT_DATA)
+        .where(ProcessSubscriptionTable.subscription_id.in_(mine))
+        .with_for_update(skip_locked=True, of=ProcessTable)
+    )
+    for process_id in found.all():
+        interventions.abort(process_id, user="SYSTEM", reason=f"Process {reconcile} has reconciled the subscription.")
 
 
 def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limit: int) -> list[Candidate]:

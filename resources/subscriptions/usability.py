@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import sqlalchemy as sa
+
 from resources.database.session import current_session
 from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowTable
 from resources.domain.saving.headers import HEADER_LENGTH, SubscriptionHeader, select_headers
@@ -190,6 +192,13 @@ def _in_use(state: SubscriptionState, target: Target) -> Obstacle:
             "action": _action(target),
         },
     )
+
+
+def reconcile_command(subscription_id: SubscriptionId) -> str:
+    """The command that reconciles a subscription; empty when its product has none."""
+    query = sa.select(reconcile_workflow()).where(SubscriptionTable.subscription_id == subscription_id)
+    name = current_session().scalar(query)
+    return f"orchestrator run {name} subscription_id={subscription_id}" if name else ""
 
 
 def _reconciling(one: SubscriptionState | RelatedSubscription) -> str:

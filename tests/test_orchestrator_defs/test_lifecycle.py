@@ -1,6 +1,7 @@
 """A subscription's whole life through its workflows: what each takes, changes and lets go of."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
+from orchestrator_defs.cli.processes.endings import end
 from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.tables import SubscriptionTable
@@ -198,6 +200,34 @@ def test_drift_does_not_lock_the_subscription(engine, device, world):
     engine.run("validate_device", {"subscription_id": str(device)})
     engine.run("reconcile_device", {"subscription_id": str(device)})
     assert (row(engine, device).insync, world.hostnames[str(device)]) == (True, "ams1")
+
+
+def test_finished_reconcile_ends_the_validations_that_found_the_drift(engine, device, world):
+    """Others stay: that of another subscription, and one that failed otherwise."""
+    validate = partial(engine.run, "validate_device")
+    other = add_device(engine.bed, world, "utr1")
+    world.hostnames |= {str(device): "evil1", str(other): "evil2"}
+    found, again, elsewhere = (validate({"subscription_id": str(one)}) for one in (device, device, other))
+    world.broken = {"compare"}
+    broken = validate({"subscription_id": str(device)})
+    engine.run("reconcile_device", {"subscription_id": str(device)})
+    ended = [engine.process(each).last_status for each in (found, again, elsewhere, broken)]
+    assert ended == ["aborted", "aborted", "inconsistent_data", "failed"]
+    assert "has reconciled the subscription" in engine.ledger(found)["__abort__"].error["reason"]
+
+
+def test_validation_that_found_drift_names_its_cure(engine, device, world, capfd):
+    """Neither to resume nor to skip it changes the network."""
+    world.hostnames[str(device)] = "evil1"
+    detail = engine.service.queries.detail(engine.run("validate_device", {"subscription_id": str(device)}))
+    assert detail.cure == f"orchestrator run reconcile_device subscription_id={device}"
+    with pytest.raises(SystemExit):
+        end(detail)
+    told = capfd.readouterr().err
+    assert f"`{detail.cure}`" in told and f"process: {detail.cure}" in told, (
+        "in the run's log, and at the command's end"
+    )
+    assert "process skip" not in told
 
 
 def test_other_failure_of_a_validation_is_no_drift(engine, device, world):

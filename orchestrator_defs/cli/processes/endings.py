@@ -77,6 +77,9 @@ def _sentences(detail: "ProcessDetail") -> Iterator[str]:
     yield f"Process {process_id} is {line.status}{where}" + (f": {why}" if why else ".")
     if wait is not None:
         yield from waiting(detail, wait)
+    elif detail.cure:
+        yield f"To make the network match the subscription, and end this process: {detail.cure}"
+        yield f"To compare again: orchestrator resume {process_id}"
     elif line.status.is_failure:
         yield f"Once the cause is fixed: orchestrator resume {process_id}"
         yield f"If you have done the step yourself: orchestrator process skip {process_id} --reason WHY [field=value]…"
