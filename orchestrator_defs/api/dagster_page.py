@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, check, in_time, stopping
-from orchestrator_defs.api.security.problems import problem
+from orchestrator_defs.api.security.problems import log_refusal, problem
 from resources import tags
 from resources.errors import SettingsError
 from resources.runs import workspaces
@@ -118,6 +118,8 @@ class DagsterPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or a connection within the rights of its user."""
         refusal = _refusal(scope)
+        if refusal is not None:
+            log_refusal(HTTPConnection(scope), *refusal)
         if self._served is None:
             refusal = 503, "Dagster's page is not running."
         if refusal is None and self._served is not None:
@@ -343,6 +345,7 @@ def _for_engineers(resolve: Callable[..., Any]) -> Callable[..., Any]:
     def resolved(root: Any, info: Any, **arguments: Any) -> Any:
         context: RequestContext = info.context
         if not context.user.has_role(Role.ENGINEER):
+            log_refusal(context.connection, 403, f"{context.user} may not {info.field_name}.")
             raise Refused(NOT_ENGINEER)
         if context.connection.scope.get("method") == "GET":  # a link must change nothing
             raise Refused(NOT_BY_GET)

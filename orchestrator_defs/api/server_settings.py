@@ -88,7 +88,7 @@ class ApiSettings(BaseSettings):
     callbacks_per_minute: int = Field(
         120,
         ge=1,
-        description="callbacks a minute from one address, and for one token, in each server process",
+        description="callbacks a minute from one address, and for one token, in all processes of a server",
     )
 
     # --- what is sent ---

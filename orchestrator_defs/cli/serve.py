@@ -32,7 +32,7 @@ def _prefix(_context: click.Context, _parameter: click.Parameter, value: str) ->
     "--forwarded-allow-ips",
     default="127.0.0.1",
     show_default=True,
-    help="Trusted proxies, whose headers name client and scheme, separated by commas; * for any.",
+    help="Trusted proxies, whose headers name client and scheme, separated by commas; * for the nearest, any.",
 )
 @click.option("--access-log", is_flag=True, help="Log every request.")
 @click.option("--runtime", hidden=True, type=click.Path(file_okay=False))

@@ -1,8 +1,9 @@
 """The limits for all browsers and clients: headers, sizes, rates."""
 
+import asyncio
 import logging
+import mmap
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,7 +21,9 @@ log = logging.getLogger(__name__)
 API = "/api"
 API_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 HSTS = "max-age=31536000"
-KEYS_KEPT = 10_000
+BODY_SECONDS = 30.0
+"""How long a body may take to come."""
+SLOTS = 1 << 16
 
 
 def is_api(path: str) -> bool:
@@ -55,25 +58,30 @@ class SecurityHeaders:
                 "Cache-Control": "private, no-cache",
             }
 
+        origin = f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}"
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in added.items():
                     headers.setdefault(name, value)
+                # a redirect to ourselves names no host: that of the request is whatever its sender wrote
+                if (target := headers.get("location", "")).startswith(f"{origin}/"):
+                    headers["location"] = "/" + target.removeprefix(origin).lstrip("/\\")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
 
 class BodyLimit:
-    """Middleware that reads no longer body than allowed, announced or not."""
+    """Middleware that reads no longer body than allowed, announced or not, and waits for it no longer than allowed."""
 
     def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         self.app = app
         self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer 413 when its body is too long."""
+        """Pass a request on, and answer 413 when its body is too long, 408 when it does not come."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -83,12 +91,18 @@ class BodyLimit:
         if not announced.isdecimal() or int(announced[:20]) > limit:
             await problem(413, detail)(scope, receive, send)
             return
-        seen, has_answered = 0, False
+        seen, has_all, has_answered = 0, False, False
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def receive_within_limit() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, has_all
+            try:
+                async with asyncio.timeout_at(None if has_all else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"The body did not come within {BODY_SECONDS:g} seconds.") from None
             seen += len(message.get("body", b""))
+            has_all = not message.get("more_body", False)
             if seen > limit:
                 # routes and mounted applications answer this like their own errors
                 raise HTTPException(413, detail)
@@ -102,34 +116,35 @@ class BodyLimit:
         try:
             await self.app(scope, receive_within_limit, send_and_note)
         except HTTPException as error:
-            if has_answered or error.status_code != 413:
+            if has_answered or error.status_code not in (408, 413):
                 raise
-            await problem(413, detail)(scope, receive, send)
+            await problem(error.status_code, error.detail)(scope, receive, send)
 
 
 class RateLimit:
-    """So many calls a minute for each key, in bursts of as many; the least recent keys are forgotten first."""
+    """So many calls a minute for each key, in bursts of as many.
+
+    The processes that are forked after it was made count together, in memory that they share. Keys have its slots by
+    their hash: two that meet in one count together, too.
+    """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.interval = 60 / per_minute
         self.clock = clock
-        self._free_at: OrderedDict[str, float] = OrderedDict()
+        self._free_at = memoryview(mmap.mmap(-1, 8 * SLOTS)).cast("d")
 
     def seconds_to_wait(self, *keys: str) -> float:
         """0 when a call is allowed, and counted for each key; else how long to wait."""
         now = self.clock()
-        free_at = {key: max(self._free_at.get(key, now), now) + self.interval for key in keys}
+        slots = {hash(key) % SLOTS for key in keys}
+        free_at = {slot: max(self._free_at[slot], now) + self.interval for slot in slots}
         over = max(free_at.values()) - now - 60
         if over > 1e-6:
             return over
-        for key, moment in free_at.items():
-            self._free_at[key] = moment
-            self._free_at.move_to_end(key)
-        while len(self._free_at) > KEYS_KEPT:
-            self._free_at.popitem(last=False)
+        for slot, moment in free_at.items():
+            self._free_at[slot] = moment
         return 0
 
     def give_back(self, key: str) -> None:
         """Do not count a call that was counted."""
-        if key in self._free_at:
-            self._free_at[key] -= self.interval
+        self._free_at[hash(key) % SLOTS] -= self.interval

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +20,9 @@ from orchestrator_defs.api.security.answering import template_of, unfit_characte
 from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.limits import BodyLimit, SecurityHeaders, is_api
 from orchestrator_defs.api.security.login.identity import ANONYMOUS, NOBODY, user_of
-from orchestrator_defs.api.security.login.origins import SAFE_METHODS, is_foreign, is_loopback, is_own, path_of
+from orchestrator_defs.api.security.login.origins import SAFE_METHODS, is_foreign, is_ipv6, is_loopback, is_own, path_of
 from orchestrator_defs.api.security.login.sessions import Headers
-from orchestrator_defs.api.security.problems import problem, status_of
+from orchestrator_defs.api.security.problems import log_refusal, problem, status_of
 from resources.errors import IdentityProviderUnavailable, LoginRefused, LoginsLimited, PolicyUnavailable
 from resources.users import User
 
@@ -30,6 +32,7 @@ SUBPROTOCOL = "base64.bearer.token"
 """A browser cannot send headers with a WebSocket; it names this sub-protocol before its token."""
 TOKEN_IN_QUERY = frozenset({"/api/processes/all", "/api/settings/ws-status"})
 """Older WebSockets, which accept the token in the query, where logs may keep it; others do not."""
+HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 POLICY_VIOLATION = 1008
 PROTOCOL_ERROR = 1002
 TRY_AGAIN_LATER = 1013
@@ -148,6 +151,9 @@ class AuthorisationMiddleware:
         path = path_of(scope)
         if (unfit := unfit_character(path)) is not None:
             raise Denied(400, f"No path has the character {unfit!a}; send the request without it.")
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1 or not all(map(HOST.fullmatch, hosts)):
+            raise Denied(400, "The header Host is a name or an address, with a port or without one, and stands once.")
         template = template_of(self.routes(), scope)
         is_dagsters = template is None and not is_api(path) and self._is_dagsters(scope)
         return self.authorisation.rules.find(_method(scope), path, is_dagsters=is_dagsters, template=template)
@@ -254,6 +260,7 @@ class AuthorisationMiddleware:
     # --- answers ---
 
     async def _answer(self, denied: Denied, scope: Scope, receive: Receive, send: Send) -> None:
+        log_refusal(HTTPConnection(scope), denied.status, denied.detail)
         if scope["type"] == "websocket":
             await _closed(denied, scope, receive, send)
             return
@@ -280,7 +287,9 @@ def _closing(denied: Denied) -> Message:
 
 
 def _address(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client else ""
+    """Where a caller is counted: its address, or the network of an IPv6 one, in which it has any number."""
+    host = connection.client.host if connection.client else ""
+    return str(ip_network((host, 64), strict=False)) if is_ipv6(host) else host
 
 
 def _method(scope: Scope) -> str:

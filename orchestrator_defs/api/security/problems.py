@@ -1,6 +1,7 @@
 """Errors as problem details: their content and their status."""
 
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import HTTPConnection
 
 from ops.steps.state import readable
 from resources.errors import (
@@ -62,6 +64,8 @@ from resources.errors import (
 
 log = logging.getLogger(__name__)
 
+SECRETS = re.compile(r"(/callback/)[^/? ]+")
+"""The token of a callback, in its path."""
 MEDIA_TYPE = "application/problem+json"
 AWAY = "The database does not answer; try again in a moment."
 NOT_EXTENDED = 510
@@ -179,7 +183,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _refused(_request: Request, error: Exception) -> JSONResponse:
+def log_refusal(connection: HTTPConnection, status: int, why: str) -> None:
+    """Log who was refused what, without a callback's token, in one line whatever was sent."""
+    address = connection.client.host if connection.client else ""
+    asked = f"{connection.scope.get('method', 'WEBSOCKET')} {connection.scope['path']} from {address}: {why}"
+    log.info("Refused with %s: %s", status, ascii(SECRETS.sub(r"\1***", asked))[1:-1])
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
     match error:
         case FormIncomplete():
             return _form(NOT_EXTENDED, "Form not complete", error, form=error.schema, meta=error.meta)
@@ -190,6 +201,8 @@ def _refused(_request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= 500:
         log.warning("%s: %s", type(error).__name__, error)
+    elif status in (401, 403):
+        log_refusal(request, status, str(error))
     if isinstance(error, DatabaseUnreachable):  # its message has host, port and user, which only the log may have
         return problem(status, AWAY)
     return problem(status, str(error))

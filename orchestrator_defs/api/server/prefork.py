@@ -10,6 +10,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator_defs.api.server.connections import OneHop, PatientProtocol
 from resources.errors import REFUSALS
 from resources.runs.forked_children import Child, ForkedChildren, Report
 
@@ -104,15 +105,17 @@ class Prefork:
         return 0 if server.started else NOT_STARTED
 
     def _config(self) -> uvicorn.Config:
+        trusts_all = self.forwarded_allow_ips.strip() == "*"
         return uvicorn.Config(
-            self.app,
+            OneHop(self.app) if trusts_all else self.app,
             lifespan="on",
+            http=PatientProtocol,
             ws="websockets-sansio",
             ws_max_size=WEBSOCKET_BYTES,
             log_config=None,
             access_log=self.access_log,
             server_header=False,
-            proxy_headers=True,
+            proxy_headers=not trusts_all,
             forwarded_allow_ips=self.forwarded_allow_ips,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )

@@ -30,7 +30,7 @@ def base_of(connection: HTTPConnection, base_url: str = "") -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address, with or without a port, is this machine's."""
-    name = _name_of(host)
+    name = name_of(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -74,7 +74,16 @@ def _is_own(origin: str, connection: HTTPConnection, base_url: str) -> bool:
         return False
 
 
-def _name_of(host: str) -> str:
+def is_ipv6(host: str) -> bool:
+    """Whether this is an IPv6 address."""
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
+
+
+def name_of(host: str) -> str:
+    """A name or address without its port and brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     if host.count(":") > 1:

@@ -475,10 +475,3 @@ def test_calls_are_counted_for_each_key():
     assert [limit.seconds_to_wait("b", "1"), limit.seconds_to_wait("c", "1")] == [0, pytest.approx(30)]
     now = 30.0
     assert limit.seconds_to_wait("a", "3") == 0
-
-
-def test_counting_takes_no_more_memory_however_many_come():
-    limit = RateLimit(2)
-    for number in range(20_000):
-        limit.seconds_to_wait(str(number))
-    assert len(limit._free_at) == 10_000
