@@ -36,7 +36,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from resources.errors import SettingsError
-from resources.runs.storage.event_log import GroupedEventLogStorage, PooledEventLogStorage
+from resources.runs.storage.event_log import ENDS, GroupedEventLogStorage, PooledEventLogStorage
 from resources.runs.storage.pool import POOL_SIZE, dagster_urls, pooled_engine, prepare, retry_when_disconnected
 
 Parts = tuple[RunStorage[Any], EventLogStorage[Any], ScheduleStorage[Any]]
@@ -79,7 +79,9 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
         return super().add_run(dagster_run)
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
-        """Update a run's row from an event. May run twice."""
+        """Update a run's row from an event. May run twice; a run that has ended keeps its first end."""
+        if event.event_type in ENDS and (run := self._get_run_by_id(run_id)) is not None and run.is_finished:
+            return
         retry_when_disconnected(partial(super().handle_run_event, run_id, event, update_timestamp))
 
     def has_run_stats_index_cols(self) -> bool:

@@ -42,12 +42,29 @@ BARRIERS = RUN_STATUSES | {
 }
 """Events after which a run waits until they, and all events before them, are committed."""
 
-ENDS = frozenset({DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
-TOLERANT = ENDS | {DagsterEventType.RUN_CANCELING, DagsterEventType.ENGINE_EVENT}
+FAILURES = frozenset({DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
+ENDS = FAILURES | {DagsterEventType.RUN_SUCCESS}
+"""Of these a run has one, the first: a worker that was taken for dead and comes back may write another."""
+TOLERANT = FAILURES | {DagsterEventType.RUN_CANCELING, DagsterEventType.ENGINE_EVENT}
 """Events of a run that fails, or of others about it: an incomplete log does not stop these."""
 
 INSERT = SqlEventLogStorageTable.insert()
 """Built once, because SQLAlchemy caches what it compiles for a statement."""
+
+END_TYPES = [kind.value for kind in ENDS]
+
+
+def _insert_end() -> sa.Insert:
+    table: Any = SqlEventLogStorageTable
+    columns, earlier = [column for column in table.c if column.name != "id"], table.alias()
+    has_ended = sa.exists().where(earlier.c.run_id == sa.bindparam("new_run_id"))
+    has_ended = has_ended.where(earlier.c.dagster_event_type.in_(END_TYPES))
+    given = [sa.bindparam(f"new_{column.name}", type_=column.type) for column in columns]
+    return sa.insert(table).from_select([column.name for column in columns], sa.select(*given).where(~has_ended))
+
+
+INSERT_END = _insert_end()
+"""Inserts the end of a run that has none."""
 
 EVENTS_AT_ONCE = 1000
 """How many events a watcher gets in one round."""
@@ -74,7 +91,7 @@ class PooledEventLogStorage(PostgresEventLogStorage):
             super().store_event(event)
             return
         with self._connect() as connection:
-            connection.execute(self.prepare_insert_event(event))
+            connection.execute(*_statement([self._event_to_row(event)]))
 
     # --- the live log ---
 
@@ -111,15 +128,15 @@ class GroupedEventLogStorage(PooledEventLogStorage):
     def store_event(self, event: EventLogEntry) -> None:
         """Add an event, and commit when a run waits for it. Raises EventsNotWritten, so that its run fails."""
         kind = event.dagster_event_type if event.is_dagster_event else None
-        if kind in LINKED or kind is DagsterEventType.RUN_SUCCESS:
-            self._groups.flush()  # a run succeeds only with a complete log
+        if kind in LINKED or kind in ENDS:
+            self._groups.flush()  # a run succeeds only with a complete log, and its end is a statement of its own
         if kind is not None and kind not in TOLERANT:
             self._groups.raise_if_incomplete(event.run_id)
         if kind in LINKED:
             super().store_event(event)
             return
         self._groups.add(self._event_to_row(event), now=kind in BARRIERS)
-        if kind in ENDS:
+        if kind in FAILURES:
             self._groups.forget_incomplete(event.run_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
@@ -146,10 +163,16 @@ class GroupedEventLogStorage(PooledEventLogStorage):
 
     def _write(self, rows: Sequence[Row]) -> None:
         with self._engine.connect() as connection:
-            connection.execute(INSERT, rows)
+            connection.execute(*_statement(rows))
 
     def _is_written(self, row: Row) -> bool:
         columns: Any = SqlEventLogStorageTable.c
         found = sa.select(sa.exists().where(columns.run_id == row["run_id"], columns.event == row["event"]))
         with self._engine.connect() as connection:
             return bool(connection.scalar(found))
+
+
+def _statement(rows: Sequence[Row]) -> tuple[sa.Insert, Any]:
+    if len(rows) == 1 and rows[0]["dagster_event_type"] in END_TYPES:
+        return INSERT_END, {f"new_{name}": value for name, value in rows[0].items()}
+    return INSERT, list(rows)

@@ -20,8 +20,10 @@ from resources.database.embedded import EmbeddedServer
 from resources.database.session import postgres_url
 from resources.errors import DatabaseUnreachable
 from resources.runs.storage.dagster_storage import OrchestratorStorage, PooledRunStorage
+from resources.runs.storage.event_log import ENDS
 from resources.runs.storage.pool import dagster_urls, prepare
 from resources.settings import settings
+from tests.test_resources.test_runs.dagster_instances import custom, dagster_database, instance_on
 
 ROOT = Path(__file__).parents[3]
 TOY = """
@@ -273,3 +275,17 @@ def test_a_run_that_a_sensor_requested_is_in_the_group_of_its_tags(dagster_insta
     found = dagster_instance.get_run_by_id(run.run_id)
     assert found is not None
     assert (found.root_run_id, found.parent_run_id) == ("first", "second")
+
+
+@pytest.mark.parametrize("mode", ["grouped", "pooled"])
+def test_a_run_keeps_its_first_end(server: EmbeddedServer, tmp_path: Path, mode: str) -> None:
+    """A worker that was taken for dead comes back, and writes the end that it has seen."""
+    with dagster_database(server) as url, instance_on(tmp_path, custom(url, mode=mode)) as instance:
+        kept = chat.execute_in_process(instance=instance, raise_on_error=False).dagster_run
+        instance.report_run_failed(kept, "Its worker is gone.")
+        instance.report_run_canceled(kept)
+        instance.report_engine_event("It goes on.", kept)
+        ends = [one.event_log_entry.dagster_event_type for one in records(instance, kept.run_id)]
+        run = instance.get_run_by_id(kept.run_id)
+    assert [kind for kind in ends if kind in ENDS] == [dg.DagsterEventType.RUN_SUCCESS]
+    assert ends[-1] is dg.DagsterEventType.ENGINE_EVENT and run is not None and run.is_success
