@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 import yaml
+from dagster_shared.yaml_utils import safe_load_yaml
 
 
 def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
@@ -23,7 +24,7 @@ def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
 
 def _content(config: Path) -> Any:
     try:
-        return yaml.safe_load(config.read_text(encoding="utf-8"))
+        return safe_load_yaml(config.read_text(encoding="utf-8"))  # as the launchpad and `dagster job execute` do
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{config} is not YAML: {' '.join(str(error).split())}") from None
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import pytest
+from dagster import config_from_files
 
 from orchestrator_defs.cli.processes.inputs import read_inputs
 
@@ -89,6 +90,14 @@ def test_a_file_and_fields_are_too_much(file: Callable[[str], Path]) -> None:
 )
 def test_a_file_is_its_inputs_or_all_of_it(file: Callable[[str], Path], text: str, inputs: Any) -> None:
     assert read_inputs(file(text), []) == inputs
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-11-30", "2026-11-30T12:00:00Z", "12:30", "007", "no", "1e3", "~", "1_000", "'7'"]
+)
+def test_a_file_is_read_as_dagsters_own_commands_read_it(file: Callable[[str], Path], value: str) -> None:
+    config = file(f"inputs:\n  - field: {value}\n")
+    assert read_inputs(config, ()) == config_from_files([str(config)])["inputs"]
 
 
 def test_a_key_beside_inputs_is_named(file: Callable[[str], Path]) -> None:
