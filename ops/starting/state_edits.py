@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope, StepContext
 from ops.steps.invocation import view, view_unconditionally
-from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, to_json
+from ops.steps.state import ENGINE_KEYS, REMOVE_KEYS, SECRET, Delta, from_outside
 from ops.steps.step import LedgerStep
 from resources.errors import OrchestratorError, ProcessError, StateError
 from resources.types import State
@@ -24,7 +24,7 @@ def edited(place: LedgerStep, state: State, changes: Mapping[str, Any], removed:
         raise StateError(f"{', '.join(sorted(taken))}: these keys belong to the engine and cannot be edited.")
     if not changes and not removed:
         return Delta({}, [])
-    to_json(dict(changes), "The edit")  # keys too are kept
+    from_outside(dict(changes), "The edit")  # keys too are kept
     seen = view_unconditionally(place.step, state)
     secret = {key for key, value in seen.part.items() if isinstance(value, Mapping) and set(value) == {SECRET}}
     result = {

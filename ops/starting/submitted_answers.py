@@ -18,7 +18,7 @@ from ops.steps.context import Scope
 from ops.steps.forms import FormGenerator, Page, fill, pages_of
 from ops.steps.invocation import View, view
 from ops.steps.save_result import save_models
-from ops.steps.state import Delta, to_json
+from ops.steps.state import Delta, from_outside, to_json
 from ops.steps.step import LedgerStep, OnTimeout
 from ops.steps.workflow import Workflow
 from resources import clock
@@ -204,7 +204,7 @@ def receive(
     May run twice, and at any time: an early answer is stored, a late or repeated one changes nothing. Raises
     UnknownToken, StateError for a result that cannot be stored.
     """
-    kept = to_json(result, "The result of the callback")
+    kept = from_outside(result, "The result of the callback")
     with database.transaction():
         row, wait = _find_token(process_id, token)
         if wait.answered_at is not None:
@@ -232,7 +232,7 @@ def record_progress(process_id: ProcessId, token: str, progress: Any, *, databas
 
     Raises UnknownToken, StateError.
     """
-    kept = to_json(progress, "The progress")
+    kept = from_outside(progress, "The progress")
     with database.transaction():
         _, wait = _find_token(process_id, token)
         if wait.answered_at is not None:

@@ -1,7 +1,7 @@
 """Forms: pages that people or programs fill, validated before anything is written."""
 
 import inspect
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, ClassVar, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -15,7 +15,7 @@ from typing_extensions import TypeAliasType, is_typeddict
 
 from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
-from ops.steps.state import shown, to_json
+from ops.steps.state import SECRET, marks_in, shown, to_json
 from resources.database.storable import faults_in, path_of
 from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
 from resources.types import State
@@ -28,6 +28,8 @@ FormGenerator: TypeAlias = Generator[type[BaseModel], Any, State]
 
 SECRETS = (Secret, SecretStr, SecretBytes)
 
+MOST_FIELDS, SHOWN_FAULTS = 1000, 50
+"""The most fields of a page, and the most of its faults that are named."""
 SHOWN_CHOICES = 12
 """How many choices a message names; a list of ports can be long."""
 
@@ -148,7 +150,7 @@ def fill(form: Callable[[State], FormGenerator], state: State, pages: Sequence[P
         case Complete(state=result):
             return dict(result)
         case Rejected(model=page, index=index, error=verdict):
-            errors = [_without_secrets(dict(error), page) for error in verdict.errors]
+            errors = [_without_secrets(dict(error), page) for error in verdict.errors[:SHOWN_FAULTS]]
             raise FormInvalid(_rejection(name, index, page, errors), page=index + 1, errors=errors)
         case NextPage(model=page, index=index):
             raise FormIncomplete(_missing_page(name, index, page), schema=page_schema(page), meta=get_form_meta(page))
@@ -211,13 +213,25 @@ def _field_types(cls: type[Any]) -> Iterable[Any]:
 
 
 def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
-    """Refuse text that JSON or the database cannot store."""
+    """Refuse what is no value of any field, above all text that JSON or the database cannot store."""
+    for loc, message in _unkeepable(page):
+        kind = "string_unicode" if message.startswith("Text") else "value_error"
+        error = {"loc": loc, "msg": message, "type": kind, "input": None}
+        where = path_of(loc) or "the page"
+        raise FormInvalid(f"Page {number} of {name} is not valid: {where}: {message}.", page=number, errors=[error])
+
+
+def _unkeepable(page: Page) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if len(page) > MOST_FIELDS:
+        yield (), f"A page has at most {MOST_FIELDS} fields, and this one {len(page)}"
+    keys: Iterable[Any] = page  # from YAML they may be anything
+    for key in keys:
+        if not isinstance(key, str) or key == "self":  # fields are keyword arguments of the page
+            yield (key,), "No field can have this name"
+    for loc in marks_in(page):
+        yield (*loc, SECRET), "This key is a mark of the engine"
     for loc, fault in faults_in(page):
-        message = f"Text cannot hold {fault}"
-        error = {"loc": loc, "msg": message, "type": "string_unicode", "input": None}
-        raise FormInvalid(
-            f"Page {number} of {name} is not valid: {path_of(loc)}: {message}.", page=number, errors=[error]
-        )
+        yield loc, f"Text cannot hold {fault}"
 
 
 def _missing_page(name: str, index: int, page: type[BaseModel]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from resources.database.storable import fault_of, storable
+from resources.database.storable import fault_of, path_of, storable
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
 from resources.types import State
@@ -239,6 +239,25 @@ def json_dumps(value: Any, indent: bool = False, sort_keys: bool = False) -> str
 
 
 # --- secrets ---
+
+
+def from_outside(value: Any, where: str) -> Any:
+    """JSON of what another system or a person sends. Raises StateError also for a mark of the engine's."""
+    for loc in marks_in(value):
+        raise StateError(f"{where}: {path_of((*loc, SECRET))} is a mark of the engine; use another key.")
+    return to_json(value, where)
+
+
+def marks_in(value: Any, loc: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value has the mark of a secret: from outside it would hide a text, or make a secret of it."""
+    if isinstance(value, Mapping):
+        if SECRET in value:
+            yield loc
+        for key, item in value.items():
+            yield from marks_in(item, (*loc, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from marks_in(item, (*loc, index))
 
 
 def reveal(value: Any) -> Any:

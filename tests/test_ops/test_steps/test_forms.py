@@ -1,5 +1,6 @@
 """Forms refuse what is wrong, say where, and repeat no secret."""
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypedDict
@@ -205,3 +206,27 @@ def test_the_message_itself_can_be_kept() -> None:
 
 def test_text_of_other_planes_is_fine() -> None:
     assert filled(page_of(str), {"field": "🦊 ünï"})["field"] == "🦊 ünï"
+
+
+# --- what is no value of any field ---
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        ({"self": 1}, "self: No field can have this name"),
+        ({1: 2}, "1: No field can have this name"),
+        ({"field": [{"__secret__": "x"}]}, r"field\.0\.__secret__: This key is a mark of the engine"),
+        ({f"f{number}": 1 for number in range(1001)}, "the page: A page has at most 1000 fields, and this one 1001"),
+    ],
+    ids=["self", "number", "mark", "many"],
+)
+def test_what_cannot_be_a_field_is_refused_by_name(page: dict[Any, Any], complaint: str) -> None:
+    """Keys become keyword arguments, and the state has marks of the engine."""
+    error = refusal(page_of(list[dict[str, str]] | None), page)
+    assert re.search(complaint, str(error)) and error.errors
+
+
+def test_very_many_faults_are_cut() -> None:
+    error = refusal(page_of(int), {f"f{number}": 1 for number in range(1000)})
+    assert len(error.errors) == 50 and len(str(error)) < 5000

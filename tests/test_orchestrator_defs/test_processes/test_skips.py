@@ -70,6 +70,12 @@ def test_engine_keys_cannot_be_edited(failed, edit):
         engine.service.interventions.skip(process_id, user="ada", reason=WHY, **edit)
 
 
+def test_mark_of_the_engine_cannot_be_edited_in(failed):
+    engine, process_id = failed
+    with pytest.raises(StateError, match=r"second\.__secret__ is a mark of the engine"):
+        engine.service.interventions.skip(process_id, user="ada", reason=WHY, changes={"second": {"__secret__": "x"}})
+
+
 def test_edited_secret_stays_a_secret(failed):
     """Text that takes a secret's place is one, and people do not see it."""
     engine, process_id = failed

@@ -104,3 +104,11 @@ def test_no_token_is_shown(api, engine, ordered):
     api.post(route, json={})
     engine.resume(process_id)
     assert token not in api.get(f"/processes/{process_id}").text
+
+
+@pytest.mark.parametrize("end", ["", "/progress"])
+def test_a_mark_of_the_engine_is_refused_from_outside(api, ordered, end):
+    """It would hide a text from people, or give the step a secret where it takes a text."""
+    _, route = ordered
+    answer = api.post(f"{route}{end}", json={"deep": [{"__secret__": "x"}]})
+    assert (answer.status_code, "deep.0.__secret__ is a mark of the engine" in answer.text) == (400, True)
