@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resources import secrecy
 from resources.errors import SettingsError
 
 PROJECT_MARKERS = ("dagster.yaml", "workspace.yaml")
@@ -102,10 +103,13 @@ def settings() -> Settings:
     Raises SettingsError naming each unusable variable. Tests call `settings.cache_clear()` after changing one.
     """
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"The environment cannot be used: {faults}.") from None
+    for name in ("netbox_token", "playbook_token", "slack_engine_settings_hook_url"):
+        secrecy.remember(getattr(found, name).get_secret_value())
+    return found
 
 
 def default_customer_id() -> str:

@@ -2,7 +2,7 @@
 
 GROUND = frozenset(
     f"resources.{name}"
-    for name in ("clock", "declaring", "errors", "settings", "tags", "translations", "types", "users")
+    for name in ("clock", "declaring", "errors", "secrecy", "settings", "tags", "translations", "types", "users")
 )
 """The words that everybody uses; they import nothing of ours but each other."""
 

@@ -10,6 +10,7 @@ from ops.steps.state import readable
 from resources.database.storable import storable
 from resources.errors import REFUSALS, DriftFound
 from resources.processes import process_rows
+from resources.secrecy import redacted
 from resources.subscriptions.usability import reconcile_command
 from resources.types import Target
 
@@ -46,7 +47,7 @@ def details_of(error: BaseException) -> Any:
         details = getattr(error, "details", None)
     except Exception:  # noqa: BLE001
         return None
-    return None if callable(details) else readable(details)
+    return None if callable(details) else redacted(readable(details))
 
 
 def line_of(error: BaseException) -> Any:
@@ -57,14 +58,14 @@ def line_of(error: BaseException) -> Any:
 def traceback_of(error: BaseException) -> str:
     """The traceback of an error."""
     try:
-        return "".join(traceback.format_exception(error))
+        return str(redacted("".join(traceback.format_exception(error))))
     except Exception:  # noqa: BLE001
         return "".join(traceback.format_tb(error.__traceback__))
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return storable(str(error)).strip()
+        return str(redacted(storable(str(error)).strip()))
     except Exception:  # noqa: BLE001
         return "it has no text"
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from resources import secrecy
 from resources.database.storable import fault_of, path_of, storable
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
@@ -108,6 +109,7 @@ def to_json(value: Any, where: str) -> Any:
     if value is None or type(value) in (bool, int):
         return value
     if isinstance(value, SecretStr):
+        secrecy.remember(value.get_secret_value())
         return {SECRET: _storable(value.get_secret_value(), where)}
     if isinstance(value, SecretBytes | Secret):
         raise StateError(f"{where} is {type(value).__name__}; only a SecretStr stays secret in the state.")
@@ -264,6 +266,7 @@ def reveal(value: Any) -> Any:
     """Convert marked secrets back into SecretStr; a deep copy."""
     if isinstance(value, Mapping):
         if set(value) == {SECRET}:
+            secrecy.remember(str(value[SECRET]))
             return SecretStr(value[SECRET])
         return {key: reveal(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -141,6 +141,13 @@ class Launchpad(ConfigMapping):
         if len(pages) < form.least and self.needs_inputs:
             given = f"{len(pages)} {'was' if len(pages) == 1 else 'were'} given"
             raise InvalidRunConfig(f"{name} needs {form.least} pages of input, and {given}: {_shape(form)}.", pages)
+        secret = {field.name for page in form.pages for field in page.fields if holds_secret(field.annotation)}
+        if asked := sorted(secret.intersection(key for page in pages for key in page)):
+            raise InvalidRunConfig(
+                f"{name} asks for a secret ({', '.join(asked)}), and every viewer reads a run config: start"
+                f" it with `orchestrator run {name}` or POST /api/processes/{name}.",
+                {},
+            )
         hints = set(_texts([self._filled(page) for page in form.pages]))
         for number, page in enumerate(pages, 1):
             if left := [key for key, value in page.items() if hints.intersection(_texts(value))]:

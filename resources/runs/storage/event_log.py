@@ -3,6 +3,7 @@
 dagster-postgres decides what is written and read; this decides when, and through which connection.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,6 +27,7 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from resources.runs.storage.event_groups import EventGroups, Row
 from resources.runs.storage.event_watch import EventWatch, Handler, Records
 from resources.runs.storage.pool import pooled_engine
+from resources.secrecy import redacted
 
 LINKED = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS})
 """Events with rows in other tables that have the event's id: dagster-postgres writes them, one at a time."""
@@ -70,6 +72,19 @@ EVENTS_AT_ONCE = 1000
 """How many events a watcher gets in one round."""
 
 
+STRUCTURE = frozenset(
+    {"__class__", "__enum__", "event_type_value", "job_name", "level", "logging_tags", "node_handle", "pipeline_name"}
+    | {"run_id", "step_handle", "step_key", "step_kind_value"}
+)
+"""Parts of an event that Dagster reads, and not people: they stay, also when a secret is a word of them."""
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item if key in STRUCTURE else _without_secrets(item) for key, item in value.items()}
+    return list(map(_without_secrets, value)) if isinstance(value, list) else redacted(value)
+
+
 class PooledEventLogStorage(PostgresEventLogStorage):
     """Events, each committed as it comes, through the process's pool."""
 
@@ -92,6 +107,13 @@ class PooledEventLogStorage(PostgresEventLogStorage):
             return
         with self._connect() as connection:
             connection.execute(*_statement([self._event_to_row(event)]))
+
+    def _event_to_row(self, event: EventLogEntry) -> dict[str, Any]:
+        """The row of an event, without the secrets that the texts in it may have: every viewer reads them."""
+        row = super()._event_to_row(event)
+        if redacted(row["event"]) != row["event"]:
+            row["event"] = json.dumps(_without_secrets(json.loads(row["event"])))
+        return row
 
     # --- the live log ---
 

@@ -301,3 +301,12 @@ def test_what_was_not_written_is_not_filled_in(config):
     assert opens_with(repaint)["inputs"] == {"coats": 2}
     started = repaint.config_mapping.resolve_from_unvalidated_config(config)["ops"]["start"]["config"]
     assert "inputs" not in started
+
+
+def test_a_secret_is_refused_with_the_command_that_takes_it():
+    """Dagster keeps the run config where every viewer reads it."""
+    sentence = errors_of(paint, {"inputs": {"colour": "red", "key": "hush-hush"}})
+    assert "Paint asks for a secret (key)".lower() in sentence.lower()
+    assert "`orchestrator run paint`" in sentence
+    assert "hush-hush" not in sentence
+    assert errors_of(paint, {"inputs": {"colour": "red"}}) == ""
