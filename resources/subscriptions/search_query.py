@@ -1,12 +1,14 @@
 """The query language of searches: words, phrases, fields, alternatives and exclusions.
 
 `ams1 core` finds both words, each the beginning of one; `"core router"` whole words one after the other; `a|b` either;
-`-x` the absence of x; `field:x`, `field:"x y"` and `field:(a|b)` values of one field. Parentheses group; `|` binds less
+`-x` the absence of x; `field:x`, `field:"x y"` and `field:(a|b)` values of one field.
+An IPv6 address, a MAC and a URL are values, whatever their colons look like. Parentheses group; `|` binds less
 than a space. Unclosed quotes and parentheses end with the text.
 """
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_interface
 from typing import TypeAlias
 
 from resources.errors import InvalidQuery
@@ -18,6 +20,8 @@ DEEPEST = 20
 """Parentheses within parentheses."""
 
 FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*):")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 WORD = re.compile(r'[^\s()|"]+')
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?$)', re.DOTALL)
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -96,6 +100,17 @@ def _grouped(node: Node) -> str:
     return f"({render(node)})" if isinstance(node, And | Or) else render(node)
 
 
+def _as_value(word: str) -> str | None:
+    if URL.match(word) or MAC.fullmatch(word):
+        return word
+    if word.count(":") < 2:
+        return None
+    try:
+        return str(ip_interface(word) if "/" in word else ip_address(word))
+    except ValueError:
+        return None
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
@@ -140,10 +155,20 @@ class _Parser:
             raise InvalidQuery(f"The search has more than {MOST_TERMS} words; leave some out.")
         if (quoted := self._match(QUOTED)) is not None:
             return Phrase(ESCAPED.sub(r"\1", quoted[1]), field)
+        if (value := self._value()) is not None:
+            return Phrase(value, field)
         if field is None and (named := self._match(FIELD)) is not None:
             return self._atom(named[1])
         word = self._match(WORD)
         return Word(word[0] if word else "", field)
+
+    def _value(self) -> str | None:
+        """An address, a MAC or a URL, as the database has it: its colons name no field."""
+        found = WORD.match(self._text, self._at)
+        if found is None or (value := _as_value(found[0])) is None:
+            return None
+        self._at = found.end()
+        return value
 
     def _group(self, field: str | None) -> Node:
         self._depth += 1

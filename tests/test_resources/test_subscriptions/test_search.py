@@ -21,7 +21,7 @@ from resources.subscriptions.customer_descriptions import (
 from resources.subscriptions.lists import find_subscriptions
 from resources.subscriptions.metadata import write_metadata
 from resources.subscriptions.search_query import quote
-from tests.test_resources.test_domain.domain import active_circuit, active_device
+from tests.test_resources.test_domain.domain import Device, active_circuit, active_device
 
 HOURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 
@@ -114,6 +114,15 @@ def test_is_found(ams: UUID, search: str) -> None:
 )
 def test_is_not_found(ams: UUID, search: str) -> None:
     assert ams not in found(search)
+
+
+def test_an_address_a_mac_and_a_url_are_values(session: Session, ams: UUID) -> None:
+    """Not a field and its value, although there is a colon in them."""
+    device = Device.from_subscription(ams)
+    device.note = "fd00:10::1/64 of AB:cd:ef:01:02:03, see https://noc.example.org/7"
+    device.save()
+    for search in ("fd00:10::1", "FD00:0010:0:0::1", "fd00:10::1/64", "ab:cd:ef:01:02:03", "https://noc.example.org/7"):
+        assert found(search) == [ams], search
 
 
 @pytest.mark.parametrize("search", ["", "  "])
