@@ -1,8 +1,10 @@
 """The diagnosis: checks everything that processes need, and tells people what to do."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from dagster import DagsterInstance, RunsFilter
 
@@ -113,7 +115,7 @@ def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]
             yield Finding("engine", Verdict.NOTE, f"{number} processes are {status}.", advice)
 
 
-def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
+def _daemon(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     statuses = instance.get_daemon_statuses()
     if unhealthy := [name for name, one in statuses.items() if one.required and not one.healthy]:
         advice = "Start `dagster-daemon run` (or `dagster dev`): without it nothing continues automatically."
@@ -124,9 +126,25 @@ def _daemon(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     stopped = {state.instigator_name for state in states if state.status.value == "STOPPED"}
     for name in (one for one in SENSORS if one in stopped):
         yield Finding("daemon", Verdict.WRONG, f"The sensor {name} is off.", "Switch it on in Dagster's page.")
+    if not unhealthy:
+        yield from _late_sensors(orchestrator, states)
     if not instance.run_monitoring_enabled:
         advice = "Set `run_monitoring: enabled: true` in dagster.yaml, as this project's does."
         yield Finding("daemon", Verdict.NOTE, "The workers of other launchers are not monitored.", advice)
+
+
+def _late_sensors(orchestrator: Orchestrator, states: Iterable[Any]) -> Iterator[Finding]:
+    """The sensors of the location that do not run although the daemon lives: it asks a code server for each tick."""
+    location = orchestrator.code.name if orchestrator.code else None
+    for state in states:
+        if state.name not in SENSORS or not state.is_running or state.sensor_instigator_data is None:
+            continue
+        last = state.sensor_instigator_data.last_tick_timestamp
+        is_ours = state.origin.repository_origin.code_location_origin.location_name == location
+        if is_ours and last is not None and (seconds := time.time() - last) > QUIET_SECONDS:
+            found = f"The sensor {state.name} last ran {seconds:.0f} seconds ago, although the daemon lives."
+            advice = "Its code server may have lost the code: restart that, or reload the location in Dagster's page."
+            yield Finding("daemon", Verdict.WRONG, found, advice)
 
 
 def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:

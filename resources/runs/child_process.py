@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
@@ -134,6 +135,22 @@ def opened(log: Path) -> int:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(output, 0o600)  # it may be older than this rule
     return output
+
+
+def has_living_child(pid: int) -> bool:
+    """Whether a process has a child that runs; always True where the system does not tell."""
+    if not Path("/proc/self/task").exists():
+        return True
+    with suppress(OSError):
+        children = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return any(_runs(child) for of_thread in children for child in of_thread)
+    return False
+
+
+def _runs(pid: str) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False
 
 
 def detached(command: Sequence[str]) -> list[str]:

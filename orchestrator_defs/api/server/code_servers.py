@@ -15,7 +15,7 @@ from dagster import DagsterInstance, serialize_value
 from orchestrator_defs.api.dagster_page import Location
 from resources.errors import SettingsError
 from resources.runs import workspaces
-from resources.runs.child_process import ChildProcess
+from resources.runs.child_process import ChildProcess, has_living_child
 from resources.runs.code_server import serve_code
 from resources.runs.forked_children import Child, ForkedChildren, Report
 
@@ -36,6 +36,7 @@ class CodeServer:
         self.path = path
         self._instance = instance.get_ref()
         self._child: Child | None = None
+        self._had_code = False
         environment = {"DAGSTER_INSTANCE_REF": serialize_value(self._instance)}
         self._command = ChildProcess(
             f"The code server of {location.name}", _command(location, path), environment=environment
@@ -43,7 +44,7 @@ class CodeServer:
 
     def start(self) -> None:
         """Start it as a command, which loads the present code; returns before it has."""
-        self._child = None
+        self._child, self._had_code = None, False
         self._command.start()
 
     def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
@@ -61,10 +62,18 @@ class CodeServer:
         return _answers(self.path)
 
     def check(self) -> None:
-        """Start it again when it has ended."""
+        """Start it again when it has ended, or has lost the process in which its code is."""
         if (status := self.exit_status) is not None:
             log.warning("%s ended with status %s; it is started again.", self._command.name, status)
             self.start()
+        elif self._child is None and self._command.pid is not None:
+            has_code = has_living_child(self._command.pid)
+            if self._had_code and not has_code:  # `dagster code-server` answers without it, and no sensor runs
+                log.warning("%s has lost the process with its code; it is started again.", self._command.name)
+                self._command.stop(STOP_SECONDS)
+                self.start()
+            else:
+                self._had_code = has_code
 
     def stop(self) -> None:
         """Stop it; returns when it has ended."""

@@ -1,6 +1,7 @@
 """`orchestrator doctor` and `orchestrator check-inflight`: what they find, and their exit codes."""
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -179,6 +180,25 @@ def test_sensor_that_somebody_has_switched_off_is_found(engine, monkeypatch):
     off = SimpleNamespace(instigator_name="sweeper", status=InstigatorStatus.STOPPED)
     monkeypatch.setattr(engine.instance, "all_instigator_state", lambda: [off])
     assert ("wrong", "The sensor sweeper is off.", "Switch it on in Dagster's page.") in findings(engine, "daemon")
+
+
+@pytest.mark.parametrize(("age", "count"), [(300, 1), (5, 0)])
+def test_sensor_that_no_longer_runs_is_found_although_the_daemon_lives(engine, monkeypatch, age, count):
+    """As when the process with the code was killed behind its code server."""
+    place = SimpleNamespace(location_name="acme")
+    state = SimpleNamespace(
+        name="sweeper",
+        instigator_name="sweeper",
+        status=InstigatorStatus.DECLARED_IN_CODE,
+        is_running=True,
+        sensor_instigator_data=SimpleNamespace(last_tick_timestamp=time.time() - age),
+        origin=SimpleNamespace(repository_origin=SimpleNamespace(code_location_origin=place)),
+    )
+    monkeypatch.setattr(engine.orchestrator, "code", SimpleNamespace(name="acme"))
+    monkeypatch.setattr(engine.instance, "all_instigator_state", lambda: [state])
+    monkeypatch.setattr(engine.instance, "get_daemon_statuses", dict)
+    late = [found for _, found, _ in findings(engine, "daemon") if "last ran" in found]
+    assert len(late) == count
 
 
 def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):

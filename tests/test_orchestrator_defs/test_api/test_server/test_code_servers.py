@@ -1,13 +1,15 @@
 """Which code a server shares with the code server that it forks."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator_defs.api.dagster_page import locations_of
-from orchestrator_defs.api.server.code_servers import CodeServers
+from orchestrator_defs.api.server.code_servers import CodeServer, CodeServers
+from tests.waiting import eventually
 
 MODULE = "load_from: [{python_module: {module_name: mine}}]"
 
@@ -50,3 +52,23 @@ def test_code_is_shared_where_it_would_be_the_same(
     servers = CodeServers(locations, tmp_path, instance, is_loaded=is_loaded)
     assert bool(servers.shared) is is_shared
     assert dict(os.environ) == before
+
+
+def test_code_server_that_has_lost_its_code_is_started_again(tmp_path: Path) -> None:
+    """`dagster code-server` keeps answering when the process in which it has loaded the code is killed."""
+    (tmp_path / "workspace.yaml").write_text("load_from: [{python_file: mine.py}]")
+    (location,) = locations_of({"workspace": [str(tmp_path / "workspace.yaml")]})
+    instance: Any = Instance()
+    server = CodeServer(location, tmp_path / "code.sock", instance)
+    inner = tmp_path / "inner"
+    server._command.command = ["sh", "-c", f"sleep 1000 & echo $! > '{inner}'; wait; exec sleep 1000"]
+    server.start()
+    try:
+        first = server._command.pid
+        eventually(lambda: inner.exists() and inner.read_text(), "the process with the code")
+        server.check()
+        assert server._command.pid == first
+        os.kill(int(inner.read_text()), signal.SIGKILL)
+        eventually(lambda: server.check() or server._command.pid != first, "another code server")
+    finally:
+        server.stop()
