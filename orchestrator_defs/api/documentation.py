@@ -59,7 +59,8 @@ def describe_authorisation(schema: dict[str, Any], rules: RuleBook, *, with_logi
             needs_login = with_login and rule.least is not Open.EVERYBODY
             if needs_login:
                 operation["security"] = [{"bearer": []}]
-            for status in _answers(rule, needs_login=needs_login, has_body="requestBody" in operation):
+            has_body = "requestBody" in operation
+            for status in _answers(rule, needs_login=needs_login, has_body=has_body, has_place="{" in path):
                 operation["responses"].setdefault(str(status), _problem(status))
             for answer in operation["responses"].values():
                 _name_problem(answer)
@@ -73,11 +74,13 @@ def _name_problem(answer: dict[str, Any]) -> None:
         content[MEDIA_TYPE] |= content.pop("application/json")
 
 
-def _answers(rule: Rule, *, needs_login: bool, has_body: bool) -> Iterator[int]:
+def _answers(rule: Rule, *, needs_login: bool, has_body: bool, has_place: bool) -> Iterator[int]:
+    if has_place:
+        yield 400  # for a control character
     if needs_login:
         yield from (401, 403, 503)
     if has_body:
-        yield 413
+        yield from (408, 413)
     if rule.counted:
         yield 429
 
