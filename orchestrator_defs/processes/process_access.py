@@ -68,8 +68,12 @@ class ProcessAccess:
             yield self.claim(process_id)
 
     def lock_to_end(self, process_id: ProcessId, user: str, what: str) -> Claim:
-        """Lock a process's row to end it, if this user may; without its workflow in the code everybody may."""
+        """Lock a process's row to end it, if this user may."""
         process_rows.lock_row(process_id)
+        return self.claim_to_end(process_id, user, what)
+
+    def claim_to_end(self, process_id: ProcessId, user: str, what: str) -> Claim:
+        """A process that this user may end; without its workflow in the code everybody may."""
         claim = self.find_claim(process_id)
         self.served.check_serves(claim)
         if (workflow := self.find_workflow(claim)) is not None:

@@ -10,7 +10,8 @@ from ops.steps.branches import state_of
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
 from orchestrator_defs.processes.process_queries import ProcessQueries
-from resources.errors import NotWaiting, OrchestratorError, ProcessError
+from resources.database.session import lock_waits_limited
+from resources.errors import DatabaseBusy, NotWaiting, OrchestratorError, ProcessError
 from resources.processes import interventions, ledger, pause
 from resources.processes.interventions import Aborted
 from resources.processes.owner import Owner
@@ -19,6 +20,10 @@ from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
 
+BRIEF_SECONDS, TERMINATED_SECONDS = 2.0, 20.0
+"""How long an abort waits for the process's row before it terminates the run, and after that. A step that does not
+react is killed within the second.
+"""
 RESUME_BATCH = 100
 """How many tasks are resumed in one transaction."""
 
@@ -150,15 +155,25 @@ class ProcessInterventions:
         """End a process: what it did stays; its subscriptions are unlocked, and out of sync. Commits.
 
         Its running segment is terminated and commits nothing more. Works while the engine is paused, and for a workflow
-        that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded.
+        that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded, and DatabaseBusy when its row
+        stays locked although its run is terminated.
         """
-        with self._access.database.transaction():
-            claim = self._access.lock_to_end(process_id, user, "abort")
-            found = interventions.abort(process_id, user=user, reason=reason)
+        try:
+            claim, found = self._abort(process_id, user, reason, BRIEF_SECONDS)
+        except DatabaseBusy:  # its step holds the row, and may be frozen: end its run first
+            with self._access.database.transaction(read_only=True):
+                claim = self._access.claim_to_end(process_id, user, "abort")
+            self._terminate(claim.run_id)
+            claim, found = self._abort(process_id, user, reason, TERMINATED_SECONDS)
         why = f": {reason}" if reason else ", without a reason"
         self._access.report(claim, f"{user} aborted the process{why}. {found.message}")
         self._terminate(found.run_id)
         return found
+
+    def _abort(self, process_id: ProcessId, user: str, reason: str, seconds: float) -> tuple[Claim, Aborted]:
+        with lock_waits_limited(seconds), self._access.database.transaction():
+            claim = self._access.lock_to_end(process_id, user, "abort")
+            return claim, interventions.abort(process_id, user=user, reason=reason)
 
     def _terminate(self, run_id: str | None) -> None:
         """Terminate a run; if that fails, the commit of its step is refused."""

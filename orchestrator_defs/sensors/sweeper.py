@@ -14,6 +14,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.launching import RUN_KEY
 from resources import tags
+from resources.errors import DatabaseBusy
 from resources.processes import recovery
 from resources.processes.owner import Owner
 from resources.processes.recovery import Place, ProcessState
@@ -67,7 +68,10 @@ class Sweeper:
         if not self.is_preview:
             self._end_lost(runs.values(), sweep)
         for one in found:
-            self._check(one, runs.get(one.run_id or ""), sweep)
+            try:
+                self._check(one, runs.get(one.run_id or ""), sweep)
+            except DatabaseBusy:
+                sweep.report.append(f"{one.process_id} is locked by another transaction; the next sweep tries again")
         if not self.is_preview:
             self._terminate_strays(sweep)
             self._start_missing_workers(sweep)

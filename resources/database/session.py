@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import psycopg
@@ -41,6 +41,8 @@ OVERFLOW = 20
 """How many connections beyond the pool's size a process may open for a moment."""
 POOL_SECONDS = 10
 """How long a caller waits for a connection while all are in use."""
+LONGEST_IDLE_SECONDS = 60.0
+"""The server ends an idle transaction after so long, except that of a step, whose function may take longer."""
 IDLE_SECONDS = 5.0
 """A connection that was idle for longer is tested before use: the server may have been restarted."""
 
@@ -48,6 +50,7 @@ _engines: dict[str, sa.Engine] = {}
 _longest_statement: float | None = None
 _lock = threading.Lock()
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
+_lock_wait: ContextVar[float | None] = ContextVar("lock_wait", default=None)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class SubscriptionDatabase:
         with Session(bind, expire_on_commit=False) as session:
             if (limit := current_limit()) is not None:
                 _apply_limit(limit, session)
+            if (seconds := _lock_wait.get()) is not None:
+                event.listen(session, "after_begin", partial(_bound_waits, seconds))
             token = _session.set(session)
             try:
                 yield session
@@ -166,6 +171,26 @@ def _apply_limit(limit: TimeLimit, session: Session) -> None:
         event.listen(connection, "before_cursor_execute", lambda *_: limit.check())
 
     event.listen(session, "after_begin", begin)
+
+
+@contextmanager
+def lock_waits_limited(seconds: float) -> Iterator[None]:
+    """Let transactions of the block wait so long for each lock, then raise DatabaseBusy; costs one statement each.
+
+    For what repairs or ends the work of others: the holder of a row may be frozen. The server ends such a transaction
+    when it is idle for long, for its own process may freeze too.
+    """
+    token = _lock_wait.set(seconds)
+    try:
+        yield
+    finally:
+        _lock_wait.reset(token)
+
+
+def _bound_waits(seconds: float, _session: Session, _transaction: object, connection: sa.Connection) -> None:
+    limits = {"lock_timeout": seconds, "idle_in_transaction_session_timeout": LONGEST_IDLE_SECONDS}
+    settings = ", ".join(f"set_config('{name}', '{round(most * 1000)}', true)" for name, most in limits.items())
+    connection.exec_driver_sql(f"SELECT {settings}")
 
 
 def current_session() -> Session:
@@ -336,6 +361,8 @@ def _name_refusal(context: sa.engine.ExceptionContext) -> None:
             raise TransactionReadsOnly from context.original_exception
         case psycopg.errors.QueryCanceled() if (limit := current_limit()) is not None and limit.expire():
             raise limit.error() from context.original_exception
+        case psycopg.errors.LockNotAvailable() if _lock_wait.get() is not None:
+            raise DatabaseBusy from context.original_exception
         case psycopg.errors.QueryCanceled() if _longest_statement is not None:
             raise DatabaseBusy from context.original_exception
         case psycopg.Error() as error if context.is_disconnect:  # of this database: a step's own may be lost too
@@ -356,6 +383,7 @@ def _connect_arguments(url: sa.URL) -> dict[str, Any]:
     options = f"{url.query.get('options', '')} -c timezone=UTC".strip()
     if _longest_statement is not None:
         options += f" -c statement_timeout={int(_longest_statement * 1000)}"
+        options += f" -c idle_in_transaction_session_timeout={int(LONGEST_IDLE_SECONDS * 1000)}"
     return arguments | {"options": options}
 
 
