@@ -59,7 +59,7 @@ def test_the_description_says_what_the_gate_answers_in_the_place_of_a_route():
     callback = {"requestBody": {}, "responses": {"200": {}}}
     schema = {"paths": {"/api/processes/{process_id}/callback/{token}": {"post": callback}}}
     describe_authorisation(schema, rules, with_login=True)
-    assert callback["responses"].keys() == {"200", "413", "429"}
+    assert callback["responses"].keys() == {"200", "400", "408", "413", "429"}
 
 
 def test_the_description_is_for_those_who_are_logged_in(provider, engine, api_of):
