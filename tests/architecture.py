@@ -339,7 +339,7 @@ def face_imports(module: Module) -> list[str]:
 # --- rule 4: each third-party package has one home ---
 
 
-def strangers(module: Module) -> list[str]:
+def third_party_homes(module: Module) -> list[str]:
     return [
         f"line {one.first_line}: imports {one.name}, whose home is {' and '.join(HOMES[package])}"
         for one in module.imports
@@ -410,7 +410,7 @@ RULES: tuple[Rule, ...] = (
     package_contents,
     product_imports,
     face_imports,
-    strangers,
+    third_party_homes,
     private_dagster,
     door_imports,
     module_docstring,

@@ -42,7 +42,7 @@ class Engine:
         return self.bed.run(workflow, inputs, user=user).process_id
 
     def resume(self, process_id: UUID) -> ProcessStatus:
-        """Go on with a process."""
+        """Continue a process."""
         return self.service.runs.execute(process_id, user="resumer")
 
     def answer(self, process_id: UUID, inputs: Any, user: str = "answerer") -> ProcessStatus:
@@ -50,7 +50,7 @@ class Engine:
         return self.of(process_id).answer(inputs, user=user).status
 
     def wake(self) -> list[ProcessStatus]:
-        """Look at the clock, and run what it sets going."""
+        """Look at the clock, and run what it starts."""
         return [run.status for run in self.bed.wake()]
 
     def launch(self, workflow: str, run_config: Any = None, **options: Any) -> Any:

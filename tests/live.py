@@ -1,4 +1,4 @@
-"""What tests of live updates share: a client of the WebSocket that remembers what it was told."""
+"""What tests of live updates share: a client of the WebSocket that remembers what was sent to it."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from orchestrator_defs.api.updates.messages import Kind
 from resources.updates.change_feed import APPLICATION
 from tests.engine import Engine
-from tests.waiting import PATIENCE
+from tests.waiting import GENEROUS_SECONDS
 
 EVENTS = "/api/ws/events"
 
@@ -37,7 +37,7 @@ class Browser:
         """When, and what."""
 
     def hear(self, seconds: float) -> list[Told]:
-        """What is told within so long."""
+        """What is sent within so long."""
         give_up = time.monotonic() + seconds
         heard = []
         while (left := give_up - time.monotonic()) > 0:
@@ -47,8 +47,8 @@ class Browser:
                 break
         return heard
 
-    def hear_until(self, wanted: Callable[[set[Told]], bool], seconds: float = PATIENCE) -> set[Told]:
-        """What is told until it is enough."""
+    def hear_until(self, wanted: Callable[[set[Told]], bool], seconds: float = GENEROUS_SECONDS) -> set[Told]:
+        """What is sent until it is enough."""
         heard: set[Told] = set()
         give_up = time.monotonic() + seconds
         while not wanted(heard):
@@ -59,11 +59,11 @@ class Browser:
         return heard
 
     def hear_at_least(self, expected: set[Told]) -> set[Told]:
-        """All that is told until these are among it, and in the moment after."""
+        """All that is sent until these are among it, and in the moment after."""
         return self.hear_until(lambda heard: heard >= expected) | set(self.hear(0.2))
 
     def hear_out(self, seconds: float = 2) -> list[Told]:
-        """What is told until nothing came for so long."""
+        """What is sent until nothing came for so long."""
         heard: list[Told] = []
         while more := self.hear(seconds):
             heard += more

@@ -168,7 +168,7 @@ def _answers(begun: dict[str, str], form: dict[str, str]) -> bool:
 
 
 def secured_app(settings: ApiSettings, **options: Any) -> FastAPI:
-    """An application with little behind its gate: what is looked at is the gate."""
+    """An application with little behind its middleware: what is looked at is the middleware."""
     app = OrchestratorApp(openapi_url=None)
     app.state.settings = settings
     app.state.authorisation = Authorisation(settings, **options)

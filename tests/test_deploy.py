@@ -119,7 +119,7 @@ def commands_of(words: list[str]) -> list[list[str]]:
 
 
 def checks_of(service: dict[str, Any]) -> list[list[str]]:
-    """The command that looks after its health, if it is one of these."""
+    """The command that monitors its health, if it is one of these."""
     kind, *words = service.get("healthcheck", {}).get("test", ["CMD", "python"])
     words = shlex.split(words[0]) if kind == "CMD-SHELL" else words
     return [] if words[0] == "python" else [words]

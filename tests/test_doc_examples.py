@@ -34,7 +34,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project from which the pages go on."""
+    """The project from which the pages continue."""
     folder = tmp_path_factory.mktemp("own") / "acme"
     write_project(folder, ProductSpec("Line"))
     return folder

@@ -108,7 +108,7 @@ def test_documents_import_from_the_faces_what_is_on_them() -> None:
 
 
 def test_dagster_finds_the_shipped_definitions_and_no_others() -> None:
-    """It looks through the members of the module that it is told to load."""
+    """It looks through the members of the module that it has to load."""
     found = [name for name, value in inspect.getmembers(orchestrator_defs) if isinstance(value, Definitions)]
 
     assert found == ["defs"]

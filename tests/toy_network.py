@@ -25,7 +25,7 @@ OTHER = Product("Other Thing", "OTHER", DeviceInactive, "Other", "no device")
 
 
 class World:
-    """What is really configured, by host name; and which steps are told to fail."""
+    """What is really configured, by host name; and which steps are set to fail."""
 
     def __init__(self) -> None:
         self.hostnames: dict[str, str] = {}

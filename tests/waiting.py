@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 100.0
+GENEROUS_SECONDS = 100.0
 """Seconds after which something will not come about any more, however busy the machine is."""
 Answer = TypeVar("Answer")
 
 
-def eventually(ask: Callable[[], Answer], what: str = "the answer", *, seconds: float = PATIENCE) -> Answer:
+def eventually(ask: Callable[[], Answer], what: str = "the answer", *, seconds: float = GENEROUS_SECONDS) -> Answer:
     """The first answer that is true, asked for ever more seldom. Fails when there is none in time."""
     begin = time.monotonic()
     while not (answer := ask()):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -41,7 +41,7 @@ class Project:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE * 2,
+            timeout=GENEROUS_SECONDS * 2,
             check=False,
         )
 
@@ -106,9 +106,9 @@ class Project:
 
     def wait_until_left(self) -> None:
         """No process of any kind works for this home any more."""
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + GENEROUS_SECONDS
         while left := self.processes():
-            assert time.monotonic() < give_up, f"after {PATIENCE} s there still are: {left}"
+            assert time.monotonic() < give_up, f"after {GENEROUS_SECONDS} s there still are: {left}"
             time.sleep(0.1)
 
 
@@ -124,7 +124,7 @@ class Webserver:
         """One GraphQL request; its data."""
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        with urllib.request.urlopen(request, timeout=GENEROUS_SECONDS) as response:
             answer = json.load(response)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
@@ -199,7 +199,7 @@ def interrupt(process: "subprocess.Popen[str]") -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(PATIENCE)
+        process.wait(GENEROUS_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise

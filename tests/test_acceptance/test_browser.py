@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.test_acceptance.conftest import Project, fresh_home
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -84,7 +84,7 @@ def site(provider: str) -> Iterator[str]:
 def logged_in(browser: Browser, site: str, name: str, pictures: Path) -> Iterator[Page]:
     """Open the site, log in at the provider as one of its people, and come back."""
     context = browser.new_context(viewport=SCREEN)
-    context.set_default_timeout(PATIENCE * 1000)
+    context.set_default_timeout(GENEROUS_SECONDS * 1000)
     page = context.new_page()
     page.goto(f"{site}/")
     expect(page.get_by_role("heading", name="Authorize Client")).to_be_visible()
@@ -110,7 +110,7 @@ def test_an_engineer_launches_a_run_and_sees_its_success(browser: Browser, site:
         page.screenshot(path=tmp_path / "launchpad.png")
         launch.click()
         page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}"))
-        expect(page.get_by_text("RUN_SUCCESS", exact=True)).to_be_visible(timeout=PATIENCE * 1000)
+        expect(page.get_by_text("RUN_SUCCESS", exact=True)).to_be_visible(timeout=GENEROUS_SECONDS * 1000)
         expect(page.get_by_text("Success", exact=True).first).to_be_visible()
         page.screenshot(path=tmp_path / "run.png")
         page.get_by_role("button", name="View tags and config").click()

@@ -96,7 +96,7 @@ def test_launchpad_of_a_one_page_form_is_typed(webserver: Webserver) -> None:
 
 
 def test_reexecution_continues_a_failed_process(first_run: Project, webserver: Webserver) -> None:
-    """The button "re-execute from failure" goes on from the last committed step once the cause is gone."""
+    """The button "re-execute from failure" continues from the last committed step once the cause is gone."""
     assert first_run.command("orchestrator", "lab", "fail", "job provision_node").returncode == 0
     run_id = webserver.launch("create_node", {"inputs": node("lon1")})
     assert webserver.outcome(run_id) == "FAILURE"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.architecture import ROOT
 from tests.test_acceptance.conftest import Webserver, free_port, fresh_home, interrupt
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 from tests.wheels import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
@@ -58,7 +58,7 @@ class OwnProject:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=2 * PATIENCE,
+            timeout=2 * GENEROUS_SECONDS,
             check=False,
         )
 
@@ -106,7 +106,7 @@ class OwnProject:
 
     def get(self, path: str) -> Any:
         """A GET of the API."""
-        return httpx.get(f"http://127.0.0.1:{self.port}/api/{path}", timeout=PATIENCE).raise_for_status().json()
+        return httpx.get(f"http://127.0.0.1:{self.port}/api/{path}", timeout=GENEROUS_SECONDS).raise_for_status().json()
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ Start = Callable[[str, Sequence[Mapping[str, Any]]], bool]
 def by_api(project: OwnProject) -> Start:
     def start(workflow: str, pages: Sequence[Mapping[str, Any]]) -> bool:
         url = f"http://127.0.0.1:{project.port}/api/processes/{workflow}"
-        process_id = httpx.post(url, json=pages, timeout=PATIENCE).raise_for_status().json()["id"]
+        process_id = httpx.post(url, json=pages, timeout=GENEROUS_SECONDS).raise_for_status().json()["id"]
         ended = ("completed", "failed", "inconsistent_data", "api_unavailable", "aborted")
         ask = lambda: (found := project.get(f"processes/{process_id}")["last_status"]) in ended and found  # noqa: E731
         return bool(eventually(ask, f"{workflow} to end") == "completed")

@@ -1,4 +1,4 @@
-"""`orchestrator serve`: the API and Dagster's page on one address, by processes that are looked after."""
+"""`orchestrator serve`: the API and Dagster's page on one address, by processes that are monitored."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.test_acceptance.conftest import Project, Webserver, fresh_home
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
@@ -90,7 +90,7 @@ def server(home: Path) -> Iterator[Served]:
     with served(project, "--workers", "2", "--path-prefix", "/orc", prefix="/orc") as server:
         yield server
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(GENEROUS_SECONDS) == 0
     project.wait_until_left()
 
 
@@ -111,12 +111,12 @@ def test_a_run_is_launched_and_followed_live(server: Served) -> None:
         ... on PipelineRunLogsSubscriptionSuccess {messages {__typename}}}}"""
     with connect(f"{server.url.replace('http', 'ws')}/graphql", subprotocols=[Subprotocol("graphql-ws")]) as socket:
         socket.send(json.dumps({"type": "connection_init"}))
-        assert json.loads(socket.recv(timeout=PATIENCE))["type"] == "connection_ack"
+        assert json.loads(socket.recv(timeout=GENEROUS_SECONDS))["type"] == "connection_ack"
         start = {"type": "start", "id": "1", "payload": {"query": query, "variables": {"id": run_id}}}
         socket.send(json.dumps(start))
         seen: list[str] = []
         while "RunSuccessEvent" not in seen:
-            answer = json.loads(socket.recv(timeout=PATIENCE))
+            answer = json.loads(socket.recv(timeout=GENEROUS_SECONDS))
             assert answer["type"] == "data", answer
             seen += [one["__typename"] for one in answer["payload"]["data"]["pipelineRunLogs"]["messages"]]
     assert {"RunStartEvent", "ExecutionStepSuccessEvent"} <= set(seen)

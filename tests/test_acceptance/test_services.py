@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_acceptance.conftest import PROJECT, Project, Webserver, fresh_home, interrupt
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services")]
 
@@ -93,7 +93,7 @@ def test_dagster_dev_takes_all_with_it(errands: Project) -> None:
 def test_a_run_in_hand_outlives_dagster_dev(errands: Project) -> None:
     """Ctrl-C ends the page, not the work: the run ends as it should, and then everything does."""
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
-        run_id = server.launch("take_a_nap", nap(PATIENCE))
+        run_id = server.launch("take_a_nap", nap(GENEROUS_SECONDS))
         eventually(lambda: server.status(run_id) == "STARTED", "the run to start")
     assert workers(errands)
     (errands.folder / "enough").touch()
@@ -102,12 +102,12 @@ def test_a_run_in_hand_outlives_dagster_dev(errands: Project) -> None:
 
 
 def test_a_reload_in_the_page_reaches_the_workers(errands: Project) -> None:
-    """Nothing in the code changes, but what it read when it was loaded; a run in hand keeps what it has."""
+    """Nothing in the code changes, but what it read when it was loaded; a run in progress keeps what it has."""
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
         first = server.launch("say_it", {})
         assert server.outcome(first) == "SUCCESS"
         assert "the word is one" in server.messages(first)
-        old = server.launch("take_a_nap", nap(PATIENCE))
+        old = server.launch("take_a_nap", nap(GENEROUS_SECONDS))
         eventually(lambda: server.status(old) == "STARTED", "the run to start")
         (errands.folder / "word").write_text("two")
         server.reload()
@@ -122,7 +122,7 @@ def test_a_reload_in_the_page_reaches_the_workers(errands: Project) -> None:
 def test_the_loss_of_the_machine_is_noticed_by_the_daemon(errands: Project) -> None:
     """Supervisor, workers and code servers are killed together; the daemon, as on another machine, lives."""
     with errands.webserver("dagster", "dev", "-f", "errands.py", location="errands.py") as server:
-        run_id = server.launch("take_a_nap", nap(PATIENCE))
+        run_id = server.launch("take_a_nap", nap(GENEROUS_SECONDS))
         eventually(lambda: server.status(run_id) == "STARTED", "the run to start")
         victims = [
             pid

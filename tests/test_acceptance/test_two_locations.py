@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.test_acceptance.conftest import PROJECT, Project, Webserver, fresh_home
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
 
@@ -134,7 +134,7 @@ class Two(Project):
         self.port = port
         self.environment["PYTHONPATH"] = str(folder)
         self.page = Webserver(port, "acme", None)  # type: ignore[arg-type]
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=PATIENCE)
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=GENEROUS_SECONDS)
 
     def said(self) -> str:
         return (self.home / "orchestrator.log").read_text()
@@ -216,7 +216,7 @@ def test_two_locations_live_side_by_side(two: Two) -> None:
     two.api.put(f"/processes/{domain}/resume", json=[{"paid": True}]).raise_for_status()
     two.until(domain, "awaiting_callback")
     route = (two.folder / "registrar" / "acme.example").read_text()
-    httpx.post(f"http://127.0.0.1:{two.port}{route}", json={"number": 7}, timeout=PATIENCE).raise_for_status()
+    httpx.post(f"http://127.0.0.1:{two.port}{route}", json={"number": 7}, timeout=GENEROUS_SECONDS).raise_for_status()
     two.until(domain, "completed")
     two.until(redeployment, "completed")
     eventually(lambda: {"validate_domain", "validate_node"} <= {run["jobName"] for run in two.runs()}, "validations")

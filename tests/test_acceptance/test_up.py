@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.test_acceptance.conftest import Project, fresh_home
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 MOST_PROCESSES, MOST_MEGABYTES = 9, 650
 """Python processes, and memory of all processes with PostgreSQL and the lab."""
@@ -82,7 +82,7 @@ def test_next_start_finds_what_was_there_and_looks_after_its_parts(project: Proj
         assert "The server ended with status -9; it is started again." in said(project)
         _drive_the_api(project, port)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(GENEROUS_SECONDS) == 0
     project.wait_until_left()
     assert said(project).endswith("Everything is stopped.\n")
     assert not list((project.home / "up").glob("*.sock"))
@@ -97,7 +97,7 @@ def test_with_nothing_to_do_it_keeps_to_its_measure(project: Project, port: int)
         assert len(pythons) <= MOST_PROCESSES, pythons
         assert sum(map(_megabytes, commands)) < MOST_MEGABYTES, {commands[pid]: _megabytes(pid) for pid in commands}
         process.send_signal(signal.SIGHUP)  # as a terminal that is closed
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(GENEROUS_SECONDS) == 0
     project.wait_until_left()
 
 

@@ -1,4 +1,4 @@
-"""A code location for a crowd of processes: five kinds, bad weather, and many hands on them at once.
+"""A code location for a crowd of processes: five kinds, bad conditions, and many interventions at once.
 
 Not a test: like the victims it is copied into a folder of its own, and loaded there by workers and by the commands at
 the end.
@@ -40,9 +40,9 @@ wake.INTERVAL_SECONDS = 1
 
 
 def suffer():
-    """Fail now and then, while the weather is bad."""
+    """Fail now and then, while conditions are bad."""
     if not (FOLDER / "fair").exists() and random.random() < 0.3:
-        raise ConnectionError("bad weather")
+        raise ConnectionError("bad conditions")
 
 
 class Name(SubmitFormPage):
@@ -156,7 +156,7 @@ def start(number):
         ids.append(known.starts.start(kind, inputs, user="tester"))
     for process_id in ids:
         attempt("launch", lambda process_id=process_id: known.runs.launch(process_id, user="tester"))
-    return len(ids)  # what was refused, the sweeper has launched meanwhile
+    return len(ids)  # what was refused, the sweeper has launched in between
 
 
 def tend():
@@ -174,7 +174,7 @@ def tend():
 
 
 def meddle(seconds):
-    """Many hands at once, for a while; then fair weather, and each process is helped to its end."""
+    """Many interventions at once, for a while; then fair conditions, and each process is helped to its end."""
     until = time.monotonic() + seconds
     hands = [threading.Thread(target=hand, args=(number, until)) for number in range(HANDS)]
     for one in hands:
@@ -257,7 +257,7 @@ def call_back(chance, known, process_id):
 
 
 def try_to(known, process_id, name, what):
-    """Do it, and launch what it has set going, as every door does."""
+    """Do it, and launch what it has started, as every door does."""
     if attempt(name, what):
         attempt("launch", lambda: known.runs.launch(process_id, user="tester"))
 

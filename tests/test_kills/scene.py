@@ -23,7 +23,7 @@ from tests.test_acceptance.conftest import fresh_home
 VICTIMS = Path(__file__).with_name("victims.py")
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-PATIENCE = 240.0
+GENEROUS_SECONDS = 240.0
 OWN_STEPS = [f"step_{number:02}" for number in range(1, 13)]
 
 
@@ -67,7 +67,7 @@ class Scene:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=GENEROUS_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
@@ -86,7 +86,7 @@ class Scene:
             yield process
         finally:
             kill(process.pid)
-            process.wait(PATIENCE)
+            process.wait(GENEROUS_SECONDS)
 
     @contextmanager
     def daemon(self) -> Iterator["subprocess.Popen[str]"]:
@@ -100,7 +100,7 @@ class Scene:
             process.wait(60)
 
     def programs(self) -> dict[int, str]:
-        """All that works here but PostgreSQL and its keeper: daemon, code server, supervisors, workers, commands."""
+        """All that works here but PostgreSQL and its reaper: daemon, code server, supervisors, workers, commands."""
         mark = f"ORCHESTRATOR_HOME={self.home / 'data'}".encode()
         found = {}
         for path in Path("/proc").glob("[0-9]*"):
@@ -138,15 +138,15 @@ class Scene:
         return sorted(path.name for path in (self.folder / "kills").iterdir())
 
     def status(self, process_id: str) -> str:
-        """How a process stands."""
+        """The status of a process."""
         return str(self.rows("SELECT last_status FROM processes WHERE process_id = %s", process_id)[0][0])
 
-    def wait_until_over(self, process_ids: Sequence[str], seconds: float = PATIENCE) -> None:
+    def wait_until_over(self, process_ids: Sequence[str], seconds: float = GENEROUS_SECONDS) -> None:
         """Every one of them is completed, or failed."""
         query = "SELECT last_status FROM processes WHERE process_id = ANY(%s::uuid[])"
         self.wait_for(lambda: {row[0] for row in self.rows(query, process_ids)} <= {"completed", "failed"}, seconds)
 
-    def wait_for(self, question: Any, seconds: float = PATIENCE) -> None:
+    def wait_for(self, question: Any, seconds: float = GENEROUS_SECONDS) -> None:
         """Until the answer is true; a database that is away for a moment is asked again."""
         give_up = time.monotonic() + seconds
         while True:
@@ -284,4 +284,4 @@ def recorder() -> Iterator[tuple[str, dict[tuple[str, int], list[str]]]]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(PATIENCE)
+        thread.join(GENEROUS_SECONDS)

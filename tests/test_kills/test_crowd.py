@@ -1,4 +1,4 @@
-"""Two hundred processes of five kinds at once, in bad weather, with many hands on them: each ends truly."""
+"""Two hundred processes of five kinds at once, in bad conditions, with many interventions: each ends truly."""
 
 from pathlib import Path
 

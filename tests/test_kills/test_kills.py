@@ -89,7 +89,7 @@ def repeated(kill: Callable[[Scene], str], place: Scene, scaled: Scaled) -> None
 
 
 def test_killed_at_every_step_boundary_and_inside_every_step(place: Scene, scaled: Scaled) -> None:
-    """The process of the run, by SIGKILL; it goes on in another, from the last committed step."""
+    """The process of the run, by SIGKILL; it continues in another, from the last committed step."""
     repeated(kill_at_every_point, place, scaled)
 
 
@@ -104,7 +104,7 @@ def test_database_killed_and_started_again(place: Scene, scaled: Scaled) -> None
 
 
 def in_a_shell(place: Scene, pause: float, until: str) -> "tuple[subprocess.Popen[str], str]":
-    """A process that `dagster job execute` has in hand, until after a step: nobody launched it to a worker."""
+    """A process that `dagster job execute` has in progress, until after a step: nobody launched it to a worker."""
     config = place.folder / "run.yaml"
     config.write_text(json.dumps({"inputs": [{"product": "Thing"}, {"pause": pause}]}))
     known = {row[0] for row in place.rows("SELECT process_id::text FROM processes")}

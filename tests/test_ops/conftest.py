@@ -1,4 +1,4 @@
-"""A workflow of three steps that count their calls and break when they are told to."""
+"""A workflow of three steps that count their calls and break when they are set to."""
 
 import pytest
 

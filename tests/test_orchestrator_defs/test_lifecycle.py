@@ -1,4 +1,4 @@
-"""A subscription's whole life through its workflows: what each takes, changes and lets go of."""
+"""A subscription's whole life through its workflows: what each takes, changes and releases."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -118,7 +118,7 @@ def test_resumed_modify_completes(engine, device, world):
 
 
 def test_second_modify_is_refused_with_the_holder(engine, device, world):
-    """The refusal names the process, its workflow, and how to go on."""
+    """The refusal names the process, its workflow, and how to continue."""
     world.broken = {"rename"}
     process_id = rename(engine, device)
     with pytest.raises(StartRefused, match=f"modify_device.*{process_id}") as refusal:
@@ -288,7 +288,7 @@ def saving_task(save):
     "save", [lambda model: {"subscription": model}, lambda model: model.save() and None], ids=["returned", "saved"]
 )
 def test_task_that_saves_a_subscription_leaves_its_mark(engine_of, world, save, in_sync):
-    """In sync or not is the affair of those who were started on it; and a task lets go of what it took."""
+    """In sync or not is the affair of those who were started on it; and a task releases what it took."""
     engine = engine_of(*device_workflows(world), saving_task(save), products=[DEVICE, OTHER])
     device = add_device(engine.bed)
     with engine.database.transaction() as session:

@@ -1,4 +1,4 @@
-"""When a system fails or somebody is faster, nothing is done twice, and people are told what to do."""
+"""When a system fails or somebody is faster, nothing is done twice, and people are notified what to do."""
 
 from collections.abc import Mapping
 from threading import Thread

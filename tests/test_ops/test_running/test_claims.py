@@ -52,7 +52,7 @@ def test_naming_a_process_that_is_not_there_is_refused(engine_of, three_steps):
 
 
 def test_process_of_another_workflow_is_refused(engine_of, three_steps, calls):
-    """A job does not go on with another workflow's process."""
+    """A job does not continue with another workflow's process."""
 
     @task("Other")
     def other():

@@ -1,4 +1,4 @@
-"""Processes that go on with another version of their code."""
+"""Processes that continue with another version of their code."""
 
 import pytest
 

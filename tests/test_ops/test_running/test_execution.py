@@ -73,7 +73,7 @@ def test_resume_goes_on_behind_the_last_committed_step(engine_of, three_steps, c
 
 
 def test_resume_forgets_the_reason(engine_of, three_steps, calls):
-    """A process that went on is not shown as failed."""
+    """A process that continued is not shown as failed."""
     engine = engine_of(three_steps)
     calls.broken = {"second"}
     process_id = engine.run("count_to_three")
@@ -387,7 +387,7 @@ def test_step_without_subscription_takes_two_round_trips(engine_of, round_trips)
 
 
 def test_terminated_step_fails_its_process_and_cancels_its_run(engine_of):
-    """The process can go on later; Dagster's run says that somebody ended it, not that the step is broken."""
+    """The process can continue later; Dagster's run says that somebody ended it, not that the step is broken."""
 
     @step("Endless")
     def endless(context: StepContext):

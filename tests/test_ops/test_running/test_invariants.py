@@ -36,7 +36,7 @@ WAITS = {
 }
 
 
-class Weather:
+class Conditions:
     """Whether external systems work; and the routes that were given out."""
 
     def __init__(self):
@@ -45,10 +45,10 @@ class Weather:
 
     def hold(self):
         if not self.fair:
-            raise ConnectionError("bad weather")
+            raise ConnectionError("bad conditions")
 
 
-def workflows(weather):
+def workflows(conditions):
     class Name(SubmitFormPage):
         name: str
 
@@ -63,21 +63,21 @@ def workflows(weather):
 
     @step("Break")
     def breaking():
-        weather.hold()
+        conditions.hold()
         return {"broke": False}
 
     @retrystep("Try", quick_tries=0)
     def trying():
-        weather.hold()
+        conditions.hold()
         return {"tried": True}
 
     @poll_step("Look", every=timedelta(minutes=1))
     def looking():
-        return {"seen": True} if weather.fair else None
+        return {"seen": True} if conditions.fair else None
 
     @step("Call")
     def calling(callback_route: str):
-        weather.routes.append(callback_route)
+        conditions.routes.append(callback_route)
         return {"called": True}
 
     @step("Check")
@@ -117,18 +117,18 @@ def workflows(weather):
 
 
 class Hands(RuleBasedStateMachine):
-    """Many hands on many processes."""
+    """Many interventions on many processes."""
 
     server = None
     runs = Bundle("runs")
 
     def __init__(self):
         super().__init__()
-        self.weather = Weather()
+        self.conditions = Conditions()
         self.opened = ExitStack()
         database = self.opened.enter_context(fresh_database(self.server))
         instance = self.opened.enter_context(DagsterInstance.ephemeral())
-        self.bed = Testbed(Orchestrator([DEVICE], workflows(self.weather), None, database), instance)
+        self.bed = Testbed(Orchestrator([DEVICE], workflows(self.conditions), None, database), instance)
 
     def teardown(self):
         self.opened.close()
@@ -145,7 +145,7 @@ class Hands(RuleBasedStateMachine):
 
     @rule(fair=st.booleans())
     def change_weather(self, fair):
-        self.weather.fair = fair
+        self.conditions.fair = fair
 
     @rule(run=runs, page=st.sampled_from([{"name": "x"}, {"nome": "x"}, {"decision": "wait"}, {"decision": "retry"}]))
     def answer(self, run, page):
@@ -153,7 +153,7 @@ class Hands(RuleBasedStateMachine):
 
     @rule(run=runs, number=st.integers(0, 5), result=st.integers())
     def call_back(self, run, number, result):
-        routes = [route for route in self.weather.routes if str(run) in route]
+        routes = [route for route in self.conditions.routes if str(run) in route]
         if routes:
             token = routes[number % len(routes)].rpartition("/")[2]
             self.do(
@@ -268,7 +268,7 @@ class Hands(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_whatever_is_done_in_whatever_order_nothing_lies(server):
-    """Random hands: starts, answers, duplicate and late callbacks, retries, aborts, pauses, strays, bad weather."""
+    """Random interventions: starts, answers, duplicate and late callbacks, retries, aborts, pauses, failures."""
     machine = type("Hands", (Hands,), {"server": server})
     run_state_machine_as_test(
         machine,

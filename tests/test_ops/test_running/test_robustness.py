@@ -1,4 +1,4 @@
-"""What a step may do wrong, and a person in Dagster's page: the process still tells the truth and can go on."""
+"""What a step may do wrong, and a person in Dagster's page: the process still tells the truth and can continue."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -271,7 +271,7 @@ def cut_off(times):
 
 
 def test_step_that_lost_the_database_is_no_failure(engine_of):
-    """The run is over, and the process is to go on in another; its ledger says why."""
+    """The run is over, and the process is to continue in another; its ledger says why."""
     engine = engine_of(cut_off(1))
     process_id = engine.run("single")
     process = engine.process(process_id)
@@ -307,7 +307,7 @@ def test_step_whose_own_database_is_lost_has_failed(engine_of):
 
 
 def test_first_segment_that_never_reached_the_engine_can_be_repeated(engine_of, instance):
-    """A resource that could not be set up leaves a process that goes on once it can."""
+    """A resource that could not be set up leaves a process that continues once it can."""
     broken = [True]
 
     class Fragile(ConfigurableResource[None]):
@@ -395,7 +395,7 @@ def test_who_may_retry_is_asked(engine_of, where):
 
 
 def test_aborted_process_is_final_and_says_who(engine_of, three_steps, calls):
-    """It cannot go on, and the ledger has the abort."""
+    """It cannot continue, and the ledger has the abort."""
     engine = engine_of(three_steps)
     calls.broken = {"second"}
     process_id = engine.run("count_to_three")
@@ -415,7 +415,7 @@ def test_finished_process_cannot_be_aborted(engine_of, three_steps):
 
 
 def test_run_of_an_aborted_process_commits_nothing_and_calls_nothing_more(engine_of, calls):
-    """The step in hand rolls back, and no other begins."""
+    """The step in progress rolls back, and no other begins."""
     engine = None
 
     @step("Abort")

@@ -293,7 +293,7 @@ def slowly_alone():
 
 
 def test_two_starts_at_once_are_not_both_the_only_one(engine_of):
-    """What the predicate was told stays true until the process is there."""
+    """What the predicate has read stays true until the process is there."""
     engine = engine_of(slowly_alone)
     barrier = threading.Barrier(4)
 

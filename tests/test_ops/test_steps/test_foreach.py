@@ -1,4 +1,4 @@
-"""The same steps for each item of a list: what each item finds and gives, and where it goes on."""
+"""The same steps for each item of a list: what each item finds and gives, and where it continues."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -167,7 +167,7 @@ def test_failed_item_is_where_the_process_goes_on(engine_of, configure, calls):
 
 
 def test_crash_between_items_repeats_none(engine_of, calls, monkeypatch):
-    """The run is gone without a word, and another one goes on."""
+    """The run is gone without a word, and another one continues."""
 
     @step("Configure")
     def configure(port: str):

@@ -1,4 +1,4 @@
-"""Ten thousand processes that wait: nothing is held for them, and one of them goes on as if it were alone."""
+"""Ten thousand processes that wait: nothing is held for them, and one of them continues as if it were alone."""
 
 import statistics
 import threading

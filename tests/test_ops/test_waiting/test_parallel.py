@@ -86,7 +86,7 @@ def test_branch_does_not_see_what_another_one_does(engine_of, calls):
 
 
 def test_retry_sees_the_state_at_the_fork_again(engine_of, calls):
-    """The other branch has done all of its steps meanwhile."""
+    """The other branch has done all of its steps in between."""
     seen = []
     engine = engine_of(two_by_two(calls, b2=lambda state: seen.append(sorted(state))))
     calls.broken = {"b2"}
@@ -137,7 +137,7 @@ def test_failure_in_one_branch_is_not_forgotten_by_the_other(engine_of, calls):
 
 
 def test_crash_in_a_branch_repeats_that_step_only(engine_of, calls, monkeypatch):
-    """The run is gone without a word; another one goes on, and sees what the first would have seen."""
+    """The run is gone without a word; another one continues, and sees what the first would have seen."""
     seen = []
 
     def crash_once(state):
@@ -179,7 +179,7 @@ def test_going_back_into_a_branch_leaves_the_other_as_it_is(engine_of, calls):
 
 
 def test_branch_that_is_left_out_by_a_part_of_the_job_is_refused(engine_of, calls):
-    """Whoever launches only the rest in Dagster's page is told what comes first."""
+    """Whoever launches only the rest in Dagster's page reads what comes first."""
     engine = engine_of(two_by_two(calls))
     calls.broken = {"b2"}
     process_id = engine.run("fork")
@@ -212,7 +212,7 @@ def test_condition_stands_around_branches(engine_of, calls):
 
 
 def test_retry_asks_the_callback_of_each_branch_that_has_not_ended(engine_of, calls):
-    """Whoever has the process go on has them all go on."""
+    """Whoever has the process continue has them all continue."""
     a1 = noted(calls, "a1")
     b1 = noted(calls, "b1", retry_auth_callback=lambda context: context.user == "boss")
     engine = engine_of(fork_of(calls, a1, b1))

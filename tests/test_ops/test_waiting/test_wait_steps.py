@@ -117,7 +117,7 @@ def test_stray_run_of_a_suspended_process_is_refused(engine_of):
         engine.resume(process_id)
 
 
-# --- better times ---
+# --- retries ---
 
 
 def test_retry_step_waits_ever_longer(engine_of):
@@ -358,7 +358,7 @@ def test_late_callback_spares_the_person_the_decision(engine_of, outside):
 
 
 def test_paused_engine_stops_a_process_between_two_steps(engine_of):
-    """What is released goes on by itself, once."""
+    """What is released continues by itself, once."""
     engine = engine_of_pausing(engine_of)
     process_id = engine.run("pausing")
     assert engine.process(process_id).last_status == "waiting"

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from orchestrator_defs.cli.main import main
 from resources.runs.workers.manager import RESTART_SECONDS
 from tests.test_resources.test_runs.warm import Warm, configure, gone, warm_instances
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 COMMAND = "from orchestrator_defs.cli.main import main; main()"
 
@@ -82,7 +82,7 @@ def test_workers_are_started_shown_and_stopped(
     assert refused.exit_code == 1
     assert "Another `orchestrator workers start` runs workers of toys" in refused.output
     assert orchestrator("workers", "stop").output == "2 workers have stopped.\n"
-    assert manager.wait(PATIENCE) == 0
+    assert manager.wait(GENEROUS_SECONDS) == 0
     assert manager.stdout is not None
     assert "Ready: 1 for all runs of toys, and 1 in reserve." in manager.stdout.read()
 
@@ -95,7 +95,7 @@ def test_interrupted_workers_finish_what_they_have(started: tuple[Warm, subproce
     manager.send_signal(signal.SIGINT)
     time.sleep(1)  # in which the wrong thing would happen
     warm.leave(run_id)
-    assert manager.wait(PATIENCE) == 0
+    assert manager.wait(GENEROUS_SECONDS) == 0
     assert warm.status(run_id) == "SUCCESS"
     assert warm.workers() == []
 
@@ -133,4 +133,4 @@ def test_start_takes_over_from_workers_that_a_launch_has_started(
                 assert len(warm.supervisors()) == 1
             finally:
                 manager.send_signal(signal.SIGTERM)
-                assert manager.wait(PATIENCE) == 0
+                assert manager.wait(GENEROUS_SECONDS) == 0

@@ -118,7 +118,7 @@ def test_op_describes_its_step():
 
 
 def test_two_workflows_may_use_the_same_step_and_the_same_names():
-    """Op names are unique in a code location; the engine sees to it."""
+    """Op names are unique in a code location; the engine makes them so."""
 
     @task("One")
     def one():

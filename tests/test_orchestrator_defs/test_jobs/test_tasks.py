@@ -108,7 +108,7 @@ def test_task_of_which_one_is_unfinished_is_refused(bed):
         bed.run("task_clean_up_tasks")
 
 
-# --- setting going ---
+# --- starting ---
 
 
 def test_waiting_processes_are_resumed(testbed_of):

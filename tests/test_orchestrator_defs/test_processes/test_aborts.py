@@ -34,7 +34,7 @@ def test_abort_names_the_children_that_go_on(failed):
 
 
 def test_aborted_run_commits_nothing_more(engine_of):
-    """Its step in progress rolls back; the process stays aborted, and is told so."""
+    """Its step in progress rolls back; the process stays aborted, and is notified so."""
     begun, go = threading.Event(), threading.Event()
 
     @step("Long")

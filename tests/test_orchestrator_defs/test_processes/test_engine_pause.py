@@ -1,4 +1,4 @@
-"""The engine's pause: nothing new begins, what is in progress ends, and what stopped goes on by itself, once."""
+"""The engine's pause: nothing new begins, what is in progress ends, and what stopped continues by itself, once."""
 
 import threading
 from datetime import timedelta
@@ -53,7 +53,7 @@ def pause(engine):
 
 
 def release(engine):
-    """Release, and run what that sets going."""
+    """Release, and run what that starts."""
     return [
         engine.service.runs.execute(process_id, user="SYSTEM")
         for process_id in engine.service.engine.release(user="ada")
@@ -73,7 +73,7 @@ def test_paused_engine_says_who_paused_it(engine_of):
 
 
 def test_pausing_lasts_until_the_step_in_progress_ends(engine_of):
-    """It commits, and the next does not begin; after the release it goes on once."""
+    """It commits, and the next does not begin; after the release it continues once."""
     begun, go, calls = threading.Event(), threading.Event(), []
 
     @step("Long")
@@ -107,7 +107,7 @@ def test_pausing_lasts_until_the_step_in_progress_ends(engine_of):
 
 
 def test_release_in_the_middle_of_a_step_runs_nothing_twice(engine_of):
-    """Paused and released while a step is in progress, a process just goes on."""
+    """Paused and released while a step is in progress, a process just continues."""
     made, calls = [], []
 
     @step("Long")

@@ -116,7 +116,7 @@ def test_suspended_process_can_be_sent_back_before_its_question(engine_of, broke
 
 
 def test_answer_of_an_earlier_go_counts_no_longer(engine_of, calling_out, told, broken):
-    """The external system is told again, and its new answer is waited for."""
+    """The external system is notified again, and its new answer is waited for."""
     engine = engine_of(calling_out)
     broken.steps = {"look"}
     process_id = engine.run("calling_out")

@@ -1,4 +1,4 @@
-"""Two locations on one database, and two storages of Dagster: each looks after its own processes only."""
+"""Two locations on one database, and two storages of Dagster: each monitors its own processes only."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The sweeper and the wake sensor: each half-done thing that a death leaves is set right, and what is well stays."""
+"""The sweeper and the wake sensor: each half-done thing that a death leaves is repaired, and what is well stays."""
 
 import json
 import threading
@@ -54,7 +54,7 @@ def sleep_a_night():
 
 
 class Ward(Engine):
-    """An engine whose processes fall ill, and the daemon that looks after them."""
+    """An engine whose processes fall ill, and the daemon that monitors them."""
 
     def tick(self, name: str, cursor: str | None = None):
         """One tick of a sensor, as the daemon makes it: the message, and the runs that it asks for."""
@@ -77,7 +77,7 @@ class Ward(Engine):
         return self.service.starts.start(workflow, None, user="starter")
 
     def half_done(self) -> tuple[UUID, str]:
-        """A process that has committed a step and is running, in the hands of a run that Dagster does not know."""
+        """A process that has committed a step and is running, executed by a run that Dagster does not know."""
         process_id = self.start("sleep_a_night")
         self.service.runs.execute(process_id, user="starter")
         run_id = str(uuid4())
@@ -187,7 +187,7 @@ def test_process_whose_run_is_under_way_is_left_alone(ward, status):
     assert ward.process(process_id).run_id == run_id
 
 
-# --- going on ---
+# --- continuing ---
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS])
@@ -382,7 +382,7 @@ def test_processes_in_hand_are_found_by_an_index(ward):
 
 
 def test_large_number_is_looked_at_in_turns(ward, monkeypatch):
-    """The cursor says where the next sweep begins, and after the last one it begins anew."""
+    """The cursor says where the next sweep begins, and after the last one it begins again."""
     monkeypatch.setattr("orchestrator_defs.sensors.sweeper.BATCH", 2)
     for _ in range(3):
         ward.start()
@@ -394,7 +394,7 @@ def test_large_number_is_looked_at_in_turns(ward, monkeypatch):
 
 
 def test_run_in_ones_own_process_is_known_to_the_launcher(ward):
-    """Somebody else cannot execute it meanwhile."""
+    """Somebody else cannot execute it in between."""
     process_id = ward.start()
     job = ward.orchestrator.job("two_steps")
     run = ward.instance.create_run_for_job(job_def=job, run_id=str(process_id))

@@ -1,4 +1,4 @@
-"""Setting a process going again: one, or every task that stands still."""
+"""Resuming a process: one, or every task that has stopped."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -79,7 +79,7 @@ def test_refused_intervention_is_no_event(engine_of: Callable[..., Engine]) -> N
 
 
 def test_recovery_is_an_event(failed: tuple[Engine, UUID]) -> None:
-    """The run whose process went on without it says so, and where."""
+    """The run whose process continued without it says so, and where."""
     engine, process_id = failed
     set_row(engine, process_id, last_status="running")
     Sweeper(engine.service.served.first, engine.instance).sweep()

@@ -17,7 +17,7 @@ WHY = "because the test says so"
 
 
 class Broken:
-    """Which steps are told to fail, and how often each was called."""
+    """Which steps are set to fail, and how often each was called."""
 
     def __init__(self) -> None:
         self.steps: set[str] = set()

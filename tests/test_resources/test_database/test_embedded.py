@@ -1,4 +1,4 @@
-"""The embedded server: started by the first, shared by all, stopped with the last, whatever was killed meanwhile."""
+"""The embedded server: started by the first, shared by all, stopped with the last, whatever was killed in between."""
 
 import importlib
 import os
@@ -40,7 +40,7 @@ def home() -> Iterator[Path]:
     path.chmod(0o711)
     (path / "pg.throwaway").touch()
     yield path
-    with suppress(FileNotFoundError):  # its keeper has removed it
+    with suppress(FileNotFoundError):  # its reaper has removed it
         lease.wait_until_unused(path / "pg.lease")
         assert within(100, lambda: not lease.has_reaper(path / "pg.lease"))
     shutil.rmtree(path, ignore_errors=True)

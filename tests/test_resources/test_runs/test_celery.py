@@ -29,7 +29,7 @@ from resources.runs.workers.liveness import DirectClaim
 from resources.settings import settings
 from tests.scale import Scaled
 from tests.test_resources.test_runs.celery_machines import REDIS, Machines, configure, redis_server
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = [
     pytest.mark.skipif(REDIS is None, reason="there is no redis-server; on Debian: apt-get install redis-server"),
@@ -79,7 +79,7 @@ def machines(installation: Machines) -> Iterator[Machines]:
 
 
 def monitored(machines: Machines, is_done: Callable[[], bool], seconds: float = 240) -> None:
-    """As the daemon looks after runs, until something is so."""
+    """As the daemon monitors runs, until something is so."""
     give_up = time.monotonic() + seconds
     with WorkspaceProcessContext(machines.instance, EmptyWorkspaceTarget()) as workspace:
         while not is_done():
@@ -275,12 +275,12 @@ def test_a_worker_whose_run_went_to_another_ends_on_the_spot(
     with held(machines, run_id) as claim:
         cut_session(server, claim)
         with held(machines, run_id):
-            assert killed.wait(PATIENCE)
+            assert killed.wait(GENEROUS_SECONDS)
 
 
 @contextmanager
 def held(machines: Machines, run_id: str) -> Iterator[DirectClaim]:
-    """A run in hand of another worker, which is this process."""
+    """A run in progress of another worker, which is this process."""
     claim = DirectClaim(machines.launcher.dispatch, run_id)
     claim.acquire()
     yield claim
@@ -310,7 +310,7 @@ def taken(machines: Machines, run_id: str) -> dict[str, str]:
 
 
 def taken_by_a_worker_that_died(machines: Machines) -> str:
-    """A run that has begun, and who has it in hand is dead."""
+    """A run that has begun, and who has it in progress is dead."""
     run_id = machines.launch("five")
     machines.instance.add_run_tags(run_id, taken(machines, run_id))
     dispatch = machines.launcher.dispatch

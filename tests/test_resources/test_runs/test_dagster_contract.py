@@ -119,7 +119,7 @@ def test_every_status_of_a_run_is_a_barrier() -> None:
 
 
 def test_the_events_of_a_step_are_known() -> None:
-    """A new one may be one to commit before going on: see `BARRIERS`."""
+    """A new one may be one to commit before continuing: see `BARRIERS`."""
     assert {kind.value for kind in STEP_EVENTS} == KNOWN_STEP_EVENTS
 
 

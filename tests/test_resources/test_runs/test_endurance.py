@@ -33,7 +33,7 @@ def warm_of(dagster_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[Ca
 
 @contextmanager
 def killing(warm: Warm, seconds: float) -> Iterator[Counter[str]]:
-    """Kill a worker every so often, whatever it does. Counts the deaths, and those with a run in hand."""
+    """Kill a worker every so often, whatever it does. Counts the deaths, and those with a run in progress."""
     chance = random.Random(3)
     counted: Counter[str] = Counter()
     over = threading.Event()
@@ -131,7 +131,7 @@ class Census:
 
     @classmethod
     def of(cls, warm: Warm, runs: int, seconds: float) -> "Census":
-        """When nothing is in hand; the asking connection is not counted."""
+        """When nothing is in progress; the asking connection is not counted."""
         pids = [*sorted(warm.supervisors()), *warm.workers()]
         with warm.launcher.dispatch.connect() as connection:
             row = connection.execute(

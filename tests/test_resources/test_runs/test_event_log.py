@@ -27,7 +27,7 @@ from resources.runs.storage import event_groups
 from resources.runs.storage.event_log import GroupedEventLogStorage, PooledEventLogStorage
 from tests.test_resources.test_database.own_server import OwnServer, server_of_its_own
 from tests.test_resources.test_runs.dagster_instances import custom, dagster_database, instance_on
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = pytest.mark.xdist_group("event log")  # one worker: its server and database are made once
 
@@ -258,13 +258,13 @@ class Browser:
 
     async def __aexit__(self, *_: object) -> None:
         await self._incoming.put({"type": "websocket.disconnect", "code": 1000})
-        await asyncio.wait_for(self._task, PATIENCE)
+        await asyncio.wait_for(self._task, GENEROUS_SECONDS)
 
     async def say(self, **message: Any) -> None:
         await self._incoming.put({"type": "websocket.receive", "text": json.dumps(message)})
 
     async def hear(self) -> Any:
-        message = await asyncio.wait_for(self._outgoing.get(), PATIENCE)
+        message = await asyncio.wait_for(self._outgoing.get(), GENEROUS_SECONDS)
         return json.loads(message["text"])
 
     async def hear_events(self) -> list[str]:
@@ -362,7 +362,7 @@ def test_a_forked_child_of_multiprocessing_commits_its_last_words(instance: dg.D
         target=instance.report_engine_event, args=("from the child", run)
     )
     child.start()
-    child.join(PATIENCE)
+    child.join(GENEROUS_SECONDS)
     assert child.exitcode == 0
     assert committed(url, run.run_id) == ["ENGINE_EVENT"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.test_resources.test_runs.test_child_process import gone, lives
-from tests.waiting import PATIENCE
+from tests.waiting import GENEROUS_SECONDS
 
 PROLOGUE = """
 import os, signal, sys, time
@@ -51,7 +51,7 @@ def look(report):
 children.fork("child", look)
 os.wait()
 """
-    said, _ = play(scene).communicate(timeout=PATIENCE)
+    said, _ = play(scene).communicate(timeout=GENEROUS_SECONDS)
     assert said.split() == ["0", "set()"]
 
 
@@ -67,7 +67,7 @@ children.wait(60)
 (ended,) = children.reap()
 print(ended is child, ended.end, children.of_kind())
 """
-    said, _ = play(scene).communicate(timeout=PATIENCE)
+    said, _ = play(scene).communicate(timeout=GENEROUS_SECONDS)
     assert said.splitlines() == ["True", "True was killed by SIGKILL []"]
 
 
@@ -83,7 +83,7 @@ print(ended[0].end, children.may_fork)
 time.sleep(1.1)
 print(children.may_fork)
 """
-    said, _ = play(scene).communicate(timeout=PATIENCE)
+    said, _ = play(scene).communicate(timeout=GENEROUS_SECONDS)
     assert said.splitlines() == ["ended with exit status 1 False", "True"]
 
 

@@ -11,7 +11,7 @@ from resources.runs import guardian
 from resources.runs.guardian import GuardianThread
 from resources.runs.storage.event_watch import EventWatch
 from resources.runs.workers.worker import LivenessThread, WakeUp
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 PROLOGUE = """
 import os, subprocess, sys, time
@@ -43,7 +43,7 @@ def is_alive(pid: int) -> bool:
 def test_a_process_that_ends_leaves_the_others_of_its_callers_group() -> None:
     ours = scene("time.sleep(0.5); start(); end_this_process('The test says so.')")
     neighbour = subprocess.Popen(["sleep", "60"], process_group=ours.pid)
-    said, why = ours.communicate(timeout=PATIENCE)
+    said, why = ours.communicate(timeout=GENEROUS_SECONDS)
     try:
         assert (ours.returncode, "The test says so." in why) == (1, True)
         eventually(lambda: not is_alive(int(said)))
@@ -56,7 +56,7 @@ def test_a_process_that_ends_leaves_the_others_of_its_callers_group() -> None:
 def test_a_process_that_began_its_group_ends_with_all_of_it() -> None:
     text = "if pid := os.fork(): print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])); os._exit(0)\n"
     ours = scene(f"{text}begin_group(); start(); end_this_process('The test says so.')")
-    said, why = ours.communicate(timeout=PATIENCE)
+    said, why = ours.communicate(timeout=GENEROUS_SECONDS)
     started, status = said.split()
     assert (status, "The test says so." in why) == ("-9", True)
     eventually(lambda: not is_alive(int(started)))
@@ -73,7 +73,7 @@ Guard("watch").start()
 time.sleep(60)
 """
     ours = scene(text)
-    _, why = ours.communicate(timeout=PATIENCE)
+    _, why = ours.communicate(timeout=GENEROUS_SECONDS)
     assert ours.returncode == 1
     assert "Its thread 'watch'" in why
     assert ("ZeroDivisionError" in why) == (end == "1 / 0")
@@ -108,7 +108,7 @@ with forks_leave():
         {end}
 print("after", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-    said, _ = scene(text).communicate(timeout=PATIENCE)
+    said, _ = scene(text).communicate(timeout=GENEROUS_SECONDS)
     assert said.split() == ["after", str(status)]
 
 

@@ -273,7 +273,7 @@ def test_dagster_does_not_execute_a_run_twice(warm: Warm) -> None:
 
 
 def test_dagster_takes_sigterm_only_through_the_function_that_we_replace() -> None:
-    """Else SIGTERM would interrupt the op in hand, in whose body Dagster's handlers are in force."""
+    """Else SIGTERM would interrupt the op in progress, in whose body Dagster's handlers are in force."""
     signalled: list[int] = []
     before = signal.getsignal(signal.SIGTERM)
     with interrupts_deferred(lambda number, _: signalled.append(number)), raise_execution_interrupts():

@@ -1,4 +1,4 @@
-"""What becomes of runs in the hands of warm workers when the database goes away, and when the whole machine does."""
+"""What becomes of runs executed by warm workers when the database goes away, and when the whole machine does."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def cut(own: OwnServer, how: signal.Signals) -> None:
 
 
 def lose_the_machine(warm: Warm) -> None:
-    """Kill everything that works in the folder; all stand still first, so that none sees another die."""
+    """Kill everything that works in the folder; all are stopped first, so that none sees another die."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in warm.processes():
             os.kill(pid, number)

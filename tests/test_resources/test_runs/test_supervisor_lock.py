@@ -20,7 +20,7 @@ from resources.runs.workers.supervisor_lock import (
     SupervisorLocks,
     has_launchers,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import GENEROUS_SECONDS
 
 NOW = datetime.now(UTC)
 OLDER = Loaded("toys", "code", NOW - timedelta(seconds=1))
@@ -96,7 +96,7 @@ def test_an_older_holder_is_stopped(locks: SupervisorLocks) -> None:
         lock.release()
         lock = locks.take_over(LOADED)
         assert lock is not None
-        assert old.wait(PATIENCE) == -signal.SIGTERM
+        assert old.wait(GENEROUS_SECONDS) == -signal.SIGTERM
     assert locks.holder(ACTIVE) == supervisor_lock.Holder(os.getpid(), LOADED)
 
 

@@ -1,4 +1,4 @@
-"""Warm workers, as processes: what they execute, what ends them, and what becomes of the run in their hands."""
+"""Warm workers, as processes: what they execute, what ends them, and what becomes of the run that they execute."""
 
 import logging
 import os

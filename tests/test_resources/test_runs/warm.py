@@ -19,7 +19,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from resources.database.embedded import EmbeddedServer
 from resources.runs.code_location import CodeLocation
 from resources.runs.launching.launcher import WarmRunLauncher
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 ROOT = Path(__file__).parents[3]
 TOYS = """
@@ -193,7 +193,7 @@ class Warm:
         with self.launcher.dispatch.connect() as connection:
             return connection.info.dbname
 
-    def end(self, run_id: str, seconds: float = PATIENCE) -> str:
+    def end(self, run_id: str, seconds: float = GENEROUS_SECONDS) -> str:
         """Wait for the end of a run."""
         run = eventually(
             lambda: (run := self.instance.get_run_by_id(run_id)) and run.is_finished and run, run_id, seconds=seconds
@@ -228,7 +228,7 @@ class Warm:
         return [worker.pid for worker in self.launcher.dispatch.workers()]
 
     def supervisors(self) -> set[int]:
-        """The processes that look after them."""
+        """The processes that monitor them."""
         return {worker.supervisor for worker in self.launcher.dispatch.workers()}
 
     def state(self, run_id: str) -> str | None:
@@ -273,7 +273,7 @@ def code_server(warm: Warm) -> Iterator[WorkspaceProcessContext]:
 
 
 def look_again(workspace: WorkspaceProcessContext, *, reload: bool) -> None:
-    """Load the toys anew, as the button does, or only ask their process again, as the daemon does each minute."""
+    """Load the toys again, as the button does, or only ask their process again, as the daemon does each minute."""
     before = workspace.create_request_context().get_code_location("toys")
     (workspace.reload_code_location if reload else workspace.refresh_code_location)("toys")
     before.cleanup()  # else the collector does, in whichever thread, and Dagster complains

@@ -75,7 +75,7 @@ def scene(database: SubscriptionDatabase) -> Iterator[Scene]:
 
 @pytest.fixture
 def told(scene: Scene) -> Iterator[Told]:
-    """What was told since the fixture was made, or since it was asked."""
+    """What was sent since the fixture was made, or since it was asked."""
     with psycopg.connect(_uri_of(scene.connection), autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
 
@@ -100,7 +100,7 @@ def _uri_of(connection: "psycopg.Connection[Any]") -> str:
     return psycopg.conninfo.make_conninfo(**connection.info.get_parameters())
 
 
-# --- what is told ---
+# --- what is sent ---
 
 
 def test_a_step_is_told_with_its_process_alone(scene: Scene, told: Told) -> None:
@@ -165,7 +165,7 @@ def test_what_does_not_show_is_not_told(scene: Scene, told: Told) -> None:
 def test_of_each_column_it_is_decided_whether_it_shows(
     scene: Scene, table: type[Table], function: str, hidden: set[str]
 ) -> None:
-    """A new one is told of, or is here: the document changes with the version, and the rest never or unseen."""
+    """A new one is notified of, or is here: the document changes with the version, and the rest never or unseen."""
     row = scene.connection.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", (function,)).fetchone()
     assert row is not None
     compared = set(re.findall(r"before\.(\w+)[,)]", row[0].partition("IS DISTINCT")[0].rpartition("WHERE (")[2]))
@@ -277,7 +277,7 @@ class Hearing:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Hear no more."""
+        """Stop listening."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

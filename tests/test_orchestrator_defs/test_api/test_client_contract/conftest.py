@@ -52,7 +52,7 @@ def outside() -> Outside:
 
 @pytest.fixture(scope="package")
 def world() -> World:
-    """What is configured, and which steps are told to fail."""
+    """What is configured, and which steps are set to fail."""
     return World()
 
 

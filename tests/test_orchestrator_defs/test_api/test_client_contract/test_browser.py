@@ -11,7 +11,7 @@ from websockets.typing import Origin, Subprotocol
 
 from tests.engine import Engine
 from tests.test_orchestrator_defs.test_api.test_client_contract.conftest import Secured
-from tests.waiting import PATIENCE
+from tests.waiting import GENEROUS_SECONDS
 from tests.web_client import UI, WebClient
 
 AN_ID = "00000000-0000-4000-8000-000000000000"
@@ -136,10 +136,10 @@ def events(url: str) -> str:
 
 
 def pong_after(connection: ClientConnection) -> float:
-    """Seconds from a ping to its answer, whatever else is told meanwhile."""
+    """Seconds from a ping to its answer, whatever else is sent in between."""
     asked = time.monotonic()
     connection.send("__ping__")
-    while connection.recv(timeout=PATIENCE) != "__pong__":
+    while connection.recv(timeout=GENEROUS_SECONDS) != "__pong__":
         pass
     return time.monotonic() - asked
 
@@ -173,18 +173,18 @@ def test_messages_are_in_the_clients_words(
     ]
     wanted = {json.dumps({"name": "invalidateCache", "value": value}, separators=(",", ":")) for value in values}
     while wanted:
-        wanted.discard(str(listening.recv(timeout=PATIENCE)))
+        wanted.discard(str(listening.recv(timeout=GENEROUS_SECONDS)))
 
 
 def test_a_token_comes_as_a_sub_protocol(secured: Secured) -> None:
     offered = [Subprotocol("base64.bearer.token"), Subprotocol(secured.provider.mint())]
     with connect(events(secured.url), origin=Origin(UI), subprotocols=offered, proxy=None) as connection:
         assert connection.subprotocol == "base64.bearer.token"
-        assert pong_after(connection) < PATIENCE
+        assert pong_after(connection) < GENEROUS_SECONDS
 
 
 def test_without_a_token_nothing_is_told(secured: Secured) -> None:
     with connect(events(secured.url), origin=Origin(UI), proxy=None) as connection:
         with pytest.raises(ConnectionClosed):
-            connection.recv(timeout=PATIENCE)
+            connection.recv(timeout=GENEROUS_SECONDS)
         assert connection.close_code == 1008

@@ -1,4 +1,4 @@
-"""Processes: look at one, answer it, and lay hands on it."""
+"""Processes: look at one, answer it, and intervene in it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -25,7 +25,7 @@ from resources.subscriptions.customer_descriptions import create_customer_descri
 from resources.subscriptions.metadata import write_metadata
 from tests.test_resources.test_runs.warm import Warm, configure
 from tests.toy_network import DEVICE, World, device_workflows
-from tests.waiting import PATIENCE
+from tests.waiting import GENEROUS_SECONDS
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_what_the_pause_stopped_is_launched_after_the_release(stopped, api_of, m
         else:
             monkeypatch.setattr(module, name, lambda _: True)
     assert api_of(engine).put("/settings/status", json={"global_lock": False}).status_code == 200
-    assert done.wait(PATIENCE)
+    assert done.wait(GENEROUS_SECONDS)
     assert launched == [(process_id, "SYSTEM")]
 
 
@@ -134,7 +134,7 @@ def test_what_the_pause_stopped_is_the_sensors_under_another_launcher(stopped, a
 
 @pytest.fixture
 def slack(monkeypatch):
-    """What a channel was told; the first line is answered as `answers` says."""
+    """What was sent to a channel; the first line is answered as `answers` says."""
     told: list[bytes] = []
     answers = {"status": 200}
 

@@ -1,4 +1,4 @@
-"""The gate: what passes without login, what browsers may do, and what is too much."""
+"""The middleware: what passes without login, what browsers may do, and what is too much."""
 
 import json
 from contextlib import ExitStack

@@ -197,7 +197,7 @@ def _found(routes: Sequence[BaseRoute], prefix: str) -> Iterator[Found]:
 
 
 class Stop:
-    """Innermost: says that a call has come through the gate, and goes no further."""
+    """Innermost: says that a call has come through the middleware, and goes no further."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Whatever a path looks like, the rule that the gate applies is the rule of the endpoint that answers."""
+"""Whatever a path looks like, the rule that the middleware applies is the rule of the endpoint that answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ class Gate:
     routes: list[Found] = field(default_factory=list)
 
     async def ask(self, method: str, path: str) -> tuple[int, str, str | None]:
-        """The status, the path of the route that answered, and the least role that the gate saw."""
+        """The status, the path of the route that answered, and the least role that the middleware saw."""
         self.recorder.last = None
         sent: list[Message] = []
 
@@ -83,7 +83,7 @@ class Gate:
 
 
 def gate_of(provider: OidcProvider, running: RunningPage) -> Gate:
-    """The gate, before stubs of all routes in their order."""
+    """The middleware, before stubs of all routes in their order."""
     whole = composed(provider, running.page)
     recorder = Recorder()
     app = OrchestratorApp(openapi_url=None)

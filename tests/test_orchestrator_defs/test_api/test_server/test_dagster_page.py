@@ -1,4 +1,4 @@
-"""Dagster's page behind the gate: engineers work in it under their own name, others look."""
+"""Dagster's page behind the middleware: engineers work in it under their own name, others look."""
 
 import json
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ OF_DAGSTER_PLUS = {"setAppManagedComponent", "deleteAppManagedComponent"}
 
 
 class Named:
-    """In the place of the gate: the user is who a header says."""
+    """In the place of the middleware: the user is who a header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

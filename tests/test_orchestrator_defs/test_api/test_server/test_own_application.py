@@ -14,7 +14,7 @@ from orchestrator_defs.api import app as app_module
 from tests.api import calling
 from tests.architecture import ROOT
 from tests.toy_network import DEVICE, World, device_workflows
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 SCRIPT = """
 import contextlib, logging, sys
@@ -58,7 +58,12 @@ def test_the_example_of_the_documentation_runs(engine_of, monkeypatch: pytest.Mo
 @pytest.mark.slow
 def test_one_that_does_not_start_is_not_tried_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "fail"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [sys.executable, "-c", SCRIPT, "fail"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=GENEROUS_SECONDS,
+        check=False,
     )
     assert done.returncode == 3
     assert done.stderr.splitlines() == ["The moon is not full.", "Application startup failed. Exiting."]

@@ -1,4 +1,4 @@
-"""Live updates over real WebSockets: what a client is told, and how the server bears many, slow and strange ones."""
+"""Live updates over real WebSockets: what is sent to a client, and how the server bears many, slow and strange ones."""
 
 import asyncio
 import json
@@ -24,14 +24,14 @@ from tests.api import GRACE_SECONDS, application, caller, serving
 from tests.engine import Engine
 from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, websocket_url
 from tests.toy_network import DEVICE, World, device_workflows
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def quiet_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is told of workers unless something has changed."""
+    """Nobody is notified of workers unless something has changed."""
     monkeypatch.setattr(live_updates, "WORKERS_SECONDS", 1000)
 
 
@@ -47,13 +47,13 @@ def api(engine: Engine, api_of: Callable[..., httpx.Client]) -> httpx.Client:
 
 @pytest.fixture
 def client(api: httpx.Client) -> Iterator[Browser]:
-    """A browser, after what it is told at the start of a server."""
+    """A browser, after what is sent to it at the start of a server."""
     with browser(websocket_url(api)) as one:
         one.quiet()
         yield one
 
 
-# --- what is told ---
+# --- what is sent ---
 
 
 def test_a_workflow_is_told_of_with_all_that_it_changes(engine: Engine, client: Browser) -> None:
@@ -162,7 +162,7 @@ def test_a_lost_connection_to_the_database_is_made_up_for(engine: Engine, client
 def test_a_ping_is_answered(api: httpx.Client) -> None:
     with connect(websocket_url(api), proxy=None) as connection:
         connection.send("__ping__")
-        while connection.recv(timeout=PATIENCE) != "__pong__":
+        while connection.recv(timeout=GENEROUS_SECONDS) != "__pong__":
             pass
 
 
@@ -174,7 +174,7 @@ def test_the_protocol_of_a_client_that_sends_its_token_is_taken(api: httpx.Clien
 @pytest.mark.parametrize("offered", [["base64.bearer.token"], ["other", "token"], ["base64.bearer.token", "a", "b"]])
 def test_other_protocols_are_a_protocol_error(api: httpx.Client, offered: list[str]) -> None:
     with browser(websocket_url(api), *offered) as one, pytest.raises(ConnectionClosed) as closed:
-        one.connection.recv(timeout=PATIENCE)
+        one.connection.recv(timeout=GENEROUS_SECONDS)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1002
 
@@ -189,7 +189,7 @@ def test_what_it_does_not_know_is_ignored(client: Browser, engine: Engine) -> No
 def test_who_says_too_much_is_sent_away(client: Browser) -> None:
     client.connection.send("x" * 1001)
     with pytest.raises(ConnectionClosed) as closed:
-        client.connection.recv(timeout=PATIENCE)
+        client.connection.recv(timeout=GENEROUS_SECONDS)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 
@@ -214,7 +214,7 @@ def served(engine: Engine, *, user: User | None = None, **settings: Any) -> Iter
 
 
 class _Login:
-    """Puts a user into the scope, as the gate does with one who has logged in."""
+    """Puts a user into the scope, as the middleware does with one who has logged in."""
 
     def __init__(self, app: ASGIApp, user: User) -> None:
         self.app, self.user = app, user
@@ -228,7 +228,7 @@ def test_a_connection_ends_with_the_login(engine: Engine) -> None:
     with served(engine, user=User("noc", claims={"exp": expiry})) as url, connect(url, proxy=None) as connection:
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                connection.recv(timeout=PATIENCE)
+                connection.recv(timeout=GENEROUS_SECONDS)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
 
@@ -239,7 +239,7 @@ def test_a_connection_ends_with_the_login(engine: Engine) -> None:
 def test_five_hundred_clients_cost_one_listener_and_all_are_told_soon(engine: Engine) -> None:
     async def story(url: str) -> list[float]:
         async with _Connections(url, 500) as connections:
-            await asyncio.sleep(1)  # what is told at the start
+            await asyncio.sleep(1)  # what is sent at the start
             assert await asyncio.to_thread(listeners, engine) == 1
             changed = time.monotonic()
             await asyncio.to_thread(do, engine, "UPDATE products SET description = 'other'")
@@ -271,7 +271,7 @@ class _Connections:
 
 
 async def _told_after(changed: float, connection: Any) -> float:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(GENEROUS_SECONDS):
         while json.loads(await connection.recv())["value"]["type"] != "metadataProducts":
             pass
     return time.monotonic() - changed
@@ -313,11 +313,11 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_sent_away(
         url = f"{address.replace('http', 'ws')}{EVENTS}"
         with deaf(url), connect(url, proxy=None) as other, caller(address) as client:
             assert client.post("/flood").json() == 2
-            said = [other.recv(timeout=PATIENCE) for _ in range(60 + len(EVERYTHING))]
+            said = [other.recv(timeout=GENEROUS_SECONDS) for _ in range(60 + len(EVERYTHING))]
             assert len([one for one in said if len(one) == 200_000]) == 60
             eventually(lambda: client.get("/count").json() == 1)
             do(engine, "UPDATE products SET description = 'other'")
-            while "metadataProducts" not in str(other.recv(timeout=PATIENCE)):
+            while "metadataProducts" not in str(other.recv(timeout=GENEROUS_SECONDS)):
                 pass
 
 
@@ -335,13 +335,13 @@ def test_a_server_with_clients_ends_at_once_and_tells_them(engine: Engine) -> No
         with served(engine) as url:
             connections = [clients.enter_context(connect(url, proxy=None)) for _ in range(20)]
             for connection in connections:
-                connection.recv(timeout=PATIENCE)
+                connection.recv(timeout=GENEROUS_SECONDS)
             ending = time.monotonic()
         assert time.monotonic() - ending < GRACE_SECONDS / 2
         for connection in connections:
             with pytest.raises(ConnectionClosed) as closed:
                 while True:
-                    connection.recv(timeout=PATIENCE)
+                    connection.recv(timeout=GENEROUS_SECONDS)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012
     assert listeners(engine) == 0
@@ -361,8 +361,8 @@ def test_the_channel_of_processes_has_these_alone(engine: Engine, api: httpx.Cli
 def test_the_channel_of_the_engine_says_how_it_stands_and_when_that_changes(engine: Engine, api: httpx.Client) -> None:
     with connect(websocket_url(api, "/api/settings/ws-status/?token=x"), proxy=None) as connection:
         status = {"global_lock": False, "global_status": "RUNNING", "running_processes": 0}
-        assert json.loads(connection.recv(timeout=PATIENCE)) == {"engine-status": status}
+        assert json.loads(connection.recv(timeout=GENEROUS_SECONDS)) == {"engine-status": status}
         engine.service.engine.pause(user="noc")
-        while (said := json.loads(connection.recv(timeout=PATIENCE))["engine-status"]) == status:
+        while (said := json.loads(connection.recv(timeout=GENEROUS_SECONDS))["engine-status"]) == status:
             pass
         assert said == {"global_lock": True, "global_status": "PAUSED", "running_processes": 0}

@@ -1,4 +1,4 @@
-"""Live updates of several servers over Redis: one of them listens to the database, and all are told."""
+"""Live updates of several servers over Redis: one of them listens to the database, and all are notified."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ from tests.api import GRACE_SECONDS, application, serving
 from tests.engine import Engine
 from tests.live import EVENTS, EVERYTHING, Browser, browser, do, listeners, websocket_url
 from tests.test_resources.test_runs.celery_machines import REDIS, redis_server
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server")
@@ -56,7 +56,7 @@ class Server:
 
 @pytest.fixture
 def servers(engine: Engine, broker: str) -> Iterator[list[Server]]:
-    """Two, after what is told when they begin."""
+    """Two, after what is sent when they begin."""
     both = [Server(engine, broker) for _ in range(2)]
     eventually(lambda: listeners(engine) == 1)
     for server in both:
@@ -67,7 +67,7 @@ def servers(engine: Engine, broker: str) -> Iterator[list[Server]]:
 
 
 def change(engine: Engine, server: Server, description: str) -> None:
-    """Change something; returns when the browser of a server is told."""
+    """Change something; returns when the browser of a server is notified."""
     do(engine, "UPDATE workflows SET description = %s", description)
     server.browser.hear_until(lambda heard: ("metadataProducts", None) in heard)
 
@@ -96,7 +96,7 @@ def test_other_programs_may_speak_too(servers: list[Server], broker: str) -> Non
             other.publish(CHANNEL, said)
         other.publish(CHANNEL, '{"name": "invalidateCache", "value": {"type": "processes", "id": "1"}}')
         other.publish(CHANNEL, '{"name": "news", "value": [1]}')
-        heard = [json.loads(listener.recv(timeout=PATIENCE)) for _ in range(4)]
+        heard = [json.loads(listener.recv(timeout=GENEROUS_SECONDS)) for _ in range(4)]
     assert heard == [
         {"name": "invalidateCache", "value": {"type": "weather"}},
         {"name": "news", "value": [1]},
@@ -137,7 +137,7 @@ def test_a_server_starts_without_redis(engine: Engine, api_of: Callable[..., htt
     api = api_of(engine, at=serving, websocket_broadcaster_url="redis://127.0.0.1:1/0")
     with connect(websocket_url(api), proxy=None) as connection:
         connection.send("__ping__")
-        assert connection.recv(timeout=PATIENCE) == "__pong__"
+        assert connection.recv(timeout=GENEROUS_SECONDS) == "__pong__"
 
 
 @pytest.mark.parametrize(

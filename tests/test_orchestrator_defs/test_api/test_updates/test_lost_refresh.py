@@ -46,7 +46,7 @@ class FlawedPage:
         self._asked_at: float | None = None
 
     async def look(self) -> None:
-        """Show the process, and follow what is told, until nothing is for a while."""
+        """Show the process, and follow what is sent, until nothing is for a while."""
         async with connect(self.url, proxy=None, compression=None) as connection:
             await self._ask()
             while True:

@@ -24,7 +24,7 @@ SOON = 0.4
 LONG = 100.0
 
 
-class Gate:
+class Latch:
     """Where a form stands until it is let through; `entered` says that one has come."""
 
     def __init__(self):
@@ -38,10 +38,10 @@ class Gate:
 
 
 @pytest.fixture
-def gate():
-    gate = Gate()
-    yield gate
-    gate.opened.set()
+def latch():
+    latch = Latch()
+    yield latch
+    latch.opened.set()
     _end_of_forms()  # before their database goes
 
 
@@ -50,13 +50,13 @@ class Page(SubmitFormPage):
 
 
 @pytest.fixture
-def engine(engine_of, gate):
+def engine(engine_of, latch):
     def hanging_form():
-        gate.hold()
+        latch.hold()
         return Page
 
     def slow_query():
-        if not gate.is_open:
+        if not latch.is_open:
             current_session().execute(sa.text("SELECT pg_sleep(30)"))
         return Page
 
@@ -73,7 +73,7 @@ def engine(engine_of, gate):
 
     @inputstep("Ask", Assignee.NOC)
     def question():
-        gate.hold()
+        latch.hold()
         return Page
 
     @inputstep("Ask in vain", Assignee.NOC)
@@ -129,28 +129,28 @@ def timed_out(answer):
     assert answer.elapsed.total_seconds() < LONG / 2
 
 
-def test_a_form_that_hangs_is_given_up(api, gate):
+def test_a_form_that_hangs_is_given_up(api, latch):
     timed_out(api.post("/processes/hanging", json=[{}]))
 
 
-def test_a_start_that_was_given_up_never_commits(api, engine, gate):
+def test_a_start_that_was_given_up_never_commits(api, engine, latch):
     timed_out(api.post("/processes/hanging", json=[{}]))
-    gate.opened.set()
+    latch.opened.set()
     _end_of_forms()
     assert engine.count_processes() == 0
 
 
-def test_a_start_that_was_given_up_while_it_wrote_is_rolled_back(api, engine, gate, monkeypatch):
+def test_a_start_that_was_given_up_while_it_wrote_is_rolled_back(api, engine, latch, monkeypatch):
     """All is written, and the next thing would be the commit."""
     write = admission._write
 
     def then_hold(*arguments):
         write(*arguments)
-        gate.hold()
+        latch.hold()
 
     monkeypatch.setattr(admission, "_write", then_hold)
     timed_out(api.post("/processes/plain", json=[{}]))
-    gate.opened.set()
+    latch.opened.set()
     _end_of_forms()
     assert engine.count_processes() == 0
 
@@ -163,49 +163,49 @@ def test_a_query_that_takes_too_long_is_ended_in_the_server(api, engine):
         assert session.scalar(sa.text(running)) == 0
 
 
-def test_an_answer_that_was_given_up_changes_nothing(api, engine, gate):
-    gate.is_open = True
+def test_an_answer_that_was_given_up_changes_nothing(api, engine, latch):
+    latch.is_open = True
     process_id = engine.run("asks")
-    gate.is_open = False
+    latch.is_open = False
     timed_out(api.put(f"/processes/{process_id}/resume", json=[{}]))
-    gate.opened.set()
+    latch.opened.set()
     _end_of_forms()
     assert engine.process(process_id).last_status == ProcessStatus.SUSPENDED
 
 
-def test_an_answer_that_was_given_up_while_it_was_written_is_rolled_back(api, engine, gate, monkeypatch):
-    gate.is_open = True
+def test_an_answer_that_was_given_up_while_it_was_written_is_rolled_back(api, engine, latch, monkeypatch):
+    latch.is_open = True
     process_id = engine.run("asks")
     commit = submitted_answers._commit
 
     def then_hold(*arguments):
         run_id = commit(*arguments)
-        gate.is_open = False
-        gate.hold()
+        latch.is_open = False
+        latch.hold()
         return run_id
 
     monkeypatch.setattr(submitted_answers, "_commit", then_hold)
     timed_out(api.put(f"/processes/{process_id}/resume", json=[{}]))
-    gate.opened.set()
+    latch.opened.set()
     _end_of_forms()
     assert engine.process(process_id).last_status == ProcessStatus.SUSPENDED
 
 
-def test_a_process_is_shown_without_the_form_that_hangs(api, engine, gate):
-    gate.is_open = True
+def test_a_process_is_shown_without_the_form_that_hangs(api, engine, latch):
+    latch.is_open = True
     process_id = engine.run("asks")
-    gate.is_open = False
+    latch.is_open = False
     detail = api.get(f"/processes/{process_id}").json()
     assert detail["last_status"] == "suspended"
     assert detail["form"] is None
     assert "took longer than 0.4 s" in detail["form_error"]
 
 
-def test_a_named_form_that_hangs_is_given_up(api, gate):
+def test_a_named_form_that_hangs_is_given_up(api, latch):
     timed_out(api.post("/forms/hanging", json=[{}]))
 
 
-def test_forms_that_hang_take_nothing_from_others(engine, api_of, gate):
+def test_forms_that_hang_take_nothing_from_others(engine, api_of, latch):
     api = api_of(engine, form_timeout_seconds=LONG)
     threads = [
         threading.Thread(target=api.post, args=("/processes/hanging",), kwargs={"json": [{}]}) for _ in range(AT_ONCE)
@@ -217,13 +217,13 @@ def test_forms_that_hang_take_nothing_from_others(engine, api_of, gate):
         assert api.get("/processes/status-counts").status_code == 200
         assert api.put("/processes/resume-all").status_code == 200
     finally:
-        gate.opened.set()
+        latch.opened.set()
         for thread in threads:
             thread.join()
     assert engine.count_processes() == AT_ONCE
 
 
-def test_when_all_are_busy_one_more_is_told_so(engine, api_of, gate):
+def test_when_all_are_busy_one_more_is_told_so(engine, api_of, latch):
     api = api_of(engine, form_timeout_seconds=2)
     threads = [
         threading.Thread(target=api.post, args=("/processes/hanging",), kwargs={"json": [{}]}) for _ in range(AT_ONCE)
@@ -238,10 +238,10 @@ def test_when_all_are_busy_one_more_is_told_so(engine, api_of, gate):
     assert "try again" in answer.json()["detail"]
 
 
-def test_after_forms_that_hung_the_next_one_is_evaluated(api, gate):
+def test_after_forms_that_hung_the_next_one_is_evaluated(api, latch):
     for _ in range(AT_ONCE):
         timed_out(api.post("/processes/hanging", json=[{}]))
-    gate.opened.set()
+    latch.opened.set()
     _end_of_forms()
     assert api.post("/processes/plain", json=[{}]).status_code == 201
 

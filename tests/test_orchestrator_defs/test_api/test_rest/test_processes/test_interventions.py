@@ -196,7 +196,7 @@ def test_what_is_no_task_or_has_not_ended_is_not_deleted(api, engine):
 
 @pytest.fixture
 def guarded(engine_of, api_of):
-    """A process of each kind whose workflow's callbacks let nobody lay hands on it."""
+    """A process of each kind whose workflow's callbacks let nobody intervene in it."""
 
     class Yes(SubmitFormPage):
         yes: bool

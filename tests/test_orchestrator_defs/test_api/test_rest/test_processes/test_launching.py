@@ -1,4 +1,4 @@
-"""What routes set going is launched after their answer, whatever comes of that."""
+"""What routes started is launched after their answer, whatever comes of that."""
 
 import json
 import logging
