@@ -158,12 +158,12 @@ def test_block_that_two_locations_declare_alike_is_served(database: Subscription
 
 
 def test_block_that_two_locations_declare_otherwise_is_refused(database: SubscriptionDatabase) -> None:
-    other = product(model("OtherDevice", {"device": block("Test Device", {"colour": str})}), name="Other")
-    different = [
-        Orchestrator([product], [], database=database, name=name)
-        for name, product in {"ours": DEVICE, "theirs": other}.items()
-    ]
-    with pytest.raises(SettingsError, match="'ours' and 'theirs' both have a block 'Test Device'"):
+    kits = {
+        name: product(model(f"Kit{name}", {"kit": block("Rack Kit", fields)}), name=f"Kit {name}")
+        for name, fields in {"ours": {"size": int}, "theirs": {"colour": str}}.items()
+    }
+    different = [Orchestrator([product], [], database=database, name=name) for name, product in kits.items()]
+    with pytest.raises(SettingsError, match="'ours' and 'theirs' both have a block 'Rack Kit'"):
         Served(different)
 
 
