@@ -14,6 +14,8 @@ TOKENS = re.compile(
     re.IGNORECASE,
 )
 """What is a token or a password wherever it stands."""
+MARKS = ("bearer", "/callback/", "://")
+"""What a text with one of them has: each event of a run passes here, and most have none."""
 
 _known: dict[str, None] = {}
 
@@ -24,23 +26,32 @@ def remember(secret: str) -> None:
         _known[secret] = None
         if len(_known) > MOST:
             _known.pop(next(iter(_known)))
+        _forms.cache_clear()
         _pattern.cache_clear()
 
 
 def redacted(value: Any) -> Any:
     """A text, or JSON, without secrets; other values as they are."""
     if isinstance(value, str):
-        if (pattern := _pattern()) is not None:
-            value = pattern.sub(MASK, value)
-        return TOKENS.sub(lambda found: f"{found[found.lastgroup or 0]}{MASK}", value)
+        if any(form in value for form in _forms()):
+            value = _pattern().sub(MASK, value)
+        folded = value.lower()
+        if any(mark in folded for mark in MARKS):
+            value = TOKENS.sub(lambda found: f"{found[found.lastgroup or 0]}{MASK}", value)
+        return value
     if isinstance(value, dict):
         return {redacted(key): redacted(item) for key, item in value.items()}
     return [redacted(item) for item in value] if isinstance(value, list) else value
 
 
 @cache
-def _pattern() -> re.Pattern[str] | None:
+def _forms() -> tuple[str, ...]:
     """Each secret as it is and as texts of JSON and Python write it, the longest first."""
     forms = {form for one in _known for form in (one, json.dumps(one)[1:-1], repr(one)[1:-1])}
     forms |= {json.dumps(form)[1:-1] for form in forms}
-    return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True)))) if forms else None
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, _forms())))

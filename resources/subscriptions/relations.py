@@ -124,11 +124,16 @@ def lock_with_neighbours(subscription_ids: Collection[SubscriptionId]) -> None:
 
     What is read of them afterwards stays true, and two callers never deadlock.
     """
-    reached = [sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in map(_edges, Direction)]
     subscription_id = SubscriptionTable.subscription_id
-    affected = sa.or_(subscription_id.in_(subscription_ids), *(subscription_id.in_(one) for one in reached))
-    query = sa.select(subscription_id).where(affected).order_by(subscription_id).with_for_update(key_share=True)
-    current_session().execute(query).all()
+    ids = {*subscription_ids, *current_session().scalars(_directly_related(subscription_ids))}
+    # By ids that are known, since no plan for all subscriptions may depend on how many there are.
+    query = sa.select(subscription_id).where(subscription_id.in_(ids)).order_by(subscription_id)
+    current_session().execute(query.with_for_update(key_share=True)).all()
+
+
+def _directly_related(subscription_ids: Collection[SubscriptionId]) -> sa.CompoundSelect[tuple[SubscriptionId]]:
+    edges = map(_edges, Direction)
+    return sa.union(*(sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in edges))
 
 
 def reconcile_workflow() -> sa.ScalarSelect[str]:
