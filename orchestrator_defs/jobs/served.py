@@ -96,7 +96,8 @@ def _clashes(orchestrators: tuple[Orchestrator, ...]) -> Iterator[str]:
     owners: dict[tuple[str, str], tuple[str, Any]] = {}
     for name, number in Counter(one.name for one in orchestrators).items():
         if number > 1:
-            yield f"{number} code locations have an orchestrator named {name!r}; `build_definitions(name=…)` names one."
+            names = f"{number} code locations have an orchestrator named {name!r}"
+            yield f"{names}; give each its own name with `build_definitions(name=…)`."
     for one in orchestrators:
         rows = one.catalogue.rows
         built_in = {entry.name for entry in one.catalogue.workflows if entry.is_built_in}
