@@ -3,6 +3,7 @@
 import hashlib
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,18 @@ from resources.errors import (
 from resources.settings import settings
 
 DIALECTS = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+APPLICATION = "orchestrator"
 CONNECT_SECONDS = 10
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+SERVER_KEEPALIVE = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
+)
+"""Each end notices within half a minute that the other's machine is gone; the server then frees the rows it locked."""
 OVERFLOW = 20
 """How many connections beyond the pool's size a process may open for a moment."""
 POOL_SECONDS = 10
@@ -287,6 +299,11 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
+def named(application: str) -> str:
+    """The name of this process's sessions in the server's list, by which those of a frozen worker are found."""
+    return f"{application} {os.getpid()}@{socket.gethostname()}"[:63]
+
+
 def connect_or_restart(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
     """Connect; when the embedded server was killed, start it again and connect."""
     try:
@@ -378,9 +395,9 @@ class _Pool(sa.pool.QueuePool):
 
 
 def _connect_arguments(url: sa.URL) -> dict[str, Any]:
-    given = {"connect_timeout": CONNECT_SECONDS, "application_name": "orchestrator"}
+    given = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION, **KEEPALIVE}
     arguments = {name: value for name, value in given.items() if name not in url.query}
-    options = f"{url.query.get('options', '')} -c timezone=UTC".strip()
+    options = f"{url.query.get('options', '')} -c timezone=UTC {SERVER_KEEPALIVE}".strip()
     if _longest_statement is not None:
         options += f" -c statement_timeout={int(_longest_statement * 1000)}"
         options += f" -c idle_in_transaction_session_timeout={int(LONGEST_IDLE_SECONDS * 1000)}"
@@ -397,12 +414,14 @@ def limit_statements(seconds: float) -> None:
 
 
 def _connect(
-    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
+    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], given: dict[str, Any]
 ) -> DBAPIConnection:
+    if given.get("application_name") == APPLICATION:
+        given["application_name"] = named(APPLICATION)
     try:
-        return connect_or_restart(dialect, positional, named)
+        return connect_or_restart(dialect, positional, given)
     except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(_unreachable(named, error)) from error
+        raise DatabaseUnreachable(_unreachable(given, error)) from error
 
 
 def _unreachable(named: dict[str, Any], error: psycopg.OperationalError) -> str:

@@ -4,13 +4,16 @@ It lies in Dagster's database, beside the runs: every process that can launch a 
 that database, and two instances with a database each do not see each other's runs. Like Dagster's own tables it is
 created on first use and does not belong to the subscription schema that alembic migrates.
 
-A worker lives while its session holds the advisory lock of its number; PostgreSQL releases the lock when the worker
-dies. A worker whose session breaks takes the lock again in a new one, so it counts as dead only after a time without
-its lock.
+A worker lives while its session holds the advisory lock of its number, and writes a heartbeat. PostgreSQL releases the
+lock when the worker dies; the heartbeat tells of one that is frozen. A worker whose session breaks takes the lock again
+in a new one, so it counts as dead only after a time without its lock.
 """
 
+import os
 import threading
+import weakref
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,16 +23,21 @@ import sqlalchemy as sa
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster_postgres.run_storage import PostgresRunStorage
 
-from resources.database.session import lock_key, postgres_url
+from resources.database.session import KEEPALIVE, lock_key, named, postgres_url
 from resources.errors import SettingsError
 from resources.runs.dispatch_statements import (
+    ADD_BEAT,
+    BEAT,
     CANCEL,
     CLAIM,
     CLAIM_DIRECTLY,
+    END_SESSIONS,
     ENQUEUE,
     ENTRY,
     FINISH,
     FITS,
+    FROZEN,
+    HAS_BEAT,
     IS_ALIVE,
     LOAD,
     MARK_LOST,
@@ -43,12 +51,13 @@ from resources.runs.dispatch_statements import (
 LOST_SECONDS = 6.0
 """A worker whose lock is missing for so long is dead and loses its run: longer than a short failure of the database."""
 CONNECT_SECONDS = 5
-QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
+QUICK_LOSS = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2 -c tcp_user_timeout=8000"
 """PostgreSQL notices within eight seconds that the machine of a client is gone; by default it takes two hours."""
 LEAST, ORDINARY = -(2**31), 0
 """The lowest priority, and the priority of a run that names none. Runs below the second are bulk."""
 
 _prepared: set[str] = set()
+_sessions: "weakref.WeakSet[psycopg.Connection[Any]]" = weakref.WeakSet()
 _lock = threading.Lock()
 
 
@@ -156,12 +165,16 @@ class Dispatch:
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection for the caller, to hold a lock and to listen on."""
         url = postgres_url(self._storage.postgres_url, "psycopg").set(drivername="postgresql")
-        return psycopg.connect(
+        session = psycopg.connect(
             url.render_as_string(hide_password=False),
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
+            application_name=named("orchestrator"),
             options=QUICK_LOSS,
+            **KEEPALIVE,
         )
+        _sessions.add(session)
+        return session
 
     # --- launching ---
 
@@ -244,6 +257,20 @@ class Dispatch:
         held = "SELECT run_id, is_resumed FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = :worker"
         rows = self._rows(held, worker=worker)
         return Claimed(**rows[0]) if rows else None
+
+    def beat(self, worker: int, session: "psycopg.Connection[Any]") -> list[str] | None:
+        """Write a worker's heartbeat; the runs that it has claimed, None when it was given up and its row deleted."""
+        is_known, claimed = session.execute(BEAT, {"worker": worker}).fetchone() or (False, [])
+        return list(claimed) if is_known else None
+
+    def frozen(self, host: str, supervisor: int) -> list[int]:
+        """The processes of a supervisor's workers that hold their lock and write no heartbeat."""
+        return [row["pid"] for row in self._rows(FROZEN, host=host, supervisor=supervisor)]
+
+    def give_up(self, run_id: str, worker: int) -> None:
+        """Take a run from a worker that is lost, and end its sessions if it is frozen. When it wakes it sees that."""
+        self.finish(run_id, worker)
+        self._rows(END_SESSIONS, worker=worker)
 
     def finish(self, run_id: str, worker: int) -> bool:
         """Record that a worker has finished a run; True when the run was canceled before. May run twice."""
@@ -355,7 +382,7 @@ class Dispatch:
             if url in _prepared:
                 return
             with self._storage.connect() as connection:
-                if not connection.scalar(sa.text("SELECT to_regclass('orchestrator_dispatch') IS NOT NULL")):
+                if not connection.scalar(sa.text(HAS_BEAT)):
                     self._make_tables(connection)
             _prepared.add(url)
 
@@ -366,5 +393,19 @@ class Dispatch:
         try:
             for statement in TABLES:
                 connection.execute(sa.text(statement))
+            if not connection.scalar(sa.text(HAS_BEAT)):
+                connection.execute(sa.text(ADD_BEAT))
         finally:
             connection.execute(sa.select(sa.func.pg_advisory_unlock(lock_key("dispatch tables"))))
+
+
+def _leave_sessions() -> None:
+    # A forked child that kept these sockets open would keep the lock of its parent after the parent's death.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for session in list(_sessions):
+        with suppress(psycopg.Error, OSError):
+            os.dup2(nothing, session.fileno(), inheritable=False)
+    os.close(nothing)
+
+
+os.register_at_fork(after_in_child=_leave_sessions)

@@ -2,6 +2,10 @@
 
 LIVENESS = 0x0DA6
 """The first half of the workers' advisory locks; the second is the worker's number."""
+FROZEN_SECONDS = 24
+"""A worker whose last heartbeat is older is frozen, although its session holds the lock: it was stopped, its machine
+sleeps or is off, or a step holds the interpreter. It counts as lost when it stays so for the time of a missing lock.
+"""
 LAUNCHED, CANCELED = "orchestrator_launched", "orchestrator_canceled"
 """The channels of NOTIFY. The payload is the name of a code location, and the id of a run."""
 
@@ -15,7 +19,8 @@ TABLES = (
         supervisor integer NOT NULL,
         pid integer NOT NULL,
         is_reserved boolean NOT NULL DEFAULT false,
-        started_at timestamptz NOT NULL DEFAULT clock_timestamp()
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        beat_at timestamptz
     )
     """,
     """
@@ -53,13 +58,49 @@ TABLES = (
     """,
 )
 
-IS_ALIVE = f"""EXISTS (
+ADD_BEAT = "ALTER TABLE orchestrator_workers ADD COLUMN beat_at timestamptz"
+HAS_BEAT = """
+SELECT to_regclass('orchestrator_dispatch_claimed') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('orchestrator_workers') AND attname = 'beat_at'
+)
+"""
+"""Whether all is made, and the column of heartbeats too, which a table of an earlier version has not."""
+
+HAS_LOCK = f"""EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND classid = {LIVENESS} AND objsubid = 2 AND granted
         AND objid = CAST({{worker}} AS oid)
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )"""
 """Whether a worker holds its lock. The list has locks of other databases too, so it compares the database."""
+
+IS_FROZEN = f"""EXISTS (
+    SELECT FROM orchestrator_workers beating WHERE beating.worker = {{worker}}
+        AND beating.beat_at < clock_timestamp() - interval '{FROZEN_SECONDS} seconds'
+)"""
+IS_ALIVE = f"({HAS_LOCK} AND NOT {IS_FROZEN})"
+
+BEAT = """
+WITH beat AS (UPDATE orchestrator_workers SET beat_at = clock_timestamp() WHERE worker = %(worker)s RETURNING worker)
+SELECT EXISTS (SELECT FROM beat),
+    ARRAY(SELECT run_id FROM orchestrator_dispatch WHERE state = 'claimed' AND worker = %(worker)s)
+"""
+"""A worker's heartbeat: whether the table still has the worker, and the runs that it has claimed."""
+
+FROZEN = f"""
+SELECT pid FROM orchestrator_workers w WHERE host = :host AND supervisor = :supervisor
+AND {HAS_LOCK.format(worker="w.worker")} AND {IS_FROZEN.format(worker="w.worker")}
+"""
+
+END_SESSIONS = f"""
+SELECT pg_terminate_backend(session.pid) FROM pg_stat_activity session JOIN orchestrator_workers w
+    ON session.application_name IN (
+        left('orchestrator ' || w.pid || '@' || w.host, 63), left('dagster ' || w.pid || '@' || w.host, 63)
+    )
+WHERE w.worker = :worker AND session.backend_start < w.beat_at + interval '5 seconds'
+    AND session.usename = current_user AND {IS_FROZEN.format(worker="w.worker")}
+"""
+"""End the sessions of a frozen worker, whose transactions would keep rows locked; `session.named` names them."""
 
 FITS = "((code IN (:code, '') AND coalesce(not_before <= :loaded_at, true)) OR created_at < :loaded_at)"
 """Whether code that was loaded at a moment may execute a run: it is the code of the launch, or was loaded after it.

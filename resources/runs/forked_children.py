@@ -59,12 +59,14 @@ class Child:
     on_end: Callable[["Child"], None]
     has_reported: bool = False
     status: int | None = None
+    note: str = ""
 
     @property
     def end(self) -> str:
         """How the child ended, in words."""
         code = self.status or 0
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        return self.note + how
 
     def kill(self, number: int, *, with_offspring: bool = False) -> None:
         """Send a signal to the child, or also to what it has started, which is in its session."""

@@ -15,7 +15,14 @@ import psycopg
 import sqlalchemy as sa
 
 from resources.database.embedded import restart_embedded
-from resources.database.session import CONNECT_SECONDS, SubscriptionDatabase, lock_key, place
+from resources.database.session import (
+    CONNECT_SECONDS,
+    KEEPALIVE,
+    SERVER_KEEPALIVE,
+    SubscriptionDatabase,
+    lock_key,
+    place,
+)
 from resources.database.tables import CHANNEL
 from resources.errors import DatabaseError, TransportError
 
@@ -33,8 +40,6 @@ PING_SECONDS = 20.0
 """A connection without notifications for so long is tested."""
 ANSWER_SECONDS = 10.0
 CONNECTION_ERRORS = (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseError, TransportError, OSError, TimeoutError)
-KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""The client notices within seconds that the other end of a connection is gone."""
 
 
 class Subject(StrEnum):
@@ -95,7 +100,8 @@ class ChangeFeed:
     async def _listen(self, connection: psycopg.AsyncConnection[Any], as_leader: bool) -> AsyncGenerator[Change]:
         if as_leader and not await self._take_leader_lock(connection):
             return
-        await connection.execute(f"LISTEN {CHANNEL}")
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.execute(f"LISTEN {CHANNEL}")
         self._log_restored()
         yield Change(Subject.EVERYTHING)
         while True:
@@ -141,14 +147,16 @@ class ChangeFeed:
 
     @staticmethod
     async def _take_leader_lock(connection: psycopg.AsyncConnection[Any]) -> bool:
-        answer = await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(LEADER),))
-        row = await answer.fetchone()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(LEADER),))
+            row = await answer.fetchone()
         return bool(row and row[0])
 
 
 async def _open(url: sa.URL) -> psycopg.AsyncConnection[Any]:
     given = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION, **KEEPALIVE}
     arguments: dict[str, Any] = {name: value for name, value in given.items() if name not in url.query}
+    arguments["options"] = f"{url.query.get('options', '')} {SERVER_KEEPALIVE}".strip()
     uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
     return await psycopg.AsyncConnection.connect(uri, autocommit=True, **arguments)
 

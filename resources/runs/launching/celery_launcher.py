@@ -150,6 +150,8 @@ class OrchestratorCeleryLauncher(CeleryRunLauncher):
             return self._waiting(run)
         if entry is not None and entry.state == "claimed" and not entry.is_lost:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=attempt.worker or None)
+        if entry is not None and entry.is_lost and entry.worker is not None:
+            self.dispatch.give_up(run.run_id, entry.worker)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"Worker {attempt.worker}, which had claimed the run, is gone.", False, attempt.worker
         )

@@ -112,7 +112,7 @@ def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[t
         if health.status is not WorkerStatus.FAILED:
             continue
         if entry.worker is not None:
-            dispatch.finish(run_id, entry.worker)  # a process that comes back sees that
+            dispatch.give_up(run_id, entry.worker)
         report_end(instance, run_id, health.msg or "")
         lost.append((run_id, health.msg or ""))
     return lost
@@ -256,7 +256,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             return True
         if entry.is_lost and entry.worker is not None:
             report_end(self._instance, run_id, lost_message(entry.worker))
-            self.dispatch.finish(run_id, entry.worker)
+            self.dispatch.give_up(run_id, entry.worker)
         return True
 
     @property
@@ -273,7 +273,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if health.status is not WorkerStatus.FAILED:
             return health
         if entry.worker is not None:
-            self.dispatch.finish(run.run_id, entry.worker)  # a worker that comes back sees that
+            self.dispatch.give_up(run.run_id, entry.worker)
         if settle(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.SUCCESS, "The log has the end of the run.")
         return health

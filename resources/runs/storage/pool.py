@@ -24,12 +24,22 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.database.embedded import embedded_uri
-from resources.database.session import connect_or_restart, lock_key, ping_doubtful_connections, place, postgres_url
+from resources.database.session import (
+    KEEPALIVE,
+    SERVER_KEEPALIVE,
+    connect_or_restart,
+    lock_key,
+    named,
+    ping_doubtful_connections,
+    place,
+    postgres_url,
+)
 from resources.errors import DatabaseUnreachable
 from resources.settings import settings
 
 Answer = TypeVar("Answer")
 
+APPLICATION = "dagster"
 POOL_SIZE = 4
 RETRY_SECONDS = 15.0
 """How long to retry; with the timeout of the last try it is longer than a restart on a busy machine."""
@@ -109,8 +119,8 @@ def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
         pool_use_lifo=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
-            "application_name": "dagster",
-            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout}",
+            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout} {SERVER_KEEPALIVE}",
+            **KEEPALIVE,
         },
     )
     event.listen(engine, "do_connect", _connect)
@@ -119,9 +129,9 @@ def _make_engine(url: str, pool_size: int, statement_timeout: int) -> sa.Engine:
 
 
 def _connect(
-    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], named: dict[str, Any]
+    dialect: Dialect, _entry: ConnectionPoolEntry, positional: tuple[Any, ...], given: dict[str, Any]
 ) -> DBAPIConnection:
-    return connect_or_restart(dialect, positional, named)
+    return connect_or_restart(dialect, positional, given | {"application_name": named(APPLICATION)})
 
 
 def _ensure_database(url: sa.URL, maintenance: sa.URL) -> None:

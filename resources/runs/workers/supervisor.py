@@ -39,6 +39,8 @@ TICK_SECONDS = 1.0
 LINGER_SECONDS = 5.0
 """How long it stays when no launching process is left: a shell may launch again soon."""
 CLEAN_SECONDS = 600.0
+KILL_FROZEN_SECONDS = 5.0
+"""Sooner than its run counts as lost, so that the run ends with the true reason."""
 ORDINARY_WORKER, RESERVED_WORKER = "worker", "reserved worker"
 
 MAIN = "from resources.runs.workers.supervisor import main; main()"
@@ -200,6 +202,7 @@ class Supervisor:
         now = time.monotonic()
         self._last_work = self._last_launcher = self._last_answer = now
         self._next_clean = self._next_tick = now
+        self._frozen: dict[int, float] = {}
         self._code = loaded.code
         self._tried = {loaded.code}
 
@@ -246,6 +249,7 @@ class Supervisor:
         """The work of each second. When the database is away for a moment, the next second tries again."""
         try:
             self._fail_runs_of_exited_workers()
+            self._kill_frozen()
             self._fail_lost_runs()
             self._kill_unresponsive()
             self._clean()
@@ -272,7 +276,17 @@ class Supervisor:
         for entry in self.dispatch.lost():
             if entry.worker is not None:
                 report_end(self.instance, entry.run_id, lost_message(entry.worker))
-                self.dispatch.finish(entry.run_id, entry.worker)
+                self.dispatch.give_up(entry.run_id, entry.worker)
+
+    def _kill_frozen(self) -> None:
+        """Kill the workers that write no heartbeat, but not at once: this process may have been frozen with them."""
+        now = time.monotonic()
+        found = self.dispatch.frozen(socket.gethostname(), os.getpid())
+        self._frozen = {pid: self._frozen.get(pid, now) for pid in found}
+        for child in self.children.of_kind():
+            if now - self._frozen.get(child.pid, now) >= KILL_FROZEN_SECONDS:
+                child.note = "gave no sign of life and "
+                child.kill(signal.SIGKILL, with_offspring=True)
 
     def _kill_unresponsive(self) -> None:
         """Kill the workers that have not reacted to the cancellation of their run."""

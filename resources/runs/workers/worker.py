@@ -255,6 +255,7 @@ class LivenessThread(GuardianThread):
         session.execute(f"LISTEN {CANCELED}")
         # Waits until the server ends the broken session, whose lock stands for this worker until then.
         session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, self.worker))
+        self._beat(session)
         self.holds_lock = True
         self._check_claimed_run()
         self.wakeup.wake()
@@ -269,13 +270,28 @@ class LivenessThread(GuardianThread):
             self._abandon(current)
 
     def _listen(self, session: "psycopg.Connection[Any]") -> None:
+        next_beat = time.monotonic() + HEARTBEAT_SECONDS
         while not self.is_finished:
-            for notice in session.notifies(timeout=HEARTBEAT_SECONDS):
+            left = max(0.0, next_beat - time.monotonic())
+            # A list: the generator holds the session's lock until it is closed, and what follows may raise.
+            for notice in list(session.notifies(timeout=left, stop_after=1)):
                 if notice.channel == CANCELED:
                     self._cancel(notice.payload)
                 elif notice.payload == self.location:
                     self.wakeup.wake()
-            self._heartbeat()
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + HEARTBEAT_SECONDS
+                self._beat(session)
+                self._heartbeat()
+
+    def _beat(self, session: "psycopg.Connection[Any]") -> None:
+        """Write that this process is not frozen, and see whether it was for so long that it was given up."""
+        current = self._run_id
+        claimed = self.dispatch.beat(self.worker, session)
+        if claimed is None:
+            end_this_process("It was without its liveness lock for too long, and is no worker any more.")
+        if current is not None and current not in claimed:
+            self._abandon(current)
 
     def _heartbeat(self) -> None:
         if os.getppid() != self.supervisor:

@@ -195,6 +195,53 @@ def test_a_lock_that_is_back_takes_the_doubt_away(warm: Warm) -> None:
         assert not dispatch.requeue(run_id, "toys", "")
 
 
+def test_a_worker_without_heartbeats_counts_as_lost_although_it_holds_its_lock(warm: Warm) -> None:
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    loaded = Loaded("toys", warm.location.fingerprint(), dispatch.now())
+    number = dispatch.register(loaded, "ams1", 2, 3)
+    assert dispatch.claim(number, loaded)
+    with dispatch.connect() as session:
+        session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, number))
+        assert dispatch.beat(number, session) == [run_id]
+        assert (dispatch.entry(run_id) or pytest.fail()).has_live_worker
+        session.execute("UPDATE orchestrator_workers SET beat_at = beat_at - interval '25 seconds'")
+        assert not (dispatch.entry(run_id) or pytest.fail()).has_live_worker
+        assert (dispatch.workers(), dispatch.frozen("ams1", 2), dispatch.frozen("ams2", 2)) == ([], [3], [])
+        dispatch.beat(number, session)
+        assert (dispatch.entry(run_id) or pytest.fail()).has_live_worker
+        session.execute("DELETE FROM orchestrator_workers")
+        assert dispatch.beat(number, session) is None
+
+
+def test_a_table_of_before_gets_the_column_of_heartbeats(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatch = warm.launcher.dispatch
+    with dispatch.connect() as session:
+        session.execute("ALTER TABLE orchestrator_workers DROP COLUMN beat_at")
+        monkeypatch.setattr("resources.runs.dispatch._prepared", set())
+        assert Dispatch(warm.instance).beat(7, session) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_does_not_keep_the_lock_of_its_parent(warm: Warm) -> None:
+    session = warm.launcher.dispatch.connect()
+    session.execute("SELECT pg_advisory_lock(%s, 7)", (LIVENESS,))
+    if (child := os.fork()) == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, session.fileno())  # the socket closes, as at the death of this process
+        os.close(nothing)
+        with warm.launcher.dispatch.connect() as other:
+            other.execute("SET lock_timeout = '5s'")
+            other.execute("SELECT pg_advisory_lock(%s, 7)", (LIVENESS,))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        session.close()
+
+
 def test_a_claim_whose_answer_was_lost_is_taken_up(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = Loaded("toys", warm.location.fingerprint(), warm.launcher.dispatch.now())
     first, second = warm.launch("ten"), warm.launch("ten")

@@ -14,6 +14,7 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from resources.database.embedded import EmbeddedServer
+from resources.runs.launching.launcher import end_lost_runs
 from tests.test_resources.test_runs.warm import Warm, gone, refuse_connections, warm_instances
 from tests.waiting import eventually
 
@@ -96,6 +97,30 @@ def test_a_killed_worker_is_noticed_at_once_and_replaced(warm: Warm) -> None:
         assert warm.end(run_id) == "FAILURE"
         assert "was killed by SIGKILL" in warm.messages(run_id)
         assert warm.state(run_id) == "done"
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_frozen_worker_is_killed_and_replaced(warm: Warm) -> None:
+    run_id = warm.stay()
+    os.kill(warm.begun(run_id), signal.SIGSTOP)
+    assert warm.end(run_id) == "FAILURE"
+    assert "gave no sign of life and was killed by SIGKILL" in warm.messages(run_id)
+    assert warm.end(warm.launch("ten")) == "SUCCESS"
+
+
+def test_a_worker_frozen_with_its_supervisor_loses_its_run_and_sessions_and_ends_when_it_wakes(warm: Warm) -> None:
+    run_id = warm.stay()
+    frozen = [warm.begun(run_id), *warm.supervisors()]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: end_lost_runs(warm.instance, [run_id]))
+    assert warm.status(run_id) == "FAILURE"
+    with warm.launcher.dispatch.connect() as session:
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
+        eventually(lambda: session.execute(sessions, (f"% {frozen[0]}@%",)).fetchone() == (0,))
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: gone(frozen[:1]))
     assert warm.end(warm.launch("ten")) == "SUCCESS"
 
 
