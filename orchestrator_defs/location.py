@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,6 +10,7 @@ from dagster import Definitions
 
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator
+from orchestrator_defs.processes.launching import launch_next
 from orchestrator_defs.processes.process_jobs import process_jobs
 from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from orchestrator_defs.sensors.wake import process_sensors
@@ -41,6 +43,7 @@ def complete_definitions(orchestrator: Orchestrator) -> Definitions:
     """An orchestrator's workflows, the jobs that intervene in their processes, and the sensors."""
     validations = [job for job in orchestrator.jobs if job.workflow.target is Target.VALIDATE]
     sensors = [validation_sensor(orchestrator, validations)] if validations else []
+    orchestrator.launch_next = partial(launch_next, orchestrator)
     orchestrator.made = _merge(
         orchestrator.definitions,
         Definitions(jobs=process_jobs(orchestrator), sensors=[*sensors, *process_sensors(orchestrator)]),

@@ -11,6 +11,7 @@ from uuid import UUID
 from dagster import OpExecutionContext, Output, in_process_executor
 
 from ops.running.failure import advice, is_interrupt, line_of, reason_of, traceback_of
+from ops.running.next_runs import launch_next, parent_continues
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
 from ops.steps.branches import check_join, state_of
@@ -89,7 +90,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
     follows. An error of the engine itself fails the process too, since another run would meet it again.
     """
     segment = claimed_segment(op, workflow)
-    with engine_errors_recorded(segment, place):
+    with parent_continues(segment), engine_errors_recorded(segment, place):
         yield from _run_claimed(segment, place)
 
 
@@ -124,9 +125,13 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
         how = HOW_TO_ANSWER.format(process_id=segment.process_id) if done.wait.kind is WaitKind.INPUT else ""
         op.log.info(" ".join(f"{place.label} waits. {done.wait.reason} {how}".split()))
         segment.tag(status=done.wait.kind.process_status)
+        if done.wait.kind is WaitKind.CHILDREN:  # the last one may have ended before this wait was committed
+            launch_next(segment, has_stopped=True)
         return
     if done.outcome in ENDS:
         segment.tag(status=ENDS[done.outcome])
+        if claim.parent is not None:
+            launch_next(segment, has_stopped=True)
     elif created := [change for change in done.changes if change.before is None]:
         segment.tag(subscription=str(created[0].subscription_id))
     if done.outcome is StepStatus.ABORT:
@@ -177,12 +182,13 @@ def _check_due(claim: Claim, workflow: Workflow, place: LedgerStep) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step has done: its change of state and of subscriptions; or its wait."""
+    """What a step has done: its change of state and of subscriptions, or its wait, and the processes it made ready."""
 
     delta: Delta = field(default_factory=lambda: Delta({}, []))
     changes: tuple[SubscriptionChange, ...] = ()
     outcome: StepStatus = StepStatus.SUCCESS
     wait: Wait | None = None
+    ready: tuple[ProcessId, ...] = ()
 
 
 def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
@@ -229,11 +235,14 @@ def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
     """Perform a step, and record a failure: then this raises, unless the step is retried later."""
     started = datetime.now(UTC)
     try:
-        return _perform(segment, place, claim, started)
+        done = _perform(segment, place, claim, started)
     except BaseException as error:
         if _is_retried_in_run(segment.op, place, error):
             raise
         return _handle_failure(segment, place, claim, started, error)
+    if done.ready:
+        launch_next(segment, done.ready)
+    return done
 
 
 def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetime) -> Done:
@@ -263,12 +272,13 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         if isinstance(result, Wait):
             if changed := ", ".join(invocation.changes()):
                 raise StateError(f"{place.label!r} waits and has changed {changed} of the state, which would be lost.")
-            return _wait(segment, place, started, result)
+            return replace(_wait(segment, place, started, result), ready=tuple(context.ready))
         if result is None or isinstance(result, Mapping):
             result = invocation.whole_result(result)
         changes = _save(segment, claim, result, step)
         delta = Delta.between(claim.state, invocation.view.state_after(result))
-        return _commit(segment, place, started, Done(delta, changes, step.outcome))
+        done = Done(delta, changes, step.outcome, ready=tuple(context.ready))
+        return _commit(segment, place, started, done)
 
 
 def _result(segment: Segment, place: LedgerStep, invocation: Invocation) -> Any:

@@ -14,6 +14,7 @@ from ops.running.execution import (
     refused,
     resources_of,
 )
+from ops.running.next_runs import parent_continues
 from ops.running.report import step_metadata
 from ops.running.segment import WAITING, Segment
 from ops.starting.admission import StartRequest, admit
@@ -49,7 +50,7 @@ def run_start(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> 
     Without output, so that no step follows, when another run does what this one was requested for.
     """
     segment = claimed_segment(op, workflow)
-    with engine_errors_recorded(segment, place):
+    with parent_continues(segment), engine_errors_recorded(segment, place):
         yield from _start_claimed(segment, place)
 
 

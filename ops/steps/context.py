@@ -15,7 +15,8 @@ class StepContext:
 
     `idempotency_key` is the same whenever this step of this process runs again: send it to external systems with each
     call, so that they recognise a repeated call. `generation` is how often the process was sent back. `resources` are
-    those of the step.
+    those of the step. `ready` takes the processes that the step starts or resumes: they are launched when it has
+    committed.
     """
 
     process_id: UUID
@@ -25,6 +26,7 @@ class StepContext:
     log: logging.Logger
     generation: int = 0
     resources: Mapping[str, Any] = field(default_factory=dict)
+    ready: list[UUID] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def idempotency_key(self) -> str:

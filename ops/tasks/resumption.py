@@ -23,7 +23,7 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
     """Resume every process that waits for a retry; each in a commit of its own.
 
     Processes that wait for a moment, for children or for the release of the engine are left alone: a retry would not
-    help. The sweeper launches them, and those that were created or resumed and never ran. Adds `processes_resumed` (a
+    help. The sweeper launches those that were created or resumed and never ran. Adds `processes_resumed` (a
     count) and `not_resumed` (the first few, with the reason).
     """
     resumed, faults, after = 0, [], None
@@ -36,6 +36,7 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
                     with database.transaction():
                         interventions.resume(process_id, user=context.user, at={ProcessStatus.WAITING})
                     resumed += 1
+                    context.ready.append(process_id)
                 except OrchestratorError as error:  # it has continued, or was aborted, since the batch was read
                     faults.append(f"{process_id}: {error}")
             if len(found) < BATCH:
@@ -50,15 +51,15 @@ def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step
     """
 
     @step("Look for late callbacks")
-    def wake_late(database: SubscriptionDatabase) -> State:
-        late = 0
+    def wake_late(database: SubscriptionDatabase, context: StepContext) -> State:
         with database.detached():
             with database.transaction(read_only=True):
                 due = waits.due(current_owner(), BATCH, kinds=[WaitKind.CALLBACK], workflows=workflows())
                 names = process_rows.workflow_names([one.process_id for one in due])
             for one in due:
                 with suppress(OrchestratorError):  # it has continued, or was aborted, since the batch was read
-                    late += wake(workflows()[names[one.process_id]], one, database=database) is not None
-        return {"callbacks_late": late}
+                    if wake(workflows()[names[one.process_id]], one, database=database) is not None:
+                        context.ready.append(one.process_id)
+        return {"callbacks_late": len(context.ready)}
 
     return wake_late

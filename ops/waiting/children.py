@@ -97,6 +97,7 @@ def _start(spec: Workflow, inputs: Any, context: StepContext) -> list[str]:
         )
         requests.append(request)
     admit_all(requests, refused=_refused)
+    context.ready.extend(request.process_id for request in requests)
     return [str(request.process_id) for request in requests]
 
 
@@ -173,6 +174,7 @@ def _retry_failed(failed: Sequence[Child], context: StepContext) -> list[Child]:
     for child in resumed:
         with suppress(NotWaiting):  # it was resumed or aborted in the meantime
             interventions.resume(child.process_id, user=context.user, at=interventions.FAILURES)
+            context.ready.append(child.process_id)
     return resumed
 
 

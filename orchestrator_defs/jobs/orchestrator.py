@@ -1,13 +1,21 @@
 """The orchestrator of a code location, and how to find it in Dagster definitions."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
-from dagster import Definitions, InitResourceContext, JobDefinition, RepositoryDefinition, ResourceDefinition
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    Definitions,
+    InitResourceContext,
+    JobDefinition,
+    RepositoryDefinition,
+    ResourceDefinition,
+)
 
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
@@ -21,6 +29,9 @@ from resources.database.session import SubscriptionDatabase
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.runs.code_location import CodeLocation
 from resources.runs.shared_resources import as_shared
+from resources.types import ProcessId
+
+LaunchNext = Callable[[DagsterInstance, DagsterRun, Sequence[ProcessId], ProcessId | None], None]
 
 
 class Orchestrator:
@@ -65,6 +76,7 @@ class Orchestrator:
             resources={**self.bound_resources, "database": DatabaseResource(self)},
         )
         self.made = self.definitions  # with more of them, where a location is made
+        self.launch_next: LaunchNext | None = None  # set where a location is made
         if not structlog.is_configured():
             _keep_libraries_quiet()
 
@@ -123,6 +135,12 @@ class DatabaseResource(ResourceDefinition):
     def __init__(self, orchestrator: Orchestrator) -> None:
         super().__init__(orchestrator.ready_database, description="Subscriptions, processes and the catalogue.")
         self.orchestrator = orchestrator
+
+    def launch_next(
+        self, instance: DagsterInstance, run: DagsterRun, ready: Sequence[ProcessId], stopped: ProcessId | None
+    ) -> None:
+        if self.orchestrator.launch_next is not None:
+            self.orchestrator.launch_next(instance, run, ready, stopped)
 
 
 def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocation | None = None) -> Orchestrator:

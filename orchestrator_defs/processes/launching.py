@@ -1,21 +1,23 @@
-"""Launches processes from the daemon: passes runs to workers, or requests them from Dagster.
+"""Launches processes from the daemon and from runs: passes runs to workers, or requests them from Dagster.
 
 With our run launcher, when runs start as they are launched, a process's next run is created here: its id is in the
 process's row, and it has only the remaining steps. Any other launcher, or a queue, needs a RunRequest for the whole
 job. Dagster then gives the run another id; committed steps return at once, and the run claims the process.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunRequest, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunRequest, RunsFilter
 
 from orchestrator_defs.jobs.launchpad import continuing
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import clock, tags
 from resources.errors import OrchestratorError, RunMayNotAct, SettingsError
 from resources.processes import process_rows, recovery
 from resources.processes.recovery import ProcessState
+from resources.runs.code_location import CodeLocation
 from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_workers
 from resources.runs.run_events import report_event
 from resources.types import ProcessId
@@ -58,6 +60,27 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
         except Exception as error:  # noqa: BLE001  whatever a launcher raises, the other processes must be launched
             launched.problems.append(f"{process_id} is not launched yet: {error}")
     return launched
+
+
+def launch_next(
+    orchestrator: Orchestrator,
+    instance: DagsterInstance,
+    run: DagsterRun,
+    ready: Sequence[ProcessId],
+    stopped: ProcessId | None,
+) -> None:
+    """Launch, from a run of this location, what its step has made ready, and what waits for a process that has stopped.
+
+    Commits. May run twice, also beside the sensors: the id of each run is in the process's row. A run whose code is
+    not known from a workspace (`dagster job execute`) leaves all to the sensors.
+    """
+    orchestrator.code = orchestrator.code or CodeLocation.of_run(run)
+    if orchestrator.code is None or not launches_to_workers(instance):
+        return
+    service = Processes(orchestrator, instance)
+    service.runs.launch_ready(ready, user=tags.read(run.tags, tags.USER) or SYSTEM)
+    if stopped is not None:
+        service.runs.launch_after(stopped)
 
 
 def request_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:

@@ -80,20 +80,22 @@ class ProcessAnswers:
             due = {one.process_id for orchestrator in self._orchestrators for one in self._due(orchestrator, limit)}
             return recovery.states_of(due)
 
-    def wake(self, limit: int = WAKE_BATCH) -> list[ProcessId]:
-        """End the waits that are due; returns the processes to launch. Commits each wait by itself."""
-        return [process_id for orchestrator in self._orchestrators for process_id in self._wake(orchestrator, limit)]
+    def wake(self, limit: int = WAKE_BATCH, of: ProcessId | None = None) -> list[ProcessId]:
+        """End the waits that are due, or those of one process; returns the processes to launch. Commits each wait by
+        itself.
+        """
+        return [woken for orchestrator in self._orchestrators for woken in self._wake(orchestrator, limit, of)]
 
     @property
     def _orchestrators(self) -> Sequence[Orchestrator]:
         return self._access.served.orchestrators
 
-    def _due(self, orchestrator: Orchestrator, limit: int) -> list[waits.Due]:
-        return waits.due(self._access.owner_of(orchestrator), limit, workflows=orchestrator.workflows)
+    def _due(self, orchestrator: Orchestrator, limit: int, of: ProcessId | None = None) -> list[waits.Due]:
+        return waits.due(self._access.owner_of(orchestrator), limit, of=of, workflows=orchestrator.workflows)
 
-    def _wake(self, orchestrator: Orchestrator, limit: int) -> list[ProcessId]:
+    def _wake(self, orchestrator: Orchestrator, limit: int, of: ProcessId | None) -> list[ProcessId]:
         with self._access.database.transaction(read_only=True):
-            found = self._due(orchestrator, limit)
+            found = self._due(orchestrator, limit, of)
             names = process_rows.workflow_names([due.process_id for due in found])
         return [due.process_id for due in found if self._has_ended(orchestrator.workflows[names[due.process_id]], due)]
 

@@ -10,6 +10,7 @@ from ops.steps.branches import state_of
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
 from orchestrator_defs.processes.process_queries import ProcessQueries
+from orchestrator_defs.processes.process_runs import ProcessRuns
 from resources.database.session import lock_waits_limited
 from resources.errors import DatabaseBusy, NotWaiting, OrchestratorError, ProcessError
 from resources.processes import interventions, ledger, pause
@@ -31,10 +32,13 @@ RESUME_BATCH = 100
 class ProcessInterventions:
     """Interventions of people. `user` is the authenticated user; the ledger records who and why."""
 
-    def __init__(self, access: ProcessAccess, queries: ProcessQueries, answers: ProcessAnswers) -> None:
+    def __init__(
+        self, access: ProcessAccess, queries: ProcessQueries, answers: ProcessAnswers, runs: ProcessRuns
+    ) -> None:
         self._access = access
         self._queries = queries
         self._answers = answers
+        self._runs = runs
 
     def resume(self, process_id: ProcessId, inputs: Any = None, *, user: str) -> None:
         """Continue a stopped process: `answer` when it waits for input, else `retry`. Commits."""
@@ -168,6 +172,7 @@ class ProcessInterventions:
         why = f": {reason}" if reason else ", without a reason"
         self._access.report(claim, f"{user} aborted the process{why}. {found.message}")
         self._terminate(found.run_id)
+        self._runs.launch_after(process_id)
         return found
 
     def _abort(self, process_id: ProcessId, user: str, reason: str, seconds: float) -> tuple[Claim, Aborted]:

@@ -1,7 +1,7 @@
 """The runs of a process: the next one is created here, then launched to a worker or executed in this process."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dagster import DagsterRun
 
@@ -9,26 +9,29 @@ from ops.running.segment import check_may_act
 from ops.starting.permission import check_may_retry
 from orchestrator_defs.jobs.launchpad import continuing
 from orchestrator_defs.processes.process_access import ProcessAccess
+from orchestrator_defs.processes.process_answers import ProcessAnswers
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from resources import tags
-from resources.errors import OrchestratorError, RunMayNotAct
-from resources.processes import interventions, pause, process_rows
+from resources.errors import RunMayNotAct
+from resources.processes import interventions, pause, process_rows, recovery
 from resources.processes.process_rows import Claim
-from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run
+from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run, launches_to_workers
 from resources.types import ProcessId, ProcessStatus
 
 log = logging.getLogger(__name__)
 
 CHILDREN_AT_ONCE = 500
 """How many children are launched at once."""
+READY = (ProcessStatus.CREATED, ProcessStatus.RESUMED)
 
 
 class ProcessRuns:
     """The next run of a process. Its id is in the process's row, so it is created at most once."""
 
-    def __init__(self, access: ProcessAccess, queries: ProcessQueries) -> None:
+    def __init__(self, access: ProcessAccess, queries: ProcessQueries, answers: ProcessAnswers) -> None:
         self._access = access
         self._queries = queries
+        self._answers = answers
 
     def execute(self, process_id: ProcessId, *, user: str) -> ProcessStatus:
         """Run a process here until it stops; returns its status. It was just started, was resumed, or has failed.
@@ -39,11 +42,6 @@ class ProcessRuns:
         claim = self._next(process_id, user)
         orchestrator = self._access.served.of_process(claim)
         execute_run(self._access.instance, orchestrator.job(claim.workflow_name), self._create(claim, user))
-        workflow = orchestrator.workflow(claim.workflow_name)
-        if any(place.step.starts for place in workflow.ledger_steps) and isinstance(
-            self._access.instance.run_launcher, WarmRunLauncher
-        ):
-            self.launch_children(process_id, user=user)
         return self._queries.status(process_id)
 
     @property
@@ -75,14 +73,27 @@ class ProcessRuns:
             except Exception:
                 log.exception("Process %s could not be launched; the sweeper tries again.", process_id)
 
-    def launch_children(
-        self, of: ProcessId | None = None, *, user: str, limit: int = CHILDREN_AT_ONCE
-    ) -> list[ProcessId]:
-        """Launch the children, of one process or of all, that no run has claimed; returns their ids."""
-        return [child for child in self.children_to_launch(of, limit) if self._is_launched(child, user)]
+    def launch_ready(self, process_ids: Sequence[ProcessId], *, user: str) -> None:
+        """Launch those of these processes that are new or resumed. Raises nothing for one that cannot be launched."""
+        with self._access.database.transaction(read_only=True):
+            ready = {one.process_id for one in recovery.states_of(process_ids) if one.status in READY}
+        self.try_to_launch((one for one in process_ids if one in ready), user=user)
 
-    def children_to_launch(self, of: ProcessId | None = None, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
-        """The children, of one process or of all, that are new or resumed; a run may exist for them."""
+    def launch_after(self, stopped: ProcessId) -> None:
+        """Launch what no longer has to wait when a process has stopped: its parent, or itself if its children ended
+        just before. Commits. Raises nothing: the sensor `wake` tries again.
+        """
+        if not launches_to_workers(self._access.instance):
+            return
+        try:
+            for one in (stopped, self._parent_of(stopped)):
+                if one is not None:
+                    self.try_to_launch(self._answers.wake(of=one), user="SYSTEM")
+        except Exception:
+            log.exception("What waits for process %s is not continued yet; the sensor tries again.", stopped)
+
+    def children_to_launch(self, of: ProcessId, limit: int = CHILDREN_AT_ONCE) -> list[ProcessId]:
+        """The children of a process that are new or resumed; a run may exist for them."""
         with self._access.database.transaction(read_only=True):
             return [
                 child
@@ -90,16 +101,10 @@ class ProcessRuns:
                 for child in process_rows.children_to_launch(limit, self._access.owner_of(one), one.workflows, of=of)
             ]
 
-    def _is_launched(self, process_id: ProcessId, user: str) -> bool:
-        try:
-            self.launch(process_id, user=user)
-        except RunMayNotAct:
-            log.debug("Process %s was launched already.", process_id)
-            return False
-        except OrchestratorError as error:  # the others must be launched
-            log.warning("Process %s cannot be launched: %s", process_id, error)
-            return False
-        return True
+    def _parent_of(self, process_id: ProcessId) -> ProcessId | None:
+        with self._access.database.transaction(read_only=True):
+            claim = process_rows.find_claim(process_id)
+        return claim.parent if claim else None
 
     def _next(self, process_id: ProcessId, user: str) -> Claim:
         """Check that a process may continue, and let a run claim it that is yet to be created."""

@@ -28,8 +28,8 @@ class Processes:
         self.queries = ProcessQueries(access)
         self.starts = ProcessStart(access)
         self.answers = ProcessAnswers(access, self.queries)
-        self.interventions = ProcessInterventions(access, self.queries, self.answers)
-        self.runs = ProcessRuns(access, self.queries)
+        self.runs = ProcessRuns(access, self.queries, self.answers)
+        self.interventions = ProcessInterventions(access, self.queries, self.answers, self.runs)
         self.engine = EnginePause(access, self.answers)
         self.form_resources = access.form_resources
 

@@ -182,11 +182,8 @@ def children_of(process_id: ProcessId) -> list[Child]:
     return [Child(child, name, ProcessStatus(status)) for child, name, status in rows]
 
 
-def children_to_launch(
-    limit: int, owner: Owner, workflows: Collection[str], *, of: ProcessId | None = None
-) -> list[ProcessId]:
-    """Children of these workflows, or those of one parent, that are new or resumed, oldest first. A run may exist by
-    now.
+def children_to_launch(limit: int, owner: Owner, workflows: Collection[str], *, of: ProcessId) -> list[ProcessId]:
+    """The children of a process that are new or resumed, oldest first. A run may exist by now.
 
     An index serves this that excludes finished processes.
     """
@@ -201,8 +198,7 @@ def children_to_launch(
         .order_by(process.last_modified_at, process.process_id)
         .limit(limit)
     )
-    query = query.where(process.parent_process_id.is_not(None) if of is None else process.parent_process_id == of)
-    return list(current_session().scalars(query))
+    return list(current_session().scalars(query.where(process.parent_process_id == of)))
 
 
 def find_started(idempotency_key: str) -> tuple[ProcessId, str | None] | None:

@@ -377,14 +377,3 @@ def test_missing_children_are_told(engine_of):
         return begin >> wait_children()
 
     engine_of(wait_for_nobody).bed.run("wait_for_nobody").assert_failed("no children to wait for")
-
-
-def test_children_are_handed_to_the_launcher_once(bed_of, monkeypatch):
-    """By whoever executes the parent where resident workers are; the sweeper does it elsewhere."""
-    bed = bed_of()
-    parent = bed.run("configure_ports")
-    launched = []
-    monkeypatch.setattr(bed.instance, "launch_run", lambda run_id, workspace: launched.append(run_id))
-    assert sorted(bed.processes.runs.launch_children(user="x")) == sorted(one.process_id for one in parent.children)
-    assert bed.processes.runs.launch_children(parent.process_id, user="x") == []
-    assert sorted(launched) == sorted(str(one.process_id) for one in parent.children)
