@@ -49,11 +49,16 @@ from .subscriptions.queries import find_subscription as find_subscription
 from .subscriptions.queries import get_product_by_id as get_product_by_id
 from .subscriptions.relations import depends_on_subscriptions as depends_on_subscriptions
 from .subscriptions.relations import in_use_by_subscriptions as in_use_by_subscriptions
+from .systems.external_text import ExternalText as ExternalText
 from .systems.http_session import ExternalSession as ExternalSession
 from .systems.http_session import session_for as session_for
 from .systems.netbox import NetBox as NetBox
 from .systems.netbox_records import Device as Device
 from .systems.netbox_records import Interface as Interface
+from .systems.netbox_texts import NETBOX_DESCRIPTION as NETBOX_DESCRIPTION
+from .systems.netbox_texts import NETBOX_DEVICE_NAME as NETBOX_DEVICE_NAME
+from .systems.netbox_texts import NETBOX_INTERFACE_NAME as NETBOX_INTERFACE_NAME
+from .systems.netbox_texts import NETBOX_NAME as NETBOX_NAME
 from .systems.playbooks import Difference as Difference
 from .systems.playbooks import PlaybookRunner as PlaybookRunner
 from .types import SI as SI

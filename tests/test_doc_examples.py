@@ -12,6 +12,7 @@ from threading import Thread
 from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -281,6 +282,17 @@ def test_a_step_gets_the_system_by_its_class_and_sends_its_key(
     run.assert_completed()
     run.assert_state({"ticket": "0"})
     assert tickets.keys == [f"{run.process_id}:open_ticket"]
+
+
+def test_a_text_has_one_form_in_form_model_and_comparison(page_of: Callable[[str], ModuleType]) -> None:
+    page = page_of("external_systems")
+    long = " Look " + "x" * 80
+
+    block = page.TicketBlock.new(uuid4(), title=long)
+
+    assert not page.differs(block, {"title": long.upper()})
+    with pytest.raises(ValidationError, match="keeps at most 80 characters here; this has 85"):
+        page.TicketForm(title=long)
 
 
 def test_a_mock_of_the_class_serves_as_the_system(bed_of: Callable[..., Testbed], project: ModuleType) -> None:

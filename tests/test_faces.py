@@ -15,16 +15,16 @@ from tests.architecture import FLOORS, ROOT, face_names, project_modules
 HELD = {
     "resources": """
         Assignee ChildrenFailed Device Difference DriftFound EnginePaused ExternalSession ExternalSystemError
-        ExternalSystemUnavailable FormError FormIncomplete FormInvalid InconsistentData Interface InvalidLifecycle
-        ModelDeclarationError NetBox NotAuthorised OrchestratorError PlaybookFailed PlaybookRunner ProcessFailure
-        ProcessFailureError ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role
-        SI SettingsError StaleSubscription StartRefused State StateError StepStatus SubscriptionDatabase
-        SubscriptionError SubscriptionInstanceRelationTable SubscriptionInstanceTable SubscriptionLifecycle
-        SubscriptionLocked SubscriptionModel SubscriptionTable Target TimedOut UNTAGGED UnknownProduct
-        UnknownSubscription UnknownWorkflow User VlanRanges WorkflowDeclarationError count_subscriptions
-        current_session default_customer_id depends_on_subscriptions find_product find_subscription
-        get_product_by_id in_use_by_subscriptions list_subscriptions public_url read_metadata session_for value_of
-        write_metadata
+        ExternalSystemUnavailable ExternalText FormError FormIncomplete FormInvalid InconsistentData Interface
+        InvalidLifecycle ModelDeclarationError NETBOX_DESCRIPTION NETBOX_DEVICE_NAME NETBOX_INTERFACE_NAME NETBOX_NAME
+        NetBox NotAuthorised OrchestratorError PlaybookFailed PlaybookRunner ProcessFailure ProcessFailureError
+        ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role SI SettingsError
+        StaleSubscription StartRefused State StateError StepStatus SubscriptionDatabase SubscriptionError
+        SubscriptionInstanceRelationTable SubscriptionInstanceTable SubscriptionLifecycle SubscriptionLocked
+        SubscriptionModel SubscriptionTable Target TimedOut UNTAGGED UnknownProduct UnknownSubscription
+        UnknownWorkflow User VlanRanges WorkflowDeclarationError count_subscriptions current_session
+        default_customer_id depends_on_subscriptions find_product find_subscription get_product_by_id
+        in_use_by_subscriptions list_subscriptions public_url read_metadata session_for value_of write_metadata
     """,
     "ops": """
         AuthCallback AuthContext CustomerId FormGenerator FormPage OnTimeout PredicateContext ProductId REMOVE_KEYS

@@ -8,9 +8,24 @@ from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import begin_play, end_play, play
-from resources import InconsistentData, NetBox, PlaybookRunner, State, SubscriptionLifecycle
+from resources import (
+    NETBOX_DESCRIPTION,
+    NETBOX_DEVICE_NAME,
+    NETBOX_NAME,
+    InconsistentData,
+    NetBox,
+    PlaybookRunner,
+    State,
+    SubscriptionLifecycle,
+)
 from resources.products.inventory import hold_node_name, node_named
 from resources.products.node import Node, NodeInactive, NodeProvisioning, NodeStatus
+
+NETBOX_TEXTS = {
+    "name": NETBOX_DEVICE_NAME,
+    "description": NETBOX_DESCRIPTION,
+    **dict.fromkeys(("vendor", "model", "site", "role"), NETBOX_NAME),
+}
 
 
 def describe_node(subscription: NodeProvisioning) -> str:
@@ -162,7 +177,7 @@ def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) 
     report(
         subscription.description,
         [
-            *differences("netbox", expected, actual),
+            *differences("netbox", expected, actual, NETBOX_TEXTS),
             *playbooks.check("provision_node", node_variables(subscription)),
         ],
     )

@@ -8,10 +8,26 @@ from ops import StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
-from resources import InconsistentData, Interface, NetBox, PlaybookRunner, State, SubscriptionLifecycle
+from resources import (
+    NETBOX_DESCRIPTION,
+    NETBOX_DEVICE_NAME,
+    NETBOX_INTERFACE_NAME,
+    InconsistentData,
+    Interface,
+    NetBox,
+    PlaybookRunner,
+    State,
+    SubscriptionLifecycle,
+)
 from resources.products.inventory import NodeRecord, find_port, holder_of_interface
 from resources.products.node import Node
 from resources.products.port import Port, PortInactive, PortMode, PortProvisioning, PortSpeed
+
+NETBOX_TEXTS = {
+    "device": NETBOX_DEVICE_NAME,
+    "name": NETBOX_INTERFACE_NAME,
+    "description": NETBOX_DESCRIPTION,
+}
 
 
 def describe_port(subscription: PortProvisioning) -> str:
@@ -129,7 +145,7 @@ def compare_port(subscription: Port, netbox: NetBox, playbooks: PlaybookRunner) 
     report(
         subscription.description,
         [
-            *differences("netbox", expected, {key: getattr(interface, key) for key in expected}),
+            *differences("netbox", expected, {key: getattr(interface, key) for key in expected}, NETBOX_TEXTS),
             *playbooks.check("configure_port", port_variables(subscription)),
         ],
     )

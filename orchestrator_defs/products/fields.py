@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_forms.validators import Choice
 
-from resources import FormError
+from resources import NETBOX_DESCRIPTION, NETBOX_NAME, FormError
 
-Description: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Description: TypeAlias = Annotated[str, NETBOX_DESCRIPTION.entered]
 """A line of text for people, NetBox and devices."""
 
 MOST_CHOICES = 200
@@ -47,7 +47,7 @@ class OneOf:
         return core_schema.no_info_after_validator_function(lambda choice: choice.value, chosen, serialization=text)
 
     def _find(self, given: Any) -> Choice:
-        """The choice with this value, or else the only one with this label."""
+        """The choice with this value, or else the only one with this label, or with it in another case or encoding."""
         choices: list[Choice] = list(self.choice)
         if isinstance(given, int | float) and not isinstance(given, bool):
             given = str(given)
@@ -55,6 +55,9 @@ class OneOf:
             found = [choice for choice in choices if getattr(choice, attribute) == given]
             if len(found) == 1:
                 return found[0]
+        alike = [choice for choice in choices if isinstance(given, str) and NETBOX_NAME.same(choice.label, given)]
+        if len(alike) == 1:
+            return alike[0]
         labels = ", ".join(f"'{choice.label}'" for choice in choices[:SHOWN_CHOICES])
         more = ", …" if len(choices) > SHOWN_CHOICES else ""
         why = self._why_not(given) if isinstance(given, str) else None

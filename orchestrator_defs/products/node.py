@@ -36,7 +36,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
-from resources import Assignee, NetBox, default_customer_id, find_product
+from resources import NETBOX_DEVICE_NAME, Assignee, NetBox, default_customer_id, find_product
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
 
@@ -44,9 +44,10 @@ NODE_NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 def _host_name(node_name: str) -> str:
+    node_name = node_name.lower()
     if not re.fullmatch(NODE_NAME, node_name):
         raise ValueError(
-            "a node name is lower-case letters, digits and hyphens, starting with a letter, ending with a letter or "
+            "a node name is letters, digits and hyphens, starting with a letter, ending with a letter or "
             "digit, at most 63 of them, such as ams1"
         )
     return node_name
@@ -60,6 +61,7 @@ def _not_in_use(node_name: str) -> str:
 
 NodeName = Annotated[
     str,
+    NETBOX_DEVICE_NAME,
     # For clients only: pydantic would show the pattern, and people need words.
     Field(description="a host name, such as ams1", json_schema_extra={"pattern": NODE_NAME, "maxLength": 63}),
     AfterValidator(_host_name),

@@ -1,5 +1,6 @@
 """The lab's inventory: creates, changes and deletes objects by NetBox's rules, in the caller's transaction."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from ipaddress import ip_interface, ip_network
@@ -134,7 +135,7 @@ class Inventory:
         if isinstance(given, dict):
             found = self.with_values(kind, **given) if "id" not in given else self.by_ids([given["id"]]).values()
             fault = f"Related object not found using the provided attributes: {given}"
-        elif isinstance(given, int | str) and str(given).isdigit():
+        elif isinstance(given, int | str) and str(given).isdecimal():
             found = self.by_ids([int(given)]).values()
             fault = f"Related object not found using the provided numeric ID: {given}"
         else:
@@ -147,7 +148,7 @@ class Inventory:
     def _check(self, kind: Kind, data: Data, now: Stored | None) -> None:
         for fields in kind.unique:
             values = {name: data[name] for name in fields}
-            if None not in values.values() and self._others(kind.path, now, **values):
+            if None not in values.values() and self._others(kind.path, now, kind.any_case, **values):
                 raise _not_unique(kind, fields)
         if kind.path == "ipam/prefixes":
             data["prefix"] = _network_text(data["prefix"])
@@ -159,8 +160,13 @@ class Inventory:
         if kind.path == "dcim/cables" and now is None:
             self._check_ends(data)
 
-    def _others(self, kind: str, now: Stored | None, **values: Any) -> bool:
-        return any(now is None or one.id != now.id for one in self.with_values(kind, **values))
+    def _others(self, kind: str, now: Stored | None, any_case: frozenset[str] = frozenset(), **values: Any) -> bool:
+        exact = {name: value for name, value in values.items() if name not in any_case}
+        cased = [
+            sa.func.lower(objects.c.data[name].astext) == values[name].lower() for name in any_case & values.keys()
+        ]
+        found = self.all(kind, objects.c.data.contains(exact), *cased)
+        return any(now is None or one.id != now.id for one in found)
 
     def _check_address(self, data: Data, now: Stored | None) -> None:
         host = data["address"].partition("/")[0]
@@ -276,10 +282,15 @@ def _integer(name: str, value: Value, given: Any) -> int:
 def _text(name: str, value: Value, given: Any) -> str:
     if not isinstance(given, str):
         raise bad_field(name, "Not a valid string.")
+    if "\0" in given:
+        raise bad_field(name, "Null characters are not allowed.")
+    given = given.strip()
     if not given and value.default is REQUIRED:
         raise bad_field(name, "This field may not be blank.")
     if value.longest and len(given) > value.longest:
         raise bad_field(name, f"Ensure this field has no more than {value.longest} characters.")
+    if value.pattern and not re.fullmatch(value.pattern, given):
+        raise bad_field(name, "Enter a valid slug of letters, numbers, underscores or hyphens.")
     return given
 
 

@@ -22,19 +22,23 @@ class Value:
     when_gone: Literal["protect", "cascade", "clear"] = "protect"
     read_only: bool = False
     longest: int = 0
+    pattern: str = ""
     lowest: int | None = None
     highest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object. `unique`: sets of fields; `brief`: the fields of a reference to it; `label`: for people."""
+    """A kind of object. `unique`: sets of fields, `any_case`: those of them in which case makes no difference;
+    `brief`: the fields of a reference to it; `label`: for people.
+    """
 
     path: str
     fields: Mapping[str, Value]
     unique: tuple[tuple[str, ...], ...] = ()
     brief: tuple[str, ...] = ("name", "description")
     label: str = "name"
+    any_case: frozenset[str] = frozenset()
 
     @property
     def word(self) -> str:
@@ -45,6 +49,7 @@ class Kind:
 
 
 NAME = Value(longest=100)
+SLUG = Value(longest=100, pattern="[-a-zA-Z0-9_]+")
 TEXT = Value(default="", longest=200)
 LONG_TEXT = Value(default="")
 FLAG = Value(type=bool, default=False)
@@ -85,7 +90,7 @@ def _several(kind: str) -> Value:
 
 
 def _named(path: str, **more: Value) -> Kind:
-    fields = {"name": NAME, "slug": NAME, **more, "description": TEXT}
+    fields = {"name": NAME, "slug": SLUG, **more, "description": TEXT}
     return Kind(path, fields, unique=(("name",), ("slug",)), brief=_SLUG)
 
 
@@ -99,7 +104,7 @@ _KINDS = (
         {
             "manufacturer": Value(refers="dcim/manufacturers"),
             "model": NAME,
-            "slug": NAME,
+            "slug": SLUG,
             "u_height": Value(type=int, default=1),
             "description": TEXT,
         },
@@ -132,6 +137,7 @@ _KINDS = (
             "comments": LONG_TEXT,
         },
         unique=(("site", "name"),),
+        any_case=frozenset({"name"}),
     ),
     Kind(
         "dcim/interfaces",
@@ -220,7 +226,7 @@ _KINDS = (
         "vpn/l2vpns",
         {
             "name": NAME,
-            "slug": NAME,
+            "slug": SLUG,
             "type": _choice("vxlan", "vxlan-evpn", "mpls-evpn", "pbb-evpn", "vpws", "vpls", "evpn-vpws"),
             "status": _choice("active", "planned", "decommissioning", default="active"),
             "identifier": Value(type=int, default=None),

@@ -52,11 +52,11 @@ def answer(connection: sa.Connection, asked: Asked) -> Answer:
             return Answer(200, {"netbox-version": f"{VERSION}.0", "hostname": "lab"})
         case [app, name] if f"{app}/{name}" in KINDS:
             return _many(inventory, asked, f"{app}/{name}")
-        case [app, name, number] if f"{app}/{name}" in KINDS and number.isdigit():
+        case [app, name, number] if f"{app}/{name}" in KINDS and number.isdecimal():
             return _one(inventory, asked, f"{app}/{name}", int(number))
-        case ["ipam", "prefixes", number, "available-ips"] if number.isdigit():
+        case ["ipam", "prefixes", number, "available-ips"] if number.isdecimal():
             return _allocate(inventory, asked, int(number), _list_hosts, _take_host)
-        case ["ipam", "prefixes", number, "available-prefixes"] if number.isdigit():
+        case ["ipam", "prefixes", number, "available-prefixes"] if number.isdecimal():
             return _allocate(inventory, asked, int(number), _list_prefixes, _take_prefix)
     raise not_found()
 
@@ -212,7 +212,7 @@ def _id(body: dict[str, Any]) -> int:
 
 def _whole(asked: Asked, name: str, default: int) -> int:
     given = asked.query.get(name, [str(default)])[0]
-    if not given.isdigit():
+    if not given.isdecimal():
         raise bad_field(name, "A valid integer is required.")
     return int(given)
 

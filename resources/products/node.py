@@ -2,10 +2,23 @@
 
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, TypeAlias
 
 from pydantic import computed_field
 
-from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
+from resources import (
+    NETBOX_DESCRIPTION,
+    NETBOX_DEVICE_NAME,
+    NETBOX_NAME,
+    Product,
+    ProductBlockModel,
+    SubscriptionLifecycle,
+    SubscriptionModel,
+)
+
+NodeName: TypeAlias = Annotated[str, NETBOX_DEVICE_NAME]
+Description: TypeAlias = Annotated[str, NETBOX_DESCRIPTION]
+Name: TypeAlias = Annotated[str, NETBOX_NAME]
 
 
 class Vendor(StrEnum):
@@ -29,12 +42,12 @@ class NodeStatus(StrEnum):
 class NodeBlockInactive(ProductBlockModel, product_block_name="Node"):
     """A node that is ordered or terminated."""
 
-    node_name: str | None = None
-    node_description: str | None = None
+    node_name: NodeName | None = None
+    node_description: Description | None = None
     node_status: NodeStatus | None = None
-    site: str | None = None
-    role: str | None = None
-    device_type: str | None = None
+    site: Name | None = None
+    role: Name | None = None
+    device_type: Name | None = None
     ims_id: int | None = None
     """Id of the device in the inventory management system (NetBox)."""
     ipv4_loopback: IPv4Address | None = None
@@ -44,11 +57,11 @@ class NodeBlockInactive(ProductBlockModel, product_block_name="Node"):
 class NodeBlockProvisioning(NodeBlockInactive, lifecycle=[SubscriptionLifecycle.PROVISIONING]):
     """A node that is being built: the order is known, what other systems assign may be missing."""
 
-    node_name: str
+    node_name: NodeName
     node_status: NodeStatus
-    site: str
-    role: str
-    device_type: str
+    site: Name
+    role: Name
+    device_type: Name
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -1,11 +1,14 @@
 """Port: an interface of a node in use, for customers or for the network's own links."""
 
 from enum import IntEnum, StrEnum
+from typing import Annotated, TypeAlias
 
 from pydantic import computed_field
 
-from resources import Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
-from resources.products.node import NodeBlock, NodeBlockInactive, NodeBlockProvisioning
+from resources import NETBOX_INTERFACE_NAME, Product, ProductBlockModel, SubscriptionLifecycle, SubscriptionModel
+from resources.products.node import Description, NodeBlock, NodeBlockInactive, NodeBlockProvisioning
+
+PortName: TypeAlias = Annotated[str, NETBOX_INTERFACE_NAME]
 
 
 class PortSpeed(IntEnum):
@@ -33,8 +36,8 @@ class PortBlockInactive(ProductBlockModel, product_block_name="Port"):
     """A port that is ordered or terminated. `node` is the block of the node's own subscription."""
 
     node: NodeBlockInactive | None = None
-    port_name: str | None = None
-    port_description: str | None = None
+    port_name: PortName | None = None
+    port_description: Description | None = None
     port_mode: PortMode | None = None
     auto_negotiation: bool | None = None
     lldp: bool | None = None
@@ -47,7 +50,7 @@ class PortBlockProvisioning(PortBlockInactive, lifecycle=[SubscriptionLifecycle.
     """A port that is being built."""
 
     node: NodeBlockProvisioning
-    port_name: str
+    port_name: PortName
     port_mode: PortMode
     auto_negotiation: bool
     lldp: bool

@@ -48,6 +48,7 @@ from resources.systems.netbox_records import (
     vlan_values,
     vlans_by_number,
 )
+from resources.systems.netbox_texts import NETBOX_NAME
 
 LOOPBACK_NAME = "Loopback0"
 
@@ -80,7 +81,7 @@ class NetBox(dg.ConfigurableResource[Any]):
     def device_types(self, vendor: str | None = None) -> list[DeviceType]:
         """Device types (of one vendor, by name in any case), by vendor and model."""
         types = [device_type_record(one) for one in self._netbox.find("dcim.device_types")]
-        chosen = [one for one in types if vendor is None or one.vendor.casefold() == vendor.casefold()]
+        chosen = [one for one in types if vendor is None or NETBOX_NAME.same(one.vendor, vendor)]
         return sorted(chosen, key=lambda one: (one.vendor, one.model))
 
     def device_roles(self) -> list[DeviceRole]:
@@ -100,8 +101,8 @@ class NetBox(dg.ConfigurableResource[Any]):
         return [device_record(one) for one in self._netbox.find("dcim.devices", **filters)]
 
     def find_device(self, name: str) -> Device | None:
-        """The device of that exact name, or None."""
-        found = self._netbox.find("dcim.devices", name=name)
+        """The device of that name, or None. In any case: NetBox has no two in a site that differ in case alone."""
+        found = self._netbox.find("dcim.devices", name__ie=name)
         return device_record(found[0]) if found else None
 
     def device(self, device_id: int) -> Device:
@@ -124,7 +125,7 @@ class NetBox(dg.ConfigurableResource[Any]):
 
         A device of that name that another key (or a person) made is an ExternalSystemError, not a success.
         """
-        if found := self._netbox.find("dcim.devices", name=name):
+        if found := self._netbox.find("dcim.devices", name__ie=name):
             if not carries(found[0], idempotency_key):
                 raise ExternalSystemError(f"NetBox already has a device named {name!r}; choose another name.")
             return device_record(found[0])
@@ -390,7 +391,7 @@ class NetBox(dg.ConfigurableResource[Any]):
     def _choose(self, endpoint: str, what: str, wanted: str) -> Json:
         offered = self._netbox.find(endpoint)
         for one in offered:
-            if wanted.casefold() in (one["name"].casefold(), one["slug"].casefold()):
+            if NETBOX_NAME.same(wanted, one["name"]) or NETBOX_NAME.same(wanted, one["slug"]):
                 return one
         names = ", ".join(sorted(one["name"] for one in offered)) or "none"
         raise ExternalSystemError(f"NetBox has no {what} {wanted!r}; it has: {names}.")
@@ -398,7 +399,8 @@ class NetBox(dg.ConfigurableResource[Any]):
     def _choose_device_type(self, vendor: str, model: str) -> int:
         offered = self.device_types()
         for one in offered:
-            if one.vendor.casefold() == vendor.casefold() and model.casefold() in (one.model.casefold(), one.slug):
+            is_model = NETBOX_NAME.same(model, one.model) or NETBOX_NAME.same(model, one.slug)
+            if is_model and NETBOX_NAME.same(vendor, one.vendor):
                 return one.id
         names = ", ".join(f"{one.vendor} {one.model}" for one in offered) or "none"
         raise ExternalSystemError(f"NetBox has no device type {vendor} {model}; it has: {names}.")

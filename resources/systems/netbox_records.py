@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Any, Literal, TypeAlias
 
+from resources.systems.netbox_texts import MARKER, NETBOX_DESCRIPTION, NETBOX_DEVICE_NAME, NETBOX_INTERFACE_NAME
+
 Json: TypeAlias = dict[str, Any]
 DeviceStatus: TypeAlias = Literal["planned", "staged", "active", "offline", "decommissioning"]
 
@@ -128,7 +130,7 @@ SPEEDS = {
 NATIVE_VLAN = 1
 """NetBox has no VLAN 0: untagged traffic is its interface's untagged VLAN, of this number."""
 
-_MARKER = re.compile(r"\s*\[[0-9a-f]{16}\]$")
+_MARKER = re.compile(rf"\s*{MARKER}\Z")
 
 
 # Markers
@@ -139,17 +141,18 @@ def marker(key: str) -> str:
 
 
 def marked(text: str, key: str) -> str:
-    return f"{text} {marker(key)}".strip()
+    return f"{NETBOX_DESCRIPTION.normal(text)} {marker(key)}".strip()
 
 
 def unmarked(text: str) -> str:
-    return _MARKER.sub("", text)
+    """The description of an object, in its normal form."""
+    return NETBOX_DESCRIPTION.normal(text)
 
 
 def remarked(text: str, now: Json) -> str:
     """The text with the object's present marker, if it has one."""
     found = _MARKER.search(now["description"])
-    return f"{text} {found.group().strip()}".strip() if found else text
+    return f"{NETBOX_DESCRIPTION.normal(text)} {found.group().strip() if found else ''}".strip()
 
 
 def carries(found: Json, key: str) -> bool:
@@ -167,7 +170,7 @@ def device_record(one: Json) -> Device:
     ipv4, ipv6 = (ip_interface(ip["address"]).ip if ip else None for ip in (one["primary_ip4"], one["primary_ip6"]))
     return Device(
         id=one["id"],
-        name=one["name"],
+        name=NETBOX_DEVICE_NAME.normal(one["name"]),
         vendor=one["device_type"]["manufacturer"]["name"],
         model=one["device_type"]["model"],
         site=one["site"]["name"],
@@ -182,8 +185,8 @@ def device_record(one: Json) -> Device:
 def interface_record(one: Json) -> Interface:
     return Interface(
         id=one["id"],
-        device=one["device"]["name"],
-        name=one["name"],
+        device=NETBOX_DEVICE_NAME.normal(one["device"]["name"]),
+        name=NETBOX_INTERFACE_NAME.normal(one["name"]),
         speed=one["speed"] // 1000 if one["speed"] else SPEEDS.get(one["type"]["value"], 0),
         enabled=one["enabled"],
         description=unmarked(one["description"]),

@@ -45,11 +45,11 @@ def test_a_node_name_is_used_once(network: Network) -> None:
     assert str(network.find("Node ams1 Nokia")) in said
 
 
-@pytest.mark.parametrize("name", ["Ams1", "ams 1", "1ams", "ams-", "", "a" * 64, "ams1\n"])
+@pytest.mark.parametrize("name", ["ams 1", "1ams", "ams-", "", "a" * 64, "a" * 70, "ams\n1"])
 def test_a_node_name_is_a_host_name(network: Network, name: str) -> None:
     page = {"node_name": name, "site": "Utrecht", "role": "Provider core", "device_type": "MX304"}
     said = refusal(network, "create_node", {"product": "Node Juniper"}, page)
-    assert "node_name: a node name is lower-case letters, digits and hyphens, starting with a letter" in said
+    assert "node_name: a node name is letters, digits and hyphens, starting with a letter" in said
     assert "pattern" not in said
 
 

@@ -8,6 +8,7 @@ import requests
 from resources.lab.testing import Lab
 
 HEADERS = {"Authorization": "Token lab"}
+REFERENCES = {"site": "sites", "role": "device-roles", "device_type": "device-types"}
 
 
 @pytest.fixture
@@ -220,3 +221,20 @@ def test_what_is_no_json_is_refused(lab: Lab) -> None:
     response = requests.post(f"{lab.url}/api/ipam/vlans/", data="{", headers=HEADERS, timeout=100)
     assert response.status_code == 400
     assert "JSON parse error" in response.json()["detail"]
+
+
+def test_texts_are_trimmed_before_they_are_measured(ask: Any) -> None:
+    made = ask("POST", "dcim/sites/", {"name": " Oslo ", "slug": "oslo", "description": "x" * 200 + " "}).json()
+    assert (made["name"], len(made["description"])) == ("Oslo", 200)
+
+
+def test_a_slug_has_no_blanks(ask: Any) -> None:
+    refused = ask("POST", "dcim/sites/", {"name": "Oslo", "slug": "os lo"})
+    assert (refused.status_code, list(refused.json())) == (400, ["slug"])
+
+
+def test_devices_of_a_site_do_not_differ_in_case_alone(ask: Any) -> None:
+    device = {"name": "ams1"}
+    device |= {name: ask("GET", f"dcim/{path}/").json()["results"][0]["id"] for name, path in REFERENCES.items()}
+    assert ask("POST", "dcim/devices/", device).status_code == 201
+    assert ask("POST", "dcim/devices/", device | {"name": "AMS1"}).status_code == 400
