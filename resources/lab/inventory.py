@@ -284,14 +284,14 @@ def _text(name: str, value: Value, given: Any) -> str:
         raise bad_field(name, "Not a valid string.")
     if "\0" in given:
         raise bad_field(name, "Null characters are not allowed.")
-    given = given.strip()
-    if not given and value.default is REQUIRED:
+    text: str = given.strip()
+    if not text and value.default is REQUIRED:
         raise bad_field(name, "This field may not be blank.")
-    if value.longest and len(given) > value.longest:
+    if value.longest and len(text) > value.longest:
         raise bad_field(name, f"Ensure this field has no more than {value.longest} characters.")
-    if value.pattern and not re.fullmatch(value.pattern, given):
+    if value.pattern and not re.fullmatch(value.pattern, text):
         raise bad_field(name, "Enter a valid slug of letters, numbers, underscores or hyphens.")
-    return given
+    return text
 
 
 def _not_unique(kind: Kind, fields: tuple[str, ...]) -> RefusedError:
