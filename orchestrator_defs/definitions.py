@@ -8,6 +8,7 @@ from orchestrator_defs.products import core_link as core_link_workflows
 from orchestrator_defs.products import l2vpn as l2vpn_workflows
 from orchestrator_defs.products import node as node_workflows
 from orchestrator_defs.products import port as port_workflows
+from orchestrator_defs.products.sample import sample_network
 from resources.lab.clients import NetBoxOrLab, PlaybookRunnerOrLab
 from resources.products import core_link, l2vpn, node, port
 
@@ -21,6 +22,7 @@ orchestrator = Orchestrator(
     ],
     resources={"netbox": NetBoxOrLab(), "playbooks": PlaybookRunnerOrLab()},
     translations=[Path(node.__file__).with_name("locales")],
+    sample=sample_network,
 )
 
 defs = complete_definitions(orchestrator)

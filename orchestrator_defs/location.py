@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from dagster import Definitions
 
 from orchestrator_defs.jobs.decorators import WorkflowJob
-from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator
+from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator, Sample
 from orchestrator_defs.processes.launching import launch_next
 from orchestrator_defs.processes.process_jobs import process_jobs
 from orchestrator_defs.sensors.validation_sensor import validation_sensor
@@ -27,16 +27,20 @@ def build_definitions(
     resources: Mapping[str, Any] | None = None,
     translations: Iterable[Path] = (),
     name: str | None = None,
+    sample: Sample | None = None,
 ) -> Definitions:
     """Make a Dagster code location of an organisation's own products, workflows and external systems.
 
     `resources` are keyed as steps take them: a class's `resource_key`, else its name in lower case. `translations` are
     folders with an `en-GB.json` and so on. `name` is kept with the processes and the catalogue of this location, and is
     the top package of the calling module by default: name it before that package is renamed.
+    `sample(size, number)` makes up subscriptions for `orchestrator seed`, each after those whose blocks it holds.
     """
     check_kinds("build_definitions", get_type_hints(build_definitions), locals())
     name = name or sys._getframe(1).f_globals["__name__"].partition(".")[0]
-    return complete_definitions(Orchestrator(products, workflows, resources, translations=translations, name=name))
+    return complete_definitions(
+        Orchestrator(products, workflows, resources, translations=translations, name=name, sample=sample)
+    )
 
 
 def complete_definitions(orchestrator: Orchestrator) -> Definitions:

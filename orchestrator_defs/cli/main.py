@@ -72,6 +72,10 @@ COMMANDS = {
         "orchestrator_defs.cli.demo:demo",
         "Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.",
     ),
+    "seed": (
+        "orchestrator_defs.cli.seed:seed",
+        "Fill the database with made-up subscriptions and their processes, as many as you like.",
+    ),
     "serve": (
         "orchestrator_defs.cli.serve:serve",
         "Serve the API at /api, its documentation at /api/docs, and Dagster's page at /.",

@@ -1,10 +1,10 @@
 """The orchestrator of a code location, and how to find it in Dagster definitions."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from dagster import (
@@ -26,6 +26,7 @@ from orchestrator_defs.jobs.tasks import built_in_workflows
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
 from resources.database import schema
 from resources.database.session import SubscriptionDatabase
+from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.runs.code_location import CodeLocation
 from resources.runs.shared_resources import as_shared
@@ -33,13 +34,16 @@ from resources.types import ProcessId
 
 LaunchNext = Callable[[DagsterInstance, DagsterRun, Sequence[ProcessId], ProcessId | None], None]
 
+Sample: TypeAlias = Callable[[int, int], Iterator[SubscriptionModel]]
+"""Makes up so many subscriptions; the second number differs from call to call, so that names and ids do."""
+
 
 class Orchestrator:
     """A code location's catalogue, workflows, database and external systems.
 
     `name` is stored with its processes and catalogue rows: it stays the same when Dagster's location is renamed, and
     two locations of one database have two. `translations` are folders whose `en-GB.json` and so on have the names of
-    its workflows and fields for people.
+    its workflows and fields for people. `sample` makes subscriptions up for `orchestrator seed`.
     """
 
     def __init__(
@@ -50,8 +54,10 @@ class Orchestrator:
         database: SubscriptionDatabase | None = None,
         translations: Iterable[Path] = (),
         name: str = "orchestrator",
+        sample: Sample | None = None,
     ) -> None:
         self.name = name
+        self.sample = sample
         built_in = built_in_workflows(self)
         self.own_jobs = tuple(workflows)
         jobs = (*built_in, *self.own_jobs)
@@ -101,6 +107,7 @@ class Orchestrator:
             first.database,
             dict.fromkeys(folder for part in parts for folder in part.translations),
             first.name,
+            next((part.sample for part in parts if part.sample is not None), None),
         )
 
     def prepare(self) -> SubscriptionDatabase:

@@ -1,0 +1,31 @@
+"""Inserts many rows at once, by PostgreSQL's COPY."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from resources.database.session import current_session
+from resources.database.tables import Table
+
+
+def copy_rows(table: type[Table], columns: Collection[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Insert rows in the current transaction; dicts and lists become JSON, other columns get their defaults.
+
+    Needs a session on PostgreSQL through psycopg. Raises what an INSERT of the rows would.
+    """
+    session = current_session()
+    connection = session.connection().connection.driver_connection
+    assert connection is not None, "a session in a transaction has a connection"
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    command = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.__tablename__), names)
+    with connection.cursor() as cursor, cursor.copy(command) as copy:
+        for row in rows:
+            copy.write_row([json.dumps(one) if isinstance(one, dict | list) else one for one in row])
+
+
+def analyze() -> None:
+    """Tell PostgreSQL's planner how the rows are now, after many have come; it would find out within a minute."""
+    current_session().execute(sa.text("ANALYZE"))
