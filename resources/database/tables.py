@@ -347,6 +347,7 @@ class SubscriptionVersionTable(Table):
     step_key: Mapped[str | None] = mapped_column(String(255))
     created_by: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    reason: Mapped[str | None]
 
 
 class SubscriptionMetadataTable(Table):

@@ -4,6 +4,7 @@ Only subscriptions to products of the current owner's location count: another ma
 Everything here works in the current transaction and leaves the commit to the caller.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,9 +20,13 @@ from resources.database.tables import (
     SubscriptionTable,
     WorkflowTable,
 )
+from resources.domain.saving.authorship import Author, authored_by
 from resources.processes import interventions
 from resources.processes.owner import current_owner
+from resources.subscriptions.insync import set_in_sync
 from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
 """Statuses of a validation that will still end by itself."""
@@ -76,18 +81,41 @@ def note_start(subscription_id: SubscriptionId) -> None:
 
 
 def end_those_reconciled(reconcile: ProcessId) -> None:
-    """Abort the validations that found the drift which a process has put right; those that run again are left alone."""
+    """Abort the validations that found the drift which a process has put right."""
     mine = select(ProcessSubscriptionTable.subscription_id).where(ProcessSubscriptionTable.process_id == reconcile)
+    _end(
+        ProcessSubscriptionTable.subscription_id.in_(mine),
+        user="SYSTEM",
+        reason=f"Process {reconcile} has reconciled the subscription.",
+    )
+
+
+def confirm_in_sync(subscription_id: SubscriptionId, *, user: str, reason: str | None) -> bool:
+    """Put a subscription in sync because a person says so, and abort the validations that found the drift.
+
+    False when it is in sync already. Raises what `set_in_sync` raises.
+    """
+    with authored_by(Author(user)):
+        if not set_in_sync(subscription_id, reason):
+            return False
+    why = f"{user} has put the subscription in sync{f': {reason}' if reason else '.'}"
+    _end(ProcessSubscriptionTable.subscription_id == subscription_id, user=user, reason=why)
+    log.info("Subscription %s was put in sync by %r, reason %r.", subscription_id, str(user), reason)
+    return True
+
+
+def _end(about: ColumnElement[bool], *, user: str, reason: str) -> None:
+    """Abort the validations that found drift; those that run again are left alone."""
     found = current_session().scalars(
         select(ProcessTable.process_id)
         .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
         .join(ProcessSubscriptionTable, ProcessSubscriptionTable.process_id == ProcessTable.process_id)
         .where(WorkflowTable.target == Target.VALIDATE, ProcessTable.last_status == ProcessStatus.INCONSISTENT_DATA)
-        .where(ProcessSubscriptionTable.subscription_id.in_(mine))
+        .where(about)
         .with_for_update(skip_locked=True, of=ProcessTable)
     )
     for process_id in found.all():
-        interventions.abort(process_id, user="SYSTEM", reason=f"Process {reconcile} has reconciled the subscription.")
+        interventions.abort(process_id, user=user, reason=reason)
 
 
 def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limit: int) -> list[Candidate]:

@@ -25,6 +25,7 @@ class HistoryEntry:
     process_id: ProcessId | None
     workflow_name: str | None
     step_key: str | None
+    reason: str | None
     difference: Sequence[Difference]
 
 
@@ -48,6 +49,7 @@ def _rows(
             version.process_id,
             WorkflowTable.name,
             version.step_key,
+            version.reason,
             version.document,
         )
         .outerjoin(ProcessTable, ProcessTable.process_id == version.process_id)
@@ -126,6 +128,6 @@ def compare_around(process_id: ProcessId, subscription_id: SubscriptionId) -> Co
 
 
 def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
-    version, created_at, created_by, process_id, workflow_name, step_key, document = row
+    version, created_at, created_by, process_id, workflow_name, step_key, reason, document = row
     changed = difference(before, document)
-    return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, changed)
+    return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, reason, changed)

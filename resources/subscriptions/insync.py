@@ -21,11 +21,11 @@ STEP_KEY = "set_in_sync"
 FINAL = [status.value for status in ProcessStatus if status.is_final]
 
 
-def set_in_sync(subscription_id: SubscriptionId) -> bool:
+def set_in_sync(subscription_id: SubscriptionId, reason: str | None = None) -> bool:
     """Put a subscription in sync, by the current author; False when it is already. The caller commits.
 
-    A lock on it stays. Raises UnknownSubscription, and UnfinishedProcesses while an unfinished process holds or has
-    changed it, unless DISABLE_INSYNC_CHECK is set.
+    Its history keeps the author and the reason. A lock on it stays. Raises UnknownSubscription, and UnfinishedProcesses
+    while an unfinished process holds or has changed it, unless DISABLE_INSYNC_CHECK is set.
     """
     table = SubscriptionTable
     query = sa.select(table.insync, table.locked_by).where(table.subscription_id == subscription_id).with_for_update()
@@ -36,7 +36,7 @@ def set_in_sync(subscription_id: SubscriptionId) -> bool:
         return False
     if not settings().disable_insync_check:
         _refuse_while_unfinished(subscription_id, row.locked_by)
-    _write(subscription_id)
+    _write(subscription_id, reason)
     return True
 
 
@@ -68,8 +68,8 @@ def _sentence(subscription_id: SubscriptionId, unfinished: Sequence[ProcessId]) 
     )
 
 
-def _write(subscription_id: SubscriptionId) -> None:
-    """Write the flag, and a version with its author; the document is that of the version before."""
+def _write(subscription_id: SubscriptionId, reason: str | None) -> None:
+    """Write the flag, and a version with its author and reason; the document is that of the version before."""
     table, author = SubscriptionTable, current_author()
     saved = (
         sa.update(table)
@@ -85,7 +85,8 @@ def _write(subscription_id: SubscriptionId) -> None:
         sa.literal(author.process_id, sa.Uuid()),
         sa.literal(author.step_key or STEP_KEY),
         sa.literal(author.user),
+        sa.literal(reason, sa.String()),
     )
-    columns = ["subscription_id", "version", "document", "process_id", "step_key", "created_by"]
+    columns = ["subscription_id", "version", "document", "process_id", "step_key", "created_by", "reason"]
     statement = sa.insert(SubscriptionVersionTable).from_select(columns, noted, include_defaults=False)
     current_session().execute(statement)

@@ -156,9 +156,13 @@ def _locked(state: SubscriptionState) -> Obstacle:
 
 def _out_of_sync(state: SubscriptionState) -> Obstacle:
     command = _reconciling(state)
+    no_workflow = (
+        "no workflow reconciles it: put it right, then "
+        f"orchestrator subscriptions set-in-sync {state.subscription_id} --reason WHY"
+    )
     return Obstacle(
         "subscription.not_in_sync",
-        f"{_named(state)} is out of sync; reconcile it{f': {command}' if command else ''}.",
+        f"{_named(state)} is out of sync; {f'reconcile it: {command}' if command else no_workflow}.",
     )
 
 

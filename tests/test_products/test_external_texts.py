@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from resources.database.tables import SubscriptionInstanceTable, SubscriptionTable
 from resources.errors import FormInvalid
 from resources.lab.tables import objects
+from resources.processes.validations import confirm_in_sync
 from resources.types import SubscriptionLifecycle
-from tests.test_products.conftest import Network
+from tests.test_products.conftest import OPERATOR, Network
 
 MOST = 181
 """What NetBox keeps of a description, less the marker."""
@@ -105,3 +106,16 @@ def test_a_core_link_of_two_long_names_can_be_delivered(network: Network) -> Non
     rewrite_in_netbox(network, "dcim/interfaces", {"name": "1/2/11"}, {"name": interface})
     ports = [network.port(name, interface, "link member") for name in names]
     network.run("validate_core_link", on(network.core_link(names[0], names[1], ports[0], ports[1])))
+
+
+def test_a_subscription_that_cannot_be_reconciled_is_changed_after_somebody_answers_for_it(network: Network) -> None:
+    node = network.find("Node ams1 Nokia")
+    rewrite_in_netbox(network, "dcim/sites", {"name": "Amsterdam"}, {"name": "Closed", "slug": "closed"})
+    assert network.try_run("validate_node", on(node)).last_status == "inconsistent_data"
+    failed = network.try_run("reconcile_node", on(node))
+    assert "NetBox has no site 'Amsterdam'" in str(failed.failed_reason)
+    network.processes.interventions.abort(failed.process_id, user=OPERATOR)
+    with network.database.transaction():
+        assert confirm_in_sync(node, user=OPERATOR, reason="The site was renamed.")
+    refused = network.try_run("modify_node", on(node), {"node_description": "any"})
+    assert refused.last_step == "Update device in NetBox"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_defs.api.rest.fields import Shape, UnixTime
+from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
 from resources.subscriptions.history import HistoryEntry
 from resources.subscriptions.relations import RelatedSubscription
 from resources.types import SubscriptionLifecycle
@@ -149,6 +149,7 @@ class VersionItem(Shape):
     process_id: UUID | None = Field(description="the process that did it")
     workflow_name: str | None = Field(examples=["modify_node"])
     step_key: str | None = Field(description="the step of that process, or the name of a change made outside a process")
+    reason: str | None = Field(description="why, in the words of who did it", examples=["The fibre was exchanged."])
     difference: list[Change] = Field(description="compared with the version before; secrets are masked")
 
     @classmethod
@@ -161,6 +162,16 @@ class VersionWhole(VersionItem):
     """One saved change, and the subscription as it was then."""
 
     document: dict[str, Any] = Field(description="the subscription with its own blocks; secrets are masked")
+
+
+class InSyncAsked(BaseModel):
+    """What a person says who puts a subscription in sync."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text | None = Field(
+        None, min_length=1, max_length=10_000, description="why", examples=["The device was exchanged, as in ticket 7."]
+    )
 
 
 class InSync(BaseModel):

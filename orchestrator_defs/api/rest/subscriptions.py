@@ -1,7 +1,6 @@
 """Subscriptions: read and search them, put them in sync."""
 
 import json
-import logging
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -15,6 +14,7 @@ from orchestrator_defs.api.rest.conditional import etag, is_known
 from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
+    InSyncAsked,
     RelatedItem,
     StartableWorkflows,
     SubscriptionItem,
@@ -25,18 +25,15 @@ from orchestrator_defs.api.rest.subscription_shapes import (
 from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.problems import problems
 from resources.database.session import SubscriptionDatabase, use_one_snapshot
-from resources.domain.saving.authorship import Author, authored_by
+from resources.processes.validations import confirm_in_sync
 from resources.subscriptions.etag import view_mark
 from resources.subscriptions.history import count_history, read_history, read_version
-from resources.subscriptions.insync import set_in_sync
 from resources.subscriptions.list_fields import Page, read_pairs
 from resources.subscriptions.lists import SubscriptionLine, find_subscriptions, subscription_line
 from resources.subscriptions.relations import DEPTH_LIMIT, Direction, related_page
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.subscriptions.views import subscription_view
 from resources.types import SubscriptionId, SubscriptionLifecycle
-
-log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/subscriptions", tags=["subscriptions"])
 
@@ -145,15 +142,16 @@ def read_subscription(subscription_id: UUID, database: DatabaseDep) -> Subscript
 
 
 @router.put("/{subscription_id}/set_in_sync", summary="Put a subscription in sync", responses=problems(403, 404, 422))
-def put_in_sync(subscription_id: UUID, database: DatabaseDep, user: UserDep) -> InSync:
-    """Confirm that the network matches the subscription; the history keeps who did. Repeating it changes nothing.
+def put_in_sync(
+    subscription_id: UUID, database: DatabaseDep, user: UserDep, asked: InSyncAsked | None = None
+) -> InSync:
+    """Confirm that the network matches the subscription; the history keeps who did, and why. Repeating it changes
+    nothing. The validations that found it out of sync are aborted.
 
     Refused while a process that changed it is unfinished: `detail` ends with the ids of these processes in brackets.
     """
-    with database.transaction(), authored_by(Author(user)):
-        is_changed = set_in_sync(subscription_id)
-    if is_changed:
-        log.info("Subscription %s was put in sync by %r.", subscription_id, str(user))
+    with database.transaction():
+        is_changed = confirm_in_sync(subscription_id, user=user, reason=asked.reason if asked else None)
     return InSync(subscription_id=subscription_id, insync=True, changed=is_changed)
 
 

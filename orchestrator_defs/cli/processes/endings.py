@@ -11,7 +11,7 @@ from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.output import show, without_events
 from orchestrator_defs.cli.processes.ledger import ledger_table
 from resources.processes.waits import WaitKind
-from resources.types import ProcessId, ProcessStatus
+from resources.types import ProcessId, ProcessStatus, Target
 
 if TYPE_CHECKING:  # a command with a process has loaded it
     from ops.starting.process_detail import ProcessDetail, WaitDetail
@@ -83,6 +83,12 @@ def _sentences(detail: "ProcessDetail") -> Iterator[str]:
     elif line.status.is_failure:
         yield f"Once the cause is fixed: orchestrator resume {process_id}"
         yield f"If you have done the step yourself: orchestrator process skip {process_id} --reason WHY [field=value]…"
+        if line.target is Target.RECONCILE:
+            for subscription_id in detail.subscriptions[:1]:
+                yield (
+                    f"If it cannot succeed, and you answer for the network: orchestrator abort {process_id}, then "
+                    f"orchestrator subscriptions set-in-sync {subscription_id} --reason WHY"
+                )
 
 
 def waiting(detail: "ProcessDetail", wait: "WaitDetail") -> Iterator[str]:

@@ -279,6 +279,8 @@ def _add_entry(tree: Tree, entry: HistoryEntry) -> None:
         f"[bold]version {entry.version}[/bold]  {entry.created_at:%Y-%m-%d %H:%M:%S}  "
         f"{escape(entry.created_by or 'unknown')}  {escape(what)}{process}"
     )
+    if entry.reason:
+        branch.add(f"reason: {escape(entry.reason)}")
     if entry.version == 1:
         for path, value in _set({one["path"]: one["after"] for one in entry.difference}):
             branch.add(f"{escape(path)} set: {_value(value)}")

@@ -185,8 +185,10 @@ def test_a_subscription_is_put_in_sync_and_the_history_names_who_did_it(
     database: SubscriptionDatabase, invoke: Invoke, node: UUID
 ) -> None:
     application = SimpleNamespace(database=database)
-    said = [CliRunner().invoke(set_in_sync_command, ["Node ams1"], obj=application).output for _ in range(2)]
+    arguments = ["Node ams1", "--reason", "It was [re]placed."]
+    said = [CliRunner().invoke(set_in_sync_command, arguments, obj=application).output for _ in range(2)]
     assert said == ["Node ams1 is in sync.\n", "Node ams1 is in sync already.\n"]
     history = invoke("history", "Node ams1").output
     assert "version 3" in history
     assert f"{operator()}  set_in_sync, outside a process" in history
+    assert "reason: It was [re]placed." in history

@@ -64,5 +64,5 @@ def active_circuit_on(device: str) -> None:
     other.save()
 
 
-def put_in_sync(api: httpx.Client, subscription_id: str) -> httpx.Response:
-    return api.put(f"/subscriptions/{subscription_id}/set_in_sync")
+def put_in_sync(api: httpx.Client, subscription_id: str, **options: Any) -> httpx.Response:
+    return api.put(f"/subscriptions/{subscription_id}/set_in_sync", **options)

@@ -1,5 +1,6 @@
 """Putting a subscription in sync over REST: who may stand in the way."""
 
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,6 +28,34 @@ def test_a_subscription_is_put_in_sync_and_its_history_says_by_whom(engine, api,
         "step_key": "set_in_sync",
         "difference": [],
     }
+
+
+def test_the_history_keeps_the_reason(engine, api, device):
+    change(engine, device, insync=False)
+    assert put_in_sync(api, device, json={"reason": "The site was closed."}).json()["changed"] is True
+    assert [one["reason"] for one in api.get(f"/subscriptions/{device}/versions").json()[:2]] == [
+        "The site was closed.",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("reason", ["", "\0", "\ud800", "x" * 10_001, 7])
+def test_a_reason_that_cannot_be_kept_is_refused(engine, api, device, reason):
+    change(engine, device, insync=False)
+    content = json.dumps({"reason": reason})
+    answer = put_in_sync(api, device, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert api.get(f"/subscriptions/{device}").json()["insync"] is False
+
+
+def test_the_validation_that_found_it_out_of_sync_ends_and_says_why(engine, api, world, device):
+    world.hostnames[device] = "other"
+    validation = engine.run("validate_device", [{"subscription_id": device}])
+    assert engine.process(validation).last_status == "inconsistent_data"
+    put_in_sync(api, device, json={"reason": "It is a spare."})
+    assert engine.process(validation).last_status == "aborted"
+    (line,) = [one for one in api.get(f"/processes/{validation}").json()["steps"] if one["status"] == "abort"]
+    assert "SYSTEM has put the subscription in sync: It is a spare." in str(line)
 
 
 def test_what_is_in_sync_stays_as_it_is(api, device):

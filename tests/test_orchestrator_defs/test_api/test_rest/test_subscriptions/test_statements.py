@@ -49,13 +49,13 @@ def test_what_is_known_already_takes_one_statement(engine, api, circuit):
     assert counted.count == 1
 
 
-def test_putting_in_sync_takes_three_statements_and_one_when_nothing_is_to_do(engine, api, device):
+def test_putting_in_sync_takes_four_statements_and_one_when_nothing_is_to_do(engine, api, device):
     put_in_sync(api, device)
     change(engine, device, insync=False)
     with statement_counter(engine.database.engine) as counted:
         put_in_sync(api, device)
         put_in_sync(api, device)
-    assert counted.count == 3 + 1
+    assert counted.count == 4 + 1
 
 
 def test_every_answer_is_json(api, device):
