@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.domain.saving",
     ),
     "resources.processes": ("resources.database", "resources.domain.saving", "resources.subscriptions"),
+    "resources.searches": ("resources.database", "resources.subscriptions"),
     "resources.runs": ("resources.database",),
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),

@@ -13,6 +13,15 @@ from rich.console import Console, RenderableType
 PIPE_WIDTH = 500
 """In a pipe or a file no line is wrapped, whatever the terminal's width."""
 
+query_option = click.option(
+    "--query",
+    "--search",
+    "query",
+    default="",
+    metavar="TEXT",
+    help="Only those that it finds: word prefixes, `field:value`, `port.speed>=10000`, `-not`, `a|b`, quotes.",
+)
+
 
 def show(what: RenderableType) -> None:
     """Print a table, a tree or text with markup."""

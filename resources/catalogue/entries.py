@@ -4,7 +4,7 @@
 the current transaction, and the caller commits.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -105,10 +105,12 @@ _WORKFLOW = (
 # --- reading ---
 
 
-def list_products(*, tag: str | None = None, product_type: str | None = None) -> list[CatalogueProduct]:
-    """All products by name, filtered by tag and type."""
+def list_products(
+    *, tag: str | None = None, product_type: str | None = None, where: Sequence[sa.ColumnElement[bool]] = ()
+) -> list[CatalogueProduct]:
+    """All products by name, filtered by tag, type and conditions."""
     wanted = {ProductTable.tag: tag, ProductTable.product_type: product_type}
-    return _products([column == value for column, value in wanted.items() if value is not None])
+    return _products([*where, *(column == value for column, value in wanted.items() if value is not None)])
 
 
 def get_product(product_id: UUID) -> CatalogueProduct:
@@ -136,9 +138,11 @@ def get_resource_type(resource_type_id: UUID) -> CatalogueValue:
     return CatalogueValue(*row)
 
 
-def list_workflows(*, target: Target | None = None, is_task: bool | None = None) -> list[CatalogueWorkflow]:
-    """The workflows of the code by name, filtered by target and kind."""
-    query = sa.select(*_WORKFLOW).where(WorkflowTable.deleted_at.is_(None)).order_by(WorkflowTable.name)
+def list_workflows(
+    *, target: Target | None = None, is_task: bool | None = None, where: Sequence[sa.ColumnElement[bool]] = ()
+) -> list[CatalogueWorkflow]:
+    """The workflows of the code by name, filtered by target, kind and conditions."""
+    query = sa.select(*_WORKFLOW).where(WorkflowTable.deleted_at.is_(None), *where).order_by(WorkflowTable.name)
     wanted = {WorkflowTable.target: target, WorkflowTable.is_task: is_task}
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     return [CatalogueWorkflow(*row) for row in current_session().execute(query)]

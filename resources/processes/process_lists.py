@@ -76,10 +76,16 @@ def count_processes(where: Sequence[Condition] = ()) -> int:
 
 
 def find_processes(
-    filters: Sequence[FieldText] = (), sort: Sequence[FieldText] = (), *, limit: int = 20, offset: int = 0
+    filters: Sequence[FieldText] = (),
+    sort: Sequence[FieldText] = (),
+    *,
+    search: str = "",
+    limit: int = 20,
+    offset: int = 0,
 ) -> Page[ProcessLine]:
-    """Those that all filters leave, as PROCESS_FIELDS reads them; two statements. Raises InvalidQuery."""
-    where, order = PROCESS_FIELDS.conditions(filters), PROCESS_FIELDS.ordering(sort)
+    """Those that search and filters leave, as PROCESS_FIELDS reads them; two statements. Raises InvalidQuery."""
+    where = [PROCESS_FIELDS.search(search), *PROCESS_FIELDS.conditions(filters)]
+    order = PROCESS_FIELDS.ordering(sort)
     total = count_processes(where)
     return Page(list_processes(where, order, limit=limit, offset=offset) if offset < total else [], total)
 

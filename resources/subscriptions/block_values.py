@@ -1,6 +1,6 @@
 """Conditions on the values of blocks and products, so that no workflow needs a query of its own for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,14 +61,7 @@ class ValueOf:
         if not self._fields:
             products = sa.select(ProductTable.product_id).where(self._holds(ProductTable.fixed_inputs, sign, plain))
             return SubscriptionTable.product_id == sa.any_(sa.func.array(products.scalar_subquery()))
-        root = block = aliased(SubscriptionInstanceTable)
-        found = sa.select(root.subscription_id).where(root.attribute == self._fields[0])
-        for name in self._fields[1:]:
-            relation, held = aliased(SubscriptionInstanceRelationTable), aliased(SubscriptionInstanceTable)
-            found = found.join(relation, relation.in_use_by_id == block.subscription_instance_id).join(
-                held, held.subscription_instance_id == relation.depends_on_id
-            )
-            found, block = found.where(relation.attribute == name), held
+        found, block = blocks_at(self._fields)
         return SubscriptionTable.subscription_id.in_(found.where(self._holds(block.values, sign, plain)))
 
     def _holds(self, values: Any, sign: str, plain: Any) -> Condition:
@@ -84,6 +77,19 @@ class ValueOf:
             return differs
         kind = "string" if isinstance(plain, str) else "number"
         return sa.and_(sa.func.jsonb_typeof(value) == kind, value.bool_op(sign)(wanted))
+
+
+def blocks_at(fields: Sequence[str]) -> tuple[sa.Select[Any], Any]:
+    """Select the subscriptions that have blocks at these fields, from the subscription down; and those blocks."""
+    root = block = aliased(SubscriptionInstanceTable)
+    found = sa.select(root.subscription_id).where(root.attribute == fields[0])
+    for name in fields[1:]:
+        relation, held = aliased(SubscriptionInstanceRelationTable), aliased(SubscriptionInstanceTable)
+        found = found.join(relation, relation.in_use_by_id == block.subscription_instance_id).join(
+            held, held.subscription_instance_id == relation.depends_on_id
+        )
+        found, block = found.where(relation.attribute == name), held
+    return found, block
 
 
 def value_of(path: str) -> ValueOf:

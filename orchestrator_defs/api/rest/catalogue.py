@@ -16,15 +16,17 @@ from orchestrator_defs.api.rest.catalogue_shapes import (
     Workflow,
 )
 from orchestrator_defs.api.rest.fields import Text
+from orchestrator_defs.api.rest.lists import SearchQuery
 from orchestrator_defs.api.security.problems import problems
 from resources.catalogue import entries
+from resources.searches.catalogue_fields import PRODUCT_FIELDS, WORKFLOW_FIELDS
 from resources.types import Target
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["catalogue"])
 
-LIST, READ, EDIT = problems(422, 503), problems(404, 422, 503), problems(400, 404, 422, 503)
+LIST, READ, EDIT = problems(400, 422, 503), problems(404, 422, 503), problems(400, 404, 422, 503)
 
 
 @router.get("/products/", summary="List the products", responses=LIST)
@@ -32,10 +34,11 @@ def list_products(
     database: DatabaseDep,
     tag: Annotated[Text | None, Query(description="those with this tag", examples=["NODE"])] = None,
     product_type: Annotated[Text | None, Query(description="those of this type", examples=["Node"])] = None,
+    query: SearchQuery = "",
 ) -> list[Product]:
     """All products by name, with their blocks, fixed inputs and workflows."""
     with database.transaction(read_only=True):
-        found = entries.list_products(tag=tag, product_type=product_type)
+        found = entries.list_products(tag=tag, product_type=product_type, where=[PRODUCT_FIELDS.search(query)])
     return [Product.of(product) for product in found]
 
 
@@ -99,10 +102,11 @@ def list_workflows(
     database: DatabaseDep,
     target: Annotated[Target | None, Query(description="workflows with this target")] = None,
     is_task: Annotated[bool | None, Query(description="only tasks, or only workflows that are not tasks")] = None,
+    query: SearchQuery = "",
 ) -> list[Workflow]:
     """The workflows that the code has, by name."""
     with database.transaction(read_only=True):
-        found = entries.list_workflows(target=target, is_task=is_task)
+        found = entries.list_workflows(target=target, is_task=is_task, where=[WORKFLOW_FIELDS.search(query)])
     return [Workflow.model_validate(workflow) for workflow in found]
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Query, Response
 
@@ -66,11 +66,21 @@ def sort_query(fields: ListFields, example: str) -> Any:
 def filter_query(fields: ListFields, example: str) -> Any:
     """The parameter `filter` of a list."""
     description = (
-        "field,value, more of them behind: alternatives in a value are joined by `|`, or by `-` but in ids and moments;"
-        " `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` behind it takes what"
-        f" begins so. Fields: {', '.join(fields.filter_names)}"
+        "field,value, more of them behind: alternatives in a value are joined by `|`, statuses and other fixed words"
+        " also by `-`; `!` before it negates it; `<`, `<=`, `>` and `>=` compare numbers and moments; `*` is any"
+        f" text. Fields: {', '.join(fields.filter_names)}"
     )
     return Query(alias="filter", max_length=4000, description=description, examples=[example])
+
+
+SearchQuery: TypeAlias = Annotated[
+    str,
+    Query(
+        description='word prefixes, `"whole words"`, `*part*`, `field:value`, `field=whole`, `field>=5`, `field:1..5`, '
+        "`field:(a|b)`, `-not`; at most 512 characters",
+        examples=["ams1 status:active -insync:false"],
+    ),
+]
 
 
 def list_answers(noun: str, *statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from ops.starting.process_detail import PendingForm, ProcessDetail
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.conditional import tagged
-from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
+from orchestrator_defs.api.rest.lists import PartDep, SearchQuery, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.process_models import Permissions, Process, ProcessWithSteps, Run, StatusCounts
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheck, WorkflowCheckDep
@@ -180,11 +180,12 @@ def list_processes(
     part: PartDep,
     sort: Annotated[str, sort_query(PROCESS_FIELDS, "lastModifiedAt,desc")] = "",
     filter_: Annotated[str, filter_query(PROCESS_FIELDS, "isTask,false,lastStatus,failed-suspended")] = "",
+    query: SearchQuery = "",
 ) -> Response:
     """The newest first, unless sorted."""
     filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
     with database.transaction(read_only=True):
-        page = find_processes(filters, order, offset=part.first, limit=part.limit)
+        page = find_processes(filters, order, search=query, offset=part.first, limit=part.limit)
         linked = linked_subscriptions([line.process_id for line in page.lines]) if page.lines else {}
     found = [Process.of(line, linked[line.process_id]) for line in page.lines]
     shown = part.shown(NOUN, found, page.total)

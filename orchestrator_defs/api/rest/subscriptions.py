@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.rest.conditional import etag, is_known
-from orchestrator_defs.api.rest.lists import PartDep, filter_query, list_answers, sort_query
+from orchestrator_defs.api.rest.lists import PartDep, SearchQuery, filter_query, list_answers, sort_query
 from orchestrator_defs.api.rest.subscription_shapes import (
     InSync,
     InSyncAsked,
@@ -42,13 +42,6 @@ LARGEST_VERSION = 2**31 - 1
 
 SortQuery: TypeAlias = Annotated[str, sort_query(SUBSCRIPTION_FIELDS, "startDate,desc")]
 FilterQuery: TypeAlias = Annotated[str, filter_query(SUBSCRIPTION_FIELDS, "status,active-provisioning,insync,false")]
-SearchQuery: TypeAlias = Annotated[
-    str,
-    Query(
-        description='word prefixes, `"whole words"`, `field:value`, `field:(a|b)`, `-not`; at most 512 characters',
-        examples=["ams1 status:active -insync:false"],
-    ),
-]
 RelatedStatus: TypeAlias = Annotated[
     list[SubscriptionLifecycle] | None, Query(description="only those in one of these statuses")
 ]
@@ -57,13 +50,18 @@ Depth: TypeAlias = Annotated[int, Query(ge=1, le=DEPTH_LIMIT, description="the l
 
 @router.get("/", summary="List subscriptions", responses=list_answers(NOUN, 400, 403, 422))
 def list_subscriptions(
-    response: Response, database: DatabaseDep, part: PartDep, sort: SortQuery = "", filter_: FilterQuery = ""
+    response: Response,
+    database: DatabaseDep,
+    part: PartDep,
+    sort: SortQuery = "",
+    filter_: FilterQuery = "",
+    query: SearchQuery = "",
 ) -> list[SubscriptionItem]:
     """The newest first, unless sorted; what has no value comes last."""
     with database.transaction(read_only=True):
         use_one_snapshot()
         filters, order = read_pairs(filter_, "filter"), read_pairs(sort, "sort")
-        page = find_subscriptions("", filters, order, limit=part.limit, offset=part.first)
+        page = find_subscriptions(query, filters, order, limit=part.limit, offset=part.first)
     part.note(response, NOUN, page.lines, page.total)
     return _items(page)
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from orchestrator_defs.cli.application import Application, ApplicationGroup, operator
 from orchestrator_defs.cli.code_options import code_options
+from orchestrator_defs.cli.output import query_option, show_json
 from orchestrator_defs.cli.output import show as show_on_screen
-from orchestrator_defs.cli.output import show_json
 from orchestrator_defs.cli.processes import interventions
 from orchestrator_defs.cli.processes.endings import continue_process, waiting
 from orchestrator_defs.cli.processes.inputs import read_inputs
@@ -60,6 +60,7 @@ for command in interventions.COMMANDS:
 @click.option("--status", "statuses", multiple=True, type=click.Choice([s.value for s in ProcessStatus]))
 @click.option("--workflow", help="Only processes of this workflow.")
 @click.option("--tasks/--no-tasks", "is_task", default=None, help="Only tasks, or none.")
+@query_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @json_option
 @click.pass_obj
@@ -68,13 +69,14 @@ def list_command(
     statuses: tuple[str, ...],
     workflow: str | None,
     is_task: bool | None,
+    query: str,
     limit: int,
     as_json: bool,
 ) -> None:
     """List the newest processes."""
     where = PROCESS_FIELDS.having(last_status=list(statuses), workflow_name=workflow, is_task=is_task)
     with reading(application):
-        found = list_processes(where, limit=limit)
+        found = list_processes([*where, PROCESS_FIELDS.search(query)], limit=limit)
     if as_json:
         show_json([line_as_json(line) for line in found])
         return

@@ -57,11 +57,7 @@ def list_options(command: Command) -> Command:
             click.option("--product", help="Only those of this product: its name or id."),
             click.option("--status", type=click.Choice(STATUSES), help="Only those in this status."),
             click.option("--customer", help="Only those of this customer id."),
-            click.option(
-                "--search",
-                metavar="TEXT",
-                help="Only those with these word prefixes; also `field:value`, `-not`, `a|b`, quotes.",
-            ),
+            output.query_option,
             click.option(
                 "--limit",
                 type=click.IntRange(min=1),
@@ -102,20 +98,20 @@ def _list(
     product: str | None,
     status: str | None,
     customer: str | None,
-    search: str | None,
+    query: str,
     limit: int,
     as_json: bool,
 ) -> None:
     with reading(application):
         product_id = None if product is None else find_product(product).product_id
         wanted = SUBSCRIPTION_FIELDS.having(product_id=product_id, status=status, customer_id=customer)
-        where = [search_condition(search or ""), *wanted]
+        where = [search_condition(query), *wanted]
         found = list_subscriptions(where, limit=limit)
         total = count_subscriptions(where) if len(found) == limit else len(found)
     if as_json:
         output.show_json([_as_json(one) for one in found])
     elif not found:
-        click.echo("There is no subscription" + (" that fits." if wanted or search else " yet."))
+        click.echo("There is no subscription" + (" that fits." if wanted or query else " yet."))
     else:
         output.show(_table(found))
         if total > len(found):

@@ -98,7 +98,7 @@ def _plain_field(name: str, annotation: Any, info: FieldInfo) -> PlainField:
     return PlainField(
         name=name,
         is_unordered=any(isinstance(origin, type) and issubclass(origin, AbstractSet) for origin in origins),
-        is_secret=any(_is_class(leaf, SecretStr | SecretBytes) for leaf in _leaves(annotation)),
+        is_secret=any(_is_class(leaf, SecretStr | SecretBytes) for leaf in leaves(annotation)),
         has_default=not info.is_required(),
         absent=_absent(info, members, origins),
     )
@@ -149,16 +149,17 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 def _mentions_block(annotation: Any) -> bool:
-    return any(_is_class(leaf, Block) for leaf in _leaves(annotation))
+    return any(_is_class(leaf, Block) for leaf in leaves(annotation))
 
 
-def _leaves(annotation: Any) -> Iterator[Any]:
+def leaves(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation mentions, without unions, lists and aliases around them."""
     annotation, _ = _stripped(annotation, ())
     parts = _parts(annotation)
     if not parts:
         yield annotation
     for part in parts:
-        yield from _leaves(part)
+        yield from leaves(part)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

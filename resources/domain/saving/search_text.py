@@ -10,6 +10,7 @@ from resources.domain.saving.documents import BLOCK_KEYS, ID, Document, is_block
 MASK = "**********"
 MOST_BYTES = 600_000
 """PostgreSQL refuses more than a megabyte, and a save must not fail for that; later words are not found."""
+MOST_PARTS = 30_000
 MOST_PLACES = 16_000
 """PostgreSQL gives later words no position of their own, so no phrase finds them."""
 LONGEST_WORD, LONGEST_FIELD = 250, 200
@@ -17,6 +18,10 @@ LONGEST_WORD, LONGEST_FIELD = 250, 200
 SEPARATORS = re.compile(r"[\x00-/:-@\[-`{-\x7f\s\ud800-\udfff]+")
 """ASCII that is neither letter nor digit, and surrogates."""
 
+PART = "~"
+"""Before three characters of a word; no word has it."""
+IDS = ("subscription_id", ID)
+"""Only beginnings of ids are looked for."""
 HEADER = ("subscription_id", "description", "note", "customer_id")
 
 
@@ -44,8 +49,20 @@ def description_vector(description: str) -> str:
 
 
 def vector(pairs: Iterable[tuple[str, str]]) -> str:
-    """The text of a tsvector from (field, text): a word has the same position alone and with its field."""
+    """The text of a tsvector from (field, text): a word has the same position alone and with its field.
+
+    The parts of words stand behind, once each and without a position.
+    """
     found: list[str] = []
+    parts: set[str] = set()
+    for field, word, entry in _entries(pairs):
+        found.append(entry)
+        if field.lower() not in IDS:
+            parts |= parts_of(word)
+    return " ".join([*found, *sorted(parts)[:MOST_PARTS]])
+
+
+def _entries(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
     size, place = 0, 0
     for field, text in pairs:
         place += 1  # a phrase does not reach from one value into the next
@@ -55,9 +72,13 @@ def vector(pairs: Iterable[tuple[str, str]]) -> str:
             entry = f"'{word}':{at} '{fielded(field, word)}':{at}"
             size += len(entry.encode())
             if size > MOST_BYTES:
-                return " ".join(found)
-            found.append(entry)
-    return " ".join(found)
+                return
+            yield field, word, entry
+
+
+def parts_of(word: str) -> set[str]:
+    """The characters of a word, three by three, as it is stored: by these a part of a word is found."""
+    return {f"'{PART}{word[at : at + 3]}'" for at in range(len(word) - 2)}
 
 
 def fielded(field: str, word: str) -> str:

@@ -67,7 +67,7 @@ def test_an_index_serves(
     assert [name for name in indexes if name not in found] == [], found
 
 
-@pytest.mark.parametrize("search", ["", "insync:false", "status:active", "start_date:>2024 -note:x", "hostname:ams"])
+@pytest.mark.parametrize("search", ["", "insync:false", "status:active", "start_date:>2024 -note:x", "-label:ams"])
 def test_a_list_takes_two_statements(session: Session, statements: StatementCount, search: str) -> None:
     active_device()
     statements.clear()

@@ -20,7 +20,7 @@ from resources.subscriptions.customer_descriptions import (
 )
 from resources.subscriptions.lists import find_subscriptions
 from resources.subscriptions.metadata import write_metadata
-from resources.subscriptions.search_query import quote
+from resources.subscriptions.search_query import UNKEEPABLE, quote
 from tests.test_resources.test_domain.domain import Device, active_circuit, active_device
 
 HOURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -63,6 +63,13 @@ def lon(session: Session) -> UUID:
         "ZOË",
         "o'brien",
         "50%",
+        "*mster*",
+        "*s1-core*",
+        "hostname:*xampl*",
+        "*bri* -lon7",
+        "description=*amster*",
+        "description=core*dam",
+        "customerId=* amsterdam",
         "hostname:ams1",
         "hostname:example",
         'hostname:"ams1 core"',
@@ -94,6 +101,10 @@ def test_is_found(ams: UUID, search: str) -> None:
     "search",
     [
         "msterdam",
+        "*s1-xcore*",
+        "hostname:*mster*",
+        "*9f3*",
+        "description=amster*",
         '"core rout"',
         '"router core"',
         "hostname:amsterdam",
@@ -109,7 +120,6 @@ def test_is_found(ams: UUID, search: str) -> None:
         '"amsterdam ordered"',
         "core &",
         "status:active nothing",
-        "hostname:",
     ],
 )
 def test_is_not_found(ams: UUID, search: str) -> None:
@@ -139,6 +149,7 @@ def test_a_blank_search_finds_all(ams: UUID, lon: UUID, search: str) -> None:
         ("start_date:soon", "not a date"),
         ("end_date:9999", "not a date"),
         ("start_date:2024-02-30", "not a date"),
+        ("*ab*", "3 letters or digits"),
         ("x" * 600, "may have 512"),
     ],
 )
@@ -177,7 +188,7 @@ def test_a_value_in_a_list_of_blocks_is_found_by_its_field(session: Session) -> 
 
 
 @HOURS
-@given(text=st.text(max_size=40), data=st.data())
+@given(text=st.text(max_size=40).filter(lambda text: not UNKEEPABLE.search(text)), data=st.data())
 def test_every_beginning_of_every_word_finds_it(session: Session, lon: UUID, text: str, data: st.DataObject) -> None:
     keep = sa.cast(vector([("note", text)]), TSVECTOR)
     session.execute(sa.update(SubscriptionTable).filter_by(subscription_id=lon).values(search=keep))

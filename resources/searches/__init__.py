@@ -1,0 +1,1 @@
+"""Searches over every kind of entry: what they find, export and count, and those that people keep."""

@@ -1,0 +1,141 @@
+"""Finds subscriptions by the words that are stored with them, and by their values: what names no column of theirs.
+
+All searched text is written in the transaction that changes it, so a search is always up to date.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from resources.database.session import current_session
+from resources.database.tables import (
+    CustomerDescriptionTable,
+    ProductTable,
+    SubscriptionMetadataTable,
+    SubscriptionTable,
+)
+from resources.domain.saving.search_text import fielded, parts_of, words_of
+from resources.errors import InvalidQuery
+from resources.subscriptions.list_fields import Condition, snake_case
+from resources.subscriptions.search_query import Compare, Leaf, Phrase, Range, Word, literal
+from resources.subscriptions.value_paths import fields_of, value_paths
+
+SHORTEST_PART = 3
+SEARCHED: Sequence[tuple[Any, Any]] = (
+    (SubscriptionTable, sa.cast(SubscriptionTable.document, sa.Text)),
+    (CustomerDescriptionTable, CustomerDescriptionTable.description),
+    (SubscriptionMetadataTable, sa.cast(SubscriptionMetadataTable.metadata_, sa.Text)),
+)
+"""The tables with words, and the text that the words are of."""
+STORED = ("label", "subscription_instance_id", "metadata", "customer_description")
+
+
+class SubscriptionWords:
+    """The words of one search, which reads the products at most once."""
+
+    def anywhere(self, leaf: Word | Phrase) -> Condition:
+        """Subscriptions that have the words, or whose product has them: products are few, and read as they are now."""
+        return sa.or_(by_index(leaf), self._of_product(leaf))
+
+    def of_other_field(self, leaf: Leaf) -> Condition | None:
+        """By the values of the models; else by a field that stored words have: of metadata, or of older models."""
+        name = leaf.field or ""
+        if fields := fields_of(name, by_index):
+            return sa.or_(*(field.meets(leaf) for field in fields))
+        if isinstance(leaf, Range) or (isinstance(leaf, Compare) and leaf.sign != "="):
+            return None
+        if snake_case(name) not in STORED and not _is_stored(name):
+            return None
+        return by_index(Phrase(literal(leaf.text), name) if isinstance(leaf, Compare) else leaf)
+
+    def other_names(self) -> Iterable[str]:
+        """The paths of values, and their names alone."""
+        return {name for one in value_paths() for name in (one.path, one.name)} | set(STORED)
+
+    def _of_product(self, leaf: Word | Phrase) -> Condition:
+        """By the ids of products that have the words, so that PostgreSQL can tell whether an index is worth it."""
+        found = [key for key, texts in self._products.items() if any(_stands_in(leaf, text) for text in texts)]
+        return SubscriptionTable.product_id.in_(found) if found else sa.false()
+
+    @cached_property
+    def _products(self) -> Mapping[UUID, Sequence[str]]:
+        table = ProductTable
+        columns = (table.name, table.product_type, table.tag, table.description, table.product_id)
+        rows = current_session().execute(sa.select(table.product_id, *columns))
+        return {row[0]: [str(value) for value in row[1:]] for row in rows}
+
+
+def by_index(leaf: Word | Phrase) -> Condition:
+    """Words that are stored with their fields: of the subscription, of its descriptions, of its metadata."""
+    field = snake_case(leaf.field) if leaf.field else None
+    part = leaf.text.strip("*") if isinstance(leaf, Word) and leaf.text.startswith("*") else ""
+    conditions = [_has_part(*one, part, field) if part else _has_words(one[0], leaf, field) for one in SEARCHED]
+    return sa.or_(
+        conditions[0], *(_owned(table, one) for (table, _), one in zip(SEARCHED[1:], conditions[1:], strict=True))
+    )
+
+
+def _owned(table: Any, condition: Condition) -> Condition:
+    """An array that is made before the search, so that the indexes of `subscriptions` serve it like a constant."""
+    owners = sa.select(table.subscription_id).where(condition).scalar_subquery()
+    return SubscriptionTable.subscription_id == sa.any_(sa.func.array(owners))
+
+
+def _has_words(table: Any, leaf: Word | Phrase, field: str | None) -> Condition:
+    """The words one after the other, the last of a Word as a beginning; false when there are none."""
+    words = words_of(leaf.text)
+    kept = [f"'{word if field is None else fielded(field, word)}'" for word in words]
+    if not kept:
+        return sa.false()
+    if isinstance(leaf, Word):
+        kept[-1] += ":*"
+    return _matches(table, " <-> ".join(kept))
+
+
+def _has_part(table: Any, text: Any, part: str, field: str | None) -> Condition:
+    """Three characters at a time by the index, then exactly: within stored words, or in the text across them."""
+    words = words_of(part)
+    if not any(len(word) >= SHORTEST_PART for word in words):
+        raise InvalidQuery(
+            f"`*{part}*` asks for a part of a word; that has {SHORTEST_PART} letters or digits at least."
+        )
+    before = "[^':~]*" if field is None else f"{fielded(field, '')}[^']*"
+    stored = sa.cast(table.search, sa.Text)
+    exactly = [stored.regexp_match(f"'{before}{word}") for word in words]
+    if len(words) > 1 and field is None:
+        exactly.append(sa.func.lower(text).contains(part.lower(), autoescape=True))
+    parts = sorted({each for word in words for each in parts_of(word)})
+    return sa.and_(_matches(table, " & ".join(parts)), *exactly)
+
+
+def _matches(table: Any, query: str) -> Condition:
+    condition: Condition = table.search.bool_op("@@")(sa.cast(query, TSQUERY))
+    return condition
+
+
+def _is_stored(name: str) -> bool:
+    """Whether any stored word has this field; the indexes of words answer."""
+    query = f"'{fielded(snake_case(name), '')}':*"
+    known = (sa.select(table.subscription_id).where(_matches(table, query)).exists() for table, _ in SEARCHED)
+    return bool(current_session().scalar(sa.select(sa.or_(*known))))
+
+
+def _stands_in(leaf: Word | Phrase, text: str) -> bool:
+    """Whether a text has these words one after the other, the last of a Word as a beginning."""
+    if isinstance(leaf, Word) and leaf.text.startswith("*"):
+        part = leaf.text.strip("*").lower()
+        return bool(part) and part in text.lower()
+    words = words_of(text)
+    *before, last = words_of(leaf.text) or [""]
+    if not last:
+        return False
+    for at in range(len(words) - len(before)):
+        behind = words[at + len(before)]
+        is_last = behind == last if isinstance(leaf, Phrase) else behind.startswith(last)
+        if is_last and list(words[at : at + len(before)]) == before:
+            return True
+    return False
