@@ -39,6 +39,7 @@ class WatchedServer:
         self._reads, writes = os.pipe()
         os.set_blocking(self._reads, False)
         self._partial = b""
+        self._has_answered = False
         self._restarts = Restarts()
         self.process = ChildProcess(
             "The server",
@@ -81,16 +82,25 @@ class WatchedServer:
             if time.monotonic() > deadline:
                 raise self._failed(f"does not answer after {START_SECONDS:g} seconds")
         self._relay()
+        self._has_answered = True
         return True
 
     def watch(self) -> None:
-        """Keep it running until stopped. Raises ServerFailed when it, or a part of it, cannot be."""
+        """Keep it running until stopped. Raises ServerFailed when it, or a part of it, cannot be.
+
+        A server that ends while it starts again has ended once more; one that does not answer in time is ended.
+        """
+        answers_by: float | None = None
         while not self.stop.wait(POLL_SECONDS):
             is_running = self.process.is_running
             self._relay()
             if not is_running:
                 self._restart()
-                self.wait()
+                answers_by = time.monotonic() + START_SECONDS
+            elif answers_by is not None and _answers(self.serving):
+                answers_by = None
+            elif answers_by is not None and time.monotonic() > answers_by:
+                self.process.stop(0)
 
     def _restart(self) -> None:
         if not self._restarts.has_sense():
@@ -103,12 +113,15 @@ class WatchedServer:
         return ServerFailed(f"The server {what}. The end of {self.process.log}:\n{self.process.log_tail()}")
 
     def _relay(self) -> None:
-        """Print its new reports. Raises ServerFailed for a fatal one."""
+        """Print its new reports. Raises ServerFailed for a fatal one.
+
+        That it cannot start is fatal only if it never did: a part may have died while it started again.
+        """
         with suppress(BlockingIOError):
             self._partial += os.read(self._reads, 65536)
         *lines, self._partial = self._partial.split(b"\n")
         for line in map(json.loads, lines):
-            if line["is_fatal"]:
+            if line["is_fatal"] and not (line.get("is_start") and self._has_answered):
                 raise ServerFailed(line["text"])
             self.report(line["text"])
 

@@ -133,7 +133,8 @@ class EmbeddedServer:
             except psycopg.OperationalError as error:
                 message = str(error)
                 refused = "FATAL" in message and "the database system is" not in message  # … starting up, shutting down
-                if refused or time.monotonic() > deadline:
+                is_hung = isinstance(error, psycopg.errors.ConnectionTimeout)
+                if refused or is_hung or time.monotonic() > deadline:
                     raise EmbeddedServerError(
                         f"The embedded PostgreSQL in {self.data} does not answer: {error}"
                     ) from error

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from resources.database import hung_server
 from resources.database.embedded import embedded_uri, restart_embedded
 from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
@@ -55,6 +56,8 @@ POOL_SECONDS = 10
 """How long a caller waits for a connection while all are in use."""
 LONGEST_IDLE_SECONDS = 60.0
 """The server ends an idle transaction after so long, except that of a step, whose function may take longer."""
+HUNG_SECONDS = 10.0
+"""When a process that answers people looks whether the server of a slow statement is hung."""
 IDLE_SECONDS = 5.0
 """A connection that was idle for longer is tested before use: the server may have been restarted."""
 
@@ -307,11 +310,19 @@ def named(application: str) -> str:
 def connect_or_restart(dialect: Dialect, positional: Sequence[Any], named: dict[str, Any]) -> DBAPIConnection:
     """Connect; when the embedded server was killed, start it again and connect."""
     try:
-        return dialect.connect(*positional, **named)
-    except dialect.loaded_dbapi.OperationalError:
-        if not restart_embedded(str(named.get("host"))):
+        connection = dialect.connect(*positional, **named)
+    except dialect.loaded_dbapi.OperationalError as error:
+        if is_hung(error) or not restart_embedded(str(named.get("host"))):
             raise
-    return dialect.connect(*positional, **named)
+        connection = dialect.connect(*positional, **named)
+    server = f"{named.get('host')}:{named.get('port')}"
+    hung_server.watch(connection, server, lambda **other: dialect.connect(*positional, **named | other))
+    return connection
+
+
+def is_hung(error: BaseException) -> bool:
+    """Whether a server lets nobody in and refuses nobody: it is there, so to start it again does not help."""
+    return "timeout expired" in str(error)
 
 
 def ping_doubtful_connections(engine: sa.Engine) -> None:
@@ -319,6 +330,7 @@ def ping_doubtful_connections(engine: sa.Engine) -> None:
 
     A dead one empties the pool. SQLAlchemy's own ping costs more: it would double the round trips of a busy run.
     """
+    hung_server.note_statements(engine)
     event.listen(engine, "checkin", _record_use)
     event.listen(engine, "checkout", _pinger(engine.dialect))
 
@@ -332,6 +344,7 @@ def _pinger(dialect: Dialect) -> Callable[[DBAPIConnection, ConnectionPoolEntry,
         idle_seconds = time.monotonic() - entry.info.get("used", float("inf"))
         try:
             if idle_seconds >= IDLE_SECONDS or _has_unread_data(connection):
+                hung_server.note(connection)
                 dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
             raise sa.exc.InvalidatePoolError from error
@@ -407,10 +420,11 @@ def _connect_arguments(url: sa.URL) -> dict[str, Any]:
 def limit_statements(seconds: float) -> None:
     """Limit all statements of this process, also those that wait for a lock; a longer one raises DatabaseBusy.
 
-    For a server that answers people; call it before the first connection. Processes that it starts have no limit.
+    For a process that answers people, before its first connection. A server that is hung is noticed soon, too.
     """
     global _longest_statement
     _longest_statement = seconds
+    hung_server.limit_waits(min(seconds, HUNG_SECONDS), seconds + HUNG_SECONDS)
 
 
 def _connect(

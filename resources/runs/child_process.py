@@ -174,10 +174,10 @@ def name_process(name: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15])
 
 
-def end_with(parent: int) -> None:
-    """Ask the kernel to send SIGTERM to this process when its parent ends; exit when the parent has ended already."""
+def end_with(parent: int, number: int = signal.SIGTERM) -> None:
+    """Ask the kernel for this signal to this process when its parent ends; exit when the parent has ended already."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster_postgres.run_storage import PostgresRunStorage
 
+from resources.database import hung_server
 from resources.database.session import KEEPALIVE, lock_key, named, postgres_url
 from resources.errors import SettingsError
 from resources.runs.dispatch_statements import (
@@ -165,14 +166,10 @@ class Dispatch:
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection for the caller, to hold a lock and to listen on."""
         url = postgres_url(self._storage.postgres_url, "psycopg").set(drivername="postgresql")
-        session = psycopg.connect(
-            url.render_as_string(hide_password=False),
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name=named("orchestrator"),
-            options=QUICK_LOSS,
-            **KEEPALIVE,
-        )
+        text = url.render_as_string(hide_password=False)
+        given: dict[str, Any] = {"application_name": named("orchestrator"), "options": QUICK_LOSS, **KEEPALIVE}
+        session = psycopg.connect(text, autocommit=True, connect_timeout=CONNECT_SECONDS, **given)
+        hung_server.watch(session, self.place, lambda **other: psycopg.connect(text, **other))
         _sessions.add(session)
         return session
 
@@ -260,6 +257,7 @@ class Dispatch:
 
     def beat(self, worker: int, session: "psycopg.Connection[Any]") -> list[str] | None:
         """Write a worker's heartbeat; the runs that it has claimed, None when it was given up and its row deleted."""
+        hung_server.note(session)
         is_known, claimed = session.execute(BEAT, {"worker": worker}).fetchone() or (False, [])
         return list(claimed) if is_known else None
 

@@ -139,7 +139,7 @@ class ForkedChildren:
             default_signals()
             name_process(kind)
             if parent is not None:
-                end_with(parent)
+                end_with(parent, signal.SIGKILL)  # SIGTERM does not end a frozen one, which would keep the port
             status = work(report)
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

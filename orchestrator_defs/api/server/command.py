@@ -10,9 +10,10 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     except REFUSALS as error:
         sys.stderr.write(f"Error: {error}\n")
         if serving.reports is not None:
-            Reports(serving.reports)(str(error), is_fatal=True)
+            Reports(serving.reports)(str(error), is_fatal=True, is_start=True)
         return 1
 
 
@@ -89,7 +90,6 @@ def serve(serving: Serving) -> int:
             served = None if serving.app else served_orchestrators(serving.definitions, serving.code)
             app = _application(serving, served, servers.workspace, login)
             check_exposure(app.state.settings, serving.host)
-            limit_statements(app.state.settings.statement_timeout_seconds)
             children = ForkedChildren()
             stack = None
             if serving.reports is not None and served is not None:
@@ -99,7 +99,9 @@ def serve(serving: Serving) -> int:
             gc.collect()
             gc.freeze()  # the garbage collector of a child must not write into shared pages
             servers.fork(children, listener)
-            return _prefork(app, listener, serving, servers, stack, children).run()
+            seconds = app.state.settings.statement_timeout_seconds
+            serve_limited = partial(limit_statements, seconds)  # in serving processes: a step may take longer
+            return _prefork(app, listener, serving, servers, stack, children, serve_limited).run()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -127,6 +129,7 @@ def _prefork(
     servers: CodeServers,
     stack: Stack | None,
     children: ForkedChildren,
+    before_serving: Callable[[], None],
 ) -> Prefork:
     def ready() -> None:
         what = "1 process" if serving.workers == 1 else f"{serving.workers} processes"
@@ -148,6 +151,7 @@ def _prefork(
         children,
         forwarded_allow_ips=serving.forwarded_allow_ips,
         access_log=serving.access_log,
+        before_serving=before_serving,
         on_ready=ready,
         tick=check,
         on_stop=stack.stop if stack is not None else lambda: None,

@@ -33,8 +33,9 @@ NOT_STARTED = 3
 class Prefork:
     """Keeps a number of processes that serve an application on one listening socket.
 
-    The parent calls `tick` about once a second, and `on_stop` when it is stopped, while all still serve. The processes
-    share no connection: the application must open its connections in its lifespan, not when it is made.
+    The parent calls `tick` about once a second, and `on_stop` when it is stopped, while all still serve; each process
+    calls `before_serving`. They share no connection: the application must open its connections in its lifespan, not
+    when it is made.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Prefork:
         *,
         forwarded_allow_ips: str = "127.0.0.1",
         access_log: bool = False,
+        before_serving: Callable[[], None] = lambda: None,
         on_ready: Callable[[], None] = lambda: None,
         tick: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
@@ -55,6 +57,7 @@ class Prefork:
         self.count = count
         self.forwarded_allow_ips = forwarded_allow_ips
         self.access_log = access_log
+        self.before_serving = before_serving
         self.on_ready = on_ready
         self.tick = tick
         self.on_stop = on_stop
@@ -98,6 +101,7 @@ class Prefork:
     def _serve(self, report: Report) -> int:
         try:
             logging.getLogger("uvicorn.access").addFilter(mask_access)
+            self.before_serving()
             server = Server(self._config(), report)
             server.run(sockets=[self.listener])
         except SystemExit:  # the application did not start, and uvicorn has logged why

@@ -48,10 +48,11 @@ class Reports:
         self.descriptor = descriptor
         os.set_inheritable(descriptor, False)
 
-    def __call__(self, text: str, *, is_fatal: bool = False) -> None:
-        """`is_fatal`: another start would not help."""
+    def __call__(self, text: str, *, is_fatal: bool = False, is_start: bool = False) -> None:
+        """`is_fatal`: another start would not help. `is_start`: this server could not start."""
+        line = {"text": text, "is_fatal": is_fatal, "is_start": is_start}
         with suppress(BrokenPipeError):  # the parent is gone, so this process ends soon
-            os.write(self.descriptor, json.dumps({"text": text, "is_fatal": is_fatal}).encode() + b"\n")
+            os.write(self.descriptor, json.dumps(line).encode() + b"\n")
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ class Stack:
                 self._daemon_is_ready = True
                 self.report("Ready: the daemon, for schedules, sensors and lost runs.")
         if not self._daemon_is_ready and time.time() - self._daemon_started > START_SECONDS:
-            self._fail(f"The daemon has no heartbeat after {START_SECONDS:g} seconds.")
+            self.report(f"The daemon has no heartbeat after {START_SECONDS:g} seconds.")
+            self.children.kill_all(signal.SIGKILL, DAEMON)  # another takes its place, so many times
+            self._daemon_started = time.time()
 
     def _fail(self, what: str) -> None:
         self.report(f"{what} The end of {self._daemon_log}:\n{tail(self._daemon_log)}", is_fatal=True)

@@ -2,7 +2,7 @@
 
 There is one for each code location and machine. A process that starts one takes its lock first (`supervisor_lock`) and
 passes that on, so two cannot be started at once. Newer code comes with a successor, which loads it while the present
-supervisor works and then takes over. It has no threads, because it forks.
+supervisor works and then takes over. It has no threads while it forks.
 """
 
 import gc

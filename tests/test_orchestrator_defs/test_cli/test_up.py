@@ -13,6 +13,7 @@ from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
 from resources.lab.launcher import lab_home
 from resources.settings import settings
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -45,6 +46,36 @@ def test_a_server_that_ends_again_and_again_is_given_up(server: WatchedServer, m
         server.start()
         with pytest.raises(ServerFailed, match=r"The server keeps ending.*\n.*no luck"):
             server.watch()
+
+
+UNLUCKY = """import json, os, sys, time
+from pathlib import Path
+starts = Path(sys.argv[2])
+starts.write_text(starts.read_text() + "!")
+if len(starts.read_text()) < 4:
+    why = {"text": "the code server ended", "is_fatal": True, "is_start": True}
+    os.write(int(sys.argv[1]), json.dumps(why).encode() + b"\\n")
+    sys.exit(1)
+time.sleep(60)"""
+
+
+def test_a_server_that_dies_while_it_restarts_has_three_restarts_a_minute(
+    server: WatchedServer, tmp_path: Path
+) -> None:
+    """Whether it is killed or says that it cannot start: what it needs may have died with it, and come back."""
+    starts = tmp_path / "starts"
+    starts.touch()
+    server.process.command = [sys.executable, "-c", UNLUCKY, str(server.process.descriptors[0]), str(starts)]
+    server._has_answered = True
+    with server:
+        server.start()
+        stopper = threading.Thread(
+            target=lambda: eventually(lambda: starts.read_text() == "!!!!", seconds=30) and server.stop.set()
+        )
+        stopper.start()
+        server.watch()
+        stopper.join()
+        assert server.process.is_running
 
 
 def test_what_the_server_reports_is_printed_until_it_says_that_it_cannot_go_on(server: WatchedServer) -> None:
