@@ -156,7 +156,7 @@ CALLS: tuple[tuple[str, Call], ...] = (
     ("processes: one in full", _get("/processes/{process}")),
     ("processes: status counts", _get("/processes/status-counts")),
     ("subscriptions: newest 15", _get("/subscriptions/search", range="0,15", sort="startDate,desc")),
-    ("subscriptions: words", _get("/subscriptions/search", query="tmplnode", range="0,15")),
+    ("subscriptions: words", _get("/subscriptions/search", query="university-017", range="0,15")),
     ("subscriptions: out of sync", _get("/subscriptions/search", query="insync:false", range="0,15")),
     ("subscriptions: an L2VPN of 31 blocks", _get("/subscriptions/domain-model/{service}")),
     ("subscriptions: the same, unchanged", _unchanged("/subscriptions/domain-model/{service}")),

@@ -11,15 +11,16 @@ from uuid import UUID
 import psycopg
 from dagster import DagsterInstance
 
-from benchmarks.fill import fill
 from benchmarks.ground import Ground, create_database
 from benchmarks.instances import instance_on, our_storage
 from benchmarks.toys import CHANGES, STEPS
 from benchmarks.wire import Traffic, Wire, wire
+from orchestrator_defs.cli.seed import sow
 from orchestrator_defs.definitions import orchestrator
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from orchestrator_defs.products import core_link, l2vpn, node, port
+from orchestrator_defs.products.sample import sample_network
 from resources.database import lease, schema
 from resources.database.embedded import EmbeddedServer
 from resources.database.reaper import running_pid, stop
@@ -90,7 +91,7 @@ class Fixtures:
 
 @contextmanager
 def networks(ground: Ground, sizes: tuple[int, int]) -> Iterator[tuple[Network, Network]]:
-    """Make both: by workflows what is worked on, and copies of what other workflows left to make up the number."""
+    """Make both: by workflows what is worked on, and a made-up network to make up the number."""
     server = ground.server
     with ExitStack() as stack:
         dagster = stack.enter_context(instance_on(ground.home / "dagster-networks", our_storage(server.uri("dagster"))))
@@ -115,13 +116,13 @@ def _network(
 ) -> Iterator[Network]:
     name = f"network_{size}"
     create_database(ground.server, name, template="base")
-    fill(ground.server.uri(name), size)
     with (
         _lab(ground, name) as url,
         _hand(ground.server.uri(name), instances[0], url) as hand,
         _hand(wires[0].uri(name), instances[1], url) as counted,
         psycopg.connect(ground.server.uri("postgres"), autocommit=True) as watch,
     ):
+        sow(hand.processes.served.first, size, lambda _: None)
         yield Network(size, hand, counted, (wires[0].traffic, wires[1].traffic), fixtures, ground.server, watch)
 
 
@@ -129,7 +130,7 @@ def _network(
 def _hand(uri: str, instance: DagsterInstance, lab: str) -> Iterator[Hand]:
     database = SubscriptionDatabase(uri=uri)
     external = {"netbox": NetBox(url=lab, token=TOKEN), "playbooks": PlaybookRunner(url=lab, token=TOKEN)}
-    site = Orchestrator(orchestrator.catalogue.products, WORKFLOWS, external, database=database)
+    site = Orchestrator(orchestrator.catalogue.products, WORKFLOWS, external, database=database, sample=sample_network)
     schema.upgrade(database)
     with database.transaction():
         site.catalogue.apply()
@@ -167,9 +168,6 @@ def _lab(ground: Ground, database: str) -> Iterator[str]:
 def _furnish(hand: Hand) -> Fixtures:
     ports = _node_with_ports(hand, "bench", ENDPOINTS)
     service = hand.run("create_l2vpn", *l2vpn_pages(ports, vlan=10))
-    template = _node_with_ports(hand, "tmplnode", 7)
-    for number in (0, 2):
-        hand.run("create_l2vpn", *l2vpn_pages(template[number : number + 2], vlan=10))
     assert service is not None
     return Fixtures(ports, service)
 

@@ -1,7 +1,7 @@
 """`orchestrator seed`: many made-up subscriptions with their processes, to try and measure with."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeAlias
@@ -12,7 +12,6 @@ import click
 from ops.steps.workflow import Workflow
 from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.code_options import code_options
-from orchestrator_defs.cli.transactions import reading, writing
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.catalogue.entries import list_workflows
 from resources.database.copying import analyze, copy_rows
@@ -50,20 +49,31 @@ def seed(application: Application, subscriptions: int, yes: bool) -> None:
     if settings().database_uri is not None and not yes:
         click.confirm(f"Write {subscriptions:,} made-up subscriptions into the database of DATABASE_URI?", abort=True)
     orchestrator.prepare()
-    with reading(application):
+    with click.progressbar(length=subscriptions, label="Subscriptions") as progress:
+        processes = sow(orchestrator, subscriptions, progress.update)
+    click.echo(f"{subscriptions:,} subscriptions are there now, with {processes:,} processes.")
+
+
+def sow(orchestrator: Orchestrator, size: int, done: Callable[[int], object]) -> int:
+    """Make up `size` subscriptions and commit them in batches; the number of their processes. Tells `done` of each.
+
+    Needs an orchestrator with a sample, and its catalogue in the database.
+    """
+    database = orchestrator.database
+    assert orchestrator.sample is not None
+    with database.transaction(read_only=True):
         number = count_subscriptions()
         history = History(orchestrator, number)
-    made = orchestrator.sample(subscriptions, number)
-    with click.progressbar(length=subscriptions, label="Subscriptions") as progress:
-        while not progress.finished:
-            with writing(application):
-                batch = list(islice(made, BATCH))
-                insert_subscriptions(batch)
-                history.insert(batch)
-            progress.update(len(batch) or subscriptions)
-    with writing(application):
+    made = orchestrator.sample(size, number)
+    for begun in range(0, size, BATCH):
+        with database.transaction():
+            batch = list(islice(made, min(BATCH, size - begun)))
+            insert_subscriptions(batch)
+            history.insert(batch)
+        done(len(batch))
+    with database.transaction():
         analyze()
-    click.echo(f"{subscriptions:,} subscriptions are there now, with {history.made:,} processes.")
+    return history.made
 
 
 class History:
