@@ -265,12 +265,31 @@ class SubscriptionTable(Table):
         Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         Index("ix_subscriptions_customer", text("lower(customer_id)")),
-        Index("ix_subscriptions_start_date", text("start_date DESC NULLS LAST"), "subscription_id"),
+        Index(
+            "ix_subscriptions_start_date",
+            text("start_date DESC NULLS LAST"),
+            "subscription_id",
+            postgresql_include=["status", "product_id", "insync"],
+        ),
+        Index("ix_subscriptions_product_id_status", "product_id", "status"),
+        Index(
+            "ix_subscriptions_header",
+            "subscription_id",
+            postgresql_include=[
+                "product_id",
+                "status",
+                "insync",
+                "customer_id",
+                "start_date",
+                "end_date",
+                "created_at",
+            ],
+        ),
         CheckConstraint("version > 0", name="version_positive"),
     )
 
     subscription_id: Mapped[UUID] = mapped_column(primary_key=True)
-    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id"), index=True)
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id"))
     customer_id: Mapped[str] = mapped_column(String(255), index=True)
     description: Mapped[str] = mapped_column(String(2000))
     status: Mapped[str] = mapped_column(String(50), index=True)

@@ -55,9 +55,10 @@ def list_subscriptions(
     `product`, `tag`, `customer`, `insync`. Conditions on values come from `value_of`. The id breaks ties, so pages
     neither overlap nor miss a row. A list that is cut at `limit` says so (`is_cut`), and in the log if nobody gave one.
     """
-    query = _lines().where(*where, *SUBSCRIPTION_FIELDS.having(**having))
-    query = query.order_by(*(order or [NEWEST_FIRST]), subscription.subscription_id)
-    rows = current_session().execute(query.limit(None if limit is None else limit + 1).offset(offset)).all()
+    where, order = [*where, *SUBSCRIPTION_FIELDS.having(**having)], [*(order or [NEWEST_FIRST])]
+    page = _page(where, order, None if limit is None else limit + 1, offset)
+    query = _lines().join(page, page.c.subscription_id == subscription.subscription_id)
+    rows = current_session().execute(query.order_by(*order, subscription.subscription_id)).all()
     found = SubscriptionList(_line(row) for row in rows[:limit])
     found.is_cut = len(rows) > len(found)
     if found.is_cut and limit == FIRST and not offset:
@@ -110,9 +111,24 @@ def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
     return _line(row)
 
 
+def _page(where: Sequence[Condition], order: Sequence[Column], limit: int | None, offset: int) -> sa.Subquery:
+    """The ids of a page. First, because what is joined to rows that the offset skips is joined for nothing."""
+    asked = sa.select(subscription.subscription_id, *order).where(*where).get_final_froms()
+    ids = sa.select(subscription.subscription_id).where(*where)
+    if ProductTable.__table__ in asked:
+        ids = ids.join(ProductTable, ProductTable.product_id == subscription.product_id)
+    if SubscriptionMetadataTable.__table__ in asked:
+        ids = _with_metadata(ids)
+    return ids.order_by(*order, subscription.subscription_id).limit(limit).offset(offset).subquery("page")
+
+
 def _lines() -> Headers:
+    return _with_metadata(select_headers(SubscriptionMetadataTable.metadata_))
+
+
+def _with_metadata(query: Headers) -> Headers:
     beside = SubscriptionMetadataTable
-    return select_headers(beside.metadata_).outerjoin(beside, beside.subscription_id == subscription.subscription_id)
+    return query.outerjoin(beside, beside.subscription_id == subscription.subscription_id)
 
 
 def _line(row: sa.Row[*tuple[Any, ...]]) -> SubscriptionLine:

@@ -45,7 +45,7 @@ def plans(search: str, filters: Sequence[FieldText], sort: Sequence[FieldText]) 
         ("", [("status", "active-provisioning")], (), ["ix_subscriptions_status"]),
         ("", [("insync", "false")], (), ["ix_subscriptions_out_of_sync"]),
         ("", [("customerId", "ACME")], (), ["ix_subscriptions_customer"]),
-        ("", [("subscriptionId", "abcd")], (), ["pk_subscriptions"]),
+        ("", [("subscriptionId", "abcd")], (), ["ix_subscriptions_header"]),
         ("", [("productTag", "node")], (), ["ix_subscriptions_product_id"]),
         ("insync:false", (), (), ["ix_subscriptions_out_of_sync"]),
         ("status:active", (), (), ["ix_subscriptions_status"]),
