@@ -25,6 +25,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "resources.processes": ("resources.database", "resources.domain.saving", "resources.subscriptions"),
     "resources.searches": ("resources.database", "resources.subscriptions"),
+    "resources.pages": (
+        "resources.database",
+        "resources.domain.models",
+        "resources.domain.saving",
+        "resources.processes",
+        "resources.searches",
+        "resources.subscriptions",
+    ),
     "resources.runs": ("resources.database",),
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),
@@ -88,9 +96,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.processes",
         "orchestrator_defs.sensors",
     ),
+    "orchestrator_defs.api.graphql": (
+        "orchestrator_defs.api.dependencies",
+        "orchestrator_defs.api.documentation",
+        "orchestrator_defs.api.form_threads",
+        "orchestrator_defs.api.security",
+        "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.jobs",
+        "orchestrator_defs.processes",
+    ),
     "orchestrator_defs.api.app": (
         "orchestrator_defs.api.dagster_page",
         "orchestrator_defs.api.documentation",
+        "orchestrator_defs.api.graphql",
         "orchestrator_defs.api.rest",
         "orchestrator_defs.api.security",
         "orchestrator_defs.api.server_settings",
@@ -157,7 +175,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),  # Dagster's page, its schema, and what that is made with
     "dagster_graphql": ("orchestrator_defs.api.dagster_page",),
     "graphene": ("orchestrator_defs.api.dagster_page",),
-    "graphql": ("orchestrator_defs.api.dagster_page", "orchestrator_defs.api.security.graphql_limits"),
+    "graphql": (
+        "orchestrator_defs.api.dagster_page",
+        "orchestrator_defs.api.graphql",
+        "orchestrator_defs.api.security.graphql_limits",
+    ),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
     "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well

@@ -1,6 +1,6 @@
 """A process in detail for people: committed and pending steps, waits. Secrets are masked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,7 @@ from uuid import UUID
 from ops.starting import submitted_answers
 from ops.steps.state import masked
 from ops.steps.workflow import Workflow
-from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable
+from resources.database.tables import ProcessStepTable, ProcessWaitTable
 from resources.errors import OrchestratorError
 from resources.processes import ledger, process_rows, waits
 from resources.processes.process_lists import ProcessLine
@@ -97,8 +97,7 @@ class ProcessDetail:
     @property
     def committed(self) -> list[StepKey]:
         """The keys of the committed steps, in order."""
-        done = (step.key for step in self.steps if step.status.is_committed)
-        return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
+        return committed_of(self.steps)
 
     @property
     def wait(self) -> WaitDetail | None:
@@ -128,8 +127,8 @@ def process_detail(
         line=line,
         state=masked(row.state),
         traceback=row.traceback,
-        steps=[_step(one) for one in lines],
-        pending=_pending(row, lines, workflow),
+        steps=[step_detail(one) for one in lines],
+        pending=pending_steps(row.last_status, row.step_keys, lines, workflow),
         waits=[
             _wait(wait, form() if with_form and wait.kind == WaitKind.INPUT else PendingForm())
             for wait in waits.find_open(process_id)
@@ -140,7 +139,14 @@ def process_detail(
     )
 
 
-def _step(line: ProcessStepTable) -> StepDetail:
+def committed_of(steps: Iterable[StepDetail]) -> list[StepKey]:
+    """The keys of the committed steps, in order."""
+    done = (step.key for step in steps if step.status.is_committed)
+    return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
+
+
+def step_detail(line: ProcessStepTable) -> StepDetail:
+    """A line of the ledger, with secrets masked."""
     return StepDetail(
         step_id=line.step_id,
         key=line.step_key,
@@ -158,13 +164,15 @@ def _step(line: ProcessStepTable) -> StepDetail:
     )
 
 
-def _pending(row: ProcessTable, lines: Sequence[ProcessStepTable], workflow: Workflow | None) -> list[PendingStep]:
-    """The steps that have not started; of a dropped workflow, those that it had at the start."""
-    if ProcessStatus(row.last_status).is_final:
+def pending_steps(
+    status: str, step_keys: Sequence[StepKey], lines: Sequence[ProcessStepTable], workflow: Workflow | None
+) -> list[PendingStep]:
+    """The steps of a process that have not started; of a dropped workflow, those that it had at the start."""
+    if ProcessStatus(status).is_final:
         return []
     tried = {line.step_key for line in lines}
     if workflow is None:
-        return [PendingStep(key, key) for key in row.step_keys if key not in tried]
+        return [PendingStep(key, key) for key in step_keys if key not in tried]
     done = [
         line.step_key
         for line in lines

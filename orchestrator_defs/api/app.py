@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator_defs.api import documentation
 from orchestrator_defs.api.dagster_page import DagsterPage
+from orchestrator_defs.api.graphql import explorer, route
 from orchestrator_defs.api.rest import (
     catalogue,
     customer_descriptions,
@@ -59,6 +60,7 @@ ROUTERS = (
     user_log.router,
     websocket.router,
     login.router,
+    route.router,
 )
 
 
@@ -119,6 +121,7 @@ def create_app(
     app.state.page = page
     problems.install(app)
     documentation.install(app, PREFIX)
+    app.mount(f"{PREFIX}{explorer.ASSETS}", explorer.assets(), name="graphiql")
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.default = _page_or(app.router.default, app)

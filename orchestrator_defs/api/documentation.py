@@ -32,7 +32,7 @@ def install(app: FastAPI, prefix: str) -> None:
         def page(request: Request) -> HTMLResponse:
             root = request.scope.get("root_path", "")
             urls = {parameter: f"{root}{assets}/{file}" for parameter, file in files.items()}
-            return _with_policy(make_page(openapi_url=f"{root}{app.openapi_url}", title=app.title, **urls))
+            return with_policy(make_page(openapi_url=f"{root}{app.openapi_url}", title=app.title, **urls))
 
     add(
         "docs",
@@ -90,7 +90,7 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": title_of(status), "content": {MEDIA_TYPE: reference}}
 
 
-def _with_policy(page: HTMLResponse) -> HTMLResponse:
+def with_policy(page: HTMLResponse) -> HTMLResponse:
     """Add a policy that allows only scripts of this server."""
     hashes = [
         f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'"

@@ -101,6 +101,9 @@ class ApiSettings(BaseSettings):
         30, ge=1, description="how long a statement may take in the database before a request is answered with 503"
     )
     form_timeout_seconds: float = Field(30, gt=0, description="how long the evaluation of a form may take")
+    graphql_timeout_seconds: float = Field(30, gt=0, description="how long the answer to a GraphQL query may take")
+    graphql_introspection: bool = Field(True, description="whether GraphQL describes its schema to those who may ask")
+    serve_graphql_ui: bool = Field(True, description="whether a browser sees GraphiQL at /api/graphql")
 
     # --- what is shown, and how ---
 

@@ -132,8 +132,8 @@ def lock_with_neighbours(subscription_ids: Collection[SubscriptionId]) -> None:
 
 
 def _directly_related(subscription_ids: Collection[SubscriptionId]) -> sa.CompoundSelect[tuple[SubscriptionId]]:
-    edges = map(_edges, Direction)
-    return sa.union(*(sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in edges))
+    both = map(edges, Direction)
+    return sa.union(*(sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in both))
 
 
 def reconcile_workflow() -> sa.ScalarSelect[str]:
@@ -198,7 +198,7 @@ def _neighbour(row: sa.Row[*tuple[Any, ...]]) -> RelatedSubscription:
 
 def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subquery:
     """The subscriptions within `depth` steps and their distance; UNION ends circles, the depth limits the work."""
-    edge = _edges(direction)
+    edge = edges(direction)
     way = sa.select(sa.literal(start, sa.Uuid()).label("subscription_id"), sa.literal(0).label("depth")).cte(
         "way", recursive=True
     )
@@ -210,7 +210,7 @@ def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subq
     return nearest.group_by(way.c.subscription_id).subquery("nearest")
 
 
-def _edges(direction: Direction) -> sa.Subquery:
+def edges(direction: Direction) -> sa.Subquery:
     """One row for each relation between blocks of two subscriptions, as source and target subscription."""
     user, used = aliased(SubscriptionInstanceTable), aliased(SubscriptionInstanceTable)
     relation = SubscriptionInstanceRelationTable

@@ -6,7 +6,15 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from orchestrator_defs.api.security.access_rules import Policy, RolePolicy, Rule, RuleBook, WorkflowRoles
+from orchestrator_defs.api.security.access_rules import (
+    Call,
+    Open,
+    Policy,
+    RolePolicy,
+    Rule,
+    RuleBook,
+    WorkflowRoles,
+)
 from orchestrator_defs.api.security.limits import RateLimit
 from orchestrator_defs.api.security.login.identity import user_of
 from orchestrator_defs.api.security.login.provider import Provider, check_configured
@@ -36,6 +44,16 @@ class Authorisation:
         """Close the connections to provider and policy agent."""
         await self.provider.close()
         await self.policy.close()
+
+    async def refusal(self, user: User, call: Call) -> str | None:
+        """Why a user may not make a call, None if they may: the one place that asks the policy.
+
+        Raises PolicyUnavailable.
+        """
+        is_asked = self.settings.oauth2_active and self.settings.oauth2_authorization_active
+        if isinstance(call.least, Open) or not is_asked:
+            return None
+        return await self.policy.refusal(user, call)
 
     async def user_with(self, token: str, address: str = "") -> User:
         """The user of a bearer token from an address. Raises as `Tokens.claims`."""

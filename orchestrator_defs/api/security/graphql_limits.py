@@ -31,7 +31,10 @@ PAGES = frozenset({"limit", "first", "last"})
 
 @dataclass(frozen=True)
 class Limits:
-    """What one document may have. `cost` counts its fields, each as often as the limits of the lists around it say."""
+    """What one document may have. `cost` counts its fields, each as often as the limits of the lists around it say.
+
+    A list gives at most `most_items`, whatever is asked for; those of `lists` give `items` unless told.
+    """
 
     tokens: int = 10_000
     depth: int = 20
@@ -39,6 +42,9 @@ class Limits:
     repeats: int = 20
     cost: int = 500_000
     seconds: float = 30.0
+    most_items: int = 2**31
+    lists: frozenset[str] = frozenset()
+    items: int = 10
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,24 @@ class OutOfTime(BaseException):
 
 def check(query: Any, variables: Any, limits: Limits) -> DocumentNode:
     """Parse a document within its limits. Raises GraphQLError, of which TooMuch is one."""
+    document = parsed(query, limits)
+    measure(document, variables, limits)
+    return document
+
+
+def parsed(query: Any, limits: Limits) -> DocumentNode:
+    """The document of a text that is not too long. Raises GraphQLError."""
     if not isinstance(query, str):
         raise GraphQLError("The query is not a text.")
     try:
-        document = parse(query, no_location=True, max_tokens=limits.tokens)
+        return parse(query, no_location=True, max_tokens=limits.tokens)
+    except RecursionError:
+        raise TooMuch("is nested too deeply", limits.depth) from None
+
+
+def measure(document: DocumentNode, variables: Any, limits: Limits) -> None:
+    """Raise TooMuch for a document that is over a limit with these variables."""
+    try:
         size = _Measure(document, variables if isinstance(variables, Mapping) else {}, limits).size()
     except RecursionError:
         raise TooMuch("is nested too deeply", limits.depth) from None
@@ -81,7 +101,6 @@ def check(query: Any, variables: Any, limits: Limits) -> DocumentNode:
     ):
         if has > most:
             raise TooMuch(what.format(has), most)
-    return document
 
 
 class _Measure:
@@ -135,8 +154,9 @@ class _Measure:
         return fragment.type_condition.name.value, self.measured[name]
 
     def _items(self, field: FieldNode) -> int:
-        given = [self._number(one.value) for one in field.arguments if one.name.value in PAGES]
-        return max([1, *given])
+        given = [self._number(one.value) for one in field.arguments or () if one.name.value in PAGES]
+        default = self.limits.items if field.name.value in self.limits.lists and not given else 1
+        return max([default, *(min(one, self.limits.most_items) for one in given)])
 
     def _number(self, value: ValueNode) -> int:
         if isinstance(value, VariableNode):
@@ -162,6 +182,11 @@ def in_time(limits: Limits) -> Iterator[None]:
 
 def stopping(resolve: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
     """Middleware of an execution, which stops it before the next field when its time is over."""
+    check_time()
+    return resolve(root, info, **arguments)
+
+
+def check_time() -> None:
+    """Raise OutOfTime when the time of this execution is over."""
     if time.monotonic() > _deadline.get():
         raise OutOfTime
-    return resolve(root, info, **arguments)

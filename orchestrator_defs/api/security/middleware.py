@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +33,7 @@ SUBPROTOCOL = "base64.bearer.token"
 TOKEN_IN_QUERY = frozenset({"/api/processes/all", "/api/settings/ws-status"})
 """Older WebSockets, which accept the token in the query, where logs may keep it; others do not."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+GRAPHQL = "/api/graphql"
 POLICY_VIOLATION = 1008
 PROTOCOL_ERROR = 1002
 TRY_AGAIN_LATER = 1013
@@ -241,13 +242,9 @@ class AuthorisationMiddleware:
     ) -> None:
         if rule.counted:
             self._count(connection, parts)
-        if isinstance(rule.least, Open) or not (
-            self.settings.oauth2_active and self.settings.oauth2_authorization_active
-        ):
-            return
         scope = connection.scope
         call = Call(_method(scope), path_of(scope), rule.least, parts, dict(connection.query_params), body.read_json)
-        if (why := await self.authorisation.policy.refusal(user, call)) is not None:
+        if (why := await self.authorisation.refusal(user, call)) is not None:
             raise Denied(403, why)
 
     def _count(self, connection: HTTPConnection, parts: Mapping[str, str]) -> None:
@@ -267,9 +264,19 @@ class AuthorisationMiddleware:
         response: Response
         if denied.status == 303:
             response = RedirectResponse(denied.headers["Location"], 303)
+        elif path_of(scope).rstrip("/") == GRAPHQL:
+            response = JSONResponse(graphql_refusal(denied), denied.status, denied.headers)
         else:
             response = problem(denied.status, denied.detail, headers=denied.headers)
         await response(scope, receive, send)
+
+
+def graphql_refusal(denied: Denied) -> dict[str, Any]:
+    """A refusal as clients of GraphQL understand it: they log out by its type, and read JSON only."""
+    kind = {401: "not_authenticated", 403: "not_authorized"}.get(denied.status, "bad_request")
+    if denied.status >= 500:
+        kind = "internal_error"
+    return {"data": None, "errors": [{"message": denied.detail, "extensions": {"error_type": kind}}]}
 
 
 async def _closed(denied: Denied, scope: Scope, receive: Receive, send: Send) -> None:

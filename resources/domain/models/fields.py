@@ -55,18 +55,18 @@ Field = PlainField | BlockField
 
 def classify(owner: type[BaseModel], name: str, info: FieldInfo) -> Field:
     """Classify a field. Raises ModelDeclarationError with class and field when it cannot hold blocks so."""
-    annotation, metadata = _stripped(info.annotation, info.metadata)
+    annotation, metadata = stripped(info.annotation, info.metadata)
     if not _mentions_block(annotation):
         return _plain_field(name, annotation, info)
-    members = [member for member in _members(annotation) if member is not NoneType]
-    is_optional = len(members) < len(_members(annotation))
+    members = [member for member in alternatives(annotation) if member is not NoneType]
+    is_optional = len(members) < len(alternatives(annotation))
     is_list = len(members) == 1 and get_origin(members[0]) is list
     where = f"{owner.__name__}.{name}"
     if is_list:
         if is_optional:
             raise ModelDeclarationError(f"{where}: a list of blocks is empty rather than None; leave out `| None`.")
-        item, inner = _stripped(get_args(members[0])[0], ())
-        members = list(_members(item))
+        item, inner = stripped(get_args(members[0])[0], ())
+        members = list(alternatives(item))
         metadata = [*metadata, *inner]
     minimum, maximum = length_limits(metadata) if is_list else (0, None)
     return BlockField(
@@ -93,7 +93,7 @@ def length_limits(metadata: Iterable[Any]) -> tuple[int, int | None]:
 
 
 def _plain_field(name: str, annotation: Any, info: FieldInfo) -> PlainField:
-    members = _members(annotation)
+    members = alternatives(annotation)
     origins = [get_origin(member) or member for member in members]
     return PlainField(
         name=name,
@@ -113,7 +113,7 @@ def _absent(info: FieldInfo, members: Iterable[Any], origins: Iterable[Any]) -> 
 
 
 def _block_types(where: str, members: Iterable[Any]) -> tuple[type[Block], ...]:
-    members = [_stripped(member, ())[0] for member in members]
+    members = [stripped(member, ())[0] for member in members]
     if NoneType in members:
         raise ModelDeclarationError(f"{where}: a list of blocks cannot have gaps; leave out `| None` inside the list.")
     others = [member for member in members if not _is_class(member, Block)]
@@ -126,7 +126,7 @@ def _block_types(where: str, members: Iterable[Any]) -> tuple[type[Block], ...]:
     return tuple(members)
 
 
-def _stripped(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, list[Any]]:
+def stripped(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, list[Any]]:
     """The annotation without `Annotated` and type aliases, and the metadata found on the way."""
     found: list[Any] = [one for one in metadata if isinstance(one, BaseMetadata | Len)]
     while True:
@@ -140,11 +140,11 @@ def _stripped(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, list[Any]]
             return annotation, found
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def alternatives(annotation: Any) -> tuple[Any, ...]:
     """The alternatives of a union, flat; the annotation itself when it is none."""
-    annotation, _ = _stripped(annotation, ())
+    annotation, _ = stripped(annotation, ())
     if get_origin(annotation) in (Union, UnionType):
-        return tuple(member for part in get_args(annotation) for member in _members(part))
+        return tuple(member for part in get_args(annotation) for member in alternatives(part))
     return (annotation,)
 
 
@@ -154,7 +154,7 @@ def _mentions_block(annotation: Any) -> bool:
 
 def leaves(annotation: Any) -> Iterator[Any]:
     """The types that an annotation mentions, without unions, lists and aliases around them."""
-    annotation, _ = _stripped(annotation, ())
+    annotation, _ = stripped(annotation, ())
     parts = _parts(annotation)
     if not parts:
         yield annotation

@@ -58,6 +58,11 @@ LEAST: dict[str, str] = {
             GET /api/docs
             GET /api/docs/assets/{path:path}
             GET /api/redoc
+            GET /api/graphql
+            POST /api/graphql
+            GET /api/graphql/
+            POST /api/graphql/
+            GET /api/graphql/assets/{path:path}
             GET /api/openapi.json
             GET /api/processes/
             GET /api/processes/status-counts

@@ -1,0 +1,1 @@
+"""GraphQL: types made from the registered models, over the readers of pages."""

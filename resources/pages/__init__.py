@@ -1,0 +1,1 @@
+"""Pages of lists for clients that say what they want to read of each entry."""

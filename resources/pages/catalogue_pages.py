@@ -1,0 +1,266 @@
+"""Pages of the catalogue and of schedules: one table of kinds, their columns, and the links between them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import (
+    ProductBlockRelationTable,
+    ProductBlockResourceTypeTable,
+    ProductBlockTable,
+    ProductProductBlockTable,
+    ProductTable,
+    ProductWorkflowTable,
+    ResourceTypeTable,
+    ScheduleTable,
+    SubscriptionTable,
+    WorkflowTable,
+)
+from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
+from resources.pages.subscription_pages import PRODUCT, SubscriptionPages
+from resources.searches.catalogue_fields import (
+    PRODUCT_BLOCK_FIELDS,
+    PRODUCT_FIELDS,
+    RESOURCE_TYPE_FIELDS,
+    WORKFLOW_FIELDS,
+)
+from resources.subscriptions.customers import customers
+from resources.subscriptions.list_fields import Column, Condition, Field, Kind, ListFields
+
+MOST = 100_000
+"""The catalogue is bounded by the code, so whoever asks for all of it gets it."""
+
+product, block, value, workflow = ProductTable, ProductBlockTable, ResourceTypeTable, WorkflowTable
+schedule = ScheduleTable
+of_product, of_block = ProductProductBlockTable, ProductBlockResourceTypeTable
+relation, of_workflow = ProductBlockRelationTable, ProductWorkflowTable
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A kind of entry: its columns by name, its fields for filters, and its links, (kind, link's source and target)."""
+
+    key: Any
+    columns: Mapping[str, Any]
+    fields: ListFields
+    links: Mapping[str, tuple[str, Any, Any]] = field(default_factory=dict)
+    where: Sequence[Condition] = ()
+
+    @property
+    def name(self) -> Any:
+        """The column by which entries are sorted unless told."""
+        return next(one.column for one in self.fields.fields if one.kind is Kind.TEXT)
+
+
+SCHEDULE_FIELDS = ListFields(
+    "Scheduled tasks",
+    Field("id", Kind.ID, schedule.schedule_id),
+    Field("name", Kind.TEXT, schedule.name),
+    Field("nextRunTime", Kind.MOMENT, schedule.next_run_at),
+    Field("workflowId", Kind.ID, schedule.workflow_id),
+    Field("trigger", Kind.TEXT, schedule.trigger),
+)
+KINDS: Mapping[str, Listed] = {
+    "products": Listed(
+        product.product_id,
+        PRODUCT,
+        PRODUCT_FIELDS,
+        {
+            "productBlocks": ("productBlocks", of_product.product_id, of_product.product_block_id),
+            "workflows": ("workflows", of_workflow.product_id, of_workflow.workflow_id),
+        },
+    ),
+    "productBlocks": Listed(
+        block.product_block_id,
+        {
+            "productBlockId": block.product_block_id,
+            "name": block.name,
+            "description": block.description,
+            "tag": block.tag,
+            "status": sa.func.upper(sa.func.replace(block.status, " ", "_")),
+            "createdAt": block.created_at,
+            "endDate": block.end_date,
+        },
+        PRODUCT_BLOCK_FIELDS,
+        {
+            "resourceTypes": ("resourceTypes", of_block.product_block_id, of_block.resource_type_id),
+            "dependsOn": ("productBlocks", relation.in_use_by_id, relation.depends_on_id),
+            "inUseBy": ("productBlocks", relation.depends_on_id, relation.in_use_by_id),
+        },
+    ),
+    "resourceTypes": Listed(
+        value.resource_type_id,
+        {
+            "resourceTypeId": value.resource_type_id,
+            "resourceType": value.resource_type,
+            "description": value.description,
+        },
+        RESOURCE_TYPE_FIELDS,
+        {"productBlocks": ("productBlocks", of_block.resource_type_id, of_block.product_block_id)},
+    ),
+    "workflows": Listed(
+        workflow.workflow_id,
+        {
+            "workflowId": workflow.workflow_id,
+            "name": workflow.name,
+            "description": workflow.description,
+            "target": workflow.target,
+            "isTask": workflow.is_task,
+            "createdAt": workflow.created_at,
+        },
+        WORKFLOW_FIELDS,
+        {"products": ("products", of_workflow.workflow_id, of_workflow.product_id)},
+        (workflow.deleted_at.is_(None),),
+    ),
+    "scheduledTasks": Listed(
+        schedule.schedule_id,
+        {
+            "id": schedule.schedule_id,
+            "name": schedule.name,
+            "nextRunTime": schedule.next_run_at,
+            "workflowId": schedule.workflow_id,
+            "trigger": schedule.trigger,
+        },
+        SCHEDULE_FIELDS,
+    ),
+}
+
+
+class CataloguePages:
+    """Reads the catalogue; `subscriptions` are those to the products."""
+
+    def __init__(self, subscriptions: SubscriptionPages) -> None:
+        self.subscriptions = subscriptions
+
+    def page(self, kind: str, selection: Selection) -> Line:
+        """One page of a kind, by name unless sorted. Raises InvalidQuery."""
+        listed, query = KINDS[kind], ListQuery.of(selection.arguments, MOST)
+        fields = listed.fields
+        where = [*listed.where, fields.search(query.text), *fields.conditions(query.filters)]
+        order = [*(each.nulls_last() for each in fields.ordering(query.sort)), listed.name, listed.key]
+
+        def rows(limit: int) -> list[Line]:
+            wanted = selection.under("page")
+            found = [line for line, _ in _lines(listed, wanted, (), where, order, limit, query.after)]
+            self.fill(kind, found[: query.first], wanted)
+            return found
+
+        def count() -> Total:
+            return Total(current_session().scalar(sa.select(sa.func.count(listed.key)).where(*where)) or 0)
+
+        return page_of(selection, query, fields, rows=rows, count=count)
+
+    def by_id(self, kind: str, ids: Sequence[Any], selection: Selection) -> dict[Any, Line]:
+        """Entries by their ids; those that are missing are left out."""
+        listed = KINDS[kind]
+        lines = [line for line, _ in _lines(listed, selection, (), [*listed.where, listed.key.in_(ids)], [listed.key])]
+        self.fill(kind, lines, selection)
+        return {line["_id"]: line for line in lines}
+
+    def fill(self, kind: str, lines: Sequence[Line], selection: Selection) -> None:
+        """Add what is linked to entries; one statement for each link."""
+        if not lines:
+            return
+        holders: dict[Any, list[Line]] = defaultdict(list)
+        for line in lines:
+            holders[line["_id"]].append(line)
+        for name, (target, source_column, target_column) in KINDS[kind].links.items():
+            if name not in selection:
+                continue
+            linked, wanted = KINDS[target], selection.under(name)
+            for line in lines:
+                line[name] = []
+            where = [*linked.where, linked.key == target_column, source_column.in_(list(holders))]
+            order = [linked.name]
+            found = list(_lines(linked, wanted, (source_column,), where, order))
+            for one, (source,) in found:
+                for line in holders[source]:
+                    line[name].append(one)
+            self.fill(target, [one for one, _ in found], wanted)
+        if kind == "products":
+            subscription = SubscriptionTable
+            pairs = sa.select(subscription.product_id.label("source"), subscription.subscription_id.label("target"))
+            for each in selection.each("subscriptions"):
+                self.subscriptions.of_parents(holders, each, pairs.where(subscription.product_id.in_(list(holders))))
+
+
+def customer_page(selection: Selection) -> Line:
+    """One page of the customers, which an organisation's own resource knows. Raises InvalidQuery."""
+    query = ListQuery.of(selection.arguments)
+    wanted = [(name, text) for name, text in query.filters]
+    for name, _ in (*wanted, *query.sort):
+        CUSTOMER_FIELDS.check(name)
+    ids = {one for name, text in wanted if CUSTOMER_FIELDS.key(name) == "customerId" for one in text.split("|")}
+    found = customers().named(ids) if ids else customers().listed()
+    lines = [{"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode} for one in found]
+    lines = [line for line in lines if CUSTOMER_FIELDS.fits(line, wanted, query.text)]
+    for name, order in reversed(query.sort):
+        lines.sort(key=lambda line: line[CUSTOMER_FIELDS.key(name)].lower(), reverse=order == "desc")
+    return page_of(
+        selection,
+        query,
+        CUSTOMER_FIELDS,
+        rows=lambda limit: lines[query.after : query.after + limit],
+        count=lambda: Total(len(lines)),
+    )
+
+
+class _CustomerFields(ListFields):
+    """The fields of customers, who lie in no table that we know."""
+
+    def key(self, name: str) -> str:
+        return self.field(name).name
+
+    def check(self, name: str) -> None:
+        self.key(name)
+
+    def fits(self, line: Line, filters: Sequence[tuple[str, str]], text: str) -> bool:
+        alternatives = [(line[self.key(name)].lower(), wanted.lower().split("|")) for name, wanted in filters]
+        words = " ".join(line.values()).lower()
+        return all(own in wanted for own, wanted in alternatives) and all(
+            word in words for word in text.lower().split()
+        )
+
+
+CUSTOMER_FIELDS = _CustomerFields(
+    "Customers",
+    *(Field(name, Kind.TEXT, sa.literal_column("''")) for name in ("customerId", "fullname", "shortcode")),
+)
+
+
+def _lines(
+    listed: Listed,
+    selection: Selection,
+    extra: Sequence[Column],
+    where: Sequence[Condition],
+    order: Sequence[Column],
+    limit: int | None = None,
+    offset: int = 0,
+) -> Iterator[tuple[Line, Sequence[Any]]]:
+    own = {name: listed.columns[name] for name in selection.below if name in listed.columns}
+    more = []
+    if "fixedInputs" in selection and listed.key is product.product_id:
+        more = [product.fixed_inputs]
+    if listed.key is schedule.schedule_id:
+        more = [schedule.trigger_kwargs]
+    names = [workflow.name] if listed.key is workflow.workflow_id else []
+    statement = sa.select(listed.key, *own.values(), *more, *names, *extra).where(*where).order_by(*order)
+    a = 1 + len(own)
+    for row in current_session().execute(statement.limit(limit).offset(offset)):
+        line: Line = {"_id": row[0], **dict(zip(own, row[1:a], strict=True))}
+        if names:
+            line["_workflow"] = row[a + len(more)]
+        if more and listed.key is product.product_id:
+            line["fixedInputs"] = [{"name": name, "value": _text(one)} for name, one in sorted(row[a].items())]
+        elif more and "trigger" in line:
+            line["trigger"] += "[" + ", ".join(f"{key}={_text(one)!r}" for key, one in row[a].items()) + "]"
+        yield line, row[a + len(more) + len(names) :]
+
+
+def _text(one: Any) -> str:
+    return one if isinstance(one, str) else json.dumps(one)

@@ -1,0 +1,1 @@
+"""GraphQL as clients use it."""
