@@ -33,6 +33,7 @@ from resources.processes import interventions, ledger, process_rows, waits
 from resources.processes.waits import WaitKind
 from resources.subscriptions.queries import find_product
 from resources.types import ProcessId, ProcessStatus, State, SubscriptionId, SubscriptionLifecycle
+from resources.users import SYSTEM
 
 TESTER = "tester"
 
@@ -61,7 +62,7 @@ class Testbed:
 
     def wake(self) -> "list[Run]":
         """Do the daemon's work: end the waits that are due, and run those processes."""
-        return [Run(self, process_id).execute(user="SYSTEM") for process_id in self.processes.answers.wake()]
+        return [Run(self, process_id).execute(user=SYSTEM) for process_id in self.processes.answers.wake()]
 
     def add(
         self,
@@ -115,7 +116,7 @@ class Run:
     def run_children(self) -> "list[Run]":
         """Run the children that are new or resumed, one after the other, each until it stops."""
         found = self.bed.processes.runs.children_to_launch(self.process_id)
-        return [Run(self.bed, child).execute(user="SYSTEM") for child in found]
+        return [Run(self.bed, child).execute(user=SYSTEM) for child in found]
 
     def execute(self, *, user: str = TESTER) -> "Run":
         """Run it until it stops, after its start or after it was resumed."""
@@ -133,7 +134,7 @@ class Run:
             (step_key, *_) = [w.step_key for w in waits.find_open(self.process_id) if w.kind == WaitKind.CALLBACK]
             token = waits.create_token(self.process_id, step_key)  # only the action has seen the first token
         self.bed.processes.answers.callback(self.process_id, token, result)
-        return self.execute(user="SYSTEM")
+        return self.execute(user=SYSTEM)
 
     def retry(self, *, user: str = TESTER) -> "Run":
         """Retry the step that failed, or that waits for a retry."""

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources import secrecy
 from resources.errors import SettingsError
+from resources.users import Role
 
 PROJECT_MARKERS = ("dagster.yaml", "workspace.yaml")
 DATA = ".orchestrator"
@@ -42,6 +43,9 @@ class Settings(BaseSettings):
     )
     commit_hash: str | None = Field(
         None, max_length=64, description="version of the code, kept with each step; read from git when not set"
+    )
+    workflow_roles: dict[str, Role] = Field(
+        {}, description="pattern of workflow names to the least role that may start them or act on theirs, as JSON"
     )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(

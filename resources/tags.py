@@ -19,6 +19,9 @@ REQUEST = HIDDEN + "request"
 ACTS_ON = HIDDEN + "acts_on"
 """The process on which a run intervenes; the run is no segment of it."""
 
+SIGNED = HIDDEN + "signed"
+"""The user who launched a run in the page of a server with a login, with roles and claims; parts of it follow."""
+
 CELERY_SENT = HIDDEN + "celery_sent"
 CELERY_TAKEN = HIDDEN + "celery_taken"
 """How often a run was sent to Celery's workers; which message a worker accepted last, how often that one, and who."""

@@ -80,7 +80,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.api.server_settings",
     ),
     "orchestrator_defs.api.documentation": ("orchestrator_defs.api.security",),
-    "orchestrator_defs.api.dagster_page": ("orchestrator_defs.api.security",),
+    "orchestrator_defs.api.dagster_page": ("orchestrator_defs.api.security", "orchestrator_defs.processes"),
     "orchestrator_defs.api.updates": (
         "orchestrator_defs.api.security",
         "orchestrator_defs.api.server_settings",

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from dagster import DagsterInstance, OpExecutionContext
 
+from ops.starting.permission import check_may_retry
 from ops.steps.step import LedgerStep
 from ops.steps.workflow import Workflow
 from resources import tags
@@ -13,9 +14,11 @@ from resources.errors import ProcessStopped, ProcessTaken, RunMayNotAct, Unknown
 from resources.processes import process_rows
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
+from resources.runs.launched_by import launched_by
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers import liveness
 from resources.types import ProcessId, ProcessStatus, State
+from resources.users import SYSTEM, User
 
 CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
     ProcessStatus.CREATED,
@@ -23,8 +26,8 @@ CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure)
     ProcessStatus.RESUMED,
 }
 """Statuses in which a run may take over a process."""
-SYSTEM = "SYSTEM"
-"""The user of runs that the engine itself launches or requests."""
+_launchers: dict[tuple[str, str], User] = {}
+"""Who launched the present run, so that the steps of a run check its signature once."""
 WAITING = frozenset({ProcessStatus.SUSPENDED, ProcessStatus.WAITING, ProcessStatus.AWAITING_CALLBACK})
 
 
@@ -54,9 +57,16 @@ class Segment:
         return self.op.run.run_id
 
     @property
-    def user(self) -> str:
+    def user(self) -> User:
         """The user who started this run; SYSTEM without one."""
-        return tags.read(self.op.run.tags, tags.USER) or SYSTEM
+        known = self.op.run.tags
+        if tags.SIGNED not in known:
+            return launched_by(self.instance, known)
+        key = (self.run_id, known[tags.SIGNED])
+        if key not in _launchers:
+            _launchers.clear()
+            _launchers[key] = launched_by(self.instance, known)
+        return _launchers[key]
 
     @property
     def request(self) -> str | None:
@@ -117,7 +127,7 @@ class Segment:
         """Make sure that this run may act for the process, and take it over if needed and allowed.
 
         At a step in a branch the process may have stopped in another one: see `has_stopped`. Needs a transaction.
-        Raises RunMayNotAct, UnknownProcess, StepsChanged.
+        Raises RunMayNotAct, UnknownProcess, StepsChanged, and NotAuthorised when a person's run retries the process.
         """
         claim = process_rows.find_claim(self.process_id)
         if claim is None:
@@ -130,6 +140,8 @@ class Segment:
             if self.has_stopped(claim):
                 return claim
         check_may_act(claim, self.workflow, self.instance, self.run_id)
+        if claim.status.is_failure and tags.USER in self.op.run.tags:  # a person's run, which no door has judged
+            check_may_retry(self.workflow, claim.committed, self.user)
         if not process_rows.take_over(self.process_id, run_id=self.run_id, from_run_id=claim.run_id):
             raise ProcessTaken(f"Another run has just taken over process {self.process_id}.")
         return claim

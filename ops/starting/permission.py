@@ -1,4 +1,4 @@
-"""Who may start, answer or retry a workflow: its authorisation callbacks decide.
+"""Who may start, answer or retry a workflow: WORKFLOW_ROLES and its authorisation callbacks decide, behind every door.
 
 Conditions, lenses and groups around a step change nothing: a step keeps its callbacks, and inherits those of its group.
 """
@@ -6,19 +6,45 @@ Conditions, lenses and groups around a step change nothing: a step keeps its cal
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ops.steps.step import LedgerStep
 from ops.steps.workflow import AuthCallback, AuthContext, Workflow
 from resources.errors import NotAuthorised
+from resources.settings import settings
 from resources.types import StepKey
+from resources.users import Role, User
+
+_least_roles: ContextVar[Mapping[str, Role] | None] = ContextVar("least_roles", default=None)
+
+
+@contextmanager
+def least_roles(patterns: Mapping[str, Role]) -> Iterator[None]:
+    """Let these least roles decide in the block, instead of the environment's WORKFLOW_ROLES."""
+    token = _least_roles.set(patterns)
+    try:
+        yield
+    finally:
+        _least_roles.reset(token)
+
+
+def check_role(workflow_name: str, user: Any, what: str) -> None:
+    """Check the least roles for a workflow. A plain name has no role. Raises NotAuthorised."""
+    given = _least_roles.get()
+    for pattern, role in (settings().workflow_roles if given is None else given).items():
+        if fnmatchcase(workflow_name, pattern) and not (isinstance(user, User) and user.has_role(role)):
+            needs = f"{user} may not {what} {workflow_name}: that needs the role {role}."
+            raise NotAuthorised(f"{needs} {getattr(user, 'doubt', '')}".rstrip())
 
 
 def check_may_start(workflow: Workflow, user: Any) -> None:
-    """Check the workflow's callback; without one everybody may. Raises NotAuthorised."""
+    """Check the workflow's least role and its callback; without them everybody may. Raises NotAuthorised."""
     _check(workflow.authorize_callback, AuthContext(user, "start_workflow", workflow), "start")
 
 
@@ -86,9 +112,13 @@ def _retry_callback(place: LedgerStep) -> AuthCallback | None:
 
 
 def _check(callback: AuthCallback | None, context: AuthContext, what: str) -> None:
+    check_role(context.workflow.name, context.user, what)
     if callback is None:
         return
-    verdict = callback(context)
+    if doubt := getattr(context.user, "doubt", ""):
+        raise NotAuthorised(f"{context.user} may not {what} {context.workflow.name}: that is for some. {doubt}")
+    whole = context.user if type(context.user) is not str else User(context.user)
+    verdict = callback(replace(context, user=whole))
     if inspect.isawaitable(verdict):
         verdict = _awaited(verdict)
     if not verdict:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from ops.starting.permission import check_role
 from ops.starting.submitted_answers import wake
 from ops.steps.context import StepContext
 from ops.steps.step import Step, step
@@ -31,13 +32,15 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
         while True:
             with database.transaction(read_only=True):
                 found = waits.waiting_for_retry(after=after, limit=BATCH)
+                names = process_rows.workflow_names(found)
             for process_id in found:
                 try:
+                    check_role(names[process_id], context.user, "retry")
                     with database.transaction():
                         interventions.resume(process_id, user=context.user, at={ProcessStatus.WAITING})
                     resumed += 1
                     context.ready.append(process_id)
-                except OrchestratorError as error:  # it has continued, or was aborted, since the batch was read
+                except OrchestratorError as error:  # it has continued since the batch was read, or is not the user's
                     faults.append(f"{process_id}: {error}")
             if len(found) < BATCH:
                 return {"processes_resumed": resumed, "not_resumed": faults[:SHOWN]}

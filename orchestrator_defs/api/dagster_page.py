@@ -1,6 +1,6 @@
 """Dagster's page as a part of our server: behind the same middleware, with the rights of its user."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -33,11 +33,15 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ops.starting.permission import check_role
 from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, check, in_time, stopping
 from orchestrator_defs.api.security.problems import log_refusal, problem
+from orchestrator_defs.processes.processes import Processes
+from orchestrator_defs.processes.run_rights import RunRights
 from resources import tags
-from resources.errors import SettingsError
+from resources.errors import NotAuthorised, SettingsError
 from resources.runs import workspaces
+from resources.runs.launched_by import signed
 from resources.users import Role, User
 
 STATEMENT_TIMEOUT_MS = 15_000
@@ -51,6 +55,9 @@ LIMITS = Limits()
 """For queries of the page; its own are far below them."""
 
 NOT_ENGINEER = "This takes the role engineer; you may read everything here, and change nothing."
+RUN_ARGUMENTS = ("runid", "runids")
+"""How the names of arguments end that are ids of runs."""
+VERBS = {"termin": "terminate", "delete": "delete", "launch": "re-execute"}
 NOT_BY_GET = "A mutation is sent by POST."
 
 
@@ -125,7 +132,7 @@ class DagsterPage:
         if refusal is None and self._served is not None:
             # Its routes have the prefix; restore what was cut off for ours.
             await self._served[0](
-                {**scope, "root_path": "", "authorisation": scope["app"].state.authorisation}, receive, send
+                {**scope, "root_path": "", "processes": getattr(scope["app"].state, "processes", None)}, receive, send
             )
         elif refusal is not None and scope["type"] == "http":
             await problem(*refusal)(scope, receive, send)
@@ -173,10 +180,10 @@ class RequestContext(WorkspaceRequestContext):
         self.user: User = source.scope["user"]
         may_change = self.user.has_role(Role.ENGINEER)
         instance = process_context.instance
+        processes: Processes | None = source.scope["processes"]
+        self.rights = processes.rights if processes else None
         super().__init__(
-            instance=acting_for(self.user, instance, source.scope["authorisation"].workflow_check(source))
-            if may_change
-            else instance,
+            instance=acting_for(self.user, instance, self.rights) if may_change else instance,
             current_workspace=process_context.get_current_workspace(),
             process_context=process_context,
             version=process_context.version,
@@ -190,6 +197,12 @@ class RequestContext(WorkspaceRequestContext):
     def show_instance_config(self) -> bool:
         """Whether the page shows dagster.yaml, which may contain secrets."""
         return self.user.has_role(Role.ADMIN)
+
+    def check_run(self, run_id: str, what: str) -> None:
+        """Check what the user may do with a run, as with the process behind it. Raises NotAuthorised."""
+        run = self.instance.get_run_by_id(run_id)
+        if run is not None and self.rights is not None:
+            self.rights.check(run, self.user, what)
 
     def get_viewer_tags(self) -> dict[str, str]:
         """The tags of a backfill: who launched it."""
@@ -211,22 +224,25 @@ class RequestContext(WorkspaceRequestContext):
 
 
 class ActingInstance(DagsterInstance):
-    """An instance that records its user on all that it launches, whatever a launchpad says.
+    """An instance that signs with its user all that it launches, whatever a launchpad says.
 
-    Jobs and the engine trust this tag: it names the user who starts, answers and aborts.
+    Jobs and the engine trust these tags: they name the user who starts, answers and aborts, with roles and claims.
     """
 
-    acts_for: str
-    check: Callable[[str, str], None]
+    acts_for: User
+    rights: RunRights | None
 
     def create_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Record the user of a launch. Raises NotAuthorised when the user lacks the workflow's least role."""
-        self.check(named["job_name"], "launch")
+        """Record the user of a launch. Raises NotAuthorised when the user lacks the least role of the job's workflow,
+        or of that of a process which the run names.
+        """
+        check_role(named["job_name"], self.acts_for, "launch")
+        if self.rights is not None:
+            self.rights.check_launch(named.get("run_config") or {}, named["tags"] or {}, self.acts_for)
         return super().create_run(**{**named, "tags": self._with_user(named["tags"])})
 
     def create_reexecuted_run(self, *_: Any, **named: Any) -> DagsterRun:
-        """Record the user of a re-execution, not the first run's. Raises NotAuthorised."""
-        self.check(named["parent_run"].job_name, "launch")
+        """Record the user of a re-execution, not the first run's. Raises NotAuthorised, as it creates the run."""
         return super().create_reexecuted_run(**{**named, "extra_tags": self._with_user(named.get("extra_tags"))})
 
     def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
@@ -235,21 +251,24 @@ class ActingInstance(DagsterInstance):
         Raises NotAuthorised.
         """
         if partition_backfill.job_name is not None:
-            self.check(partition_backfill.job_name, "launch")
+            check_role(partition_backfill.job_name, self.acts_for, "launch")
         signed = partition_backfill._replace(tags=self._with_user(partition_backfill.tags))
         super().add_backfill(signed)
 
     def _with_user(self, chosen: Any) -> dict[str, Any]:
-        return {**(chosen or {}), tags.USER: self.acts_for}
+        others = {tag: value for tag, value in (chosen or {}).items() if not tag.startswith(tags.SIGNED)}
+        return {**others, **signed(self, self.acts_for)}
 
 
-def acting_for(user: str, instance: DagsterInstance, check: Callable[[str, str], None]) -> ActingInstance:
-    """The same instance, with its connections, for one user's request; it calls `check` for each launch."""
+def acting_for(user: User, instance: DagsterInstance, rights: RunRights | None) -> ActingInstance:
+    """The same instance, with its connections, for one user's request; without `rights` it has jobs without processes
+    only.
+    """
     acting = ActingInstance.__new__(ActingInstance)
     acting.__dict__.update(instance.__dict__)
     acting.__dict__.pop("run_domain", None)  # it would use the instance that it was made for
-    acting.acts_for = str(user)
-    acting.check = check
+    acting.acts_for = user
+    acting.rights = rights
     return acting
 
 
@@ -349,9 +368,30 @@ def _for_engineers(resolve: Callable[..., Any]) -> Callable[..., Any]:
             raise Refused(NOT_ENGINEER)
         if context.connection.scope.get("method") == "GET":  # a link must change nothing
             raise Refused(NOT_BY_GET)
+        try:
+            for run_id in runs_in(arguments):
+                context.check_run(run_id, f"{VERBS.get(info.field_name[:6], 'act on')} a run of")
+        except NotAuthorised as refusal:
+            log_refusal(context.connection, 403, str(refusal))
+            raise Refused(str(refusal)) from None
         return resolve(root, info, **arguments)
 
     return resolved
+
+
+def runs_in(arguments: Any) -> Iterator[str]:
+    """The ids of runs in a mutation's arguments, at whatever depth."""
+    if isinstance(arguments, Mapping):
+        for name, value in arguments.items():
+            is_run = name.lower().replace("_", "").endswith(RUN_ARGUMENTS)
+            yield from _texts_in(value) if is_run else runs_in(value)
+    elif isinstance(arguments, list | tuple):
+        for one in arguments:
+            yield from runs_in(one)
+
+
+def _texts_in(value: Any) -> list[str]:
+    return [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, str)]
 
 
 def _is_refusal(error: GraphQLError) -> bool:

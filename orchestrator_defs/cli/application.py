@@ -11,6 +11,7 @@ import click
 
 from orchestrator_defs.cli.code_options import chosen_code
 from resources.errors import REFUSALS
+from resources.users import Role, User
 
 if TYPE_CHECKING:  # each is loaded when a command needs it
     from orchestrator_defs.jobs.orchestrator import Orchestrator
@@ -52,12 +53,12 @@ class Application:
             yield self._load("processes")(self.orchestrator, instance)
 
 
-def operator() -> str:
-    """The operating system's name of the user who runs the command."""
+def operator() -> User:
+    """The user who runs the command, by the operating system's name: an admin, who reaches the database anyway."""
     try:
-        return getpass.getuser()
+        return User(getpass.getuser(), roles=[Role.ADMIN])
     except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
+        return User(f"uid {os.getuid()}", roles=[Role.ADMIN])
 
 
 class ApplicationGroup(click.Group):

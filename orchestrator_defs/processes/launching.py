@@ -18,11 +18,12 @@ from resources.errors import OrchestratorError, RunMayNotAct, SettingsError
 from resources.processes import process_rows, recovery
 from resources.processes.recovery import ProcessState
 from resources.runs.code_location import CodeLocation
+from resources.runs.launched_by import launched_by
 from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_workers
 from resources.runs.run_events import report_event
 from resources.types import ProcessId
+from resources.users import SYSTEM
 
-SYSTEM = "SYSTEM"
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
 """The back-off of a request whose run ended before it claimed the process; it doubles after each further time."""
 RUN_KEY = "dagster/run_key"
@@ -78,7 +79,7 @@ def launch_next(
     if orchestrator.code is None or not launches_to_workers(instance):
         return
     service = Processes(orchestrator, instance)
-    service.runs.launch_ready(ready, user=tags.read(run.tags, tags.USER) or SYSTEM)
+    service.runs.launch_ready(ready, user=launched_by(instance, run.tags))
     if stopped is not None:
         service.runs.launch_after(stopped)
 

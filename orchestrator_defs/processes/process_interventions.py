@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ops.starting.permission import check_may_retry
+from ops.starting.permission import check_may_retry, check_role
 from ops.starting.state_edits import check_next, check_skippable, edited
 from ops.steps.branches import state_of
 from orchestrator_defs.processes.process_access import ProcessAccess
@@ -204,8 +204,9 @@ class ProcessInterventions:
     def note(self, process_id: ProcessId, note: str | None, *, user: str) -> None:
         """Replace the note on a process; None removes it. Commits.
 
-        Raises UnknownProcess, and ProcessError when it is too long.
+        Raises UnknownProcess, NotAuthorised, and ProcessError when it is too long.
         """
         with self._access.database.transaction():
+            check_role(self._access.find_claim(process_id).workflow_name, user, "note")
             interventions.write_note(process_id, note)
         log.info("The note of process %s was written by %s.", process_id, user)

@@ -22,6 +22,7 @@ from resources import tags
 from resources.errors import OrchestratorError, TransportError
 from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
+from resources.runs.launched_by import launched_by
 from resources.runs.refusal import Refusal
 from resources.types import ProcessId
 
@@ -88,7 +89,7 @@ def _act(
     """Act as the user of this run; a refusal is shown with its message and not retried."""
     orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
     service = Processes(orchestrator, context.instance)
-    user = tags.read(context.run.tags, tags.USER) or "SYSTEM"
+    user = launched_by(context.instance, context.run.tags)
     try:
         process_id = _find(service, context.op_config["process"])
         context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})

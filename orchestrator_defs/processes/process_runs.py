@@ -17,6 +17,7 @@ from resources.processes import interventions, pause, process_rows, recovery
 from resources.processes.process_rows import Claim
 from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run, launches_to_workers
 from resources.types import ProcessId, ProcessStatus
+from resources.users import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class ProcessRuns:
         try:
             for one in (stopped, self._parent_of(stopped)):
                 if one is not None:
-                    self.try_to_launch(self._answers.wake(of=one), user="SYSTEM")
+                    self.try_to_launch(self._answers.wake(of=one), user=SYSTEM)
         except Exception:
             log.exception("What waits for process %s is not continued yet; the sensor tries again.", stopped)
 

@@ -15,6 +15,7 @@ from orchestrator_defs.processes.process_interventions import ProcessInterventio
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from orchestrator_defs.processes.process_runs import ProcessRuns
 from orchestrator_defs.processes.process_start import ProcessStart
+from orchestrator_defs.processes.run_rights import RunRights
 from resources.database.session import SubscriptionDatabase
 
 
@@ -31,6 +32,7 @@ class Processes:
         self.runs = ProcessRuns(access, self.queries, self.answers)
         self.interventions = ProcessInterventions(access, self.queries, self.answers, self.runs)
         self.engine = EnginePause(access, self.answers)
+        self.rights = RunRights(access)
         self.form_resources = access.form_resources
 
     @property

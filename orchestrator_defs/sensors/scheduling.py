@@ -116,8 +116,9 @@ class Scheduling:
                     f"Schedule {schedule_id} is of workflow {found.workflow_id} ({found.workflow_name}), not of"
                     f" {workflow_id}."
                 )
+            self.check(found.workflow_name, "start")
             if (workflow := self.served.workflows.get(found.workflow_name)) is not None:
-                self._ask(workflow, user)
+                check_may_start(workflow, user)
             schedules.remove_schedule(schedule_id)
         log.info("Schedule %s of %s was removed by %r.", schedule_id, found.workflow_name, user)
         return found

@@ -16,7 +16,7 @@ from dagster import (
 
 from ops.steps.workflow import Workflow
 from ops.tasks.validation import usable_statuses, validations_of
-from orchestrator_defs.processes.launching import SYSTEM, is_requested, next_run_key, runs_by_tag
+from orchestrator_defs.processes.launching import is_requested, next_run_key, runs_by_tag
 from orchestrator_defs.sensors.jobs_sensor import JobsSensor
 from resources import clock, tags
 from resources.catalogue.catalogue import Catalogue
@@ -27,6 +27,7 @@ from resources.processes.validations import Candidate
 from resources.runs.launching.launcher import PRIORITY
 from resources.runs.storage_identity import storage_id
 from resources.settings import settings
+from resources.users import SYSTEM
 
 INTERVAL_SECONDS = 30
 BULK_PRIORITY = "-1"

@@ -10,10 +10,11 @@ from orchestrator_defs.api.dependencies import ProcessesDep
 from orchestrator_defs.api.rest.process_models import JsonObject, Received
 from orchestrator_defs.api.security.problems import problems
 from resources.errors import NotWaiting
+from resources.users import SYSTEM
 
 router = APIRouter(tags=["callbacks"])
 
-CALLER = "SYSTEM"
+CALLER = SYSTEM
 OTHERWISE = "The process has another answer with this token already, and keeps it; nothing was changed."
 LATE = "The process no longer waits for an answer with this token; nothing was changed."
 

@@ -22,7 +22,6 @@ from orchestrator_defs.api.rest.subscription_shapes import (
     VersionItem,
     VersionWhole,
 )
-from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.problems import problems
 from resources.database.session import SubscriptionDatabase, use_one_snapshot
 from resources.processes.validations import confirm_in_sync
@@ -125,11 +124,9 @@ def read_domain_model(
     response_model_exclude_none=True,
     responses=problems(403, 404, 422),
 )
-def read_startable_workflows(
-    subscription_id: UUID, processes: ProcessesDep, user: UserDep, authorisation: AuthorisationDep
-) -> dict[str, Any]:
+def read_startable_workflows(subscription_id: UUID, processes: ProcessesDep, user: UserDep) -> dict[str, Any]:
     """The workflows of its product by target; each that you may not start now has a reason."""
-    return authorisation.workflows.mark(user, processes.starts.startable(subscription_id, user=user))
+    return processes.starts.startable(subscription_id, user=user)
 
 
 @router.get("/{subscription_id}", summary="Read the header of a subscription", responses=problems(403, 404, 422))

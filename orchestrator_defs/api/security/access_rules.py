@@ -4,12 +4,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Protocol
 
-from resources.errors import NotAuthorised
-from resources.types import Target
 from resources.users import Role, User
 
 WEBSOCKET = "WEBSOCKET"
@@ -218,33 +215,3 @@ class RuleBook:
             if (parts := rule.match(method, path)) is not None:
                 return rule, parts
         return Rule(method, "/{path:path}", Role.ADMIN), {}
-
-
-TARGETS = frozenset(target.value.lower() for target in Target)
-"""The lists of workflows in the answer; its other lists are obstacles."""
-
-
-class WorkflowRoles:
-    """The least role of workflows, by patterns of their names; the strictest of several that fit counts."""
-
-    def __init__(self, patterns: Mapping[str, Role]) -> None:
-        self.patterns = dict(patterns)
-
-    def check(self, user: User, workflow_name: str, action: str = "start") -> None:
-        """Check whether a user may do something with a workflow, named by its verb. Raises NotAuthorised."""
-        for pattern, role in self.patterns.items():
-            if fnmatchcase(workflow_name, pattern) and not user.has_role(role):
-                raise NotAuthorised(f"{user} may not {action} {workflow_name}: that needs the role {role}.")
-
-    def mark(self, user: User, startable: dict[str, Any]) -> dict[str, Any]:
-        """Add the reason to workflows (in lists by target) that this user may not start on a subscription."""
-
-        def marked(entry: Any) -> Any:
-            try:
-                self.check(user, entry["name"])
-            except NotAuthorised as refusal:
-                known = {key: entry[key] for key in ("name", "description")}
-                return {**known, "reason": refusal.reason, "message": str(refusal)}
-            return entry
-
-        return {key: list(map(marked, of)) if key in TARGETS else of for key, of in startable.items()}

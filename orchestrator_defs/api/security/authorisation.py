@@ -6,15 +6,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from orchestrator_defs.api.security.access_rules import (
-    Call,
-    Open,
-    Policy,
-    RolePolicy,
-    Rule,
-    RuleBook,
-    WorkflowRoles,
-)
+from ops.starting.permission import check_role
+from orchestrator_defs.api.security.access_rules import Call, Open, Policy, RolePolicy, Rule, RuleBook
 from orchestrator_defs.api.security.limits import RateLimit
 from orchestrator_defs.api.security.login.identity import user_of
 from orchestrator_defs.api.security.login.provider import Provider, check_configured
@@ -37,7 +30,6 @@ class Authorisation:
         self.sessions = Sessions(settings, self.provider, self.tokens)
         self.policy: Policy = policy or (OpaPolicy(settings) if settings.opa_url else RolePolicy())
         self.rules = RuleBook(rules)
-        self.workflows = WorkflowRoles(settings.workflow_roles)
         self.callbacks = RateLimit(settings.callbacks_per_minute)
 
     async def close(self) -> None:
@@ -65,7 +57,7 @@ class Authorisation:
         It raises NotAuthorised.
         """
         user: User = connection.scope["user"]
-        return lambda workflow_name, action: self.workflows.check(user, workflow_name, action)
+        return lambda workflow_name, action: check_role(workflow_name, user, action)
 
 
 async def _authorisation(connection: HTTPConnection) -> Authorisation:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ops.starting.permission import least_roles
 from orchestrator_defs.api.security.access_rules import WEBSOCKET, Call, Open, Rule
 from orchestrator_defs.api.security.answering import template_of, unfit_character
 from orchestrator_defs.api.security.authorisation import Authorisation
@@ -106,9 +107,10 @@ class AuthorisationMiddleware:
         else:
             inner: Scope = {**scope, "user": user}
             send = _with_headers(send, cookies)
-            if scope["type"] == "http" or not self.settings.oauth2_active:
-                await self.app(inner, body.replayed, send)
-            else:
+            with least_roles(self.settings.workflow_roles):
+                if scope["type"] == "http" or not self.settings.oauth2_active:
+                    await self.app(inner, body.replayed, send)
+                    return
                 serving = self.app(inner, body.replayed, send)
                 await self._serve_while_allowed(serving, self._end_of_login(connection, user, rule, parts, body), send)
 

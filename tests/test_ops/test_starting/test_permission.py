@@ -5,13 +5,15 @@ from itertools import product
 
 import pytest
 
-from ops.starting.permission import check_may_resume, check_may_retry, check_may_start
+from ops.starting.permission import check_may_resume, check_may_retry, check_may_start, check_role, least_roles
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, conditional, focussteps, step, step_group
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.jobs.decorators import task
 from resources.errors import NotAuthorised
+from resources.settings import settings
 from resources.types import Assignee
+from resources.users import SYSTEM, Role, User
 
 NAMES = ("A", "B", "C", "D")
 
@@ -198,3 +200,48 @@ def test_callback_is_told_what_is_wanted_and_where():
         ("resume_workflow", "noting", "only_step"),
         ("retry_workflow", "noting", "only_step"),
     ]
+
+
+# --- least roles ---
+
+
+def guarded(callback=None):
+    @task("Guarded", authorize_callback=callback)
+    def guarded():
+        return begin
+
+    return guarded.workflow
+
+
+def test_workflows_need_the_strictest_role_that_fits():
+    operator, engineer = User("ada", roles=[Role.OPERATOR]), User("grace", roles=[Role.ENGINEER])
+    with least_roles({"*": Role.OPERATOR, "terminate_*": Role.ENGINEER}):
+        check_role("create_node", operator, "start")
+        check_role("terminate_node", engineer, "abort")
+        with pytest.raises(NotAuthorised, match="ada may not abort terminate_node: that needs the role engineer"):
+            check_role("terminate_node", operator, "abort")
+
+
+@pytest.mark.parametrize("act", [check_may_start, lambda one, user: check_may_retry(one, [], user)])
+def test_environment_decides_where_no_server_does(monkeypatch, request, act):
+    """In workers and commands."""
+    monkeypatch.setenv("WORKFLOW_ROLES", '{"guard*": "admin"}')
+    settings.cache_clear()
+    request.addfinalizer(settings.cache_clear)
+    act(guarded(), SYSTEM)
+    for user in (User("ada", roles=[Role.ENGINEER]), "ada"):
+        with pytest.raises(NotAuthorised, match="that needs the role admin"):
+            act(guarded(), user)
+
+
+def test_callback_gets_a_whole_user():
+    seen = []
+    check_may_start(guarded(lambda context: seen.append(context.user) or True), "ada")
+    assert (seen, seen[0].roles, seen[0].claims) == (["ada"], frozenset(), {})
+
+
+def test_callback_is_not_asked_about_a_user_in_doubt():
+    doubtful = User("ada", doubt="Nobody has signed that.")
+    check_may_start(guarded(), doubtful)
+    with pytest.raises(NotAuthorised, match="Nobody has signed that"):
+        check_may_start(guarded(lambda _: True), doubtful)

@@ -3,16 +3,22 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance
 from starlette.applications import Starlette
 
 from orchestrator_defs.api.dagster_page import DagsterPage
+from orchestrator_defs.jobs.decorators import WorkflowJob
 from tests.api import running
 
 CODE = """
 import dagster as dg
+
+from ops import SubmitFormPage, begin, inputstep, step
+from orchestrator_defs import build_definitions, task
+from resources import Assignee
 
 @dg.op
 def say() -> None: ...
@@ -32,7 +38,34 @@ def parted():
 @dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="none"))
 def growing(): ...
 
-defs = dg.Definitions(jobs=[plain, kept, parted], assets=[growing])
+class Name(SubmitFormPage):
+    name: str
+
+@inputstep("Ask", Assignee.NOC)
+def ask():
+    page = yield Name
+    return {"name": page.name}
+
+@step("Fail")
+def fail():
+    raise ValueError("on purpose")
+
+@task("Asks")
+def guarded_ask():
+    return begin >> ask
+
+@task("Fails")
+def guarded_fail():
+    return begin >> fail
+
+@task("Ends")
+def guarded_end():
+    return begin
+
+ours = [guarded_ask, guarded_fail, guarded_end]
+defs = dg.Definitions.merge(
+    dg.Definitions(jobs=[plain, kept, parted], assets=[growing]), build_definitions([], ours, name="code")
+)
 """
 # Runs are left in Dagster's queue, which nobody empties here.
 OVERRIDES = {
@@ -47,6 +80,14 @@ class RunningPage:
 
     page: DagsterPage
     instance: DagsterInstance
+
+
+@pytest.fixture(scope="session")
+def guarded_tasks() -> list[WorkflowJob]:
+    """The tasks of the page's code location."""
+    code: dict[str, Any] = {"__name__": "code"}
+    exec(CODE, code)
+    return list(code["ours"])
 
 
 @pytest.fixture(scope="session")

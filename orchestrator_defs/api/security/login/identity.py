@@ -6,9 +6,9 @@ from typing import Any
 from orchestrator_defs.api.security.login.tokens import Claims
 from orchestrator_defs.api.server_settings import ApiSettings
 from resources.errors import LoginRefused
-from resources.users import Role, User
+from resources.users import SYSTEM, Role, User
 
-NOBODY = User("SYSTEM", roles=[Role.ADMIN])
+NOBODY = SYSTEM
 """The user when no login is required."""
 ANONYMOUS = User("anonymous")
 """The user of open routes."""

@@ -12,13 +12,13 @@ from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from orchestrator_defs.api.security.access_rules import Open, Rule, RuleBook, WorkflowRoles
+from orchestrator_defs.api.security.access_rules import Open, Rule, RuleBook
 from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.exposure import check_exposure
 from orchestrator_defs.api.security.limits import RateLimit
 from orchestrator_defs.api.server_settings import ApiSettings
-from resources.errors import NotAuthorised, SettingsError
-from resources.users import Role, User
+from resources.errors import SettingsError
+from resources.users import Role
 from tests.api import caller, calling, running, serving
 from tests.oidc import bearer, secured_app
 
@@ -205,34 +205,6 @@ def test_only_a_callbacks_own_shape_is_open(secured):
 
 def test_a_callback_by_another_method_is_closed(secured):
     assert secured().put(CALLBACK.format(1)).status_code == 401
-
-
-def test_workflows_need_the_strictest_role_that_fits():
-    roles = WorkflowRoles({"*": Role.OPERATOR, "terminate_*": Role.ENGINEER})
-    operator, engineer = User("ada", roles=[Role.OPERATOR]), User("grace", roles=[Role.ENGINEER])
-    roles.check(operator, "create_node")
-    roles.check(engineer, "terminate_node")
-    with pytest.raises(NotAuthorised, match="ada may not abort terminate_node: that needs the role engineer"):
-        roles.check(operator, "terminate_node", "abort")
-
-
-def test_what_may_start_says_what_a_role_forbids():
-    roles = WorkflowRoles({"terminate_*": Role.ENGINEER})
-    modify = {"name": "modify_node", "description": "Modify a node"}
-    terminate = {"name": "terminate_node", "description": "Terminate a node", "reason": "x", "status": "initial"}
-    startable = {"modify": [modify], "terminate": [terminate], "reason": "x"}
-    assert roles.mark(User("ada", roles=[Role.OPERATOR]), startable) == {
-        "modify": [modify],
-        "terminate": [
-            {
-                "name": "terminate_node",
-                "description": "Terminate a node",
-                "reason": "subscription.insufficient_workflow_permissions",
-                "message": "ada may not start terminate_node: that needs the role engineer.",
-            }
-        ],
-        "reason": "x",
-    }
 
 
 def test_a_head_is_a_look(provider, secured):
