@@ -40,6 +40,8 @@ from .errors import WorkflowDeclarationError as WorkflowDeclarationError
 from .settings import default_customer_id as default_customer_id
 from .settings import public_url as public_url
 from .subscriptions.block_values import value_of as value_of
+from .subscriptions.customers import Customer as Customer
+from .subscriptions.customers import Customers as Customers
 from .subscriptions.lists import count_subscriptions as count_subscriptions
 from .subscriptions.lists import list_subscriptions as list_subscriptions
 from .subscriptions.metadata import read_metadata as read_metadata

@@ -14,8 +14,9 @@ from tests.architecture import FLOORS, ROOT, face_names, project_modules
 
 HELD = {
     "resources": """
-        Assignee ChildrenFailed Device Difference DriftFound EnginePaused ExternalSession ExternalSystemError
-        ExternalSystemUnavailable ExternalText FormError FormIncomplete FormInvalid InconsistentData Interface
+        Assignee ChildrenFailed Customer Customers Device Difference DriftFound EnginePaused ExternalSession
+        ExternalSystemError ExternalSystemUnavailable ExternalText FormError FormIncomplete FormInvalid
+        InconsistentData Interface
         InvalidLifecycle ModelDeclarationError NETBOX_DESCRIPTION NETBOX_DEVICE_NAME NETBOX_INTERFACE_NAME NETBOX_NAME
         NetBox NotAuthorised OrchestratorError PlaybookFailed PlaybookRunner ProcessFailure ProcessFailureError
         ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role SI SettingsError

@@ -9,6 +9,7 @@ from typing import Any
 from dagster import DagsterInstance, RunsFilter
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.type_names import type_names
 from resources.catalogue.kinds import NOBODY
 from resources.catalogue.plan import counted
 from resources.database import schema
@@ -97,6 +98,12 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
         if owner == NOBODY:
             advice = "They become those of the location that declares them when it applies its catalogue."
         yield Finding("catalogue", Verdict.NOTE, found, advice)
+
+
+def _types(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    for clash in type_names([orchestrator]).clashes:
+        found, _dot, advice = clash.rpartition(" there. ")
+        yield Finding("graphql", Verdict.NOTE, f"{found} there.", advice)
 
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
@@ -216,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     _database,
     _schema,
     _catalogue,
+    _types,
     _engine,
     _daemon,
     _workers,

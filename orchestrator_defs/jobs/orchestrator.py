@@ -30,6 +30,7 @@ from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import SettingsError, UnknownWorkflow, WorkflowDeclarationError
 from resources.runs.code_location import CodeLocation
 from resources.runs.shared_resources import as_shared
+from resources.subscriptions.customers import Customers, use_customers
 from resources.types import ProcessId
 
 LaunchNext = Callable[[DagsterInstance, DagsterRun, Sequence[ProcessId], ProcessId | None], None]
@@ -68,6 +69,7 @@ class Orchestrator:
         self.translations = tuple(translations)
         self.bound_resources = {key: as_shared(resource) for key, resource in self.resources.items()}
         self.workflows = _by_name(jobs)
+        _use_customers(self.resources.get("customers"))
         check_resources(jobs, self.resources)
         products = tuple(products)
         for job in jobs:
@@ -161,6 +163,17 @@ def orchestrator_of(found: Definitions | RepositoryDefinition, code: CodeLocatio
         database.orchestrator.code = code or database.orchestrator.code
         return database.orchestrator
     raise SettingsError("These definitions belong to no orchestrator; build them with `build_definitions`.")
+
+
+def _use_customers(own: Any) -> None:
+    if own is None:
+        return
+    if not isinstance(own, Customers):
+        raise SettingsError(
+            f"The resource `customers` says who the customers are: {type(own).__name__} has no `named` and `listed`."
+            " Give it these methods, or another key."
+        )
+    use_customers(own)
 
 
 def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:

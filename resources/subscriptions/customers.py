@@ -69,8 +69,3 @@ def customers_of(customer_ids: Collection[str]) -> dict[str, Customer]:
     wanted = set(customer_ids)
     known = {one.customer_id: one for one in _customers.named(wanted)} if wanted else {}
     return {one: known.get(one) or Customer(one, one, one) for one in wanted}
-
-
-def customer_of(customer_id: str) -> Customer:
-    """The customer of an id."""
-    return customers_of([customer_id])[customer_id]

@@ -11,7 +11,7 @@ from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
 from resources.domain.saving.headers import HEADER_LENGTH, Headers, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
-from resources.subscriptions.customers import Customer, customer_of
+from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
 from resources.subscriptions.search import search_condition
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
@@ -59,7 +59,7 @@ def list_subscriptions(
     page = _page(where, order, None if limit is None else limit + 1, offset)
     query = _lines().join(page, page.c.subscription_id == subscription.subscription_id)
     rows = current_session().execute(query.order_by(*order, subscription.subscription_id)).all()
-    found = SubscriptionList(_line(row) for row in rows[:limit])
+    found = SubscriptionList(_lines_of(rows[:limit]))
     found.is_cut = len(rows) > len(found)
     if found.is_cut and limit == FIRST and not offset:
         logger.warning("There are more subscriptions than the first %s that were asked for; give a `limit`.", limit)
@@ -108,7 +108,7 @@ def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
     row = current_session().execute(_lines().where(subscription.subscription_id == subscription_id)).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    return _line(row)
+    return _lines_of([row])[0]
 
 
 def _page(where: Sequence[Condition], order: Sequence[Column], limit: int | None, offset: int) -> sa.Subquery:
@@ -131,5 +131,8 @@ def _with_metadata(query: Headers) -> Headers:
     return query.outerjoin(beside, beside.subscription_id == subscription.subscription_id)
 
 
-def _line(row: sa.Row[*tuple[Any, ...]]) -> SubscriptionLine:
-    return SubscriptionLine.of(row, customer=customer_of(row.customer_id), metadata=row[HEADER_LENGTH] or {})
+def _lines_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[SubscriptionLine]:
+    customers = customers_of({row.customer_id for row in rows})
+    return [
+        SubscriptionLine.of(row, customer=customers[row.customer_id], metadata=row[HEADER_LENGTH] or {}) for row in rows
+    ]

@@ -21,6 +21,7 @@ from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.type_names import TypeNames
 from resources.types import Assignee, ProcessStatus
 from tests.engine import Engine
 from tests.toy_network import DEVICE, World, device_workflows
@@ -300,3 +301,11 @@ def test_command_succeeds_when_nothing_would_break(engine):
         0,
         "1 processes are not finished; this code would break 0 of them.\n",
     )
+
+
+def test_a_name_that_two_types_of_graphql_would_have_is_a_note(engine, monkeypatch):
+    names = TypeNames(clashes=["GraphQL has a type Box already (a.Box), so b.Box is BBox there. Rename the class."])
+    monkeypatch.setattr("orchestrator_defs.health.diagnosis.type_names", lambda _all: names)
+    assert findings(engine, "graphql") == [
+        ("note", "GraphQL has a type Box already (a.Box), so b.Box is BBox there.", "Rename the class.")
+    ]
