@@ -271,6 +271,10 @@ class ScheduleError(OrchestratorError):
     """The schedule cannot do what was asked."""
 
 
+class UnknownQuery(OrchestratorError):
+    """There is no such saved query."""
+
+
 class UnknownSchedule(ScheduleError):
     """There is no such schedule."""
 

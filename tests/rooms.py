@@ -24,7 +24,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.domain.saving",
     ),
     "resources.processes": ("resources.database", "resources.domain.saving", "resources.subscriptions"),
-    "resources.searches": ("resources.database", "resources.subscriptions"),
+    "resources.searches": (
+        "resources.database",
+        "resources.domain.saving",
+        "resources.processes",
+        "resources.subscriptions",
+    ),
     "resources.pages": (
         "resources.database",
         "resources.domain.models",

@@ -23,6 +23,7 @@ from orchestrator_defs.api.rest import (
     translations,
     user_log,
 )
+from orchestrator_defs.api.rest.search import search_routes
 from orchestrator_defs.api.security import problems
 from orchestrator_defs.api.security.access_rules import Policy, Rule
 from orchestrator_defs.api.security.authorisation import Authorisation
@@ -51,6 +52,7 @@ ROUTERS = (
     processes.router,
     forms.router,
     subscriptions.router,
+    search_routes.router,
     customer_descriptions.router,
     catalogue.router,
     engine.router,

@@ -433,6 +433,21 @@ class ScheduleTable(Table):
     next_run_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
+class SavedQueryTable(Table):
+    """A search that somebody keeps under a name; `parameters` is the body of the request."""
+
+    __tablename__ = "saved_queries"
+    __table_args__ = (UniqueConstraint("created_by", "name"),)
+
+    query_id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, server_default=func.gen_random_uuid())
+    name: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(20))
+    parameters: Mapped[Json]
+    is_shared: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_by: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class EngineSettingsTable(Table):
     """One row: whether the engine is paused, and of each code location the hash of the catalogue that is applied."""
 

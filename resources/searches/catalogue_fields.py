@@ -34,7 +34,7 @@ PRODUCT_FIELDS = ListFields(
     Field("description", Kind.TEXT, product.description),
     Field("productType", Kind.TEXT, product.product_type, also=("type",)),
     Field("tag", Kind.TEXT, product.tag),
-    Field("status", Kind.TEXT, sa.func.replace(product.status, " ", "_")),
+    Field("status", Kind.TEXT, sa.func.replace(product.status, " ", "_", type_=sa.String)),
     Field("createdAt", Kind.MOMENT, product.created_at),
     Field("endDate", Kind.MOMENT, product.end_date),
     Field(

@@ -89,7 +89,7 @@ class Field:
     `within` makes a condition on a related row one on the row that is listed. `words` are those that a WORD may be, as
     the column has them. A field without `sorts` can only be filtered by. A word without a field looks into those that
     are `searched`; if none is, into all texts of the row itself. `found_by` answers words where an index has them;
-    `narrowed` adds to an equality what an index answers.
+    `narrowed` adds to an equality what an index answers. `rows` are (id of an entry, value) where it is no column.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Field:
     searched: bool = False
     found_by: Callable[[Word | Phrase], Condition] | None = None
     narrowed: Callable[[Sequence[Any]], Condition] | None = None
+    rows: sa.Select[Any] | None = None
 
     @property
     def key(self) -> str:

@@ -142,7 +142,7 @@ def render(node: Node) -> str:
         case Range(name, low, high):
             return f"{name}:{_value(low)}..{_value(high)}"
         case Not(inner):
-            return f"-{_grouped(inner)}"
+            return f"-({render(inner)})" if isinstance(inner, And | Or | Not) else f"-{render(inner)}"
         case And(nodes):
             return " ".join(_grouped(each) for each in nodes)
         case Or(nodes):
@@ -157,7 +157,7 @@ def _value(text: str) -> str:
 
 
 def _grouped(node: Node) -> str:
-    return f"({render(node)})" if isinstance(node, And | Or | Not) else render(node)
+    return f"({render(node)})" if isinstance(node, And | Or) else render(node)
 
 
 def _as_value(word: str) -> str | None:

@@ -122,20 +122,20 @@ def _of_product(value: ValuePath) -> Field:
         ids = products.where(condition).scalar_subquery()
         return SubscriptionTable.product_id == sa.any_(sa.func.array(ids))
 
-    return _made(value, ProductTable.fixed_inputs, within)
+    of_product = SubscriptionTable.product_id == ProductTable.product_id
+    return _made(
+        value, ProductTable.fixed_inputs, within, sa.select(SubscriptionTable.subscription_id).where(of_product)
+    )
 
 
 def _field(value: ValuePath, values: Any, found: sa.Select[Any], block: Any, blocks: Sequence[str]) -> Field:
     """Only of the named blocks: another block may have a secret of the same name."""
 
-    def within(condition: Condition) -> Condition:
-        rows = found.where(block.product_block.in_(blocks), condition)
-        return SubscriptionTable.subscription_id.in_(rows)
-
-    return _made(value, values, within)
+    rows = found.where(block.product_block.in_(blocks))
+    return _made(value, values, lambda one: SubscriptionTable.subscription_id.in_(rows.where(one)), rows)
 
 
-def _made(value: ValuePath, values: Any, within: Callable[[Condition], Condition]) -> Field:
+def _made(value: ValuePath, values: Any, within: Callable[[Condition], Condition], rows: sa.Select[Any]) -> Field:
     """A field of the items of a value: a list has several, and one that fits suffices."""
     path = sa.cast(sa.literal(f'$."{value.name}"[*]'), JSONPATH)
     item = sa.func.jsonb_path_query(values, path, type_=JSONB).column_valued("item", joins_implicitly=True)
@@ -158,6 +158,7 @@ def _made(value: ValuePath, values: Any, within: Callable[[Condition], Condition
         within=within,
         words=value.words,
         narrowed=narrowed if is_indexed else None,
+        rows=rows.add_columns(columns.get(value.kind, text)),
     )
 
 

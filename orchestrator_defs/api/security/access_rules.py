@@ -115,6 +115,13 @@ RULES: Sequence[Rule] = (
     # a question at least: what it asks for is looked at by the rules of the same things here
     Rule("GET POST", "/api/graphql", Role.VIEWER),
     Rule("GET", "/api/graphql/assets/{file:path}", Role.VIEWER),
+    Rule("GET", "/api/search/definitions", Role.VIEWER),
+    Rule("GET", "/api/search/paths", Role.VIEWER),
+    Rule("GET POST", "/api/search/queries", Role.VIEWER),
+    Rule("GET DELETE", "/api/search/queries/{query_id}", Role.VIEWER),
+    Rule("POST", "/api/search/{kind}", Role.VIEWER),
+    Rule("POST", "/api/search/{kind}/export", Role.VIEWER),
+    Rule("POST", "/api/search/{kind}/aggregate", Role.VIEWER),
     Rule("POST", "/api/user/error", Role.VIEWER),
     Rule("POST", "/api/user/log/{user_name}", Role.VIEWER),
     Rule(WEBSOCKET, "/api/ws/events", Role.VIEWER),

@@ -88,6 +88,15 @@ LEAST: dict[str, str] = {
             GET /api/settings/worker-status
             GET /api/settings/cache-names
             GET /api/schedules/
+            GET /api/search/definitions
+            GET /api/search/paths
+            GET /api/search/queries
+            POST /api/search/queries
+            GET /api/search/queries/{query_id}
+            DELETE /api/search/queries/{query_id}
+            POST /api/search/{kind}
+            POST /api/search/{kind}/export
+            POST /api/search/{kind}/aggregate
             POST /api/user/error
             POST /api/user/log/{user_name}
             WEBSOCKET /api/ws/events
