@@ -20,7 +20,7 @@ ACTS_ON = HIDDEN + "acts_on"
 """The process on which a run intervenes; the run is no segment of it."""
 
 SIGNED = HIDDEN + "signed"
-"""The user who launched a run in the page of a server with a login, with roles and claims; parts of it follow."""
+"""The signature of who launched a run, with roles and claims, which are in tags of their own."""
 
 CELERY_SENT = HIDDEN + "celery_sent"
 CELERY_TAKEN = HIDDEN + "celery_taken"

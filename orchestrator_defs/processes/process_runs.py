@@ -15,6 +15,7 @@ from resources import tags
 from resources.errors import RunMayNotAct
 from resources.processes import interventions, pause, process_rows, recovery
 from resources.processes.process_rows import Claim
+from resources.runs import launched_by
 from resources.runs.launching.launcher import WarmRunLauncher, create_run, execute_run, launches_to_workers
 from resources.types import ProcessId, ProcessStatus
 from resources.users import SYSTEM
@@ -131,7 +132,7 @@ class ProcessRuns:
         is_first = claim.run_id == process_id
         known = {
             tags.PROCESS: process_id,
-            **tags.of_user(user),
+            **launched_by.of_user(self._access.instance, user),
             tags.PARENT: claim.parent,
             tags.SUBSCRIPTION: claim.state.get("subscription_id"),
         }

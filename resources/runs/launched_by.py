@@ -10,7 +10,10 @@ import json
 import secrets
 import zlib
 from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import sqlalchemy as sa
 from dagster import DagsterInstance
 
 from resources import clock, tags
@@ -24,6 +27,16 @@ LONGEST_PART = 2000
 UNSIGNED = "Its run names {user}, and no server has signed that: launch it after a login, or without the tag `user`."
 FORGED = "The signature of its run is not valid, so nobody knows whether {user} launched it: launch it again."
 EXPIRED = f"{{user}} launched its run more than {VALID_HOURS} hours ago, and roles may have changed: launch it again."
+
+
+_keys: WeakKeyDictionary[Any, bytes] = WeakKeyDictionary()
+
+
+def of_user(instance: DagsterInstance, user: str) -> dict[str, str]:
+    """The tags of a run that somebody launches by an API or a command: signed when it is known who that is."""
+    if isinstance(user, User) and user != SYSTEM and not user.doubt:
+        return signed(instance, user)
+    return tags.of_user(user)
 
 
 def signed(instance: DagsterInstance, user: User) -> dict[str, str]:
@@ -65,8 +78,11 @@ def _signature(instance: DagsterInstance, text: str) -> str:
 
 
 def _key(instance: DagsterInstance) -> bytes:
-    """The key of all servers of this instance, made with the first signature."""
-    storage = instance.run_storage
-    if KEY not in storage.get_cursor_values({KEY}):
-        storage.set_cursor_values({KEY: secrets.token_hex(32)})
-    return bytes.fromhex(storage.get_cursor_values({KEY})[KEY])
+    """The key of all servers of this instance, made with the first signature: of two at once, one's."""
+    storage: Any = instance.run_storage
+    if storage not in _keys:
+        made = "INSERT INTO kvs (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING"
+        with storage.connect() as connection:
+            connection.execute(sa.text(made), {"key": KEY, "value": secrets.token_hex(32)})
+        _keys[storage] = bytes.fromhex(storage.get_cursor_values({KEY})[KEY])
+    return _keys[storage]

@@ -14,6 +14,7 @@ import yaml
 from dagster import DagsterInstance, RunsFilter
 from sqlalchemy import create_engine, text
 
+from ops.starting.permission import least_roles
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.waiting.children import start_children, wait_children
@@ -25,6 +26,7 @@ from resources import tags
 from resources.processes import waits
 from resources.runs.code_location import CodeLocation
 from resources.runs.launching.launcher import WarmRunLauncher
+from resources.users import Role, User
 from tests.architecture import ROOT
 from tests.engine import Engine
 from tests.test_acceptance.conftest import Project, fresh_home
@@ -191,6 +193,18 @@ def test_resumed_tasks_are_launched_by_the_task_that_resumes_them(family):
     family.run("task_resume_workflows")
     row = family.process(waiting)
     assert (row.last_status, family.queued()) == ("resumed", [row.run_id])
+
+
+def test_tasks_of_others_are_not_resumed(family):
+    """The task that resumes all acts with the roles of whoever started it."""
+    waiting = family.run("tries_again")
+    for role, status in ((Role.OPERATOR, "waiting"), (Role.ADMIN, "resumed")):
+        with least_roles({"tries_*": Role.ADMIN}):
+            resuming = family.run("task_resume_workflows", user=User("ada", roles=[role]))
+        refused = family.process(resuming).state["not_resumed"]
+        assert family.process(waiting).last_status == status
+        assert len(refused) == (role is Role.OPERATOR)
+    assert refused == []
 
 
 def test_failed_step_launches_nothing(family, monkeypatch):

@@ -61,6 +61,10 @@ class House:
         answer = self.api.request(method, path, json=body, headers=self.headers[role])
         return "" if answer.is_success else answer.text
 
+    def graphql(self, role: Role, query: str) -> str:
+        answer = self.api.post("/graphql", json={"query": query}, headers=self.headers[role]).json()
+        return json.dumps(answer["errors"]) if "errors" in answer else ""
+
     def ask(self, role: Role, mutation: str, kind: str, value: Any) -> str:
         several = SEVERAL if "Multiple" in mutation else ""
         query = f"mutation($v: {kind}) {{{mutation} {{... on PythonError {{message}} {several}}}}}"
@@ -110,6 +114,8 @@ REST = {
         {"workflow_name": "guarded_end", "trigger": "interval", "trigger_kwargs": {"hours": 4}},
     ),
 }
+START = 'mutation {startProcess(name: "guarded_end", payload: {payload: [{}]}) {__typename}}'
+GRAPHQL = {"start": lambda house, role: house.graphql(role, START)}
 PAGE = {
     "start": lambda house, role: house.launch(role, "guarded_end"),
     "launch several": lambda house, role: house.ask(
@@ -146,7 +152,7 @@ RUN = {
     ),
     "abort_process": lambda house, role: house.run(role, "abort_process", {"process": str(house.asking)}),
 }
-KINDS = {"REST": REST, "page": PAGE, "run": RUN}
+KINDS = {"REST": REST, "GraphQL": GRAPHQL, "page": PAGE, "run": RUN}
 DOORS = {f"{kind}: {name}": door for kind, doors in KINDS.items() for name, door in doors.items()}
 
 

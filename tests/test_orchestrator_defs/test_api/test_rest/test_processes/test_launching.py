@@ -9,6 +9,8 @@ from dagster import DagsterInstance
 from orchestrator_defs.processes.process_runs import ProcessRuns
 from resources import tags
 from resources.runs.dispatch import Dispatch
+from resources.runs.launched_by import launched_by
+from resources.users import Role
 from tests.waiting import eventually
 
 
@@ -42,6 +44,7 @@ def test_a_start_is_launched_in_the_name_of_its_user(api, instance):
     process_id = api.post("/processes/look_around", params={"reporter": "ada"}, json=[{}]).json()["id"]
     run = queued(instance, process_id)
     assert (run.tags[tags.PROCESS], run.tags[tags.USER]) == (process_id, "ada")
+    assert launched_by(instance, run.tags).roles == {Role.ADMIN}
 
 
 def test_an_answer_is_launched(api, engine, instance):
