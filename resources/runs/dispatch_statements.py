@@ -192,8 +192,8 @@ WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
 """
 
 MARK_LOST = f"""
-UPDATE orchestrator_dispatch SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
-WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {IS_ALIVE.format(worker="worker")}
+UPDATE orchestrator_dispatch d SET lost_at = CASE WHEN lost_at IS NULL THEN clock_timestamp() END
+WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {IS_ALIVE.format(worker="d.worker")}
 """
 """Record since when a lock is missing, and delete that when the lock is back."""
 

@@ -214,6 +214,21 @@ def test_a_worker_without_heartbeats_counts_as_lost_although_it_holds_its_lock(w
         assert dispatch.beat(number, session) is None
 
 
+def test_a_worker_without_heartbeats_takes_no_run_from_the_others(warm: Warm) -> None:
+    """Such as a command that has ended: its row stays for a while."""
+    run_id = warm.launch("ten")
+    dispatch = warm.launcher.dispatch
+    loaded = Loaded("toys", warm.location.fingerprint(), dispatch.now())
+    ended, number = dispatch.register(loaded, "ams1", 0, 3), dispatch.register(loaded, "ams1", 2, 4)
+    assert dispatch.claim(number, loaded)
+    with dispatch.connect() as session:
+        session.execute("SELECT pg_advisory_lock(%s, %s)", (LIVENESS, number))
+        dispatch.beat(ended, session)
+        session.execute("UPDATE orchestrator_workers SET beat_at = beat_at - interval '25 seconds'")
+        dispatch.beat(number, session)
+        assert (dispatch.entry(run_id) or pytest.fail()).has_live_worker
+
+
 def test_a_table_of_before_gets_the_column_of_heartbeats(warm: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch = warm.launcher.dispatch
     with dispatch.connect() as session:
