@@ -22,7 +22,7 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
-from resources.pages.subscription_pages import PRODUCT, SubscriptionPages
+from resources.pages.subscription_pages import PRODUCT, SubscriptionPages, customer_line
 from resources.searches.catalogue_fields import (
     PRODUCT_BLOCK_FIELDS,
     PRODUCT_FIELDS,
@@ -189,45 +189,27 @@ class CataloguePages:
                 self.subscriptions.of_parents(holders, each, pairs.where(subscription.product_id.in_(list(holders))))
 
 
-def customer_page(selection: Selection) -> Line:
+def customer_page(subscriptions: SubscriptionPages, selection: Selection) -> Line:
     """One page of the customers, which an organisation's own resource knows. Raises InvalidQuery."""
-    query = ListQuery.of(selection.arguments)
-    wanted = [(name, text) for name, text in query.filters]
-    for name, _ in (*wanted, *query.sort):
-        CUSTOMER_FIELDS.check(name)
-    ids = {one for name, text in wanted if CUSTOMER_FIELDS.key(name) == "customerId" for one in text.split("|")}
-    found = customers().named(ids) if ids else customers().listed()
-    lines = [{"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode} for one in found]
-    lines = [line for line in lines if CUSTOMER_FIELDS.fits(line, wanted, query.text)]
+    query = ListQuery.of(selection.arguments, MOST)
+    names = {name: CUSTOMER_FIELDS.field(name).name for name, _ in (*query.filters, *query.sort)}
+    ids = {one for name, text in query.filters if names[name] == "customerId" for one in text.split("|")}
+    found = [customer_line(one) for one in (customers().named(ids) if ids else customers().listed())]
+    wanted = [(names[name], text.lower().split("|")) for name, text in query.filters]
+    found = [one for one in found if all(one[name].lower() in text for name, text in wanted)]
+    found = [one for one in found if all(word in " ".join(one.values()).lower() for word in query.text.lower().split())]
     for name, order in reversed(query.sort):
-        lines.sort(key=lambda line: line[CUSTOMER_FIELDS.key(name)].lower(), reverse=order == "desc")
-    return page_of(
-        selection,
-        query,
-        CUSTOMER_FIELDS,
-        rows=lambda limit: lines[query.after : query.after + limit],
-        count=lambda: Total(len(lines)),
-    )
+        found.sort(key=lambda line: line[names[name]].lower(), reverse=order == "desc")
+
+    def rows(limit: int) -> list[Line]:
+        part = found[query.after : query.after + limit]
+        subscriptions.fill_customers(part, selection.under("page"))
+        return part
+
+    return page_of(selection, query, CUSTOMER_FIELDS, rows=rows, count=lambda: Total(len(found)))
 
 
-class _CustomerFields(ListFields):
-    """The fields of customers, who lie in no table that we know."""
-
-    def key(self, name: str) -> str:
-        return self.field(name).name
-
-    def check(self, name: str) -> None:
-        self.key(name)
-
-    def fits(self, line: Line, filters: Sequence[tuple[str, str]], text: str) -> bool:
-        alternatives = [(line[self.key(name)].lower(), wanted.lower().split("|")) for name, wanted in filters]
-        words = " ".join(line.values()).lower()
-        return all(own in wanted for own, wanted in alternatives) and all(
-            word in words for word in text.lower().split()
-        )
-
-
-CUSTOMER_FIELDS = _CustomerFields(
+CUSTOMER_FIELDS = ListFields(
     "Customers",
     *(Field(name, Kind.TEXT, sa.literal_column("''")) for name in ("customerId", "fullname", "shortcode")),
 )

@@ -18,7 +18,7 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of, windowed
-from resources.pages.subscription_pages import PRODUCT, SubscriptionPages, is_of, name_customers
+from resources.pages.subscription_pages import PRODUCT, SubscriptionPages, is_of
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.waits import WaitKind
 from resources.settings import default_customer_id
@@ -87,7 +87,7 @@ class ProcessPages:
 
     def of_subscriptions(self, holders: Mapping[Any, list[Line]], selection: Selection) -> None:
         """Lay a page of processes into each subscription; one statement reads the pages of all."""
-        query = ListQuery.of(selection.arguments)
+        query = ListQuery.below(selection.arguments, len(holders))
         where = [link.subscription_id.in_(list(holders)), *_conditions(query)]
         order = [each.nulls_last() for each in PROCESS_FIELDS.ordering(query.sort)] or [NEWEST_FIRST]
         joined = sa.join(link, process, process.process_id == link.process_id)
@@ -127,6 +127,8 @@ class ProcessPages:
             holders[line["_id"]].append(line)
         if "product" in selection or "customer" in selection:
             _add_subject(holders, selection)
+        if "customer" in selection:
+            self.subscriptions.name_customers(lines, selection.under("customer"))
         if not WITH_STEPS.isdisjoint(selection.below):
             _add_ledger(holders)
         if not {"form", "userPermissions"}.isdisjoint(selection.below):
@@ -183,8 +185,6 @@ def _add_subject(holders: Mapping[Any, list[Line]], selection: Selection) -> Non
         for line in lines:
             line["_customer"] = row[1] if row else default
             line["product"] = {**dict(zip(wanted, row[3:], strict=True)), "_name": row[2]} if row else None
-    if "customer" in selection:
-        name_customers((line for lines in holders.values() for line in lines), lambda line: line["_customer"])
 
 
 def _add_ledger(holders: Mapping[Any, list[Line]]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
-from resources.database.session import current_session
 from resources.errors import OrchestratorError
 from resources.subscriptions.list_fields import FieldText, ListFields
 
@@ -15,6 +14,8 @@ exception in the place of a value says why there is none.
 
 MOST_ROWS = 1_000
 """A page has at most so many entries, whatever is asked for; it says that there are more."""
+MOST_BELOW = 10_000
+"""Nor have the pages below all entries of a list together: a subscription may have had many processes."""
 MOST_OFFSET = 2**31 - 1
 CAPPED_AT = 1_001
 """The entries of a search are counted so far."""
@@ -82,6 +83,11 @@ class ListQuery:
             text=arguments.get("query") or "",
         )
 
+    @classmethod
+    def below(cls, arguments: Mapping[str, Any], holders: int) -> Self:
+        """The arguments of a list below each of so many entries."""
+        return cls.of(arguments, max(MOST_ROWS, MOST_BELOW // max(holders, 1)))
+
 
 @dataclass(frozen=True)
 class Total:
@@ -140,8 +146,3 @@ def windowed(
         info = page_info(query, shown, query.after + shown < total, Total(total), fields)
         found[parent] = {"page": lines.get(parent, []), "pageInfo": info}
     return found
-
-
-def scalar(statement: Any) -> Any:
-    """The one value of a statement."""
-    return current_session().scalar(statement)

@@ -15,7 +15,7 @@ from resources.domain.models.declaration import DomainModel
 from resources.domain.models.shapes import base_of, block_bases, camel, shape_of
 from resources.pages.block_pages import BlockPages
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_of, windowed
-from resources.subscriptions.customers import customers_of
+from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition
 from resources.subscriptions.lists import NEWEST_FIRST
 from resources.subscriptions.relations import Direction, edges
@@ -112,7 +112,7 @@ class SubscriptionPages:
 
         One statement reads the pages of all.
         """
-        query = ListQuery.of(selection.arguments)
+        query = ListQuery.below(selection.arguments, len(holders))
         where, edge = _conditions(query), pairs.distinct().subquery("pairs")
         joined = sa.join(edge, subscription, subscription.subscription_id == edge.c.target)
         totals: dict[Any, int] = {}
@@ -144,6 +144,25 @@ class SubscriptionPages:
         for holder, page in windowed(selection, query, SUBSCRIPTION_FIELDS, holders, totals, lines).items():
             for each in holders[holder]:
                 each[selection.place] = page
+
+    def name_customers(self, lines: Iterable[Line], selection: Selection) -> None:
+        """Add the customers of lines, in one question."""
+        holders: dict[str, list[Line]] = defaultdict(list)
+        for line in lines:
+            holders[line["_customer"]].append(line)
+        found = {key: customer_line(one) for key, one in customers_of(holders).items()}
+        for key, each in holders.items():
+            for line in each:
+                line["customer"] = found[key]
+        self.fill_customers(list(found.values()), selection)
+
+    def fill_customers(self, customers: Sequence[Line], selection: Selection) -> None:
+        """Add the subscriptions of customers."""
+        holders = {one["customerId"]: [one] for one in customers}
+        for each in selection.each("subscriptions") if holders else ():
+            of = subscription.customer_id
+            pairs = sa.select(of.label("source"), subscription.subscription_id.label("target"))
+            self.of_parents(holders, each, pairs.where(of.in_(list(holders))))
 
     # --- the rows ---
 
@@ -198,7 +217,7 @@ class SubscriptionPages:
         for line in lines:
             holders[line["_id"]].append(line)
         if "customer" in selection:
-            name_customers(lines, lambda line: line["_customer"])
+            self.name_customers(lines, selection.under("customer"))
         if "customerDescriptions" in selection:
             _add_descriptions(holders)
         if "productBlockInstances" in selection or self._typed(selection):
@@ -213,17 +232,9 @@ class SubscriptionPages:
                 read(holders, each)
 
 
-def name_customers(lines: Iterable[Line], customer_id: Callable[[Line], str]) -> None:
-    """Add the customers of lines, in one question."""
-    lines = list(lines)
-    known = customers_of({customer_id(line) for line in lines})
-    for line in lines:
-        one = known[customer_id(line)]
-        line["customer"] = {
-            "customerId": one.customer_id,
-            "fullname": one.fullname,
-            "shortcode": one.shortcode,
-        }
+def customer_line(one: Customer) -> Line:
+    """A customer with the names of its fields."""
+    return {"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode}
 
 
 def _conditions(query: ListQuery) -> list[Condition]:

@@ -239,6 +239,18 @@ def test_customers(ask: Asker) -> None:
     assert ask.data(CUSTOMERS, first=0, filterBy=[{"field": "customerId", "value": ""}])["customers"]["page"] == []
 
 
+def test_customers_with_their_counts(ask: Asker, network: Network) -> None:
+    network.bed.add("Test Device", customer_id="counted", description="Device of theirs", device={"hostname": "theirs"})
+    query = """query Customers { customers(first: 1000000, after: 0) { page { customerId fullname shortcode
+      subscriptions(filterBy: {field: "status", value: "active"}) { pageInfo { totalItems } } } } }"""
+    (found,) = ask.data(query)["customers"]["page"]
+    assert found["subscriptions"] == {"pageInfo": {"totalItems": 0}}
+    inner = """{ subscriptions(filterBy: {field: "customerId", value: "counted"}) { page {
+      customer { subscriptions { page { description } } } } } }"""
+    (line,) = ask.data(inner)["subscriptions"]["page"]
+    assert line["customer"]["subscriptions"]["page"] == [{"description": "Device of theirs"}]
+
+
 def test_list_of_processes(ask: Asker, engine: Engine) -> None:
     process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "listed"}], user="ada")
     sort = [{"field": "lastModifiedAt", "order": "DESC"}]

@@ -130,7 +130,10 @@ class SchemaTypes:
         self.models = ModelTypes(models, names)
         self.customer = object_type(
             "CustomerType",
-            lambda: fields(customerId=needed(TEXT), fullname=needed(TEXT), shortcode=needed(TEXT)),
+            lambda: {
+                **fields(customerId=needed(TEXT), fullname=needed(TEXT), shortcode=needed(TEXT)),
+                "subscriptions": guarded(self.subscription_page, SUBSCRIPTIONS, args=ARGUMENTS),
+            },
             key="customerId",
         )
         self.description = object_type(
@@ -203,10 +206,13 @@ class SchemaTypes:
             name: root(self._page(kind.name, kind), rule, partial(reading.catalogue.page, name))
             for name, (kind, rule) in listed.items()
         }
+        customers = partial(customer_page, reading.subscriptions)
         return {
             "version": field(needed(about), resolve=lambda *_: {"applicationVersions": versions()}),
             **roots,
-            "customers": root(self._page("CustomerType", self.customer), SUBSCRIPTIONS, customer_page),
+            "customers": root(
+                self._page("CustomerType", self.customer), SUBSCRIPTIONS, partial(customer_page, reading.subscriptions)
+            ),
             "processes": root(self.process_page, PROCESSES, reading.processes.page),
             "subscriptions": root(self.subscription_page, SUBSCRIPTIONS, reading.subscriptions.page),
         }

@@ -19,6 +19,7 @@ from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.jobs.type_names import models_of, type_names
 from resources.errors import NotAuthorised
 from resources.pages.selection import MOST_ROWS, Line, Selection
+from resources.pages.subscription_pages import customer_line
 from resources.subscriptions.customers import customers_of
 from resources.users import User
 
@@ -49,11 +50,10 @@ def make_executor(served: Served, settings: ApiSettings) -> Executor:
 
 
 def _readers(types: SchemaTypes, reading: Reading) -> dict[str, ReadKeys]:
-    def customers(ids: Sequence[str], _selection: Selection) -> dict[str, Line]:
-        return {
-            key: {"customerId": key, "fullname": one.fullname, "shortcode": one.shortcode}
-            for key, one in customers_of(ids).items()
-        }
+    def customers(ids: Sequence[str], selection: Selection) -> dict[str, Line]:
+        found = {key: customer_line(one) for key, one in customers_of(ids).items()}
+        reading.subscriptions.fill_customers(list(found.values()), selection)
+        return found
 
     subscriptions = by_uuid(reading.subscriptions.by_id)
     return {
