@@ -210,9 +210,7 @@ class SchemaTypes:
         return {
             "version": field(needed(about), resolve=lambda *_: {"applicationVersions": versions()}),
             **roots,
-            "customers": root(
-                self._page("CustomerType", self.customer), SUBSCRIPTIONS, partial(customer_page, reading.subscriptions)
-            ),
+            "customers": root(self._page("CustomerType", self.customer), SUBSCRIPTIONS, customers),
             "processes": root(self.process_page, PROCESSES, reading.processes.page),
             "subscriptions": root(self.subscription_page, SUBSCRIPTIONS, reading.subscriptions.page),
         }
