@@ -55,10 +55,11 @@ _USERS = """
         WHERE r.depends_on_id = tree.id OFFSET 0) AS u)
 """
 _OWNERS = """
-    (SELECT coalesce(json_agg(DISTINCT jsonb_build_array(s.subscription_id, s.description)), '[]')
-     FROM tree, LATERAL (
-        SELECT o.subscription_id, o.description FROM subscription_instances i JOIN subscriptions o
-        USING (subscription_id) WHERE i.subscription_instance_id = tree.id OFFSET 0) AS s)
+    (SELECT coalesce(json_agg(json_build_array(s.subscription_id, s.description)), '[]') FROM (
+        SELECT DISTINCT i.subscription_id FROM tree, LATERAL (
+            SELECT subscription_id FROM subscription_instances WHERE subscription_instance_id = tree.id OFFSET 0) AS i
+        ) AS o, LATERAL (
+        SELECT subscription_id, description FROM subscriptions WHERE subscription_id = o.subscription_id OFFSET 0) AS s)
 """
 NONE = "'[]'::json"
 FLAT = "productBlockInstances"

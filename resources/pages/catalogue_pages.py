@@ -18,11 +18,10 @@ from resources.database.tables import (
     ProductWorkflowTable,
     ResourceTypeTable,
     ScheduleTable,
-    SubscriptionTable,
     WorkflowTable,
 )
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
-from resources.pages.subscription_pages import PRODUCT, SubscriptionPages, customer_line
+from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, customer_line, ordered
 from resources.searches.catalogue_fields import (
     PRODUCT_BLOCK_FIELDS,
     PRODUCT_FIELDS,
@@ -142,7 +141,7 @@ class CataloguePages:
         listed, query = KINDS[kind], ListQuery.of(selection.arguments, MOST)
         fields = listed.fields
         where = [*listed.where, fields.search(query.text), *fields.conditions(query.filters)]
-        order = [*(each.nulls_last() for each in fields.ordering(query.sort)), listed.name, listed.key]
+        order = [*ordered(fields, query.sort), listed.name, listed.key]
 
         def rows(limit: int) -> list[Line]:
             wanted = selection.under("page")
@@ -183,10 +182,8 @@ class CataloguePages:
                     line[name].append(one)
             self.fill(target, [one for one, _ in found], wanted)
         if kind == "products":
-            subscription = SubscriptionTable
-            pairs = sa.select(subscription.product_id.label("source"), subscription.subscription_id.label("target"))
             for each in selection.each("subscriptions"):
-                self.subscriptions.of_parents(holders, each, pairs.where(subscription.product_id.in_(list(holders))))
+                self.subscriptions.of_parents(holders, each, SUBSCRIPTIONS.c.product_id, SUBSCRIPTIONS)
 
 
 def customer_page(subscriptions: SubscriptionPages, selection: Selection) -> Line:

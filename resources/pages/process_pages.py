@@ -18,7 +18,7 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of, windowed
-from resources.pages.subscription_pages import PRODUCT, SubscriptionPages, is_of
+from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, is_of, ordered
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.waits import WaitKind
 from resources.settings import default_customer_id
@@ -60,7 +60,7 @@ class ProcessPages:
         """One page of all processes. Raises InvalidQuery."""
         query = ListQuery.of(selection.arguments)
         where = _conditions(query)
-        order = [each.nulls_last() for each in PROCESS_FIELDS.ordering(query.sort)] or [NEWEST_FIRST]
+        order = ordered(PROCESS_FIELDS, query.sort) or [NEWEST_FIRST]
 
         def rows(limit: int) -> list[Line]:
             ids = sa.select(process.process_id).where(*where)
@@ -89,7 +89,7 @@ class ProcessPages:
         """Lay a page of processes into each subscription; one statement reads the pages of all."""
         query = ListQuery.below(selection.arguments, len(holders))
         where = [link.subscription_id.in_(list(holders)), *_conditions(query)]
-        order = [each.nulls_last() for each in PROCESS_FIELDS.ordering(query.sort)] or [NEWEST_FIRST]
+        order = ordered(PROCESS_FIELDS, query.sort) or [NEWEST_FIRST]
         joined = sa.join(link, process, process.process_id == link.process_id)
         joined = joined.join(workflow, workflow.workflow_id == process.workflow_id)
         source = link.subscription_id
@@ -134,8 +134,8 @@ class ProcessPages:
         if not {"form", "userPermissions"}.isdisjoint(selection.below):
             _add_waits(holders)
         for each in selection.each("subscriptions"):
-            pairs = sa.select(link.process_id.label("source"), link.subscription_id.label("target"))
-            self.subscriptions.of_parents(holders, each, pairs.where(link.process_id.in_(list(holders))))
+            joined = sa.join(link, SUBSCRIPTIONS, SUBSCRIPTIONS.c.subscription_id == link.subscription_id)
+            self.subscriptions.of_parents(holders, each, link.process_id, joined)
 
 
 def _lines(

@@ -16,7 +16,7 @@ from resources.domain.models.shapes import base_of, block_bases, camel, shape_of
 from resources.pages.block_pages import BlockPages
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_of, windowed
 from resources.subscriptions.customers import Customer, customers_of
-from resources.subscriptions.list_fields import Column, Condition
+from resources.subscriptions.list_fields import Column, Condition, FieldText, ListFields
 from resources.subscriptions.lists import NEWEST_FIRST
 from resources.subscriptions.relations import Direction, edges
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
@@ -54,7 +54,7 @@ DESCRIPTIONS: Mapping[str, Any] = {
     "createdAt": Description.created_at,
 }
 RELATIONS = {"inUseBySubscriptions": Direction.IN_USE_BY, "dependsOnSubscriptions": Direction.DEPENDS_ON}
-Pairs: TypeAlias = sa.Select[*tuple[Any, ...]]
+SUBSCRIPTIONS: Any = SubscriptionTable.__table__
 Beside: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
 """Reads what belongs to lines, by their ids, as a selection says, and lays it into them."""
 
@@ -70,7 +70,7 @@ class SubscriptionPages:
         """One page of all subscriptions. Raises InvalidQuery."""
         query = ListQuery.of(selection.arguments)
         where = _conditions(query)
-        order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(query.sort)] or [NEWEST_FIRST]
+        order = ordered(SUBSCRIPTION_FIELDS, query.sort) or [NEWEST_FIRST]
 
         def rows(limit: int) -> list[Line]:
             # The ids first: what is joined to rows that the offset skips is joined for nothing.
@@ -106,28 +106,27 @@ class SubscriptionPages:
         return BlockPages(ids).by_id(selection, bases)
 
     def of_parents(
-        self, holders: Mapping[Any, list[Line]], selection: Selection, pairs: sa.Select[*tuple[Any, ...]]
+        self, holders: Mapping[Any, list[Line]], selection: Selection, source: Column, joined: sa.FromClause
     ) -> None:
-        """Lay a page of subscriptions into each holder. `pairs` are (source, target): a holder, a subscription of it.
+        """Lay a page of subscriptions into each holder. `joined` has them with the holder of each, in `source`.
 
         One statement reads the pages of all.
         """
         query = ListQuery.below(selection.arguments, len(holders))
-        where, edge = _conditions(query), pairs.distinct().subquery("pairs")
-        joined = sa.join(edge, subscription, subscription.subscription_id == edge.c.target)
+        where = [source.in_(list(holders)), *_conditions(query)]
         totals: dict[Any, int] = {}
         lines: dict[Any, list[Line]] = defaultdict(list)
         if "page" not in selection:
-            counts = sa.select(edge.c.source, sa.func.count()).select_from(joined).where(*where).group_by(edge.c.source)
+            counts = sa.select(source, sa.func.count()).select_from(joined).where(*where).group_by(source)
             totals = {row[0]: row[1] for row in current_session().execute(counts)}
         else:
-            order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(query.sort)] or [NEWEST_FIRST]
+            order = ordered(SUBSCRIPTION_FIELDS, query.sort) or [NEWEST_FIRST]
             ranked = sa.select(
                 subscription.subscription_id,
-                edge.c.source,
-                sa.func.count().over(partition_by=edge.c.source).label("total"),
+                source.label("source"),
+                sa.func.count().over(partition_by=source).label("total"),
                 sa.func.row_number()
-                .over(partition_by=edge.c.source, order_by=(*order, subscription.subscription_id))
+                .over(partition_by=source, order_by=(*order, subscription.subscription_id))
                 .label("at"),
             ).where(*where)
             if is_of(product, order):
@@ -136,14 +135,14 @@ class SubscriptionPages:
             shown = cut.c.at.between(query.after + 1, query.after + query.first)
             wanted = selection.under("page")
             extra = (cut.c.source, cut.c.total, cut.c.at)
-            for line, (source, total, at) in self._lines(cut, extra, [cut.c.at], wanted, sa.or_(shown, cut.c.at == 1)):
-                totals[source] = total  # also from the first one when the page lies behind the end
+            for line, (holder, total, at) in self._lines(cut, extra, [cut.c.at], wanted, sa.or_(shown, cut.c.at == 1)):
+                totals[holder] = total  # also from the first one when the page lies behind the end
                 if query.after < at <= query.after + query.first:
-                    lines[source].append(line)
+                    lines[holder].append(line)
             self.fill([line for each in lines.values() for line in each], wanted)
-        for holder, page in windowed(selection, query, SUBSCRIPTION_FIELDS, holders, totals, lines).items():
-            for each in holders[holder]:
-                each[selection.place] = page
+        for parent, page in windowed(selection, query, SUBSCRIPTION_FIELDS, holders, totals, lines).items():
+            for one in holders[parent]:
+                one[selection.place] = page
 
     def name_customers(self, lines: Iterable[Line], selection: Selection) -> None:
         """Add the customers of lines, in one question."""
@@ -160,9 +159,7 @@ class SubscriptionPages:
         """Add the subscriptions of customers."""
         holders = {one["customerId"]: [one] for one in customers}
         for each in selection.each("subscriptions") if holders else ():
-            of = subscription.customer_id
-            pairs = sa.select(of.label("source"), subscription.subscription_id.label("target"))
-            self.of_parents(holders, each, pairs.where(of.in_(list(holders))))
+            self.of_parents(holders, each, subscription.customer_id, SUBSCRIPTIONS)
 
     # --- the rows ---
 
@@ -226,10 +223,18 @@ class SubscriptionPages:
             for each in selection.each(name):
                 edge = edges(direction)
                 pairs = sa.select(edge.c.source, edge.c.target).where(edge.c.source.in_(list(holders)))
-                self.of_parents(holders, each, pairs)
+                pair = pairs.distinct().subquery("pair")
+                joined = sa.join(pair, SUBSCRIPTIONS, subscription.subscription_id == pair.c.target)
+                self.of_parents(holders, each, pair.c.source, joined)
         for name, read in self.beside.items():
             for each in selection.each(name):
                 read(holders, each)
+
+
+def ordered(fields: ListFields, sort: Sequence[FieldText]) -> list[Any]:
+    """The order of rows, with those without a value last. A column that always has one keeps the order of its index."""
+    order: list[Any] = list(fields.ordering(sort))
+    return [each.nulls_last() if getattr(each.element, "nullable", True) else each for each in order]
 
 
 def customer_line(one: Customer) -> Line:

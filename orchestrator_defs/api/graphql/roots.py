@@ -1,7 +1,7 @@
 """The schema: the roots, their arguments, and the types that are the same in every orchestrator."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -361,6 +361,7 @@ def root(kind: GraphQLOutputType, rule: tuple[str, str], read: Callable[[Selecti
     return guarded(kind, rule, lambda _, info, **__: read(info.context.selected.roots[info.path.key]), args=ARGUMENTS)
 
 
+@cache
 def versions() -> list[str]:
     """First the version that clients compare with the least that they need, then our own."""
     return [f"compatible-api: {COMPATIBLE}", f"{PACKAGE} {version(PACKAGE)}"]
