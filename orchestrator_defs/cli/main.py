@@ -40,6 +40,10 @@ COMMANDS = {
         "orchestrator_defs.cli.subscriptions.workflows:workflows",
         "Show which workflows you may start on a subscription, and why not the others.",
     ),
+    "export": (
+        "orchestrator_defs.cli.export:export",
+        "Write all that a query finds as CSV or JSON to the standard output.",
+    ),
     "catalogue": (
         "orchestrator_defs.cli.catalogue:catalogue",
         "Compare products, blocks and workflows of the code with the database.",

@@ -1,7 +1,7 @@
 """How commands print tables and JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any
@@ -9,6 +9,10 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 from rich.console import Console, RenderableType
+
+from orchestrator_defs.cli.application import Application
+from resources.subscriptions.search_query import leaves, parse
+from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 
 PIPE_WIDTH = 500
 """In a pipe or a file no line is wrapped, whatever the terminal's width."""
@@ -21,6 +25,13 @@ query_option = click.option(
     metavar="TEXT",
     help="Only those that it finds: word prefixes, `field:value`, `port.speed>=10000`, `-not`, `a|b`, quotes.",
 )
+
+
+def load_models(application: Application, query: str, paths: Iterable[str] = ()) -> None:
+    """Load the code if a query or a path names a value of blocks: only its models say which there are."""
+    names = {*paths, *(leaf.field for leaf in leaves(parse(query)) if leaf.field)}
+    if any(SUBSCRIPTION_FIELDS.named(name) is None for name in names):
+        _ = application.catalogue
 
 
 def show(what: RenderableType) -> None:

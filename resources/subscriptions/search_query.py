@@ -8,6 +8,7 @@ like.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as declared
 from ipaddress import ip_address, ip_interface
@@ -128,6 +129,18 @@ def literal(text: str) -> str:
 def join(kind: type[And | Or], nodes: list[Node]) -> Node:
     """One node of several: the only one as it is."""
     return nodes[0] if len(nodes) == 1 else kind(tuple(nodes))
+
+
+def leaves(node: Node | None) -> Iterator[Leaf]:
+    """All words, phrases, comparisons and ranges of a tree."""
+    match node:
+        case And(nodes) | Or(nodes):
+            for each in nodes:
+                yield from leaves(each)
+        case Not(inner):
+            yield from leaves(inner)
+        case Word() | Phrase() | Compare() | Range():
+            yield node
 
 
 def render(node: Node) -> str:

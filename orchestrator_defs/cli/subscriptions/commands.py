@@ -69,7 +69,7 @@ def list_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return command
+    return code_options(command)
 
 
 @click.group(cls=ApplicationGroup, invoke_without_command=True)
@@ -102,6 +102,7 @@ def _list(
     limit: int,
     as_json: bool,
 ) -> None:
+    output.load_models(application, query)
     with reading(application):
         product_id = None if product is None else find_product(product).product_id
         wanted = SUBSCRIPTION_FIELDS.having(product_id=product_id, status=status, customer_id=customer)

@@ -81,7 +81,7 @@ def test_the_list_is_a_row_per_subscription(invoke: Invoke, node: UUID, port: UU
 
 @pytest.mark.parametrize(
     "filters",
-    [("--product", "Port"), ("--customer", "initech"), ("--search", "eth0 por")],
+    [("--product", "Port"), ("--customer", "initech"), ("--search", "eth0 por"), ("--query", "port.port_name:new")],
 )
 def test_filters_leave_what_fits(invoke: Invoke, port: UUID, filters: tuple[str, ...]) -> None:
     assert [one["description"] for one in json.loads(invoke(*filters, "--json").output)] == ["Port ams1 eth0"]
