@@ -3,6 +3,7 @@
 All searched text is written in the transaction that changes it, so a search is always up to date.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -27,10 +28,10 @@ from resources.subscriptions.value_paths import fields_of, value_paths
 SHORTEST_PART = 3
 SEARCHED: Sequence[tuple[Any, Any]] = (
     (SubscriptionTable, sa.cast(SubscriptionTable.document, sa.Text)),
-    (CustomerDescriptionTable, CustomerDescriptionTable.description),
+    (CustomerDescriptionTable, sa.cast(sa.func.to_jsonb(CustomerDescriptionTable.description), sa.Text)),
     (SubscriptionMetadataTable, sa.cast(SubscriptionMetadataTable.metadata_, sa.Text)),
 )
-"""The tables with words, and the text that the words are of."""
+"""The tables with words, and the JSON that the words are of."""
 STORED = ("label", "subscription_instance_id", "metadata", "customer_description")
 
 
@@ -98,18 +99,17 @@ def _has_words(table: Any, leaf: Word | Phrase, field: str | None) -> Condition:
 
 def _has_part(table: Any, text: Any, part: str, field: str | None) -> Condition:
     """Three characters at a time by the index, then exactly: within stored words, or in the text across them."""
-    words = words_of(part)
-    if not any(len(word) >= SHORTEST_PART for word in words):
+    first, *others = words_of(part) or [""]
+    if not others and len(first) < SHORTEST_PART:
         raise InvalidQuery(
             f"`*{part}*` asks for a part of a word; that has {SHORTEST_PART} letters or digits at least."
         )
     before = "[^':~]*" if field is None else f"{fielded(field, '')}[^']*"
-    stored = sa.cast(table.search, sa.Text)
-    exactly = [stored.regexp_match(f"'{before}{word}") for word in words]
-    if len(words) > 1 and field is None:
-        exactly.append(sa.func.lower(text).contains(part.lower(), autoescape=True))
-    parts = sorted({each for word in words for each in parts_of(word)})
-    return sa.and_(_matches(table, " & ".join(parts)), *exactly)
+    exactly = [sa.cast(table.search, sa.Text).regexp_match(f"'{before}{word}") for word in (first, *others)]
+    if others and field is None and part.isascii():  # whose case every database folds alike
+        exactly = [sa.func.lower(text).contains(json.dumps(part.lower())[1:-1], autoescape=True)]
+    known = parts_of(first) | {f"'{word}'" for word in others[:-1]} | {f"'{word}':*" for word in others[-1:]}
+    return sa.and_(_matches(table, " & ".join(sorted(known))), *exactly)
 
 
 def _matches(table: Any, query: str) -> Condition:

@@ -65,6 +65,7 @@ def lon(session: Session) -> UUID:
         "50%",
         "*mster*",
         "*s1-core*",
+        "*1-c*",
         "hostname:*xampl*",
         "*bri* -lon7",
         "description=*amster*",
@@ -102,6 +103,7 @@ def test_is_found(ams: UUID, search: str) -> None:
     [
         "msterdam",
         "*s1-xcore*",
+        "*1-o*",
         "hostname:*mster*",
         "*9f3*",
         "description=amster*",
