@@ -21,6 +21,8 @@ from resources.settings import settings
 
 POLL_SECONDS = 0.1
 START_SECONDS = 180.0
+PAUSE_SECONDS = 3.0
+"""Between two starts while something is away that the server needs."""
 STOP_SECONDS = 40.0
 """How long it may take to end its parts, of which workers may finish their runs."""
 
@@ -40,6 +42,8 @@ class WatchedServer:
         os.set_blocking(self._reads, False)
         self._partial = b""
         self._has_answered = False
+        self._is_waiting = False
+        self._last_report = ""
         self._restarts = Restarts()
         self.process = ChildProcess(
             "The server",
@@ -95,6 +99,8 @@ class WatchedServer:
             is_running = self.process.is_running
             self._relay()
             if not is_running:
+                if self._is_waiting and self.stop.wait(PAUSE_SECONDS):
+                    return
                 self._restart()
                 answers_by = time.monotonic() + START_SECONDS
             elif answers_by is not None and _answers(self.serving):
@@ -103,10 +109,12 @@ class WatchedServer:
                 self.process.stop(0)
 
     def _restart(self) -> None:
-        if not self._restarts.has_sense():
-            raise self._failed("keeps ending")
         status, log = self.process.exit_status, self.process.log
-        self.report(f"The server ended with status {status}; it is started again. {log} may say why.")
+        if not self._is_waiting:
+            if not self._restarts.has_sense():
+                raise self._failed("keeps ending")
+            self.report(f"The server ended with status {status}; it is started again. {log} may say why.")
+        self._is_waiting = False
         self.process.start()
 
     def _failed(self, what: str) -> ServerFailed:
@@ -115,7 +123,8 @@ class WatchedServer:
     def _relay(self) -> None:
         """Print its new reports. Raises ServerFailed for a fatal one.
 
-        That it cannot start is fatal only if it never did: a part may have died while it started again.
+        That it cannot start is fatal only if it never did: a part may have died while it started again. What passes by
+        itself, such as a database that is away, does not count as an end.
         """
         with suppress(BlockingIOError):
             self._partial += os.read(self._reads, 65536)
@@ -123,7 +132,10 @@ class WatchedServer:
         for line in map(json.loads, lines):
             if line["is_fatal"] and not (line.get("is_start") and self._has_answered):
                 raise ServerFailed(line["text"])
-            self.report(line["text"])
+            self._is_waiting = line.get("may_pass", False)
+            if not self._is_waiting or line["text"] != self._last_report:
+                self.report(line["text"])
+            self._last_report = line["text"]
 
 
 def _answers(serving: Serving) -> bool:

@@ -47,6 +47,8 @@ UNFIT = re.compile(r"[^\w./+@~=:-]")
 START_SECONDS = 60
 LEFTOVER_SECONDS = 5
 """How long the backends of a killed server may take to notice it and end."""
+LOST_RECOVERY_SECONDS = 12.0
+"""Longer than PostgreSQL waits for its processes to end before it begins a recovery."""
 
 # For a small machine with many small processes: Dagster's run workers each keep a few connections.
 CONFIGURATION = """\
@@ -127,6 +129,7 @@ class EmbeddedServer:
     def _answers(self) -> bool:
         """Whether the server accepts connections, with its databases created; waits while it starts or stops."""
         deadline = time.monotonic() + START_SECONDS
+        recovering = time.monotonic()
         while self._listens():
             try:
                 self._make_databases()
@@ -138,10 +141,20 @@ class EmbeddedServer:
                     raise EmbeddedServerError(
                         f"The embedded PostgreSQL in {self.data} does not answer: {error}"
                     ) from error
+                if "in recovery mode" not in message or self._recovers():
+                    recovering = time.monotonic()
+                elif time.monotonic() - recovering > LOST_RECOVERY_SECONDS:
+                    return False
                 time.sleep(0.02)
             else:
                 return True
         return False
+
+    def _recovers(self) -> bool:
+        """Whether a process does the recovery; PostgreSQL waits for ever for one that was killed."""
+        with suppress(self._wheel.psutil.NoSuchProcess):
+            return any("startup" in " ".join(process.cmdline()) for process in self._processes())
+        return True
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -33,7 +33,7 @@ from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
 from resources.database.session import limit_statements
-from resources.errors import REFUSALS, SettingsError
+from resources.errors import REFUSALS, SettingsError, TransportError
 from resources.runs.child_process import name_process
 from resources.runs.forked_children import STOPPING, ForkedChildren
 
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     except REFUSALS as error:
         sys.stderr.write(f"Error: {error}\n")
         if serving.reports is not None:
-            Reports(serving.reports)(str(error), is_fatal=True, is_start=True)
+            may_pass = isinstance(error, TransportError)
+            Reports(serving.reports)(str(error), is_fatal=True, is_start=True, may_pass=may_pass)
         return 1
 
 

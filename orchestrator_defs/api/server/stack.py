@@ -48,9 +48,9 @@ class Reports:
         self.descriptor = descriptor
         os.set_inheritable(descriptor, False)
 
-    def __call__(self, text: str, *, is_fatal: bool = False, is_start: bool = False) -> None:
-        """`is_fatal`: another start would not help. `is_start`: this server could not start."""
-        line = {"text": text, "is_fatal": is_fatal, "is_start": is_start}
+    def __call__(self, text: str, *, is_fatal: bool = False, is_start: bool = False, may_pass: bool = False) -> None:
+        """`is_fatal`: another start would not help. `is_start`: this server could not start; `may_pass`: yet."""
+        line = {"text": text, "is_fatal": is_fatal, "is_start": is_start, "may_pass": may_pass}
         with suppress(BrokenPipeError):  # the parent is gone, so this process ends soon
             os.write(self.descriptor, json.dumps(line).encode() + b"\n")
 

@@ -53,7 +53,8 @@ class Broadcaster:
     def __init__(self) -> None:
         self._clients: set[Client] = set()
         self._pacer = Pacer()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wakes_at = 0.0
 
     @property
     def client_count(self) -> int:
@@ -75,7 +76,7 @@ class Broadcaster:
         loop = asyncio.get_running_loop()
         self._pacer.notify(message, loop.time())
         due = self._pacer.next_due()
-        if due is not None and (self._timer is None or due < self._timer.when()):
+        if due is not None and (self._timer is None or due < self._wakes_at):
             self._wake_at(due)
 
     def pass_on(self, text: str) -> None:
@@ -91,6 +92,7 @@ class Broadcaster:
 
     def _wake_at(self, when: float) -> None:
         self.close()
+        self._wakes_at = when  # uvloop's handle does not know it when the moment is past
         self._timer = asyncio.get_running_loop().call_at(when, self._send_due)
 
     def _send_due(self) -> None:

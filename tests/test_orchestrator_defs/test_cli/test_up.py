@@ -59,14 +59,21 @@ if len(starts.read_text()) < 4:
 time.sleep(60)"""
 
 
-def test_a_server_that_dies_while_it_restarts_has_three_restarts_a_minute(
-    server: WatchedServer, tmp_path: Path
+def test_a_server_whose_database_is_away_is_not_given_up(
+    server: WatchedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is killed or says that it cannot start: what it needs may have died with it, and come back."""
+    monkeypatch.setattr("orchestrator_defs.cli.watched_server.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(server._restarts, "has_sense", lambda: False)
     starts = tmp_path / "starts"
     starts.touch()
-    server.process.command = [sys.executable, "-c", UNLUCKY, str(server.process.descriptors[0]), str(starts)]
+    unlucky = UNLUCKY.replace('"is_start": True', '"is_start": True, "may_pass": True')
+    server.process.command = [sys.executable, "-c", unlucky, str(server.process.descriptors[0]), str(starts)]
     server._has_answered = True
+    watch_until_up(server, starts)
+
+
+def watch_until_up(server: WatchedServer, starts: Path) -> None:
+    """Start it and watch it until its fourth start, after which it stays."""
     with server:
         server.start()
         stopper = threading.Thread(
@@ -76,6 +83,17 @@ def test_a_server_that_dies_while_it_restarts_has_three_restarts_a_minute(
         server.watch()
         stopper.join()
         assert server.process.is_running
+
+
+def test_a_server_that_dies_while_it_restarts_has_three_restarts_a_minute(
+    server: WatchedServer, tmp_path: Path
+) -> None:
+    """Whether it is killed or says that it cannot start: what it needs may have died with it, and come back."""
+    starts = tmp_path / "starts"
+    starts.touch()
+    server.process.command = [sys.executable, "-c", UNLUCKY, str(server.process.descriptors[0]), str(starts)]
+    server._has_answered = True
+    watch_until_up(server, starts)
 
 
 def test_what_the_server_reports_is_printed_until_it_says_that_it_cannot_go_on(server: WatchedServer) -> None:

@@ -137,6 +137,24 @@ def test_a_user_survives_the_death_of_the_server(home: Path, monkeypatch: pytest
     server.detach()
 
 
+def test_a_server_whose_recovery_was_killed_is_started_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL says for ever that it is in recovery, when the process that does it was killed."""
+    monkeypatch.setattr(embedded, "LOST_RECOVERY_SECONDS", 0.1)
+    server = EmbeddedServer(home)
+    server.attach()
+    first, connect = running_pid(server.pid_file), EmbeddedServer._make_databases
+
+    def refuse(self: EmbeddedServer) -> None:
+        if running_pid(self.pid_file) == first:
+            raise psycopg.OperationalError("FATAL:  the database system is in recovery mode")
+        connect(self)
+
+    monkeypatch.setattr(EmbeddedServer, "_make_databases", refuse)
+    server.attach()
+    assert running_pid(server.pid_file) not in (None, first)
+    server.detach()
+
+
 def test_a_pid_file_with_the_pid_of_another_process_does_not_block(home: Path) -> None:
     (home / "pg.throwaway").unlink()
     with using(home) as user:

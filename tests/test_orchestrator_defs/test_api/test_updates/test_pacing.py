@@ -1,6 +1,10 @@
 """When which message is sent: on a clock of the test's own."""
 
-from orchestrator_defs.api.updates.broadcaster import LIMIT, Client
+import asyncio
+
+import uvloop
+
+from orchestrator_defs.api.updates.broadcaster import LIMIT, Broadcaster, Client
 from orchestrator_defs.api.updates.messages import EVERYTHING, LIST, Kind, Message, is_sendable, message_of
 from orchestrator_defs.api.updates.pacing import MANY, Pacer
 
@@ -100,3 +104,18 @@ def test_what_is_no_message_is_not_taken_for_one() -> None:
     )
     assert not any(map(is_sendable, ("", "5", "[" * 100_000, '{"name": 1, "value": 2}', '{"name": "x"}')))
     assert is_sendable('{"name": "x", "value": null}')
+
+
+def test_a_message_after_one_that_is_overdue_is_sent() -> None:
+    """uvloop gives no timer for a moment that is past, as after a server was frozen."""
+
+    async def story() -> None:
+        broadcaster = Broadcaster()
+        with broadcaster.client() as client:
+            broadcaster._wake_at(asyncio.get_running_loop().time() - 1)
+            broadcaster.notify(PROCESS)
+            assert PROCESS in await asyncio.wait_for(client.take(), 5)
+            broadcaster.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
