@@ -16,7 +16,7 @@ from typing_extensions import TypeAliasType, is_typeddict
 from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
 from ops.steps.state import SECRET, marks_in, shown, to_json
-from resources.database.storable import faults_in, path_of
+from resources.database.storable import fault_of_shape, faults_in, path_of
 from resources.errors import FormError, FormIncomplete, FormInvalid, TransactionReadsOnly
 from resources.types import State
 
@@ -114,6 +114,8 @@ def as_pages(inputs: Any) -> list[Page]:
     """Normalise the inputs: a list of pages, or one mapping for a one-page form. Raises FormInvalid."""
     if inputs is None:
         return []
+    if (fault := fault_of_shape(inputs)) is not None:  # first: whatever else looks at them is recursive
+        raise FormInvalid(f"The inputs cannot be used: {fault}.")
     if isinstance(inputs, Mapping):
         return [inputs]
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
@@ -224,6 +226,8 @@ def _refuse_unkeepable(name: str, number: int, page: Page) -> None:
 def _unkeepable(page: Page) -> Iterator[tuple[tuple[Any, ...], str]]:
     if len(page) > MOST_FIELDS:
         yield (), f"A page has at most {MOST_FIELDS} fields, and this one {len(page)}"
+    if (fault := fault_of_shape(page)) is not None:
+        yield (), f"Its values cannot be used: {fault}"
     keys: Iterable[Any] = page  # from YAML they may be anything
     for key in keys:
         if not isinstance(key, str) or key == "self":  # fields are keyword arguments of the page

@@ -11,7 +11,7 @@ from pydantic import PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdap
 from pydantic_core import to_jsonable_python
 
 from resources import secrecy
-from resources.database.storable import fault_of, path_of, storable
+from resources.database.storable import fault_of, fault_of_shape, path_of, storable
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import StateError
 from resources.types import State
@@ -245,6 +245,8 @@ def json_dumps(value: Any, indent: bool = False, sort_keys: bool = False) -> str
 
 def from_outside(value: Any, where: str) -> Any:
     """JSON of what another system or a person sends. Raises StateError also for a mark of the engine's."""
+    if (fault := fault_of_shape(value)) is not None:
+        raise StateError(f"{where} cannot be used: {fault}.")
     for loc in marks_in(value):
         raise StateError(f"{where}: {path_of((*loc, SECRET))} is a mark of the engine; use another key.")
     return to_json(value, where)

@@ -29,6 +29,9 @@ from resources.processes import ledger, waits
 from resources.processes.waits import Wait, WaitKind
 from resources.types import Assignee, State, StepStatus
 
+LONGEST = timedelta(days=36_500)
+"""Longer times are slips, and soon beyond the calendar."""
+
 # --- for a person ---
 
 
@@ -70,6 +73,15 @@ def inputstep(
 # --- for a retry ---
 
 
+def _check_lengths(label: str, **lengths: timedelta | None) -> None:
+    """Refuse a time that would be beyond the calendar when it begins to run."""
+    for name, length in lengths.items():
+        if length is not None and length > LONGEST:
+            raise WorkflowDeclarationError(
+                f"{label!r}: {name} is longer than {LONGEST.days:,} days; give a shorter time."
+            )
+
+
 @declares
 def retrystep(
     label: str,
@@ -86,6 +98,7 @@ def retrystep(
     back-off is twice the last, up to `longest_pause`. People see why it waits, and may retry it at once, or abort it.
     After `attempts` attempts the process fails; without a limit it never does by itself.
     """
+    _check_lengths(label, first_pause=first_pause, longest_pause=longest_pause)
     rule = RetryRule(quick_tries=quick_tries, first_pause=first_pause, longest_pause=longest_pause, attempts=attempts)
     if quick_tries < 0 or first_pause <= timedelta() or longest_pause < first_pause or (attempts or 1) < 1:
         raise WorkflowDeclarationError(
@@ -143,6 +156,7 @@ def poll_step(
     or False the process waits, and checks again after `every`. After `deadline`, counted from the first check, it
     fails.
     """
+    _check_lengths(label, every=every, deadline=deadline)
     if every <= timedelta():
         raise WorkflowDeclarationError(f"The poll step {label!r} needs an interval above zero.")
 
@@ -193,7 +207,11 @@ def callback_step(
     `timeout` (a timedelta, or seconds) is counted from the end of the action. Then the process fails; or the action is
     retried, at most `retries` times; or a person is asked. Without a timeout the process waits for ever.
     """
-    limit = timeout if isinstance(timeout, timedelta) or timeout is None else timedelta(seconds=timeout)
+    if isinstance(timeout, timedelta) or timeout is None:
+        limit = timeout
+    else:  # not a number, or infinite, is longer than anything
+        limit = timedelta(seconds=max(timeout, 0)) if timeout <= LONGEST.total_seconds() else timedelta.max
+    _check_lengths(name, timeout=limit)
     if limit is not None and limit <= timedelta():
         raise WorkflowDeclarationError(f"The callback {name!r} needs a timeout above zero.")
     callback = Callback(

@@ -23,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.database import hung_server
 from resources.database.embedded import embedded_uri, restart_embedded
+from resources.database.moments import read_every_moment
 from resources.database.time_limit import TimeLimit, current_limit
 from resources.errors import (
     DatabaseBusy,
@@ -60,6 +61,16 @@ HUNG_SECONDS = 10.0
 """When a process that answers people looks whether the server of a slow statement is hung."""
 IDLE_SECONDS = 5.0
 """A connection that was idle for longer is tested before use: the server may have been restarted."""
+
+BEYOND = (
+    psycopg.errors.NumericValueOutOfRange,
+    psycopg.errors.DatetimeFieldOverflow,
+    psycopg.errors.IntervalFieldOverflow,
+    psycopg.errors.StringDataRightTruncation,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
+"""A value reaches the limit of its type, of an index or of a statement."""
 
 _engines: dict[str, sa.Engine] = {}
 _longest_statement: float | None = None
@@ -371,6 +382,7 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         connect_args=_connect_arguments(url),
     )
     event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "connect", lambda connection, _entry: read_every_moment(connection))
     event.listen(engine, "handle_error", _name_refusal)
     ping_doubtful_connections(engine)
     return engine
@@ -385,6 +397,10 @@ def _name_refusal(context: sa.engine.ExceptionContext) -> None:
             raise NotStorable from error
         case psycopg.errors.InvalidTextRepresentation() as error if "surrogate" in str(error):
             raise NotStorable from error
+        case psycopg.errors.InvalidTextRepresentation() as error if "type json" in str(error):
+            raise NotStorable("A number is NaN or infinite, which JSON has no form for; leave it out.") from error
+        case psycopg.DataError() | psycopg.OperationalError() as error if isinstance(error, BEYOND):
+            raise NotStorable(f"A value is beyond what PostgreSQL can store or compare: {_line(error)}.") from error
         case psycopg.errors.DiskFull() | psycopg.errors.OutOfMemory() as error:
             raise DatabaseFull from error
         case psycopg.errors.ReadOnlySqlTransaction():

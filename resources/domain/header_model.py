@@ -1,7 +1,7 @@
 """The shape of a subscription: the header that all have, and the keywords that place a class in its family."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID, uuid4
 
@@ -20,8 +20,15 @@ def _blank_is_none(note: Any) -> Any:
     return None if isinstance(note, str) and not note.strip() else note
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a moment is within the years 1 to 9999 in UTC") from None
+
+
 # In UTC, so that the same moment is always the same text in documents.
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Note = Annotated[Annotated[str, Field(max_length=5000)] | None, BeforeValidator(_blank_is_none)]
 
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter, BackgroundTasks, Body
 
 from ops.starting.submitted_answers import Verdict
 from orchestrator_defs.api.dependencies import ProcessesDep
-from orchestrator_defs.api.rest.process_models import JsonObject, Received
+from orchestrator_defs.api.rest.fields import JsonObject
+from orchestrator_defs.api.rest.process_models import Received
 from orchestrator_defs.api.security.problems import problems
 from resources.errors import NotWaiting
 from resources.users import SYSTEM

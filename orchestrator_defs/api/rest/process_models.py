@@ -1,14 +1,13 @@
 """Processes as JSON: the shapes that clients read and send."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ops.starting.process_detail import PendingForm, PendingStep, ProcessDetail, StepDetail
 from ops.steps.state import readable
-from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
+from orchestrator_defs.api.rest.fields import JsonObject, Shape, Text, UnixTime
 from resources.domain.saving.headers import SubscriptionHeader
 from resources.processes.interventions import LONGEST_NOTE
 from resources.processes.process_lists import ProcessLine
@@ -19,26 +18,6 @@ EXAMPLE_SUBSCRIPTION = "8f0a2f4c-2f0e-4d8c-8a55-0c8d6a1f9f02"
 
 PENDING = "pending"
 
-DEEPEST = 64
-
-
-def _shallow(value: Any) -> Any:
-    """Refuse values that are nested too deeply for recursive code."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [item for one in level for item in _items(one)]
-        if not level:
-            return value
-    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-
-
-def _items(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_shallow)]
 Page = JsonObject
 """What was filled in on one page: field to value."""
 Pages = Annotated[list[Page], Field(fail_fast=True)]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_defs.api.dependencies import DatabaseDep, ProcessesDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
-from orchestrator_defs.api.rest.fields import Text, UnixTime
+from orchestrator_defs.api.rest.fields import JsonObject, Text, UnixTime
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheckDep
 from orchestrator_defs.sensors.scheduling import Scheduling
@@ -21,14 +21,14 @@ router = APIRouter(prefix="/schedules", tags=["schedules"])
 Kind = Literal["interval", "cron", "date"]
 Name = Annotated[Text, Field(min_length=1, max_length=255, examples=["Every night"])]
 Kwargs = Annotated[
-    dict[str, Any],
+    JsonObject,
     Field(
         description="the arguments of APScheduler's trigger of this name; `timezone` is UTC by default",
         examples=[{"hour": 0, "minute": 10}, {"hours": 4}, {"run_date": "2030-01-01T08:00:00", "timezone": "UTC"}],
     ),
 ]
 Inputs = Annotated[
-    list[dict[str, Any]],
+    list[JsonObject],
     Field(
         fail_fast=True,
         description="the complete pages of the workflow's form",

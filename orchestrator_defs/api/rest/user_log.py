@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path
 
 from orchestrator_defs.api.dependencies import UserDep
+from orchestrator_defs.api.rest.fields import JsonObject
 from orchestrator_defs.api.security.problems import example, problems
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ LONGEST = 10_000
 """Characters of one line; the rest is cut off."""
 
 Said = Annotated[
-    dict[str, Any], Body(description="anything", examples=[{"message": "TypeError: x is undefined", "page": "/tasks"}])
+    JsonObject, Body(description="anything", examples=[{"message": "TypeError: x is undefined", "page": "/tasks"}])
 ]
 
 

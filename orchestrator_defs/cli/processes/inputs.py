@@ -9,6 +9,8 @@ import click
 import yaml
 from dagster_shared.yaml_utils import safe_load_yaml
 
+from resources.database.storable import DEEPEST
+
 
 def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
     """The pages from a file (its `inputs`, else the whole file), or one page from `field=value`.
@@ -25,8 +27,10 @@ def read_inputs(config: Path | None, fields: Sequence[str]) -> Any:
 def _content(config: Path) -> Any:
     try:
         return safe_load_yaml(config.read_text(encoding="utf-8"))  # as the launchpad and `dagster job execute` do
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of too many digits, a day that is none
         raise click.ClickException(f"{config} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise click.ClickException(f"{config} is nested deeper than {DEEPEST} levels.") from None
     except FileNotFoundError:
         raise click.ClickException(f"There is no file {config}.") from None
     except OSError as error:

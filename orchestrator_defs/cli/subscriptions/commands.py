@@ -42,6 +42,7 @@ PRODUCT_KEYS = {
     "product_type": "product_type",
     "product_tag": "tag",
 }
+MOST_SHOWN = 1_000_000
 SHORT_ID = 8
 BLOCK_FACTS = ("name", "label", ID, OWNER)
 
@@ -60,7 +61,7 @@ def list_options(command: Command) -> Command:
             output.query_option,
             click.option(
                 "--limit",
-                type=click.IntRange(min=1),
+                type=click.IntRange(1, MOST_SHOWN),
                 default=50,
                 show_default=True,
                 help="At most so many, newest first.",
@@ -144,7 +145,7 @@ def show(application: Application, name: str, as_json: bool) -> None:
 
 @subscriptions.command()
 @click.argument("name", metavar="NAME")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest changes.")
+@click.option("--limit", type=click.IntRange(1, MOST_SHOWN), help="Only the newest changes.")
 @as_json_option
 @click.pass_obj
 def history(application: Application, name: str, limit: int | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field, Secret, SecretBytes, SecretStr, ValidationInfo, field_validator, model_validator
 
 from ops.steps.context import Scope
-from ops.steps.forms import Form, SubmitFormPage, fill, holds_secret, pages_of
+from ops.steps.forms import Form, SubmitFormPage, as_pages, fill, holds_secret, pages_of
 from resources.errors import FormError, FormInvalid
 from resources.types import State
 
@@ -230,3 +230,12 @@ def test_what_cannot_be_a_field_is_refused_by_name(page: dict[Any, Any], complai
 def test_very_many_faults_are_cut() -> None:
     error = refusal(page_of(int), {f"f{number}": 1 for number in range(1000)})
     assert len(error.errors) == 50 and len(str(error)) < 5000
+
+
+def test_inputs_that_are_too_deep_are_refused_before_anything_looks_at_them() -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    for inputs in (deep, [{"a": deep}], {"a": deep}):
+        with pytest.raises(FormInvalid, match="nested deeper than 64 levels"):
+            as_pages(inputs)

@@ -125,3 +125,11 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 def test_what_is_no_yaml_is_refused(file: Callable[[str], Path]) -> None:
     with pytest.raises(click.ClickException, match="is not YAML"):
         read_inputs(file("a: [1"), [])
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, f"a: {'9' * 5000}", "[" * 5000 + "]" * 5000, "{" * 300])
+def test_a_file_beyond_the_limits_of_yaml_is_refused_in_a_sentence(file: Callable[[str], Path], text: str) -> None:
+    try:
+        read_inputs(file(text), ())
+    except click.ClickException as error:
+        assert "is not YAML" in str(error) or "nested deeper" in str(error)

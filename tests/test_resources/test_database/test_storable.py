@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from resources.database.session import SubscriptionDatabase
-from resources.database.storable import faults_in, path_of, storable
+from resources.database.storable import fault_of_shape, faults_in, path_of, storable
 from resources.errors import NotStorable
 
 CHARACTERS = {"nul": "\x00", "low half": "\udc00", "high half": "\ud800", "two halves": "\ud800x\udc00"}
@@ -38,3 +38,33 @@ def test_place_of_a_fault_can_be_stored_itself() -> None:
 
 def test_cleaned_text_can_be_stored() -> None:
     assert list(faults_in([storable(f"a{odd}b") for odd in CHARACTERS.values()])) == []
+
+
+def nested(levels: int) -> object:
+    return [nested(levels - 1)] if levels else 1
+
+
+def aliases(lines: int) -> object:
+    """What so many lines of YAML with aliases hold: each ten times the line before."""
+    return [aliases(lines - 1)] * 10 if lines else 1
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (nested(63), None),
+        (nested(65), "it is nested deeper than 64 levels"),
+        (aliases(3), None),
+        ([[0] * 1_000_001], "it holds more than 1,000,000 values"),
+    ],
+    ids=["deep", "too deep", "large", "too large"],
+)
+def test_shape_is_judged_without_recursion(value: object, fault: str | None) -> None:
+    assert fault_of_shape(value) == fault
+
+
+def test_aliases_without_end_are_judged_at_once() -> None:
+    value: object = 1
+    for _ in range(30):
+        value = [value] * 10
+    assert fault_of_shape(value) == "it holds more than 1,000,000 values"

@@ -1,7 +1,7 @@
 """A subscription in another status: what stays, what it must have, and who forbids it."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
@@ -70,6 +70,12 @@ def test_a_start_that_is_set_stays(session: Session) -> None:
     device.device.hostname = "x"
 
     assert Device.from_other_lifecycle(device, ACTIVE).start_date == start
+
+
+def test_a_start_that_is_no_moment_in_utc_is_refused(session: Session) -> None:
+    first = datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))
+    with pytest.raises(ValidationError, match="within the years 1 to 9999 in UTC"):
+        DeviceInactive.from_product_id(add_product("device"), CUSTOMER, start_date=first)
 
 
 def test_the_bare_class_finds_the_one_for_the_new_status(session: Session, registry: dict[str, type]) -> None:

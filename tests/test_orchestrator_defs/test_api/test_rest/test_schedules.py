@@ -1,5 +1,6 @@
 """Schedules over HTTP: checked before they are kept, listed, changed and removed."""
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -53,6 +54,14 @@ def api(engine, api_of):
 def create(api, **changes):
     body = {"scheduled_type": "create", "workflow_name": "rest", "trigger": "interval", "trigger_kwargs": {"hours": 4}}
     return api.post("/schedules/", json={**body, **changes})
+
+
+@pytest.mark.parametrize("levels", [65, 500, 900])
+def test_inputs_that_are_nested_too_deeply_are_refused(api, levels):
+    content = json.dumps({"workflow_name": "rest", "trigger": "interval", "trigger_kwargs": {"hours": 4}})
+    deep = f'{content[:-1]}, "user_inputs": [{{"a": {"[" * levels}{"]" * levels}}}]}}'
+    answer = api.post("/schedules/", content=deep, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "nested deeper than 64 levels" in answer.text) == (422, True)
 
 
 def remove(api, **body):
