@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import sqlalchemy as sa
 
 from tests.engine import Engine
 from tests.test_graphql import test_documents as documents
@@ -111,3 +112,20 @@ def test_one_list_with_two_arguments_is_two_lists(ask: Asker, network: Network) 
     (found,) = ask.data(query, id=str(router.subscription_id))["subscriptions"]["page"]
     assert [one["description"] for one in found["a"]["page"]] == ["Port ge-a"]
     assert [one["description"] for one in found["b"]["page"]] == ["Port ge-c"]
+
+
+def test_a_query_sees_one_moment_and_writes_nothing(ask: Asker) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def look(_connection: object, cursor: object, *_: object) -> None:
+        with cursor.connection.cursor() as other:  # type: ignore[attr-defined]
+            names = ("transaction_isolation", "transaction_read_only")
+            seen.append(tuple(other.execute(f"SHOW {name}").fetchone()[0] for name in names))
+
+    engine = ask.engine.database.engine
+    sa.event.listen(engine, "before_cursor_execute", look)
+    try:
+        ask.data("{ subscriptions { page { note } pageInfo { totalItems } } products { page { name } } }")
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", look)
+    assert seen == [("repeatable read", "on")] * 3

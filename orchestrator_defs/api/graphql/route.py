@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import Context as Variables
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -98,12 +98,14 @@ async def _read(request: Request) -> tuple[Any, Mapping[str, Any], str | None]:
 
 
 def _wait_for(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+    request = copy_context()
+
     async def awaited(make: Callable[[], Awaitable[Any]]) -> Any:
         return await make()
 
     def wait(make: Callable[[], Awaitable[Any]]) -> Any:
-        # In a context of its own: a form must not see the transaction of the query.
-        return Variables().run(asyncio.run_coroutine_threadsafe, awaited(make), loop).result()
+        # In the context of the request: a form sees its roles, and not the transaction of the query.
+        return request.copy().run(asyncio.run_coroutine_threadsafe, awaited(make), loop).result()
 
     return wait
 
