@@ -18,11 +18,13 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of, windowed
-from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, is_of, ordered
+from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, ordered
 from resources.processes.process_fields import PROCESS_FIELDS
+from resources.processes.process_lists import BESIDE
 from resources.processes.waits import WaitKind
 from resources.settings import default_customer_id
 from resources.subscriptions.list_fields import Column, Condition
+from resources.subscriptions.lists import page_ids
 
 process, workflow, link = ProcessTable, WorkflowTable, ProcessSubscriptionTable
 
@@ -63,10 +65,7 @@ class ProcessPages:
         order = ordered(PROCESS_FIELDS, query.sort) or [NEWEST_FIRST]
 
         def rows(limit: int) -> list[Line]:
-            ids = sa.select(process.process_id).where(*where)
-            if is_of(workflow, order):
-                ids = ids.join(workflow, workflow.workflow_id == process.workflow_id)
-            cut = ids.order_by(*order, process.process_id).limit(limit).offset(query.after).subquery("page")
+            cut = page_ids(process.process_id, where, order, limit=limit, offset=query.after, beside=BESIDE)
             wanted = selection.under("page")
             found = [line for line, _ in _lines(cut, (), order, wanted)]
             self.fill(found[: query.first], wanted)

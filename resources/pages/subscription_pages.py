@@ -17,7 +17,7 @@ from resources.pages.block_pages import BlockPages
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_of, windowed
 from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition, FieldText, ListFields
-from resources.subscriptions.lists import NEWEST_FIRST
+from resources.subscriptions.lists import BESIDE, NEWEST_FIRST, page_ids
 from resources.subscriptions.relations import Direction, edges
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 
@@ -73,11 +73,8 @@ class SubscriptionPages:
         order = ordered(SUBSCRIPTION_FIELDS, query.sort) or [NEWEST_FIRST]
 
         def rows(limit: int) -> list[Line]:
-            # The ids first: what is joined to rows that the offset skips is joined for nothing.
-            ids = sa.select(subscription.subscription_id).where(*where)
-            if is_of(product, order):
-                ids = ids.join(product, product.product_id == subscription.product_id)
-            cut = ids.order_by(*order, subscription.subscription_id).limit(limit).offset(query.after).subquery("page")
+            key = subscription.subscription_id
+            cut = page_ids(key, where, order, limit=limit, offset=query.after, beside=BESIDE)
             wanted = selection.under("page")
             found = [line for line, _ in self._lines(cut, (), order, wanted)]
             self.fill(found[: query.first], wanted)

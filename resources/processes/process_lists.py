@@ -1,6 +1,6 @@
 """Lists of processes: read-only, without their states."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,11 +9,12 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from resources.database.session import current_session
-from resources.database.tables import ProcessSubscriptionTable, ProcessTable, SubscriptionTable, WorkflowTable
+from resources.database.tables import ProcessSubscriptionTable, ProcessTable, SubscriptionTable, Table, WorkflowTable
 from resources.domain.saving.headers import SubscriptionHeader, select_headers
 from resources.errors import UnknownProcess
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
+from resources.subscriptions.lists import page_ids
 from resources.types import ProcessId, ProcessStatus, Target
 
 
@@ -57,6 +58,8 @@ _LINES = sa.select(
     WorkflowTable.workflow_id,
     ProcessTable.location,
 ).join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+BESIDE: Mapping[type[Table], Condition] = {WorkflowTable: WorkflowTable.workflow_id == ProcessTable.workflow_id}
+"""The table beside processes that an order may be of, and how it is joined."""
 
 
 def list_processes(
@@ -66,8 +69,10 @@ def list_processes(
 
     The id breaks ties, so pages neither overlap nor miss.
     """
-    query = _LINES.where(*where).order_by(*(order or [ProcessTable.started_at.desc()]), ProcessTable.process_id)
-    return [_line(row) for row in current_session().execute(query.limit(limit).offset(offset))]
+    process, order = ProcessTable, order or [ProcessTable.started_at.desc()]
+    page = page_ids(process.process_id, where, order, limit=limit, offset=offset, beside=BESIDE)
+    query = _LINES.join(page, page.c.process_id == process.process_id).order_by(*order, process.process_id)
+    return [_line(row) for row in current_session().execute(query)]
 
 
 def count_processes(where: Sequence[Condition] = ()) -> int:

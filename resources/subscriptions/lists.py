@@ -1,14 +1,14 @@
 """Lists of subscriptions for pages: searched, filtered, sorted, cut; without models."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from resources.database.session import current_session
-from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
+from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable, Table
 from resources.domain.saving.headers import HEADER_LENGTH, Headers, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
 from resources.subscriptions.customers import Customer, customers_of
@@ -30,6 +30,11 @@ class SubscriptionLine(SubscriptionHeader):
 
 
 NEWEST_FIRST = subscription.created_at.desc()
+BESIDE = {
+    ProductTable: ProductTable.product_id == subscription.product_id,
+    SubscriptionMetadataTable: SubscriptionMetadataTable.subscription_id == subscription.subscription_id,
+}
+"""The tables beside subscriptions that conditions and orders may be of, and how they are joined."""
 
 
 class SubscriptionList(list[SubscriptionLine]):
@@ -56,7 +61,8 @@ def list_subscriptions(
     neither overlap nor miss a row. A list that is cut at `limit` says so (`is_cut`), and in the log if nobody gave one.
     """
     where, order = [*where, *SUBSCRIPTION_FIELDS.having(**having)], [*(order or [NEWEST_FIRST])]
-    page = _page(where, order, None if limit is None else limit + 1, offset)
+    most = None if limit is None else limit + 1
+    page = page_ids(subscription.subscription_id, where, order, limit=most, offset=offset, beside=BESIDE)
     query = _lines().join(page, page.c.subscription_id == subscription.subscription_id)
     rows = current_session().execute(query.order_by(*order, subscription.subscription_id)).all()
     found = SubscriptionList(_lines_of(rows[:limit]))
@@ -91,6 +97,29 @@ def find_subscriptions(
     return Page(list_subscriptions(where, order, limit=limit, offset=offset) if offset < total else [], total)
 
 
+def page_ids(
+    key: Any,
+    where: Sequence[Condition],
+    order: Sequence[Column],
+    *,
+    limit: int | None,
+    offset: int,
+    beside: Mapping[type[Table], Condition],
+) -> sa.Subquery:
+    """The keys of a page, under the name of the column. The key breaks ties, so pages neither overlap nor miss.
+
+    They are found before anything is joined, so that what the offset skips costs only its place in an index.
+
+    `beside`: tables, and how they are joined if a condition or the order is of them.
+    """
+    ids = sa.select(key).where(*where)
+    asked = sa.select(key, *order).where(*where).get_final_froms()
+    for table, condition in beside.items():
+        if table.__table__ in asked:
+            ids = ids.outerjoin(table, condition)
+    return ids.order_by(*order, key).limit(limit).offset(offset).subquery("page")
+
+
 def subscription_ids(
     *, after: SubscriptionId | None, limit: int, of: sa.ColumnElement[bool] | None = None
 ) -> list[SubscriptionId]:
@@ -111,24 +140,9 @@ def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
     return _lines_of([row])[0]
 
 
-def _page(where: Sequence[Condition], order: Sequence[Column], limit: int | None, offset: int) -> sa.Subquery:
-    """The ids of a page. First, because what is joined to rows that the offset skips is joined for nothing."""
-    asked = sa.select(subscription.subscription_id, *order).where(*where).get_final_froms()
-    ids = sa.select(subscription.subscription_id).where(*where)
-    if ProductTable.__table__ in asked:
-        ids = ids.join(ProductTable, ProductTable.product_id == subscription.product_id)
-    if SubscriptionMetadataTable.__table__ in asked:
-        ids = _with_metadata(ids)
-    return ids.order_by(*order, subscription.subscription_id).limit(limit).offset(offset).subquery("page")
-
-
 def _lines() -> Headers:
-    return _with_metadata(select_headers(SubscriptionMetadataTable.metadata_))
-
-
-def _with_metadata(query: Headers) -> Headers:
     beside = SubscriptionMetadataTable
-    return query.outerjoin(beside, beside.subscription_id == subscription.subscription_id)
+    return select_headers(beside.metadata_).outerjoin(beside, BESIDE[beside])
 
 
 def _lines_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[SubscriptionLine]:
