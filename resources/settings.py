@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     recovery_attempts: int = Field(
         3, ge=0, description="how often a process whose run was lost is continued automatically before it fails"
     )
+    abort_grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="how long the step of an aborted process may take to end before its process is killed",
+    )
     netbox_url: str | None = Field(None, description="NetBox to use; when not set the lab, on the embedded database")
     netbox_token: SecretStr = Field(SecretStr("lab"), description="API token for NetBox")
     playbook_url: str | None = Field(None, description="playbook runner to use; when not set the lab, as for NetBox")

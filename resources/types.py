@@ -54,6 +54,7 @@ class ProcessStatus(StrEnum):
     SUSPENDED = "suspended"
     WAITING = "waiting"
     AWAITING_CALLBACK = "awaiting_callback"
+    ABORTING = "aborting"
     ABORTED = "aborted"
     FAILED = "failed"
     RESUMED = "resumed"

@@ -104,6 +104,7 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
                 claim = replace(claim, state=state_of(workflow, place, claim.process_id, claim.state))
     except (OrchestratorError, TransportError) as error:
         if segment.has_nothing_to_do(error):
+            segment.end_abort()
             op.log.info(NOTHING_TO_DO.format(error))
             return
         raise refused(error) from error

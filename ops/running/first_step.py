@@ -65,6 +65,7 @@ def _start_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]
     except REFUSALS as error:
         is_passed_over = segment.request is not None and isinstance(error, REFUSED_REQUESTS)
         if is_passed_over or segment.has_nothing_to_do(error):
+            segment.end_abort()
             op.log.info(NOTHING_TO_DO.format(error))
             return
         raise refused(error) from error

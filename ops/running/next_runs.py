@@ -37,11 +37,12 @@ def launch_next(segment: Segment, ready: Sequence[ProcessId] = (), *, has_stoppe
 
 @contextmanager
 def parent_continues(segment: Segment) -> Iterator[None]:
-    """Continue the parent of a process that fails in the block, if the parent has waited for that."""
+    """End the abort of a process that fails in the block for that, and continue its parent if that has waited."""
     try:
         yield
     except GeneratorExit:
         raise
     except BaseException:
+        segment.end_abort()
         launch_next(segment, has_stopped=True)
         raise

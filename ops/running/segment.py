@@ -1,5 +1,6 @@
 """A segment: one Dagster run of a process, and whether it may act."""
 
+import logging
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from ops.steps.workflow import Workflow
 from resources import tags
 from resources.database.session import SubscriptionDatabase
 from resources.errors import ProcessStopped, ProcessTaken, RunMayNotAct, UnknownProcess
-from resources.processes import process_rows
+from resources.processes import interventions, process_rows
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
 from resources.runs.launched_by import launched_by
@@ -19,6 +20,8 @@ from resources.runs.storage_identity import storage_id
 from resources.runs.workers import liveness
 from resources.types import ProcessId, ProcessStatus, State
 from resources.users import SYSTEM, User
+
+log = logging.getLogger(__name__)
 
 CONTINUABLE = frozenset(status for status in ProcessStatus if status.is_failure) | {
     ProcessStatus.CREATED,
@@ -119,6 +122,22 @@ class Segment:
         new = {tag: value for tag, value in tags.written(known).items() if launched_with.get(tag) != value}
         self.instance.add_run_tags(self.run_id, new)
 
+    def end_abort(self) -> None:
+        """Unlock what the process holds if it is being aborted: this run, if it is the process's, executes no step now.
+
+        Commits. Raises nothing: the sweeper does what cannot be done now.
+        """
+        try:
+            with self.database.transaction():
+                has_ended = interventions.end_abort(self.process_id, self.run_id)
+            if has_ended:
+                self.tag(status=ProcessStatus.ABORTED)
+                self.op.log.info("The process is aborted, and its subscriptions are unlocked.")
+        except UnknownProcess:
+            log.debug("There is no process %s.", self.process_id)
+        except Exception:
+            log.exception("An abort of process %s is not ended yet; the sweeper tries again.", self.process_id)
+
     def acts_for(self, claim: Claim) -> bool:
         """Whether this run acts for the process already."""
         return claim.run_id == self.run_id and claim.status in (ProcessStatus.RUNNING, ProcessStatus.COMPLETED)
@@ -162,6 +181,8 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
         raise RunMayNotAct(f"{process} executes {claim.workflow_name}, not {workflow.name}.")
     if claim.status.is_final:
         raise ProcessStopped(f"{process} is {claim.status}; it cannot be continued. Start {workflow.name} again.")
+    if claim.status is ProcessStatus.ABORTING:
+        raise ProcessStopped(f"{process} is being aborted; no step of it begins any more.")
     if claim.status not in CONTINUABLE:
         raise ProcessStopped(f"{process} is {claim.status}; it continues when its wait ends.")
     if claim.run_id not in (None, run_id):

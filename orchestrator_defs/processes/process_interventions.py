@@ -2,21 +2,25 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ops.starting.permission import check_may_retry, check_role
 from ops.starting.state_edits import check_next, check_skippable, edited
 from ops.steps.branches import state_of
+from orchestrator_defs.processes.process_aborts import ProcessAborts
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_answers import ProcessAnswers
 from orchestrator_defs.processes.process_queries import ProcessQueries
 from orchestrator_defs.processes.process_runs import ProcessRuns
+from resources import clock
 from resources.database.session import lock_waits_limited
 from resources.errors import DatabaseBusy, NotWaiting, OrchestratorError, ProcessError
 from resources.processes import interventions, ledger, pause
 from resources.processes.interventions import Aborted
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
+from resources.runs.launching.launcher import end_run, terminate_run
 from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
@@ -156,39 +160,41 @@ class ProcessInterventions:
         return place.key
 
     def abort(self, process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
-        """End a process: what it did stays; its subscriptions are unlocked, and out of sync. Commits.
+        """End a process: what it did stays; its subscriptions are unlocked, and out of sync. Commits. May run twice.
 
-        Its running segment is terminated and commits nothing more. Works while the engine is paused, and for a workflow
-        that the code no longer has. Raises UnknownProcess, NotAuthorised, ProcessEnded, and DatabaseBusy when its row
-        stays locked although its run is terminated.
+        Its running segment is terminated and commits nothing more. When its step may still be executed the answer has
+        `until`: the process is `aborting`, and keeps its subscriptions, until that step has ended or its process is
+        killed; `aborts` tells and waits. Works while the engine is paused, and for a workflow that the code no longer
+        has. Raises UnknownProcess, NotAuthorised, ProcessEnded, and DatabaseBusy when its row stays locked although its
+        run is terminated.
         """
         try:
             claim, found = self._abort(process_id, user, reason, BRIEF_SECONDS)
         except DatabaseBusy:  # its step holds the row, and may be frozen: end its run first
             with self._access.database.transaction(read_only=True):
                 claim = self._access.claim_to_end(process_id, user, "abort")
-            self._terminate(claim.run_id)
+            terminate_run(self._access.instance, claim.run_id)
             claim, found = self._abort(process_id, user, reason, TERMINATED_SECONDS)
         why = f": {reason}" if reason else ", without a reason"
         self._access.report(claim, f"{user} aborted the process{why}. {found.message}")
-        self._terminate(found.run_id)
-        self._runs.launch_after(process_id)
+        if found.until is None:
+            terminate_run(self._access.instance, found.run_id)
+        elif found.run_id and found.was is not ProcessStatus.ABORTING:
+            end_run(self._access.instance, found.run_id, (found.until - clock.now()).total_seconds())
+        if self.aborts.end(process_id):
+            self._runs.launch_after(process_id)
+            return replace(found, until=None)
         return found
+
+    @property
+    def aborts(self) -> ProcessAborts:
+        """The aborts whose step may still be executed."""
+        return ProcessAborts(self._access.database, self._access.instance)
 
     def _abort(self, process_id: ProcessId, user: str, reason: str, seconds: float) -> tuple[Claim, Aborted]:
         with lock_waits_limited(seconds), self._access.database.transaction():
             claim = self._access.lock_to_end(process_id, user, "abort")
             return claim, interventions.abort(process_id, user=user, reason=reason)
-
-    def _terminate(self, run_id: str | None) -> None:
-        """Terminate a run; if that fails, the commit of its step is refused."""
-        run = self._access.instance.get_run_by_id(run_id) if run_id else None
-        if run is None or run.is_finished or self._access.instance.run_launcher is None:
-            return
-        try:
-            self._access.instance.run_launcher.terminate(run.run_id)
-        except Exception as error:  # noqa: BLE001  whatever a launcher raises, the abort is committed
-            log.warning("Run %s could not be terminated: %s", run_id, error)
 
     def delete(self, process_id: ProcessId, *, user: str) -> None:
         """Delete a task that has ended, with its ledger; its Dagster runs stay. Commits.

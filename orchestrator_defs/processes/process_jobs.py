@@ -51,7 +51,9 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
 
         def act(service: Processes, process_id: ProcessId, user: str) -> None:
             found = service.interventions.abort(process_id, user=user, reason=context.op_config["reason"])
-            context.log.info(f"Process {process_id} is aborted. {found.message}")
+            context.log.info(f"Process {process_id} is {'being ' if found.until else ''}aborted. {found.message}")
+            if found.until:
+                context.log.info(service.interventions.aborts.wait(process_id))
 
         _act(context, orchestrator, act)
 

@@ -13,6 +13,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.launching import RUN_KEY
+from orchestrator_defs.processes.process_aborts import ProcessAborts
 from resources import tags
 from resources.errors import DatabaseBusy
 from resources.processes import recovery
@@ -73,6 +74,7 @@ class Sweeper:
             except DatabaseBusy:
                 sweep.report.append(f"{one.process_id} is locked by another transaction; the next sweep tries again")
         if not self.is_preview:
+            self._end_aborts(sweep)
             self._terminate_strays(sweep)
             self._start_missing_workers(sweep)
         return sweep
@@ -166,6 +168,17 @@ class Sweeper:
             report_event(self.instance, one.process_id, one.run_id, f"The process has failed: {reason}")
 
     # --- runs that execute ---
+
+    def _end_aborts(self, sweep: Sweep) -> None:
+        """Release what aborted processes hold whose step has ended, and see that the steps of the others end."""
+        with self.database.transaction(read_only=True):
+            found = recovery.aborting(self.owner, BATCH)
+        aborts = ProcessAborts(self.database, self.instance)
+        for one in found:
+            try:
+                sweep.report += [done] if (done := aborts.settle(one)) else []
+            except DatabaseBusy:
+                sweep.report.append(f"{one.process_id} is locked by another transaction; the next sweep tries again")
 
     def _terminate_strays(self, sweep: Sweep) -> None:
         """Terminate the runs that still execute although their process has ended, or waits."""

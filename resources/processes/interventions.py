@@ -5,12 +5,13 @@ Everything here works in the current transaction and leaves the commit to the ca
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete, select, update
 
+from resources import clock
 from resources.database.session import current_session
 from resources.database.storable import storable
 from resources.database.tables import ProcessStepTable, ProcessTable, ProcessWaitTable, SubscriptionVersionTable
@@ -19,10 +20,12 @@ from resources.processes import ledger, locks, process_rows, waits
 from resources.processes.ledger import StepRecord
 from resources.processes.owner import Owner
 from resources.processes.statements import OTHER_LINES
-from resources.processes.waits import WaitKind
+from resources.processes.waits import Wait, WaitKind
+from resources.settings import settings
 from resources.types import ProcessId, ProcessStatus, State, StepKey, StepStatus, SubscriptionId
 
 ABORT_KEY, ABORTED = f"{OTHER_LINES}abort__", "User Aborted"
+KILLED_KEY, KILLED = f"{OTHER_LINES}killed__", "Process killed"
 LONGEST_NOTE = 5000
 BACK_KEY = f"{OTHER_LINES}back_{{}}__"
 
@@ -34,13 +37,15 @@ RESUMABLE = FAILURES | {ProcessStatus.WAITING}
 """Statuses in which a process can be retried now."""
 SKIPPABLE = RESUMABLE | {ProcessStatus.AWAITING_CALLBACK}
 """Statuses in which a person can skip the next step."""
-RUNNING = ProcessStatus.RUNNING
+RUNNING, ABORTING = ProcessStatus.RUNNING, ProcessStatus.ABORTING
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """What an abort found: the run that may still execute and its step, the committed steps, the unlocked
-    subscriptions, and the children that continue.
+    """What an abort found: the run that may still execute and its step, the committed steps, the subscriptions, and
+    the children that continue.
+
+    `until`: when its step is ended by force, which may still execute; until it has ended the subscriptions stay locked.
     """
 
     run_id: str | None
@@ -49,15 +54,22 @@ class Aborted:
     in_progress: StepKey | None
     subscriptions: list[SubscriptionId]
     children: list[ProcessId]
+    until: datetime | None = None
 
     @property
     def message(self) -> str:
         """What was done and what stays, as a sentence."""
         parts = [f"It was {self.was}."]
-        if self.in_progress:
+        if self.was is ABORTING:
+            parts.append(f"Its step has until {moment(self.until)} to end; then its process is killed.")
+        elif self.until:
+            parts.append(has_until(self.in_progress, self.until))
+        elif self.in_progress:
             parts.append(f"The step {self.in_progress!r} was in progress: what it did to the database is rolled back.")
         parts.append(f"Committed steps stay: {', '.join(self.done)}." if self.done else "No step was committed.")
-        if self.subscriptions:
+        if self.subscriptions and self.until:
+            parts.append(f"Locked until the step has ended: subscription {', '.join(map(str, self.subscriptions))}.")
+        elif self.subscriptions:
             parts.append(f"Unlocked, and out of sync: subscription {', '.join(map(str, self.subscriptions))}.")
         if self.children:
             parts.append(f"Its children continue: process {', '.join(map(str, self.children))}.")
@@ -65,10 +77,11 @@ class Aborted:
 
 
 def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
-    """End a process and unlock its subscriptions; what it changed stays, and stays out of sync.
+    """End a process; what it changed stays, and stays out of sync. May run twice.
 
-    A run that still executes it can commit nothing more: its step rolls back. Raises UnknownProcess, and ProcessEnded
-    for a process that has ended already.
+    At once, unless a step may be in progress, which can commit nothing more. Then the process is `aborting`, and keeps
+    its subscriptions, until `end_abort`: two must not write to one device. Raises UnknownProcess, and ProcessEnded for
+    a process that has ended already.
     """
     row = process_rows.lock_row(process_id)
     was = ProcessStatus(row.last_status)
@@ -83,14 +96,64 @@ def abort(process_id: ProcessId, *, user: str, reason: str = "") -> Aborted:
         in_progress=next((key for key in row.step_keys if key not in keys), None) if was is RUNNING else None,
         subscriptions=locks.held_by(process_id),
         children=[child.process_id for child in process_rows.children_of(process_id) if not child.status.is_final],
+        until=_deadline(process_id, was),
     )
-    row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
+    if was is ABORTING:
+        return aborted
+    waits.close(process_id, by=user)
+    if aborted.until:
+        row.last_status, row.failed_reason = ABORTING, has_until(aborted.in_progress, aborted.until)
+        waits.open_wait(process_id, ABORT_KEY, Wait(WaitKind.ABORT, aborted.until, reason=row.failed_reason))
+    else:
+        row.last_status, row.last_step = ProcessStatus.ABORTED, ABORTED
+        locks.release(process_id, in_sync=False)
     current_session().flush()
     why = {"by": user, "reason": storable(reason), "message": aborted.message}
     _write_line(row, ABORT_KEY, ABORTED, StepStatus.ABORT, user, why)
-    waits.close(process_id, by=user)
-    locks.release(process_id, in_sync=False)
     return aborted
+
+
+def _deadline(process_id: ProcessId, was: ProcessStatus) -> datetime | None:
+    if was is ABORTING:
+        return max((wait.deadline for wait in waits.find_open(process_id) if wait.deadline), default=clock.now())
+    return clock.now() + timedelta(seconds=settings().abort_grace_seconds) if was is RUNNING else None
+
+
+def end_abort(process_id: ProcessId, run_id: str | None, *, killed: str = "") -> bool:
+    """End the abort of a process whose run no longer executes a step: unlock its subscriptions, which stay out of sync.
+
+    `killed`: why its process was killed, if it was; readers of the process find it. False when there is nothing to end.
+    """
+    row = process_rows.lock_row(process_id)
+    if (row.last_status, row.run_id) != (ABORTING, run_id):
+        return False
+    row.last_status, row.last_step, row.failed_reason = ProcessStatus.ABORTED, ABORTED, killed or None
+    current_session().flush()
+    if killed:
+        _write_line(row, KILLED_KEY, KILLED, StepStatus.ABORT, "SYSTEM", {"message": killed})
+    waits.close(process_id, by="SYSTEM")
+    locks.release(process_id, in_sync=False)
+    return True
+
+
+def note_abort(process_id: ProcessId, run_id: str | None, reason: str) -> bool:
+    """Let readers of an aborting process see why it does not end; False when it has ended, or says so already."""
+    row = process_rows.lock_row(process_id)
+    if (row.last_status, row.run_id) != (ABORTING, run_id) or row.failed_reason == reason:
+        return False
+    row.failed_reason = reason
+    current_session().flush()
+    return True
+
+
+def has_until(step: StepKey | None, until: datetime) -> str:
+    """How long an aborted step may still take, as a sentence."""
+    return f"The step {step!r} has until {moment(until)} to end, and commits nothing; then its process is killed."
+
+
+def moment(when: datetime | None) -> str:
+    """A moment as people read it."""
+    return f"{when:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def resume(process_id: ProcessId, *, user: str, at: Collection[ProcessStatus] = RESUMABLE) -> str:
@@ -297,6 +360,7 @@ def _check_status(row: ProcessTable, at: Collection[ProcessStatus], what: str) -
         advice = {
             ProcessStatus.SUSPENDED: "it waits for input: answer it",
             ProcessStatus.AWAITING_CALLBACK: "it waits for an external system to call back",
+            ABORTING: "it ends when its step does: start its workflow again then",
         }.get(ProcessStatus(row.last_status), "nothing was changed")
         raise NotWaiting(f"Process {row.process_id} is {row.last_status} and cannot {what}; {advice}.")
 

@@ -62,6 +62,11 @@ def raise_locked(subscription_id: SubscriptionId) -> None:
     process, workflow_name = holder
     status = ProcessStatus(process.last_status)
     advice = "wait for it"
+    if status is ProcessStatus.ABORTING:
+        raise SubscriptionLocked(
+            f"Subscription {subscription_id} is still held by process {process.process_id} ({workflow_name}), which is "
+            f"being aborted. {process.failed_reason} Try again when it has ended."
+        )
     if status.is_failure:
         advice = f"resume it with `orchestrator resume {process.process_id}` once the cause is fixed"
     raise SubscriptionLocked(

@@ -15,6 +15,9 @@ from resources.database.tables import EngineSettingsTable, ProcessTable, Process
 from resources.errors import EnginePaused
 from resources.types import ProcessStatus
 
+AT_A_STEP = [ProcessStatus.RUNNING, ProcessStatus.ABORTING]
+"""Statuses in which a step may be in progress."""
+
 
 class EngineStatus(StrEnum):
     """PAUSING: nothing new starts, but steps are still in progress."""
@@ -54,7 +57,7 @@ def state() -> EngineState:
         .one_or_none()
     )
     is_paused, changed_by, changed_at = row or (False, None, None)
-    running = select(func.count()).where(ProcessTable.last_status == ProcessStatus.RUNNING).scalar_subquery()
+    running = select(func.count()).where(ProcessTable.last_status.in_(AT_A_STEP)).scalar_subquery()
     stopped = (
         select(func.count())
         .where(ProcessWaitTable.kind == "pause", ProcessWaitTable.answered_at.is_(None))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, text, true, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from resources import clock
@@ -20,7 +20,7 @@ from resources.processes.ledger import StepRecord
 from resources.processes.owner import Owner
 from resources.processes.process_rows import FINAL
 from resources.processes.statements import COMMITTED, OTHER_LINES
-from resources.processes.waits import stops_its_process
+from resources.processes.waits import WaitKind, stops_its_process
 from resources.settings import settings
 from resources.types import Assignee, ProcessId, ProcessStatus, StepKey, StepStatus, SubscriptionId
 
@@ -71,6 +71,34 @@ def unfinished_elsewhere(location: str) -> dict[str, int]:
         .order_by(ProcessTable.location)
     )
     return {str(name): count for name, count in current_session().execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Aborting:
+    """A process that is being aborted: its run, and since when and until when its step may still execute."""
+
+    process_id: ProcessId
+    run_id: str | None
+    since: datetime
+    until: datetime
+
+
+def aborting(owner: Owner, limit: int, of: ProcessId | None = None) -> list[Aborting]:
+    """Processes, or this one, that are being aborted, the oldest deadline first."""
+    wait, process = ProcessWaitTable, ProcessTable
+    query = (
+        select(process.process_id, process.run_id, wait.created_at, wait.deadline)
+        .join(wait, wait.process_id == process.process_id)
+        .where(process.last_status == ProcessStatus.ABORTING, text("last_status <> 'completed'"), owner.owns())
+        .where(wait.answered_at.is_(None), wait.kind == WaitKind.ABORT)
+        .where(true() if of is None else process.process_id == of)
+        .order_by(wait.deadline, process.process_id)
+        .limit(limit)
+    )
+    return [
+        Aborting(process_id, run_id, since, until or since)
+        for process_id, run_id, since, until in current_session().execute(query)
+    ]
 
 
 def states_of(process_ids: Collection[ProcessId]) -> list[ProcessState]:

@@ -28,7 +28,13 @@ from resources.types import ProcessId, ProcessStatus, SubscriptionId, Subscripti
 
 log = logging.getLogger(__name__)
 
-UNDER_WAY = [ProcessStatus.CREATED, ProcessStatus.RUNNING, ProcessStatus.RESUMED, ProcessStatus.WAITING]
+UNDER_WAY = [
+    ProcessStatus.CREATED,
+    ProcessStatus.RUNNING,
+    ProcessStatus.RESUMED,
+    ProcessStatus.WAITING,
+    ProcessStatus.ABORTING,
+]
 """Statuses of a validation that will still end by itself."""
 
 Usable = Mapping[str, frozenset[SubscriptionLifecycle]]

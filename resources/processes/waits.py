@@ -29,7 +29,7 @@ CALLBACK_ROUTE = "/api/processes/{process_id}/callback/{token}"
 
 class WaitKind(StrEnum):
     """What ends a wait: a person's input, a callback, a retry, a poll, a moment, children, the release of the
-    engine.
+    engine, the end of an aborted step.
     """
 
     INPUT = "input"
@@ -39,6 +39,7 @@ class WaitKind(StrEnum):
     TIME = "time"
     CHILDREN = "children"
     PAUSE = "pause"
+    ABORT = "abort"
 
     @property
     def process_status(self) -> ProcessStatus:
@@ -48,6 +49,8 @@ class WaitKind(StrEnum):
                 return ProcessStatus.SUSPENDED
             case WaitKind.CALLBACK:
                 return ProcessStatus.AWAITING_CALLBACK
+            case WaitKind.ABORT:
+                return ProcessStatus.ABORTING
         return ProcessStatus.WAITING
 
     @property
@@ -59,6 +62,10 @@ class WaitKind(StrEnum):
             case WaitKind.CALLBACK:
                 return StepStatus.AWAITING_CALLBACK
         return StepStatus.WAITING
+
+
+CONTINUING = tuple(kind for kind in WaitKind if kind is not WaitKind.ABORT)
+"""The waits after whose end the process continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,7 @@ def due(
     limit: int,
     *,
     of: ProcessId | None = None,
-    kinds: Collection[WaitKind] = tuple(WaitKind),
+    kinds: Collection[WaitKind] = CONTINUING,
     workflows: Collection[str] | None = None,
 ) -> list[Due]:
     """Processes, or this one, whose wait is due: its deadline has passed, the engine is released, or no child runs any

@@ -27,7 +27,7 @@ from resources.database import hung_server
 from resources.database.session import KEEPALIVE, lock_key, named, postgres_url
 from resources.errors import SettingsError
 from resources.runs.dispatch_statements import (
-    ADD_BEAT,
+    ADD_COLUMNS,
     BEAT,
     CANCEL,
     CLAIM,
@@ -38,8 +38,9 @@ from resources.runs.dispatch_statements import (
     FINISH,
     FITS,
     FROZEN,
-    HAS_BEAT,
+    HAS_COLUMNS,
     IS_ALIVE,
+    KILL_AFTER,
     LOAD,
     MARK_LOST,
     REFUSE,
@@ -64,13 +65,22 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run in the table. `lost_seconds`: how long its worker's lock has been missing."""
+    """A run in the table. `lost_seconds`: how long its worker's lock has been missing.
+
+    `seconds_left`: how long before the process is killed, or, when it has ended, how long before that it did.
+    """
 
     run_id: str
     state: str
     worker: int | None
     is_canceled: bool
     lost_seconds: float | None
+    seconds_left: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no process executes the run, and none can begin a step of it without claiming it first."""
+        return self.state != "claimed" or self.is_lost
 
     @property
     def is_lost(self) -> bool:
@@ -207,6 +217,10 @@ class Dispatch:
         rows = self._rows(CANCEL, run_id=run_id)
         return str(rows[0]["state"]) if rows else None
 
+    def kill_after(self, run_id: str, seconds: float) -> None:
+        """Let the process of a run be killed that executes it for so long after its cancellation. The first counts."""
+        self._rows(KILL_AFTER, run_id=run_id, seconds=seconds)
+
     def refuse(self, location: str, unless: Loaded | None = None) -> list[str]:
         """Remove the waiting runs of a code location for which there is no code. The caller fails the returned runs."""
         present = {"code": unless.code, "loaded_at": unless.loaded_at} if unless else {}
@@ -270,6 +284,11 @@ class Dispatch:
         self.finish(run_id, worker)
         self._rows(END_SESSIONS, worker=worker)
 
+    def process_of(self, worker: int) -> str:
+        """Which process on which host a worker is, for people; empty when the table no longer has it."""
+        rows = self._rows("SELECT pid, host FROM orchestrator_workers WHERE worker = :worker", worker=worker)
+        return f"{rows[0]['pid']} on {rows[0]['host']}" if rows else ""
+
     def finish(self, run_id: str, worker: int) -> bool:
         """Record that a worker has finished a run; True when the run was canceled before. May run twice."""
         rows = self._rows(FINISH, run_id=run_id, worker=worker)
@@ -320,8 +339,8 @@ class Dispatch:
         return [entry for entry in entries if entry.is_lost]
 
     def overdue(self, seconds: float) -> list[Entry]:
-        """The claimed runs that were canceled so many seconds ago."""
-        overdue = "canceled_at < clock_timestamp() - make_interval(secs => :seconds)"
+        """The claimed runs that were canceled so many seconds ago, or whose own limit has passed."""
+        overdue = "coalesce(kill_at, canceled_at + make_interval(secs => :seconds)) < clock_timestamp()"
         return [Entry(**row) for row in self._rows(f"{ENTRY} WHERE state = 'claimed' AND {overdue}", seconds=seconds)]
 
     def mark_lost(self) -> None:
@@ -380,7 +399,7 @@ class Dispatch:
             if url in _prepared:
                 return
             with self._storage.connect() as connection:
-                if not connection.scalar(sa.text(HAS_BEAT)):
+                if not connection.scalar(sa.text(HAS_COLUMNS)):
                     self._make_tables(connection)
             _prepared.add(url)
 
@@ -391,8 +410,9 @@ class Dispatch:
         try:
             for statement in TABLES:
                 connection.execute(sa.text(statement))
-            if not connection.scalar(sa.text(HAS_BEAT)):
-                connection.execute(sa.text(ADD_BEAT))
+            if not connection.scalar(sa.text(HAS_COLUMNS)):
+                for statement in ADD_COLUMNS:
+                    connection.execute(sa.text(statement))
         finally:
             connection.execute(sa.select(sa.func.pg_advisory_unlock(lock_key("dispatch tables"))))
 

@@ -46,7 +46,8 @@ TABLES = (
         claimed_at timestamptz,
         done_at timestamptz,
         canceled_at timestamptz,
-        lost_at timestamptz
+        lost_at timestamptz,
+        kill_at timestamptz
     )
     """,
     """
@@ -58,13 +59,18 @@ TABLES = (
     """,
 )
 
-ADD_BEAT = "ALTER TABLE orchestrator_workers ADD COLUMN beat_at timestamptz"
-HAS_BEAT = """
-SELECT to_regclass('orchestrator_dispatch_claimed') IS NOT NULL AND EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('orchestrator_workers') AND attname = 'beat_at'
+ADD_COLUMNS = (
+    "ALTER TABLE orchestrator_workers ADD COLUMN IF NOT EXISTS beat_at timestamptz",
+    "ALTER TABLE orchestrator_dispatch ADD COLUMN IF NOT EXISTS kill_at timestamptz",
+)
+HAS_COLUMNS = """
+SELECT to_regclass('orchestrator_dispatch_claimed') IS NOT NULL AND 2 = (
+    SELECT count(*) FROM pg_attribute WHERE (attrelid, attname) IN (
+        (to_regclass('orchestrator_workers'), 'beat_at'), (to_regclass('orchestrator_dispatch'), 'kill_at')
+    )
 )
 """
-"""Whether all is made, and the column of heartbeats too, which a table of an earlier version has not."""
+"""Whether all is made, and the columns too that tables of an earlier version have not."""
 
 HAS_LOCK = f"""EXISTS (
     SELECT FROM pg_locks
@@ -143,7 +149,7 @@ WITH {SERVED}, made AS (
     ON CONFLICT (run_id) DO UPDATE SET
         state = 'queued', is_resumed = true, location = :location, code = :code, not_before = EXCLUDED.not_before,
         worker = NULL, created_at = clock_timestamp(), claimed_at = NULL, done_at = NULL, canceled_at = NULL,
-        lost_at = NULL
+        lost_at = NULL, kill_at = NULL
     WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
     RETURNING location, not_before
 )
@@ -164,7 +170,7 @@ CLAIM_DIRECTLY = f"""
 INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
 VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
 ON CONFLICT (run_id) DO UPDATE SET
-    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
+    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL, kill_at = NULL
 WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
 RETURNING run_id
 """
@@ -186,6 +192,11 @@ WITH canceled AS (
 SELECT state, CASE state WHEN 'claimed' THEN pg_notify('{CANCELED}', run_id) END FROM canceled
 """
 
+KILL_AFTER = """
+UPDATE orchestrator_dispatch SET kill_at = coalesce(kill_at, clock_timestamp() + make_interval(secs => :seconds))
+WHERE run_id = :run_id AND state <> 'done'
+"""
+
 REFUSE = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()
 WHERE state = 'queued' AND location = :location{unless} RETURNING run_id
@@ -199,7 +210,8 @@ WHERE state = 'claimed' AND (lost_at IS NOT NULL) = {IS_ALIVE.format(worker="d.w
 
 ENTRY = """
 SELECT run_id, state, worker, canceled_at IS NOT NULL AS is_canceled,
-    extract(epoch FROM clock_timestamp() - lost_at)::float AS lost_seconds
+    extract(epoch FROM clock_timestamp() - lost_at)::float AS lost_seconds,
+    extract(epoch FROM kill_at - coalesce(done_at, lost_at, clock_timestamp()))::float AS seconds_left
 FROM orchestrator_dispatch
 """
 

@@ -12,7 +12,7 @@ from resources.database.tables import ProcessTable, SubscriptionTable, WorkflowT
 from resources.domain.saving.headers import HEADER_LENGTH, SubscriptionHeader, select_headers
 from resources.errors import UnknownSubscription
 from resources.subscriptions.relations import RelatedSubscription, RelationStatus, reconcile_workflow, status_relations
-from resources.types import SubscriptionId, SubscriptionLifecycle, Target
+from resources.types import ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
 
 ACTIVE = frozenset({SubscriptionLifecycle.ACTIVE})
 
@@ -58,6 +58,7 @@ class SubscriptionState(SubscriptionHeader):
 
     locked_by_workflow: str | None
     locked_by_status: str | None
+    locked_by_reason: str | None
     reconcile_workflow: str | None
     relations: RelationStatus
 
@@ -65,7 +66,7 @@ class SubscriptionState(SubscriptionHeader):
 def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
     """Read the facts, in a constant number of statements. Raises UnknownSubscription."""
     query = (
-        select_headers(WorkflowTable.name, ProcessTable.last_status, reconcile_workflow())
+        select_headers(WorkflowTable.name, ProcessTable.last_status, ProcessTable.failed_reason, reconcile_workflow())
         .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
         .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
         .where(SubscriptionTable.subscription_id == subscription_id)
@@ -73,11 +74,12 @@ def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
     row = current_session().execute(query).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    workflow, status, reconcile = row[HEADER_LENGTH:]
+    workflow, status, reason, reconcile = row[HEADER_LENGTH:]
     return SubscriptionState.of(
         row,
         locked_by_workflow=workflow,
         locked_by_status=status,
+        locked_by_reason=reason,
         reconcile_workflow=reconcile,
         relations=status_relations(subscription_id),
     )
@@ -141,11 +143,19 @@ def _wrong_status(state: SubscriptionState, target: Target, usable_when: frozens
 
 
 def _locked(state: SubscriptionState) -> Obstacle:
-    return Obstacle(
-        "subscription.locked_by_process",
+    message = (
         f"{_named(state)} is being changed by {state.locked_by_workflow} (process {state.locked_by}, "
         f"{state.locked_by_status}); let that process finish, `orchestrator resume {state.locked_by}`, or "
-        f"`orchestrator abort {state.locked_by}`.",
+        f"`orchestrator abort {state.locked_by}`."
+    )
+    if state.locked_by_status == ProcessStatus.ABORTING:
+        message = (
+            f"{_named(state)} is still held by {state.locked_by_workflow} (process {state.locked_by}), which is being "
+            f"aborted. {state.locked_by_reason} Try again when it has ended."
+        )
+    return Obstacle(
+        "subscription.locked_by_process",
+        message,
         {
             "locked_by": str(state.locked_by),
             "workflow": state.locked_by_workflow,

@@ -128,6 +128,11 @@ class Scene:
         with psycopg.connect(self.uri, autocommit=True) as connection:
             return connection.execute(query, values).fetchall()
 
+    def rows_of_dagster(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read the database of Dagster's storage."""
+        with psycopg.connect(self.uri.replace("/orchestrator?", "/dagster?"), autocommit=True) as connection:
+            return connection.execute(query, values).fetchall()
+
     @property
     def uri(self) -> str:
         """The database of subscriptions."""

@@ -168,7 +168,9 @@ def abort(application: Application, process_id: str, reason: str, yes: bool) -> 
         if not yes:
             click.confirm(f"Abort process {found} ({what})? It cannot be continued then.", abort=True)
         aborted = service.interventions.abort(found, user=operator(), reason=reason)
-    click.echo(f"Process {found} is aborted. {aborted.message}")
+        click.echo(f"Process {found} is {'being ' if aborted.until else ''}aborted. {aborted.message}")
+        if aborted.until:
+            click.echo(service.interventions.aborts.wait(found))
     if aborted.subscriptions:
         click.echo("Reconcile its subscriptions, or correct them by hand.")
 

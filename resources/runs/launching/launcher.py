@@ -1,5 +1,6 @@
 """How runs are executed: in this process, or by the resident workers that the run launcher passes them to."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
@@ -37,6 +38,8 @@ from resources.runs.workers.supervisor import Plan, ensure_supervisor, lost_mess
 from resources.runs.workers.supervisor_lock import LauncherLock
 from resources.runs.workers.worker import Limits, report_end, settle
 from resources.settings import project_folder
+
+log = logging.getLogger(__name__)
 
 ROOT_RUN, PARENT_RUN = "dagster/root_run_id", "dagster/parent_run_id"
 """Dagster finds the runs of a group by these tags, and the group of a run by its fields: it needs both."""
@@ -116,6 +119,45 @@ def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[t
         report_end(instance, run_id, health.msg or "")
         lost.append((run_id, health.msg or ""))
     return lost
+
+
+def execution_of(instance: DagsterInstance, run_id: str) -> Entry:
+    """Whether a process executes a run now, whatever Dagster says of it; `done` as long as none has claimed it."""
+    if isinstance(instance.run_storage, PostgresRunStorage):
+        return Dispatch(instance).entry(run_id) or Entry(run_id, "done", None, False, None)
+    run = instance.get_run_by_id(run_id)
+    is_over = run is None or run.is_finished
+    return Entry(run_id, "done" if is_over else "claimed", None, False, None)
+
+
+def process_of(instance: DagsterInstance, worker: int | None) -> str:
+    """Which process on which host a worker is, for people; empty when that is not known."""
+    return "" if worker is None else Dispatch(instance).process_of(worker)
+
+
+def end_run(instance: DagsterInstance, run_id: str, seconds: float) -> None:
+    """Cancel a run whatever its launcher is, and let the process be killed that still executes it after `seconds`.
+
+    May run twice: the first limit counts. A process that serves others too, and executes the run in a thread beside
+    its main one, is neither interrupted nor killed. Raises nothing of a launcher.
+    """
+    dispatch = Dispatch(instance) if isinstance(instance.run_storage, PostgresRunStorage) else None
+    if dispatch is not None:
+        dispatch.kill_after(run_id, max(seconds, 0.0))
+    if not terminate_run(instance, run_id) and dispatch is not None:
+        dispatch.cancel(run_id)
+
+
+def terminate_run(instance: DagsterInstance, run_id: str | None) -> bool:
+    """Let the launcher terminate a run, unless it is over for Dagster; False when it cannot."""
+    run = instance.get_run_by_id(run_id) if run_id else None
+    if run is None or run.is_finished or instance.run_launcher is None:
+        return False
+    try:
+        return instance.run_launcher.terminate(run.run_id)
+    except Exception as error:  # noqa: BLE001  whatever a launcher raises
+        log.warning("Run %s could not be terminated: %s", run_id, error)
+        return False
 
 
 def start_missing_workers(instance: DagsterInstance, location: str) -> str | None:

@@ -18,7 +18,6 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from resources.errors import RunMayNotAct
 from resources.runs.dispatch import Dispatch, Loaded
 from resources.runs.forked_children import WakeUp
-from resources.runs.guardian import end_this_process
 from resources.runs.workers.worker import ENDS, LivenessThread, claimed_runs, report_end
 
 NO_LOCATION, NO_SUPERVISOR = "", 0
@@ -29,27 +28,26 @@ HOLD_SECONDS = 5.0
 class UnsupervisedLiveness(LivenessThread):
     """The liveness thread of a process without a supervisor. It ends with the run.
 
-    A process that does not react to an interrupt within `grace_seconds` ends itself; with None it does not.
+    A process that does not react to an interrupt within `grace_seconds` ends itself; with None only when its run has a
+    limit of its own, as that of an aborted process.
     """
 
     def __init__(self, dispatch: Dispatch, worker: int, grace_seconds: float | None) -> None:
         super().__init__(dispatch, worker, NO_LOCATION, WakeUp(), NO_SUPERVISOR)
         self.grace_seconds = grace_seconds
-        self._kill_at: float | None = None
 
     def request_finish(self) -> None:
         """End the thread at its next heartbeat."""
         self.is_finished = True
 
-    def _interrupt(self) -> None:
-        if self.grace_seconds is not None and self._kill_at is None:
-            self._kill_at = time.monotonic() + self.grace_seconds
-        super()._interrupt()
+    def _seconds_left(self) -> float | None:
+        left = super()._seconds_left()
+        if left is None and self.grace_seconds is not None and self._kill_at is None:
+            return self.grace_seconds
+        return left
 
     def _heartbeat(self) -> None:
-        with self._lock:
-            if self._run_id is not None and self._kill_at is not None and time.monotonic() > self._kill_at:
-                end_this_process(f"Run {self._run_id} was terminated, and its step did not react.")
+        self._end_if_overdue()
 
     def _finish_thread(self) -> None:
         """Do not end: however long the database is away, the process is there when it comes back."""

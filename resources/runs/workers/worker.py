@@ -41,6 +41,8 @@ IDLE_SECONDS = 5.0
 """How often an idle worker reads the table without a notification, which may be lost in a failure."""
 HEARTBEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.2
+KILL_DELAY_SECONDS = 2.0
+"""How long a worker leaves it to its supervisor to kill it."""
 START_SECONDS = 0.02
 """How often to check whether a run has started."""
 GONE_SECONDS = 30.0
@@ -217,6 +219,7 @@ class LivenessThread(GuardianThread):
         self.holds_lock = False
         self._run_id: str | None = None
         self._canceled: set[str] = set()
+        self._kill_at: float | None = None
         self._lock = threading.Lock()
 
     def run_started(self, run_id: str) -> None:
@@ -231,7 +234,7 @@ class LivenessThread(GuardianThread):
     def run_ended(self) -> None:
         """Record that the main thread executes nothing."""
         with self._lock:
-            self._run_id = None
+            self._run_id = self._kill_at = None
             self._canceled.clear()
 
     def guard(self) -> None:
@@ -294,6 +297,7 @@ class LivenessThread(GuardianThread):
             self._abandon(current)
 
     def _heartbeat(self) -> None:
+        self._end_if_overdue()
         if os.getppid() != self.supervisor:
             self._finish_when_idle()
 
@@ -315,7 +319,22 @@ class LivenessThread(GuardianThread):
             if self._run_id == run_id:
                 end_this_process(f"Run {run_id} is no longer its own: {LOST}")
 
+    def _end_if_overdue(self) -> None:
+        """End this process when its run was canceled, and its step has not ended in time."""
+        with self._lock:
+            if self._run_id is not None and self._kill_at is not None and time.monotonic() > self._kill_at:
+                end_this_process(f"Run {self._run_id} was terminated, and its step did not react.")
+
+    def _seconds_left(self) -> float | None:
+        """How long the step of a canceled run may take to end; None: as long as it likes."""
+        for entry in self.dispatch.claimed_by(self.worker):
+            if entry.run_id == self._run_id and entry.seconds_left is not None:
+                return entry.seconds_left
+        return None
+
     def _interrupt(self) -> None:
+        if (left := self._seconds_left()) is not None:
+            self._kill_at = time.monotonic() + left + KILL_DELAY_SECONDS
         # To the main thread itself, to interrupt what it sleeps in or waits for; there Dagster's handler
         # raises inside the body of an op, and elsewhere keeps it for the next op.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
