@@ -189,6 +189,8 @@ class _Place:
                 isinstance(value, kind | None) and 0 <= number < 2**31 and 1 <= limit <= 1000 and "\0" not in str(value)
             ):
                 raise ValueError
+            if isinstance(value, int) and abs(value) >= 2**31:
+                raise ValueError
             return cls(int(number), int(limit), value, UUID(key))
         except (ValueError, TypeError, AttributeError, RecursionError):
             raise InvalidQuery("The cursor is none of this search; search again without it.") from None

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from resources.database.session import SubscriptionDatabase
-from resources.errors import InvalidQuery
-from resources.searches.export import Format, export
+from resources.errors import DatabaseBusy, InvalidQuery
+from resources.searches.export import MOST_AT_ONCE, Format, export
 from resources.searches.hits import Search
 from tests.test_resources.test_domain.domain import add_product
 
@@ -71,3 +71,22 @@ def test_what_cannot_be_exported_is_refused_before_the_first_byte(database: Subs
         export(database, Search.of("subscriptions", columns=["colour"]), "csv")
     with pytest.raises(InvalidQuery, match="cannot be read"):
         export(database, Search.of("subscriptions", text="(a"), "csv")
+
+
+def test_a_spreadsheet_runs_nothing(database: SubscriptionDatabase, fill: Callable[[int], None]) -> None:
+    fill(2)
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE subscriptions SET note = '=1+1'"))
+    assert written(database, "csv", ["note"]).splitlines() == ["note", "'=1+1"]
+    assert json.loads(written(database, "json", ["note"])) == [{"note": "=1+1"}]
+
+
+def test_readers_that_take_their_time_leave_connections_to_others(
+    database: SubscriptionDatabase, fill: Callable[[int], None]
+) -> None:
+    fill(4)
+    slow = [export(database, Search.of("subscriptions"), "json") for _ in range(MOST_AT_ONCE)]
+    with pytest.raises(DatabaseBusy, match="exports are being written"):
+        export(database, Search.of("subscriptions"), "json")
+    assert len(json.loads("".join(slow.pop()))) == 4
+    assert len(json.loads("".join(export(database, Search.of("subscriptions"), "json")))) == 4

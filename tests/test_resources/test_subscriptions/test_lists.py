@@ -52,6 +52,7 @@ def plans(search: str, filters: Sequence[FieldText], sort: Sequence[FieldText]) 
         ("ams1", (), (), ["ix_subscriptions_search", "customer_descriptions_search", "metadata_search"]),
         ("hostname:ams1", (), (), ["ix_subscriptions_search", "customer_descriptions_search", "metadata_search"]),
         ('"ams1 core"', (), (), ["ix_subscriptions_search"]),
+        ("*ms1*", (), (), ["ix_subscriptions_search", "customer_descriptions_search", "metadata_search"]),
     ],
 )
 def test_an_index_serves(

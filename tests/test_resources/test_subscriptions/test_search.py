@@ -65,7 +65,7 @@ def lon(session: Session) -> UUID:
         "50%",
         "*mster*",
         "*s1-core*",
-        "*1-c*",
+        "*1-core.e*",
         "hostname:*xampl*",
         "*bri* -lon7",
         "description=*amster*",
