@@ -105,10 +105,12 @@ def _has_part(table: Any, text: Any, part: str, field: str | None) -> Condition:
             f"`*{part}*` asks for a part of a word; that has {SHORTEST_PART} letters or digits at least."
         )
     before = "[^':~]*" if field is None else f"{fielded(field, '')}[^']*"
-    exactly = [sa.cast(table.search, sa.Text).regexp_match(f"'{before}{word}") for word in (first, *others)]
-    if others and field is None and part.isascii():  # whose case every database folds alike
+    quote = "'" if others else ""  # the first of several words ends there
+    exactly = [sa.cast(table.search, sa.Text).regexp_match(f"'{before}{first}{quote}")]
+    if part.lower() != first and field is None and part.isascii():  # whose case every database folds alike
         exactly = [sa.func.lower(text).contains(json.dumps(part.lower())[1:-1], autoescape=True)]
-    known = parts_of(first) | {f"'{word}'" for word in others[:-1]} | {f"'{word}':*" for word in others[-1:]}
+    kept = [word if field is None else fielded(field, word) for word in others]
+    known = parts_of(first) | {f"'{word}'" for word in kept[:-1]} | {f"'{word}':*" for word in kept[-1:]}
     return sa.and_(_matches(table, " & ".join(sorted(known))), *exactly)
 
 
