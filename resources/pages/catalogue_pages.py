@@ -1,7 +1,6 @@
 """Pages of the catalogue and of schedules: one table of kinds, their columns, and the links between them."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +19,9 @@ from resources.database.tables import (
     ScheduleTable,
     WorkflowTable,
 )
+from resources.pages.row_pages import by_holder, columns_of, ordered, worded
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
-from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, customer_line, ordered
+from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, customer_line
 from resources.searches.catalogue_fields import (
     PRODUCT_BLOCK_FIELDS,
     PRODUCT_FIELDS,
@@ -76,15 +76,7 @@ KINDS: Mapping[str, Listed] = {
     ),
     "productBlocks": Listed(
         block.product_block_id,
-        {
-            "productBlockId": block.product_block_id,
-            "name": block.name,
-            "description": block.description,
-            "tag": block.tag,
-            "status": sa.func.upper(sa.func.replace(block.status, " ", "_")),
-            "createdAt": block.created_at,
-            "endDate": block.end_date,
-        },
+        columns_of(block, "owner") | {"status": worded(block.status)},
         PRODUCT_BLOCK_FIELDS,
         {
             "resourceTypes": ("resourceTypes", of_block.product_block_id, of_block.resource_type_id),
@@ -94,24 +86,13 @@ KINDS: Mapping[str, Listed] = {
     ),
     "resourceTypes": Listed(
         value.resource_type_id,
-        {
-            "resourceTypeId": value.resource_type_id,
-            "resourceType": value.resource_type,
-            "description": value.description,
-        },
+        columns_of(value),
         RESOURCE_TYPE_FIELDS,
         {"productBlocks": ("productBlocks", of_block.resource_type_id, of_block.product_block_id)},
     ),
     "workflows": Listed(
         workflow.workflow_id,
-        {
-            "workflowId": workflow.workflow_id,
-            "name": workflow.name,
-            "description": workflow.description,
-            "target": workflow.target,
-            "isTask": workflow.is_task,
-            "createdAt": workflow.created_at,
-        },
+        columns_of(workflow, "deleted_at owner"),
         WORKFLOW_FIELDS,
         {"products": ("products", of_workflow.workflow_id, of_workflow.product_id)},
         (workflow.deleted_at.is_(None),),
@@ -165,9 +146,7 @@ class CataloguePages:
         """Add what is linked to entries; one statement for each link."""
         if not lines:
             return
-        holders: dict[Any, list[Line]] = defaultdict(list)
-        for line in lines:
-            holders[line["_id"]].append(line)
+        holders = by_holder(lines)
         for name, (target, source_column, target_column) in KINDS[kind].links.items():
             if name not in selection:
                 continue

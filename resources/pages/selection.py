@@ -1,6 +1,6 @@
 """What a client selects of a list, in plain names, so that readers read that and nothing else."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
@@ -128,21 +128,3 @@ def page_info(query: ListQuery, shown: int, has_more: bool, total: Total | None,
         "sortFields": fields.sort_names,
         "filterFields": fields.filter_names,
     }
-
-
-def windowed(
-    selection: Selection,
-    query: ListQuery,
-    fields: ListFields,
-    parents: Collection[Any],
-    totals: Mapping[Any, int],
-    lines: Mapping[Any, list[Line]],
-) -> dict[Any, Line]:
-    """The pages of many parents, whose lines and totals were read in one statement."""
-    found = {}
-    for parent in parents:
-        total = totals.get(parent, 0)
-        shown = min(max(total - query.after, 0), query.first)
-        info = page_info(query, shown, query.after + shown < total, Total(total), fields)
-        found[parent] = {"page": lines.get(parent, []), "pageInfo": info}
-    return found

@@ -1,12 +1,10 @@
 """Pages of subscriptions: the columns that were selected, and what belongs to them, each in one statement."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.sql import visitors
 
 from resources.database.session import current_session
 from resources.database.tables import CustomerDescriptionTable as Description
@@ -14,138 +12,43 @@ from resources.database.tables import ProductTable, SubscriptionMetadataTable, S
 from resources.domain.models.declaration import DomainModel
 from resources.domain.models.shapes import base_of, block_bases, camel, shape_of
 from resources.pages.block_pages import BlockPages
-from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_of, windowed
+from resources.pages.row_pages import RowPages, by_holder, columns_of, worded
+from resources.pages.selection import Line, Selection
 from resources.subscriptions.customers import Customer, customers_of
-from resources.subscriptions.list_fields import Column, Condition, FieldText, ListFields
-from resources.subscriptions.lists import BESIDE, NEWEST_FIRST, page_ids
+from resources.subscriptions.list_fields import Column, Condition
+from resources.subscriptions.lists import BESIDE, NEWEST_FIRST
 from resources.subscriptions.relations import Direction, edges
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 
 subscription, product = SubscriptionTable, ProductTable
 
-OWN: Mapping[str, Any] = {
-    "subscriptionId": subscription.subscription_id,
-    "description": subscription.description,
-    "status": sa.func.upper(subscription.status),
-    "insync": subscription.insync,
-    "customerId": subscription.customer_id,
-    "startDate": subscription.start_date,
-    "endDate": subscription.end_date,
-    "createdAt": subscription.created_at,
-    "note": subscription.note,
-    "version": subscription.version,
+OWN = columns_of(SubscriptionTable, "document search validation_started_at product_id locked_by") | {
+    "status": sa.func.upper(subscription.status)
 }
-PRODUCT: Mapping[str, Any] = {
-    "productId": product.product_id,
-    "name": product.name,
-    "description": product.description,
-    "productType": product.product_type,
-    "tag": product.tag,
-    "status": sa.func.upper(sa.func.replace(product.status, " ", "_")),
-    "createdAt": product.created_at,
-    "endDate": product.end_date,
-}
-DESCRIPTIONS: Mapping[str, Any] = {
-    "id": Description.id,
-    "subscriptionId": Description.subscription_id,
-    "customerId": Description.customer_id,
-    "description": Description.description,
-    "version": Description.version,
-    "createdAt": Description.created_at,
-}
+PRODUCT = columns_of(ProductTable, "fixed_inputs owner") | {"status": worded(product.status)}
+DESCRIPTIONS = columns_of(Description, "search")
 RELATIONS = {"inUseBySubscriptions": Direction.IN_USE_BY, "dependsOnSubscriptions": Direction.DEPENDS_ON}
 SUBSCRIPTIONS: Any = SubscriptionTable.__table__
-Beside: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
+More: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
 """Reads what belongs to lines, by their ids, as a selection says, and lays it into them."""
 
 
-class SubscriptionPages:
-    """Reads subscriptions; `models` are those of the products by name. `beside` reads further fields of theirs."""
+class SubscriptionPages(RowPages):
+    """Reads subscriptions; `models` are those of the products by name. `more` reads further fields of theirs."""
 
     def __init__(self, models: Mapping[str, type[DomainModel]]) -> None:
+        super().__init__(subscription.subscription_id, SUBSCRIPTION_FIELDS, NEWEST_FIRST, BESIDE)
         self.models = models
-        self.beside: dict[str, Beside] = {}
-
-    def page(self, selection: Selection) -> Line:
-        """One page of all subscriptions. Raises InvalidQuery."""
-        query = ListQuery.of(selection.arguments)
-        where = _conditions(query)
-        order = ordered(SUBSCRIPTION_FIELDS, query.sort) or [NEWEST_FIRST]
-
-        def rows(limit: int) -> list[Line]:
-            key = subscription.subscription_id
-            cut = page_ids(key, where, order, limit=limit, offset=query.after, beside=BESIDE)
-            wanted = selection.under("page")
-            found = [line for line, _ in self._lines(cut, (), order, wanted)]
-            self.fill(found[: query.first], wanted)
-            return found
-
-        def count() -> Total:
-            if not query.text.strip():
-                counted = sa.select(sa.func.count()).select_from(subscription).where(*where)
-                return Total(current_session().scalar(counted) or 0)
-            some = sa.select(subscription.subscription_id).where(*where).limit(CAPPED_AT).subquery()
-            found = current_session().scalar(sa.select(sa.func.count()).select_from(some)) or 0
-            return Total(found, is_exact=found < CAPPED_AT)
-
-        return page_of(selection, query, SUBSCRIPTION_FIELDS, rows=rows, count=count)
-
-    def by_id(self, ids: Collection[UUID], selection: Selection) -> dict[UUID, Line]:
-        """Subscriptions by their ids; those that are missing are left out."""
-        chosen = sa.select(subscription.subscription_id).where(subscription.subscription_id.in_(ids)).subquery("page")
-        lines = [line for line, _ in self._lines(chosen, (), (), selection)]
-        self.fill(lines, selection)
-        return {line["_id"]: line for line in lines}
+        self.more: dict[str, More] = {}
 
     def blocks_by_id(self, ids: Collection[UUID], selection: Selection) -> dict[UUID, Line]:
         """Blocks by their ids; those that are missing are left out."""
         bases = {base.__block_name__ or "": base for base in block_bases(self.models.values())}
         return BlockPages(ids).by_id(selection, bases)
 
-    def of_parents(
-        self, holders: Mapping[Any, list[Line]], selection: Selection, source: Column, joined: sa.FromClause
-    ) -> None:
-        """Lay a page of subscriptions into each holder. `joined` has them with the holder of each, in `source`.
-
-        One statement reads the pages of all.
-        """
-        query = ListQuery.below(selection.arguments, len(holders))
-        where = [source.in_(list(holders)), *_conditions(query)]
-        totals: dict[Any, int] = {}
-        lines: dict[Any, list[Line]] = defaultdict(list)
-        if "page" not in selection:
-            counts = sa.select(source, sa.func.count()).select_from(joined).where(*where).group_by(source)
-            totals = {row[0]: row[1] for row in current_session().execute(counts)}
-        else:
-            order = ordered(SUBSCRIPTION_FIELDS, query.sort) or [NEWEST_FIRST]
-            ranked = sa.select(
-                subscription.subscription_id,
-                source.label("source"),
-                sa.func.count().over(partition_by=source).label("total"),
-                sa.func.row_number()
-                .over(partition_by=source, order_by=(*order, subscription.subscription_id))
-                .label("at"),
-            ).where(*where)
-            if is_of(product, order):
-                joined = joined.join(product, product.product_id == subscription.product_id)
-            cut = ranked.select_from(joined).subquery("page")
-            shown = cut.c.at.between(query.after + 1, query.after + query.first)
-            wanted = selection.under("page")
-            extra = (cut.c.source, cut.c.total, cut.c.at)
-            for line, (holder, total, at) in self._lines(cut, extra, [cut.c.at], wanted, sa.or_(shown, cut.c.at == 1)):
-                totals[holder] = total  # also from the first one when the page lies behind the end
-                if query.after < at <= query.after + query.first:
-                    lines[holder].append(line)
-            self.fill([line for each in lines.values() for line in each], wanted)
-        for parent, page in windowed(selection, query, SUBSCRIPTION_FIELDS, holders, totals, lines).items():
-            for one in holders[parent]:
-                one[selection.place] = page
-
     def name_customers(self, lines: Iterable[Line], selection: Selection) -> None:
         """Add the customers of lines, in one question."""
-        holders: dict[str, list[Line]] = defaultdict(list)
-        for line in lines:
-            holders[line["_customer"]].append(line)
+        holders = by_holder(lines, "_customer")
         found = {key: customer_line(one) for key, one in customers_of(holders).items()}
         for key, each in holders.items():
             for line in each:
@@ -160,14 +63,15 @@ class SubscriptionPages:
 
     # --- the rows ---
 
-    def _lines(
+    def lines(
         self,
         page: sa.Subquery,
-        extra: Sequence[Column],
-        order: Sequence[Column],
         selection: Selection,
-        *where: Condition,
+        order: Sequence[Column] = (),
+        extra: Sequence[Column] = (),
+        where: Sequence[Condition] = (),
     ) -> Iterable[tuple[Line, Sequence[Any]]]:
+        """The selected columns, with the product, its fixed inputs and the metadata."""
         own = {name: OWN[name] for name in selection.below if name in OWN}
         of_product = {name: PRODUCT[name] for name in selection.under("product").below if name in PRODUCT}
         columns: list[Any] = [subscription.subscription_id, subscription.status, subscription.customer_id, product.name]
@@ -207,9 +111,7 @@ class SubscriptionPages:
         """Add to lines what belongs to their subscriptions."""
         if not lines:
             return
-        holders: dict[Any, list[Line]] = defaultdict(list)
-        for line in lines:
-            holders[line["_id"]].append(line)
+        holders = by_holder(lines)
         if "customer" in selection:
             self.name_customers(lines, selection.under("customer"))
         if "customerDescriptions" in selection:
@@ -223,29 +125,14 @@ class SubscriptionPages:
                 pair = pairs.distinct().subquery("pair")
                 joined = sa.join(pair, SUBSCRIPTIONS, subscription.subscription_id == pair.c.target)
                 self.of_parents(holders, each, pair.c.source, joined)
-        for name, read in self.beside.items():
+        for name, read in self.more.items():
             for each in selection.each(name):
                 read(holders, each)
-
-
-def ordered(fields: ListFields, sort: Sequence[FieldText]) -> list[Any]:
-    """The order of rows, with those without a value last. A column that always has one keeps the order of its index."""
-    order: list[Any] = list(fields.ordering(sort))
-    return [each.nulls_last() if getattr(each.element, "nullable", True) else each for each in order]
 
 
 def customer_line(one: Customer) -> Line:
     """A customer with the names of its fields."""
     return {"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode}
-
-
-def _conditions(query: ListQuery) -> list[Condition]:
-    return [SUBSCRIPTION_FIELDS.search(query.text), *SUBSCRIPTION_FIELDS.conditions(query.filters)]
-
-
-def is_of(table: type[Any], columns: Iterable[Any]) -> bool:
-    """Whether any of these columns is of this table, which must then be joined."""
-    return any(getattr(one, "table", None) is table.__table__ for each in columns for one in visitors.iterate(each))
 
 
 def _add_descriptions(holders: Mapping[Any, list[Line]]) -> None:

@@ -78,7 +78,7 @@ def test_what_fails_is_an_error_and_the_rest_is_answered(ask: Asker) -> None:
 
 
 def test_unexpected_error_is_masked(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.pages.subscription_pages.page_of", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("resources.pages.row_pages.page_of", lambda *_, **__: 1 / 0)
     kind, message = ask.error("{ subscriptions { page { note } } }")
     assert (kind, message) == ("internal_error", "Something went wrong in the server; its log says what.")
 

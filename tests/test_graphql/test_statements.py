@@ -85,7 +85,7 @@ def test_ids_are_cut_before_anything_is_joined(ask: Asker) -> None:
 
 
 def test_the_total_of_words_is_capped_and_says_so(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.pages.subscription_pages.CAPPED_AT", 11)
+    monkeypatch.setattr("resources.pages.row_pages.CAPPED_AT", 11)
     query = "query($q: String) { subscriptions(query: $q) { pageInfo { totalItems totalIsExact } } }"
     about = [ask.data(query, q=words)["subscriptions"]["pageInfo"] for words in ("Port", "")]
     assert about[0] == {"totalItems": 11, "totalIsExact": False}

@@ -82,9 +82,16 @@ def guarded(
     return GraphQLField(kind, resolve=resolved, extensions={RULE: rule}, **options)
 
 
-def fields(**kinds: GraphQLOutputType) -> Fields:
-    """Fields that lie in their object under their own names."""
-    return {name: field(kind) for name, kind in kinds.items()}
+def plain(text: str) -> Fields:
+    """Fields that lie in their object under their own names, written as in a schema: `id: UUID!, name: String`."""
+    return {name.strip(): field(_kind(kind)) for name, kind in (one.split(":") for one in text.split(","))}
+
+
+def _kind(text: str) -> Any:
+    text = text.strip()
+    if text.endswith("!"):
+        return needed(_kind(text[:-1]))
+    return GraphQLList(_kind(text[1:-1])) if text.startswith("[") else NAMED[text]
 
 
 def object_type(name: str, made: Callable[[], Fields], key: str | None = None) -> GraphQLObjectType:
@@ -92,7 +99,8 @@ def object_type(name: str, made: Callable[[], Fields], key: str | None = None) -
     return GraphQLObjectType(name, made, extensions={KEY: key} if key else {})
 
 
-TEXT, WHOLE, FLAG = GraphQLString, GraphQLInt, GraphQLBoolean
+TEXT, WHOLE = GraphQLString, GraphQLInt
+NAMED: dict[str, Any] = {one.name: one for one in (GraphQLString, GraphQLInt, GraphQLBoolean, IDENTIFIER, MOMENT, JSON)}
 ORDER = GraphQLEnumType("SortOrder", {"ASC": "asc", "DESC": "desc"})
 SORT = GraphQLInputObjectType(
     "GraphqlSort",
@@ -110,15 +118,10 @@ ARGUMENTS = {
 }
 PAGE_INFO = object_type(
     "PageInfo",
-    lambda: fields(
-        hasNextPage=needed(FLAG),
-        hasPreviousPage=needed(FLAG),
-        startCursor=WHOLE,
-        endCursor=WHOLE,
-        totalItems=WHOLE,
-        totalIsExact=needed(FLAG),
-        sortFields=needed(many(TEXT)),
-        filterFields=needed(many(TEXT)),
+    lambda: plain(
+        "hasNextPage: Boolean!, hasPreviousPage: Boolean!, startCursor: Int, endCursor: Int,"
+        "totalItems: Int, totalIsExact: Boolean!, sortFields: [String!]!,"
+        "filterFields: [String!]!"
     ),
 )
 
@@ -131,20 +134,16 @@ class SchemaTypes:
         self.customer = object_type(
             "CustomerType",
             lambda: {
-                **fields(customerId=needed(TEXT), fullname=needed(TEXT), shortcode=needed(TEXT)),
+                **plain("customerId: String!, fullname: String!, shortcode: String!"),
                 "subscriptions": guarded(self.subscription_page, SUBSCRIPTIONS, args=ARGUMENTS),
             },
             key="customerId",
         )
         self.description = object_type(
             "CustomerDescription",
-            lambda: fields(
-                id=needed(IDENTIFIER),
-                subscriptionId=needed(IDENTIFIER),
-                customerId=needed(TEXT),
-                description=needed(TEXT),
-                version=needed(WHOLE),
-                createdAt=needed(MOMENT),
+            lambda: plain(
+                "id: UUID!, subscriptionId: UUID!, customerId: String!, description: String!,"
+                "version: Int!, createdAt: DateTime!"
             ),
         )
         self.interface = GraphQLInterfaceType(
@@ -160,41 +159,28 @@ class SchemaTypes:
         self.instance = object_type("ProductBlockInstance", self._of_instance)
         self.step = object_type(
             "ProcessStep",
-            lambda: fields(
-                stepId=IDENTIFIER,
-                name=needed(TEXT),
-                status=needed(TEXT),
-                createdBy=TEXT,
-                stateDelta=JSON,
-                started=MOMENT,
-                completed=MOMENT,
-                executed=MOMENT,
-                commitHash=TEXT,
+            lambda: plain(
+                "stepId: UUID, name: String!, status: String!, createdBy: String, stateDelta: JSON,"
+                "started: DateTime, completed: DateTime, executed: DateTime, commitHash: String"
             ),
         )
         self.subscription_page = self._page("SubscriptionInterface", self.interface)
         self.process_page = self._page("ProcessType", self.process)
-        plain = GraphQLObjectType(
+        other = GraphQLObjectType(
             "PlainSubscription", self._of_subscription, [self.interface], extensions={KEY: "subscriptionId"}
         )
         typed = self.models.subscriptions(
             self.interface, self._of_subscription, lambda kind: guarded(kind, SUBSCRIPTION)
         )
-        self.subscriptions = [plain, *typed]
+        self.subscriptions = [other, *typed]
 
     def query(self, reading: Reading) -> Fields:
         """The roots."""
         scheduled = object_type(
             "ScheduledTask",
-            lambda: fields(
-                id=needed(IDENTIFIER),
-                name=needed(TEXT),
-                nextRunTime=MOMENT,
-                trigger=needed(TEXT),
-                workflowId=needed(IDENTIFIER),
-            ),
+            lambda: plain("id: UUID!, name: String!, nextRunTime: DateTime, trigger: String!, workflowId: UUID!"),
         )
-        about = object_type("Version", lambda: fields(applicationVersions=needed(many(TEXT))))
+        about = object_type("Version", lambda: plain("applicationVersions: [String!]!"))
         listed = {
             "workflows": (self.workflow, WORKFLOWS),
             "products": (self.product, PRODUCTS),
@@ -228,26 +214,20 @@ class SchemaTypes:
     # --- types ---
 
     def _page(self, name: str, kind: Any) -> GraphQLObjectType:
-        return object_type(f"{name}Connection", lambda: fields(page=needed(many(kind)), pageInfo=needed(PAGE_INFO)))
+        return object_type(
+            f"{name}Connection",
+            lambda: {"page": field(needed(many(kind))), "pageInfo": field(needed(PAGE_INFO))},
+        )
 
     def _of_subscription(self) -> Fields:
         return {
-            **fields(
-                subscriptionId=needed(IDENTIFIER),
-                description=needed(TEXT),
-                status=needed(TEXT),
-                insync=needed(FLAG),
-                customerId=needed(TEXT),
-                startDate=MOMENT,
-                endDate=MOMENT,
-                createdAt=needed(MOMENT),
-                note=TEXT,
-                version=needed(WHOLE),
-                product=needed(self.product),
-                customer=needed(self.customer),
-                metadata=needed(JSON),
-                fixedInputs=needed(JSON),
+            **plain(
+                "subscriptionId: UUID!, description: String!, status: String!, insync: Boolean!,"
+                "customerId: String!, startDate: DateTime, endDate: DateTime, createdAt: DateTime!,"
+                "note: String, version: Int!, metadata: JSON!, fixedInputs: JSON!"
             ),
+            "product": field(needed(self.product)),
+            "customer": field(needed(self.customer)),
             "customerDescriptions": guarded(many(self.description), DESCRIPTIONS),
             "productBlockInstances": guarded(many(self.instance), SUBSCRIPTION),
             "processes": guarded(self.process_page, PROCESSES, args=ARGUMENTS),
@@ -256,30 +236,22 @@ class SchemaTypes:
         }
 
     def _of_instance(self) -> Fields:
-        owner = object_type("BlockOwner", lambda: fields(subscriptionId=needed(IDENTIFIER), description=needed(TEXT)))
-        return fields(
-            id=needed(WHOLE),
-            parent=WHOLE,
-            subscriptionInstanceId=needed(IDENTIFIER),
-            ownerSubscriptionId=needed(IDENTIFIER),
-            subscription=needed(owner),
-            productBlockInstanceValues=JSON,
-            inUseByRelations=needed(JSON),
-        )
+        owner = object_type("BlockOwner", lambda: plain("subscriptionId: UUID!, description: String!"))
+        return {
+            **plain(
+                "id: Int!, parent: Int, subscriptionInstanceId: UUID!, ownerSubscriptionId: UUID!,"
+                "productBlockInstanceValues: JSON, inUseByRelations: JSON!"
+            ),
+            "subscription": field(needed(owner)),
+        }
 
     def _of_product(self) -> Fields:
         return {
-            **fields(
-                productId=needed(IDENTIFIER),
-                name=needed(TEXT),
-                description=needed(TEXT),
-                productType=needed(TEXT),
-                tag=needed(TEXT),
-                status=needed(TEXT),
-                createdAt=needed(MOMENT),
-                endDate=MOMENT,
-                fixedInputs=many(object_type("FixedInput", lambda: fields(name=needed(TEXT), value=needed(TEXT)))),
+            **plain(
+                "productId: UUID!, name: String!, description: String!, productType: String!,"
+                "tag: String!, status: String!, createdAt: DateTime!, endDate: DateTime"
             ),
+            "fixedInputs": field(many(object_type("FixedInput", lambda: plain("name: String!, value: String!")))),
             "productBlocks": guarded(many(self.block), BLOCKS),
             "workflows": guarded(many(self.workflow), WORKFLOWS),
             "subscriptions": guarded(self.subscription_page, SUBSCRIPTIONS, args=ARGUMENTS),
@@ -287,14 +259,9 @@ class SchemaTypes:
 
     def _of_block(self) -> Fields:
         return {
-            **fields(
-                productBlockId=needed(IDENTIFIER),
-                name=needed(TEXT),
-                description=needed(TEXT),
-                tag=TEXT,
-                status=needed(TEXT),
-                createdAt=needed(MOMENT),
-                endDate=MOMENT,
+            **plain(
+                "productBlockId: UUID!, name: String!, description: String!, tag: String, status: String!,"
+                "createdAt: DateTime!, endDate: DateTime"
             ),
             "resourceTypes": guarded(many(self.value), VALUES),
             "dependsOn": guarded(many(self.block), BLOCKS),
@@ -303,50 +270,33 @@ class SchemaTypes:
 
     def _of_value(self) -> Fields:
         return {
-            **fields(resourceTypeId=needed(IDENTIFIER), resourceType=needed(TEXT), description=needed(TEXT)),
+            **plain("resourceTypeId: UUID!, resourceType: String!, description: String!"),
             "productBlocks": guarded(many(self.block), BLOCKS),
         }
 
     def _of_workflow(self) -> Fields:
-        step = object_type("WorkflowStep", lambda: fields(name=needed(TEXT), assignee=TEXT))
+        step = object_type("WorkflowStep", lambda: plain("name: String!, assignee: String"))
         return {
-            **fields(
-                workflowId=needed(IDENTIFIER),
-                name=needed(TEXT),
-                description=needed(TEXT),
-                target=needed(TEXT),
-                isTask=needed(FLAG),
-                createdAt=needed(MOMENT),
+            **plain(
+                "workflowId: UUID!, name: String!, description: String!, target: String!,"
+                "isTask: Boolean!, createdAt: DateTime!"
             ),
-            "isAllowed": field(needed(FLAG), resolve=process_resolvers.is_allowed),
+            "isAllowed": field(needed(GraphQLBoolean), resolve=process_resolvers.is_allowed),
             "steps": field(needed(many(step)), resolve=process_resolvers.workflow_steps),
             "products": guarded(many(self.product), PRODUCTS),
         }
 
     def _of_process(self) -> Fields:
-        permissions = object_type(
-            "UserPermissions", lambda: fields(retryAllowed=needed(FLAG), resumeAllowed=needed(FLAG))
-        )
+        permissions = object_type("UserPermissions", lambda: plain("retryAllowed: Boolean!, resumeAllowed: Boolean!"))
         return {
-            **fields(
-                processId=needed(IDENTIFIER),
-                workflowId=needed(IDENTIFIER),
-                workflowName=needed(TEXT),
-                workflowTarget=needed(TEXT),
-                isTask=needed(FLAG),
-                lastStatus=needed(TEXT),
-                lastStep=TEXT,
-                assignee=TEXT,
-                failedReason=TEXT,
-                createdBy=TEXT,
-                startedAt=needed(MOMENT),
-                lastModifiedAt=needed(MOMENT),
-                note=TEXT,
-                runId=TEXT,
-                parentProcessId=IDENTIFIER,
-                product=self.product,
-                customer=needed(self.customer),
+            **plain(
+                "processId: UUID!, workflowId: UUID!, workflowName: String!, workflowTarget: String!,"
+                "isTask: Boolean!, lastStatus: String!, lastStep: String, assignee: String,"
+                "failedReason: String, createdBy: String, startedAt: DateTime!, lastModifiedAt: DateTime!,"
+                "note: String, runId: String, parentProcessId: UUID"
             ),
+            "product": field(self.product),
+            "customer": field(needed(self.customer)),
             "traceback": guarded(TEXT, PROCESS),
             "currentState": guarded(JSON, PROCESS, process_resolvers.state),
             "steps": guarded(many(self.step), PROCESS, process_resolvers.steps),
