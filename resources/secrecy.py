@@ -1,6 +1,8 @@
 """Secrets that this process has seen: what it writes for people to read passes here, and leaves without them."""
 
+import ctypes
 import json
+import os
 import re
 from functools import cache
 from typing import Any
@@ -17,6 +19,9 @@ TOKENS = re.compile(
 MARKS = ("bearer", "/callback/", "://")
 """What a text with one of them has: each event of a run passes here, and most have none."""
 
+LOGIN_SECRETS = ("SESSION_SECRET", "OAUTH2_RESOURCE_SERVER_SECRET")
+"""Variables for the server alone: what it starts, and the database, get none."""
+
 _known: dict[str, None] = {}
 
 
@@ -28,6 +33,23 @@ def remember(secret: str) -> None:
             _known.pop(next(iter(_known)))
         _forms.cache_clear()
         _pattern.cache_clear()
+
+
+def environment_of_others() -> dict[str, str]:
+    """The environment for a process beside the server."""
+    return {name: value for name, value in os.environ.items() if name not in LOGIN_SECRETS}
+
+
+def take_variable(name: str) -> str | None:
+    """Take a variable out of the environment, and out of what /proc shows of this process and of its forks."""
+    value = os.environ.get(name)
+    if value is not None:
+        getenv = ctypes.CDLL(None).getenv
+        getenv.restype = ctypes.c_void_p
+        if place := getenv(os.fsencode(name)):
+            ctypes.memset(place, ord("*"), len(os.fsencode(value)))
+        del os.environ[name]
+    return value
 
 
 def redacted(value: Any) -> Any:

@@ -45,7 +45,7 @@ def details_of(error: BaseException) -> Any:
     """The details of an error as JSON; other libraries have a method of this name."""
     try:
         details = getattr(error, "details", None)
-    except Exception:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001
         return None
     return None if callable(details) else redacted(readable(details))
 
@@ -59,14 +59,14 @@ def traceback_of(error: BaseException) -> str:
     """The traceback of an error."""
     try:
         return str(redacted("".join(traceback.format_exception(error))))
-    except Exception:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001
         return "".join(traceback.format_tb(error.__traceback__))
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return str(redacted(storable(str(error)).strip()))
-    except Exception:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001
         return "it has no text"
 
 

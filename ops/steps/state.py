@@ -197,7 +197,7 @@ def readable(value: Any, inside: tuple[int, ...] = ()) -> Any:
         return "…"
     try:
         return _readable(value, (*inside, id(value)))
-    except Exception:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001
         return f"<{type(value).__name__}>"
 
 
@@ -221,7 +221,7 @@ def _readable(value: Any, inside: tuple[int, ...]) -> Any:
             return [readable(item, inside) for item in value]
     try:
         plain = to_jsonable_python(value, fallback=_described, serialize_unknown=True)
-    except Exception:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001
         plain = repr(value)
     return readable(plain, inside)
 

@@ -34,6 +34,7 @@ import psycopg
 from resources.database import lease
 from resources.database.reaper import open_lock, running_pid
 from resources.errors import EmbeddedServerError, SettingsError
+from resources.secrecy import environment_of_others
 from resources.settings import DATA, dagster_home, project_folder, settings
 
 DATABASES = ("orchestrator", "dagster")
@@ -465,7 +466,8 @@ def _machine_directory() -> Path:
 
 def _environment() -> dict[str, str]:
     """The environment without the variables of PostgreSQL's programs (PGDATA, PGPORT, PGOPTIONS …) and its locale."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    given = environment_of_others()
+    kept = {name: value for name, value in given.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return kept | {"LC_ALL": "C"}
 
 

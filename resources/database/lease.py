@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resources.database import reaper
+from resources.secrecy import environment_of_others
 
 _held: dict[Path, int] = {}
 _lock = threading.RLock()
@@ -84,6 +85,7 @@ def start_reaper(path: Path, pid_file: Path, *, leftover: Path | None = None) ->
         [sys.executable, "-I", "-S", reaper.__file__, *map(str, arguments)],
         check=True,
         cwd="/",
+        env=environment_of_others(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

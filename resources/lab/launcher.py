@@ -16,6 +16,7 @@ from pathlib import Path
 from resources.database import lease
 from resources.database.reaper import running_pid, stop
 from resources.errors import ExternalSystemUnavailable
+from resources.secrecy import environment_of_others
 from resources.settings import settings
 
 TOKEN = "lab"
@@ -111,4 +112,5 @@ def _environment() -> dict[str, str]:
     """The environment of the server, which works in another directory: with our settings that depend on ours."""
     project = str(Path(__file__).resolve().parents[2])
     paths = [project, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ORCHESTRATOR_HOME": str(settings().home.absolute())}
+    given = environment_of_others()
+    return given | {"PYTHONPATH": os.pathsep.join(paths), "ORCHESTRATOR_HOME": str(settings().home.absolute())}

@@ -36,12 +36,11 @@ from resources.database.session import limit_statements
 from resources.errors import REFUSALS, SettingsError, TransportError
 from resources.runs.child_process import name_process
 from resources.runs.forked_children import STOPPING, ForkedChildren
+from resources.secrecy import LOGIN_SECRETS, take_variable
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
-LOGIN_SECRETS = ("SESSION_SECRET", "OAUTH2_RESOURCE_SERVER_SECRET")
-"""Variables for the server alone: code servers, workers and the daemon, which inherit the environment, get none."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,7 +76,7 @@ def serve(serving: Serving) -> int:
     os.environ.setdefault("SESSION_SECRET", secrets.token_urlsafe(32))  # one for all processes
     if serving.app is None:  # its own application may have other settings, checked when it is made
         check_exposure(_settings(), serving.host)
-    login = {name: os.environ.pop(name) for name in LOGIN_SECRETS if name in os.environ}
+    login = {name: value for name in LOGIN_SECRETS if (value := take_variable(name)) is not None}
     with closing(listening(serving.host, serving.port)) as listener, _runtime(serving.runtime) as folder:
         serving = replace(serving, port=listener.getsockname()[1])
         locations = locations_of({key: value for key, value in serving.code.items() if key != "location"})
@@ -169,7 +168,7 @@ def _application(serving: Serving, served: Served | None, workspace: Path, login
         app = create_app(_settings(), served) if served else own_application(str(serving.app))
     finally:
         for name in login:
-            os.environ.pop(name, None)
+            take_variable(name)
     if app.state.page is None:
         app.state.page = DagsterPage(str(workspace), path_prefix=serving.path_prefix)
     return app

@@ -33,6 +33,7 @@ from resources.runs.forked_children import Child, ForkedChildren, Report
 from resources.runs.workers import supervisor_lock
 from resources.runs.workers.supervisor_lock import ACTIVE, MANAGER, SUCCESSOR, HeldLock, SupervisorLocks
 from resources.runs.workers.worker import DATABASE_ERRORS, GONE_SECONDS, Limits, Worker, report_end
+from resources.secrecy import environment_of_others
 from resources.settings import settings
 
 TICK_SECONDS = 1.0
@@ -111,7 +112,7 @@ def _start(instance: DagsterInstance, lock: HeldLock | None, name: str, plan: Pl
                 input=json.dumps(order | {"seat": lock.descriptor, "name": name}).encode(),
                 check=True,
                 cwd=plan.location.folder,
-                env=os.environ | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # not the code's
+                env=environment_of_others() | {"ORCHESTRATOR_HOME": str(settings().home.resolve())},  # not the code's
                 stdout=log,
                 stderr=log,
                 pass_fds=[lock.descriptor],

@@ -55,6 +55,17 @@ class Hostile(Exception):
         raise RuntimeError("no details")
 
 
+class Leaving(BaseException):
+    """Whatever is asked of it leaves Python."""
+
+    def __str__(self) -> str:
+        raise SystemExit(9)
+
+    @property
+    def details(self) -> Any:
+        raise KeyboardInterrupt
+
+
 class Unclear:
     """As an array: neither true nor false, and without words."""
 
@@ -100,10 +111,11 @@ def test_failure_is_recorded_whatever_its_details(engine_of: Any, details: Any) 
     assert engine.process(engine.run("single")).failed_reason == "odd"
 
 
-def test_failure_is_recorded_whatever_the_exception_does(engine_of: Any) -> None:
-    engine = engine_of(raising(Hostile()))
+@pytest.mark.parametrize("error", [Hostile(), Leaving()], ids=["raises", "leaves"])
+def test_failure_is_recorded_whatever_the_exception_does(engine_of: Any, error: BaseException) -> None:
+    engine = engine_of(raising(error))
     process = engine.process(engine.run("single"))
-    assert (process.last_status, process.failed_reason) == ("failed", "Hostile: it has no text")
+    assert (process.last_status, process.failed_reason) == ("failed", f"{type(error).__name__}: it has no text")
 
 
 @any_text
