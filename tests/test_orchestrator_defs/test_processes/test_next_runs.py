@@ -30,6 +30,7 @@ from resources.users import Role, User
 from tests.architecture import ROOT
 from tests.engine import Engine
 from tests.test_acceptance.conftest import Project, fresh_home
+from tests.ticks import execute
 from tests.waiting import eventually
 
 
@@ -254,6 +255,20 @@ def test_two_children_that_end_at_once_continue_their_parent_once(family):
     for end in ends:
         end.join()
     assert set(family.queued()) - before == {family.process(parent).run_id}
+
+
+def test_run_that_the_sensor_asked_for_at_the_same_moment_does_nothing(family):
+    parent = family.start(1)
+    (child,) = family.children(parent)
+    with family.database.transaction() as session:
+        session.execute(text("UPDATE processes SET last_status = 'completed' WHERE process_id = :id"), {"id": child})
+    (request,) = launching.request_continuations(family.service.answers.due(10), family.instance)
+    family.service.runs.launch_after(child)
+    before = family.process(parent)
+    assert execute(family.orchestrator.definitions, request, family.instance).success
+    after = family.process(parent)
+    assert (after.last_status, after.run_id) == ("resumed", before.run_id)
+    assert family.queued().count(str(before.run_id)) == 1
 
 
 # --- with workers, and without a daemon ---
