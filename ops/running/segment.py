@@ -16,6 +16,7 @@ from resources.processes import interventions, process_rows
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
 from resources.runs.launched_by import launched_by
+from resources.runs.launching.launcher import execution_of
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers import liveness
 from resources.types import ProcessId, ProcessStatus, State
@@ -187,7 +188,10 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
         raise ProcessStopped(f"{process} is {claim.status}; it continues when its wait ends.")
     if claim.run_id not in (None, run_id):
         run = instance.get_run_by_id(str(claim.run_id))
-        if run is not None and not run.is_finished:
+        is_over = run is None or run.is_finished
+        if is_over and run is not None and claim.status is ProcessStatus.RUNNING:  # somebody has marked it as canceled
+            is_over = not execution_of(instance, run.run_id).has_live_worker
+        if run is not None and not is_over:
             raise ProcessTaken(
                 f"{process} is executed by run {claim.run_id}, which is {run.status.value}; wait for it or "
                 f"terminate it."

@@ -8,14 +8,16 @@ from ops.starting.submitted_answers import wake
 from ops.steps.context import StepContext
 from ops.steps.step import Step, step
 from ops.steps.workflow import Workflow
-from resources.database.session import SubscriptionDatabase
-from resources.errors import OrchestratorError
+from resources.database.session import SubscriptionDatabase, lock_waits_limited
+from resources.errors import DatabaseBusy, OrchestratorError
 from resources.processes import interventions, process_rows, waits
 from resources.processes.owner import current_owner
 from resources.processes.waits import WaitKind
-from resources.types import ProcessStatus, State
+from resources.types import ProcessId, ProcessStatus, State
 
 BATCH = 200
+LONGEST_WAIT_SECONDS = 2.0
+"""How long a batch waits for a row that another transaction has locked."""
 SHOWN = 20
 
 
@@ -36,11 +38,11 @@ def resume_waiting(context: StepContext, database: SubscriptionDatabase) -> Stat
             for process_id in found:
                 try:
                     check_role(names[process_id], context.user, "retry")
-                    with database.transaction():
+                    with lock_waits_limited(LONGEST_WAIT_SECONDS), database.transaction():
                         interventions.resume(process_id, user=context.user, at={ProcessStatus.WAITING})
                     resumed += 1
                     context.ready.append(process_id)
-                except OrchestratorError as error:  # it has continued since the batch was read, or is not the user's
+                except (OrchestratorError, DatabaseBusy) as error:  # it has continued, is not the user's, or is locked
                     faults.append(f"{process_id}: {error}")
             if len(found) < BATCH:
                 return {"processes_resumed": resumed, "not_resumed": faults[:SHOWN]}
@@ -55,14 +57,18 @@ def wake_late_callbacks(workflows: Callable[[], Mapping[str, Workflow]]) -> Step
 
     @step("Look for late callbacks")
     def wake_late(database: SubscriptionDatabase, context: StepContext) -> State:
-        with database.detached():
-            with database.transaction(read_only=True):
-                due = waits.due(current_owner(), BATCH, kinds=[WaitKind.CALLBACK], workflows=workflows())
-                names = process_rows.workflow_names([one.process_id for one in due])
-            for one in due:
-                with suppress(OrchestratorError):  # it has continued, or was aborted, since the batch was read
-                    if wake(workflows()[names[one.process_id]], one, database=database) is not None:
-                        context.ready.append(one.process_id)
-        return {"callbacks_late": len(context.ready)}
+        known, seen = workflows(), set[ProcessId]()
+        with database.detached(), lock_waits_limited(LONGEST_WAIT_SECONDS):
+            while True:
+                with database.transaction(read_only=True):
+                    due = waits.due(current_owner(), BATCH, kinds=[WaitKind.CALLBACK], workflows=known, without=seen)
+                    names = process_rows.workflow_names([one.process_id for one in due])
+                for one in due:
+                    with suppress(OrchestratorError, DatabaseBusy):  # it has continued, was aborted, or is locked
+                        if wake(known[names[one.process_id]], one, database=database) is not None:
+                            context.ready.append(one.process_id)
+                if len(due) < BATCH:
+                    return {"callbacks_late": len(context.ready)}
+                seen.update(one.process_id for one in due)
 
     return wake_late

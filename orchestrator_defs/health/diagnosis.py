@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +11,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.type_names import type_names
+from resources import clock
 from resources.catalogue.kinds import NOBODY
 from resources.catalogue.plan import counted
 from resources.database import schema
@@ -23,6 +25,8 @@ from resources.types import ProcessStatus
 
 MOST = 20
 """A check lists at most so many of a kind."""
+OVERDUE = timedelta(seconds=30)
+"""How long after its deadline an aborted step may take to be killed."""
 QUIET_SECONDS = 60.0
 """What the sensors have not repaired after so long, they do not repair."""
 SENSORS = ("wake", "sweeper")
@@ -199,11 +203,17 @@ def _locations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
 def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         owner = Owner(orchestrator.name, storage_id(instance))
-        late = [] if pause.is_paused() else recovery.overdue_waits(owner, QUIET_SECONDS, MOST)
+        late = [] if pause.is_paused() else recovery.overdue_waits(owner, QUIET_SECONDS, MOST, orchestrator.workflows)
     for process_id in late:
         found = f"{process_id} still waits although its wait is due."
         yield Finding("waits", Verdict.WRONG, found, "The sensor `wake` continues it: check the daemon.")
-    if not late:
+    with orchestrator.database.transaction(read_only=True):
+        aborting = [one for one in recovery.aborting(owner, MOST) if clock.now() > one.until + OVERDUE]
+    for one in aborting:
+        found = f"{one.process_id} is being aborted, and its step has not ended since {one.until:%F %T %Z}."
+        advice = "Its reason names the process to end; the sensor `sweeper` then unlocks its subscriptions."
+        yield Finding("waits", Verdict.WRONG, found, advice)
+    if not (late or aborting):
         yield Finding("waits", Verdict.OK, "None is overdue.")
 
 

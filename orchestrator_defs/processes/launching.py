@@ -5,6 +5,7 @@ process's row, and it has only the remaining steps. Any other launcher, or a que
 job. Dagster then gives the run another id; committed steps return at once, and the run claims the process.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ from resources.users import SYSTEM
 
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
 """The back-off of a request whose run ended before it claimed the process; it doubles after each further time."""
+LAUNCHES_SECONDS = 10.0
+"""How long the launches of one tick may take; what waits for a locked row takes half a second."""
 RUN_KEY = "dagster/run_key"
 """Dagster's tag of a run that a sensor has requested."""
 
@@ -36,6 +39,9 @@ class Launched:
 
     requests: list[RunRequest] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Launched") -> "Launched":
+        return Launched([*self.requests, *other.requests], [*self.problems, *other.problems])
 
 
 def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launched:
@@ -48,7 +54,11 @@ def launch_all(service: Processes, process_ids: Collection[ProcessId]) -> Launch
         return launched
     if not launches_to_workers(service.instance):
         return request_all(service, process_ids)
+    give_up = time.monotonic() + LAUNCHES_SECONDS
     for process_id in process_ids:
+        if time.monotonic() > give_up:
+            launched.problems.append(f"{process_id} is not launched yet: the next tick does it")
+            continue
         try:
             service.runs.launch(process_id, user=SYSTEM)
         except RunMayNotAct:  # another has just launched it, or ended it

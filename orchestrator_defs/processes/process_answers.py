@@ -1,7 +1,7 @@
 """Answers to waits of processes: a person's input, an external system's callback, a time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ops.starting import submitted_answers
@@ -12,7 +12,7 @@ from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.process_access import ProcessAccess
 from orchestrator_defs.processes.process_queries import ProcessQueries
-from resources.errors import FormIncomplete, OrchestratorError
+from resources.errors import DatabaseBusy, FormIncomplete, OrchestratorError
 from resources.processes import process_rows, recovery, waits
 from resources.processes.recovery import ProcessState
 from resources.types import ProcessId
@@ -74,11 +74,14 @@ class ProcessAnswers:
         """
         return submitted_answers.record_progress(process_id, token, progress, database=self._access.database)
 
-    def due(self, limit: int) -> list[ProcessState]:
-        """The processes whose wait is due, and whose workflow the code has."""
+    def due(self, limit: int, without: Collection[ProcessId] = ()) -> list[ProcessState]:
+        """The processes whose wait is due, and whose workflow the code has, the oldest deadline first."""
         with self._access.database.transaction(read_only=True):
-            due = {one.process_id for orchestrator in self._orchestrators for one in self._due(orchestrator, limit)}
-            return recovery.states_of(due)
+            found = [
+                one for orchestrator in self._orchestrators for one in self._due(orchestrator, limit, None, without)
+            ]
+            states = {one.process_id: one for one in recovery.states_of({one.process_id for one in found})}
+        return [states[process_id] for process_id in dict.fromkeys(one.process_id for one in found)]
 
     def wake(self, limit: int = WAKE_BATCH, of: ProcessId | None = None) -> list[ProcessId]:
         """End the waits that are due, or those of one process; returns the processes to launch. Commits each wait by
@@ -90,8 +93,11 @@ class ProcessAnswers:
     def _orchestrators(self) -> Sequence[Orchestrator]:
         return self._access.served.orchestrators
 
-    def _due(self, orchestrator: Orchestrator, limit: int, of: ProcessId | None = None) -> list[waits.Due]:
-        return waits.due(self._access.owner_of(orchestrator), limit, of=of, workflows=orchestrator.workflows)
+    def _due(
+        self, orchestrator: Orchestrator, limit: int, of: ProcessId | None, without: Collection[ProcessId] = ()
+    ) -> list[waits.Due]:
+        owner = self._access.owner_of(orchestrator)
+        return waits.due(owner, limit, of=of, workflows=orchestrator.workflows, without=without)
 
     def _wake(self, orchestrator: Orchestrator, limit: int, of: ProcessId | None) -> list[ProcessId]:
         with self._access.database.transaction(read_only=True):
@@ -102,6 +108,6 @@ class ProcessAnswers:
     def _has_ended(self, workflow: Workflow, due: waits.Due) -> bool:
         try:
             return submitted_answers.wake(workflow, due, database=self._access.database) is not None
-        except OrchestratorError as error:  # the waits behind it must end
+        except (OrchestratorError, DatabaseBusy) as error:  # the waits behind it must end
             log.warning("The wait of process %s cannot be ended: %s", due.process_id, error)
             return False

@@ -5,8 +5,11 @@ the process's row locked, so that a sweep, a person and a second daemon cannot a
 nothing.
 """
 
-from collections.abc import Callable, Collection, Iterable
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -18,11 +21,18 @@ from resources import tags
 from resources.errors import DatabaseBusy
 from resources.processes import recovery
 from resources.processes.owner import Owner
-from resources.processes.recovery import Place, ProcessState
-from resources.runs.launching.launcher import end_lost_runs, launches_to_workers, start_missing_workers
+from resources.processes.recovery import Aborting, Place, ProcessState
+from resources.runs.launching.launcher import (
+    end_lost_runs,
+    end_run,
+    executed_though_over,
+    launches_to_workers,
+    start_missing_workers,
+)
 from resources.runs.run_events import report_event
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
+from resources.settings import settings
 from resources.types import ProcessId, ProcessStatus
 
 BATCH = 200
@@ -33,6 +43,15 @@ STRAY_SECONDS = 30.0
 """How long a run may continue after its process has ended or waits."""
 PAUSE_SECONDS = 5.0
 """The back-off of a process that was lost twice; it doubles after each further time."""
+
+TURN_SECONDS = 5.0
+"""How long each part of a sweep may take, beyond the step that it is at."""
+TO_LAUNCH = frozenset({ProcessStatus.CREATED, ProcessStatus.RESUMED})
+SWEPT_BESIDE = recovery.IN_PROGRESS | {ProcessStatus.ABORTING}
+"""The statuses whose runs other parts of the sweep look at."""
+Swept = TypeVar("Swept", ProcessState, Aborting)
+
+log = logging.getLogger(__name__)
 
 FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
@@ -57,27 +76,69 @@ class Sweeper:
         self.database = orchestrator.prepare()
         self.owner = Owner(orchestrator.name, storage_id(instance))
 
+    def unlaunched(self) -> Sweep:
+        """The processes that are to be launched and have no run, the oldest first. Writes nothing."""
+        sweep = Sweep()
+        with self.database.transaction(read_only=True):
+            found = recovery.in_progress(self.owner, BATCH, statuses=TO_LAUNCH, quiet_seconds=LAUNCH_SECONDS)
+        runs = self._runs_of(found)
+        for one in found:
+            if one.run_id not in runs:
+                self._without_run(one, sweep)
+        return sweep
+
     def sweep(self, after: Place | None = None) -> Sweep:
-        """Check the processes in progress, from `after` on, and the runs that execute; commits one at a time."""
+        """Check the processes in progress, from `after` on, and the runs that execute; commits one at a time.
+
+        No part of it, and no process, keeps the others waiting for long: the next sweep continues where time ran out.
+        """
         sweep = Sweep()
         with self.database.transaction(read_only=True):
             found = recovery.in_progress(self.owner, BATCH, after)
         sweep.seen = len(found)
-        if len(found) == BATCH:
-            sweep.place = (found[-1].last_modified_at, found[-1].process_id)
         runs = self._runs_of(found)
         if not self.is_preview:
-            self._end_lost(runs.values(), sweep)
-        for one in found:
+            self._part(lambda: self._end_lost(runs.values(), sweep), sweep)
+        executed = executed_though_over(self.instance, runs.values())
+
+        def check(one: ProcessState) -> None:
+            run = runs.get(one.run_id or "")
+            if run is not None and run.run_id in executed:
+                self._still_executed(one, run, sweep)
+            else:
+                self._check(one, run, sweep)
+
+        seen = self._each(found, check, sweep)
+        if seen < len(found) or len(found) == BATCH:
+            sweep.place = (found[seen - 1].last_modified_at, found[seen - 1].process_id)
+        if not self.is_preview:
+            for part in (self._start_missing_workers, self._end_aborts, self._terminate_strays):
+                self._part(lambda part=part: part(sweep), sweep)  # type: ignore[misc]
+        return sweep
+
+    def _part(self, act: Callable[[], None], sweep: Sweep) -> None:
+        """Do a part of the sweep; the others are done when it fails."""
+        try:
+            act()
+        except Exception as error:
+            log.exception("A part of the sweep has failed.")
+            sweep.report.append(f"a part of the sweep has failed, and is tried again: {error}")
+
+    def _each(self, found: Sequence[Swept], act: Callable[[Swept], None], sweep: Sweep) -> int:
+        """Treat each of these; how many had their turn before time ran out. A bad one does not stop those behind it."""
+        give_up = time.monotonic() + TURN_SECONDS
+        for number, one in enumerate(found, 1):
             try:
-                self._check(one, runs.get(one.run_id or ""), sweep)
+                act(one)
             except DatabaseBusy:
                 sweep.report.append(f"{one.process_id} is locked by another transaction; the next sweep tries again")
-        if not self.is_preview:
-            self._end_aborts(sweep)
-            self._terminate_strays(sweep)
-            self._start_missing_workers(sweep)
-        return sweep
+            except Exception as error:
+                log.exception("Process %s cannot be swept.", one.process_id)
+                sweep.report.append(f"{one.process_id} cannot be repaired yet: {error}")
+            if time.monotonic() > give_up and number < len(found):
+                sweep.report.append(f"{len(found) - number} processes wait for the next sweep: this one took too long")
+                return number
+        return len(found)
 
     # --- processes in progress ---
 
@@ -102,6 +163,15 @@ class Sweeper:
         at_work = [run.run_id for run in unfinished if not (is_monitored and tags.read(run.tags, tags.CELERY_SENT))]
         for run_id, reason in end_lost_runs(self.instance, at_work):
             sweep.report.append(f"run {run_id} has failed: {reason}")
+
+    def _still_executed(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
+        """Cancel a run that is over for Dagster; the process continues when no step of it is executed any more."""
+        if one.quiet_seconds > LAUNCH_SECONDS:
+            sweep.report.append(
+                f"run {run.run_id} of {one.process_id} is {run.status.value} and still executed: canceled"
+            )
+            if not self.is_preview:
+                end_run(self.instance, run.run_id, settings().abort_grace_seconds)
 
     def _check(self, one: ProcessState, run: DagsterRun | None, sweep: Sweep) -> None:
         if run is None:
@@ -174,23 +244,31 @@ class Sweeper:
         with self.database.transaction(read_only=True):
             found = recovery.aborting(self.owner, BATCH)
         aborts = ProcessAborts(self.database, self.instance)
-        for one in found:
-            try:
-                sweep.report += [done] if (done := aborts.settle(one)) else []
-            except DatabaseBusy:
-                sweep.report.append(f"{one.process_id} is locked by another transaction; the next sweep tries again")
+
+        def settle(one: Aborting) -> None:
+            sweep.report += [done] if (done := aborts.settle(one)) else []
+
+        self._each(found, settle, sweep)
 
     def _terminate_strays(self, sweep: Sweep) -> None:
-        """Terminate the runs that still execute although their process has ended, or waits."""
-        at_work = self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]), limit=BATCH)
-        runs = {process_id: run for run in at_work if (process_id := _process_of(run)) is not None}
-        with self.database.transaction(read_only=True):
-            found = recovery.states_of(list(runs))
-        for one in found:
-            run = runs[one.process_id]
-            is_over = one.status not in recovery.IN_PROGRESS and one.quiet_seconds > STRAY_SECONDS
-            if is_over and run.run_id == one.run_id:
-                sweep.report.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
+        """Terminate the runs that still execute although their process has ended, or waits; all are looked at."""
+        executing = RunsFilter(statuses=[DagsterRunStatus.STARTED])
+        cursor, at_work = None, self.instance.get_runs(executing, limit=BATCH, ascending=True)
+        while at_work:
+            runs = {run.run_id: run for run in at_work}
+            with self.database.transaction(read_only=True):
+                found = recovery.states_of({one for run in at_work if (one := _process_of(run)) is not None})
+            over = [
+                one
+                for one in found
+                if one.run_id in runs and one.status not in SWEPT_BESIDE and one.quiet_seconds > STRAY_SECONDS
+            ]
+            self._each(over, lambda one, runs=runs: self._terminate(one, runs[one.run_id], sweep), sweep)  # type: ignore[misc]
+            cursor = at_work[-1].run_id
+            at_work = self.instance.get_runs(executing, cursor=cursor, limit=BATCH, ascending=True)
+
+    def _terminate(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
+        sweep.report.append(f"run {run.run_id} of {one.process_id}, which is {one.status}: {self._stop(run)}")
 
     def _start_missing_workers(self, sweep: Sweep) -> None:
         """Let the runs of this location be executed that wait although all workers were killed."""

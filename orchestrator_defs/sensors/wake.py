@@ -24,10 +24,13 @@ from orchestrator_defs.sensors.sweeper import Sweeper
 from resources import clock
 from resources.processes.recovery import Place
 from resources.runs import workspaces
+from resources.types import ProcessId
 
 INTERVAL_SECONDS = 5
 WAKE_AT_ONCE = 100
 """How many processes one tick of the sensor continues; the next tick takes the others."""
+MOST_LOOKED_AT = 2000
+"""How many due processes one tick looks at, most of which may have their run."""
 MOST_LINES = 20
 """The most lines of a tick's message; it counts the others."""
 
@@ -61,11 +64,18 @@ def wake_tick(orchestrator: Orchestrator) -> Tick:
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         learn_code(orchestrator, context)
-        due = Processes(orchestrator, context.instance).answers.due(WAKE_AT_ONCE)
-        requests = request_continuations(due, context.instance)
-        yield from requests
+        answers = Processes(orchestrator, context.instance).answers
+        requests: list[RunRequest] = []
+        seen: set[ProcessId] = set()
+        while len(requests) < WAKE_AT_ONCE and len(seen) < MOST_LOOKED_AT:  # those with a run take nobody's place
+            due = answers.due(WAKE_AT_ONCE, without=seen)
+            requests += request_continuations(due, context.instance)
+            seen.update(one.process_id for one in due)
+            if len(due) < WAKE_AT_ONCE:
+                break
+        yield from requests[:WAKE_AT_ONCE]
         if not requests:
-            yield SkipReason(f"{len(due)} waits are due; each has its run." if due else "No wait is due.")
+            yield SkipReason(f"{len(seen)} waits are due; each has its run." if seen else "No wait is due.")
 
     return tick
 
@@ -80,12 +90,17 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         learn_code(orchestrator, context)
         is_only_preview = is_preview(context)
-        sweep = Sweeper(orchestrator, context.instance, is_preview=is_only_preview).sweep(_read_cursor(context.cursor))
+        sweeper = Sweeper(orchestrator, context.instance, is_preview=is_only_preview)
         service = Processes(orchestrator, context.instance)
-        launched = (request_all if is_only_preview else launch_all)(service, sweep.launch)
-        context.update_cursor(_write_cursor(sweep.place, sweep.report))
+        launch = request_all if is_only_preview else launch_all
+        first = sweeper.unlaunched()  # before the sweep, which may be slow
+        launched = launch(service, first.launch)
+        sweep = sweeper.sweep(_read_cursor(context.cursor))
+        launched += launch(service, [one for one in sweep.launch if one not in first.launch])
+        report = [*first.report, *(line for line in sweep.report if line not in first.report)]
+        context.update_cursor(_write_cursor(sweep.place, report))
         nothing = f"{sweep.seen} processes are in progress; nothing to repair."
-        yield from _report(context, sweep.report, launched, nothing)
+        yield from _report(context, report, launched, nothing)
 
     return tick
 

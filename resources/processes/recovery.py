@@ -46,13 +46,21 @@ Place = tuple[datetime, ProcessId]
 """The position at which a sweep has stopped."""
 
 
-def in_progress(owner: Owner, limit: int, after: Place | None = None) -> list[ProcessState]:
+def in_progress(
+    owner: Owner,
+    limit: int,
+    after: Place | None = None,
+    *,
+    statuses: Collection[ProcessStatus] = IN_PROGRESS,
+    quiet_seconds: float = 0.0,
+) -> list[ProcessState]:
     """Processes that a run executes, or should, in the order of their last change; at most `limit`.
 
     An index serves this that excludes finished processes.
     """
     query = _select_states().where(
-        ProcessTable.last_status.in_(sorted(IN_PROGRESS)),
+        ProcessTable.last_status.in_(sorted(statuses)),
+        ProcessTable.last_modified_at <= func.clock_timestamp() - timedelta(seconds=quiet_seconds),
         text("last_status <> 'completed'"),  # as the index has it, for the planner to see that it serves
         owner.owns(),
     )
@@ -235,29 +243,34 @@ def unfinished(owner: Owner, limit: int, after: ProcessId | None = None) -> list
     ]
 
 
-def overdue_waits(owner: Owner, seconds: float, limit: int) -> list[ProcessId]:
-    """Processes that still wait although their deadline passed so many seconds ago."""
+def overdue_waits(owner: Owner, seconds: float, limit: int, workflows: Collection[str]) -> list[ProcessId]:
+    """Processes of these workflows that still wait although their deadline passed so many seconds ago, oldest first.
+
+    Nobody ends the waits of other workflows: the code no longer has them.
+    """
     moment = clock.now() - timedelta(seconds=seconds)
     wait = ProcessWaitTable
     return list(
         current_session().scalars(
             select(wait.process_id)
             .join(ProcessTable, ProcessTable.process_id == wait.process_id)
+            .join(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
             .where(wait.answered_at.is_(None), wait.deadline < moment)
-            .where(stops_its_process(), owner.owns())
-            .order_by(wait.deadline, wait.process_id)
+            .where(stops_its_process(), owner.owns(), WorkflowTable.name.in_(workflows))
+            .group_by(wait.process_id)  # a step may have given out several tokens
+            .order_by(func.min(wait.deadline), wait.process_id)
             .limit(limit)
         )
     )
 
 
 def left_locks(limit: int) -> list[tuple[SubscriptionId, ProcessId]]:
-    """Subscriptions that are locked by a process that has ended."""
+    """Subscriptions that are locked by a process that has ended, the one that ended first before the others."""
     rows = current_session().execute(
         select(SubscriptionTable.subscription_id, ProcessTable.process_id)
         .join(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
         .where(ProcessTable.last_status.in_(FINAL))
-        .order_by(SubscriptionTable.subscription_id)
+        .order_by(ProcessTable.last_modified_at, SubscriptionTable.subscription_id)
         .limit(limit)
     )
     return [(subscription_id, process_id) for subscription_id, process_id in rows]

@@ -177,9 +177,11 @@ def due(
     of: ProcessId | None = None,
     kinds: Collection[WaitKind] = CONTINUING,
     workflows: Collection[str] | None = None,
+    without: Collection[ProcessId] = (),
 ) -> list[Due]:
     """Processes, or this one, whose wait is due: its deadline has passed, the engine is released, or no child runs any
-    longer. The oldest deadline is first; with `workflows` only theirs, so that no others take their places.
+    longer. The oldest deadline is first. With `workflows` only theirs, and `without` those that the caller has looked
+    at, so that no others take their places.
     """
     wait = ProcessWaitTable
     is_paused = select(EngineSettingsTable.global_lock).scalar_subquery()
@@ -193,7 +195,7 @@ def due(
         .join(ProcessTable, ProcessTable.process_id == wait.process_id)
         .where(wait.answered_at.is_(None), over, ~func.coalesce(is_paused, False))
         .where(stops_its_process(kinds), owner.owns())
-        .where(true() if of is None else wait.process_id == of)
+        .where(true() if of is None else wait.process_id == of, wait.process_id.not_in(without))
         .group_by(wait.process_id, wait.step_key, wait.kind)  # a step may have given out several tokens
         .order_by(func.min(wait.deadline).nulls_first(), wait.process_id)
         .limit(limit)
@@ -205,7 +207,7 @@ def due(
     return [Due(process_id, step_key, WaitKind(kind)) for process_id, step_key, kind in rows]
 
 
-def stops_its_process(kinds: Collection[WaitKind] = tuple(WaitKind)) -> ColumnElement[bool]:
+def stops_its_process(kinds: Collection[WaitKind] = CONTINUING) -> ColumnElement[bool]:
     """Whether a wait, joined with its process, is the one for which that has stopped; another may be open beside it."""
     pairs = [(kind.value, kind.process_status.value) for kind in kinds]
     return tuple_(ProcessWaitTable.kind, ProcessTable.last_status).in_(pairs)

@@ -130,6 +130,14 @@ def execution_of(instance: DagsterInstance, run_id: str) -> Entry:
     return Entry(run_id, "done" if is_over else "claimed", None, False, None)
 
 
+def executed_though_over(instance: DagsterInstance, runs: Collection[DagsterRun]) -> set[str]:
+    """Those of these runs that are over for Dagster and executed all the same: somebody has marked them as canceled."""
+    over = [run.run_id for run in runs if run.is_finished]
+    if not over or not isinstance(instance.run_storage, PostgresRunStorage):
+        return set()
+    return {run_id for run_id, entry in Dispatch(instance).entries(over).items() if entry.has_live_worker}
+
+
 def process_of(instance: DagsterInstance, worker: int | None) -> str:
     """Which process on which host a worker is, for people; empty when that is not known."""
     return "" if worker is None else Dispatch(instance).process_of(worker)

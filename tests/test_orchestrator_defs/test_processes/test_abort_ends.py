@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
+from dagster import DagsterRunStatus
 from sqlalchemy import text
 
 from orchestrator_defs.processes import process_aborts
-from resources.errors import NotWaiting, StartRefused
+from resources.errors import NotWaiting, RunMayNotAct, StartRefused
 from resources.processes import interventions, pause
 from resources.processes.pause import EngineStatus
 from resources.runs.dispatch import Dispatch, Entry
@@ -129,6 +130,21 @@ def test_a_locked_row_does_not_stop_the_aborts_behind_it(ward):
     with locked(ward, first):
         assert f"{first} is locked by another transaction" in ward.tick("sweeper")[0]
     assert (ward.process(first).last_status, ward.process(second).last_status) == ("aborting", "aborted")
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE])
+def test_a_run_that_is_over_for_dagster_alone_keeps_its_process(ward, status):
+    """As after "mark as canceled" in Dagster's page: another run would act beside its step."""
+    process_id, run_id = ward.half_done()
+    ward.run_of(run_id, status)
+    with elsewhere(ward, run_id):
+        assert f"is {status.value} and still executed: canceled" in ward.sweep()
+        assert (ward.process(process_id).last_status, ward.process(process_id).run_id) == ("running", run_id)
+        assert dispatch_of(ward).entry(run_id).is_canceled
+        with pytest.raises(RunMayNotAct, match="is executed by run"):
+            ward.service.runs.execute(process_id, user="ada")
+    ward.sweep()
+    assert ward.process(process_id).last_status in ("resumed", "failed")
 
 
 def test_an_abort_has_its_own_grace_period_and_not_that_of_the_launcher(ward):
