@@ -88,9 +88,9 @@ def _measured(search: Search, measure: Measure, joined: Any, base: Any) -> tuple
 def _rows(search: Search, path: str) -> tuple[Kind, Any]:
     """(id, value) of a path."""
     entity = search.entity
-    found = [own] if (own := entity.field(path)) else []
+    found = [own] if (own := entity.fields.named(path)) else []
     if not found and entity.kind == "subscription":
-        found = fields_of(entity.plain(path), by_index)
+        found = fields_of(entity.fields.plain(path), by_index)
     if not found or not (found[0].sorts):
         raise InvalidQuery(f"{path!r} cannot be counted or grouped by; see search/paths.")
 

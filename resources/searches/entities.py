@@ -20,7 +20,7 @@ from resources.errors import InvalidQuery
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.searches.catalogue_fields import PRODUCT_FIELDS, WORKFLOW_FIELDS
 from resources.subscriptions.customers import Customer
-from resources.subscriptions.list_fields import Column, Condition, Field, Kind, ListFields
+from resources.subscriptions.list_fields import Column, Condition, Kind, ListFields
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 from resources.subscriptions.value_paths import value_paths
 
@@ -54,14 +54,6 @@ class Entity:
         own = {one.key: one.column for one in self.fields.fields if one.sorts}
         return own | {name: column for name, column in self.more.items() if name != "document"}
 
-    def plain(self, path: str) -> str:
-        """A path without the kind before it."""
-        return path.removeprefix("*.").removeprefix(f"{self.kind}.")
-
-    def field(self, path: str) -> Field | None:
-        """The field of a path; None for a value of blocks."""
-        return self.fields.named(self.plain(path).replace(".", ""))
-
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each path that filters may have, and the type that clients show."""
         for one in self.fields.fields:
@@ -74,12 +66,12 @@ class Entity:
         self, path: str, row: Mapping[str, Any], values: Mapping[str, Any], customers: Mapping[str, Customer]
     ) -> Any:
         """The value of a path in a row of `columns`. Raises InvalidQuery for an unknown one."""
-        plain = self.plain(path)
+        plain = self.fields.plain(path)
         if plain in CUSTOMER and "customer_id" in row:
             return getattr(customers.get(row["customer_id"]), CUSTOMER[plain], None)
         if plain in self.more and plain != "document":
             return row[plain] or {}
-        if (found := self.field(path)) is not None and found.sorts:
+        if (found := self.fields.named(path)) is not None and found.sorts:
             return row[found.key]
         known = {one.removeprefix(f"{self.kind}.") for one, _ in self.paths()}
         if plain in known:

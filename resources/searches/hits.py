@@ -48,9 +48,7 @@ class Search:
     def where(self, text: Node | None, *, fuzzy: bool = False) -> Condition:
         """The condition of the text and the filters."""
         fields, entity = self.entity.fields, self.entity
-        filters = read_filters(
-            self.filters, lambda path: found.key if (found := entity.field(path)) else entity.plain(path)
-        )
+        filters = read_filters(self.filters, fields.plain)
         conditions = [fields.condition(node) for node in (text, filters) if node is not None]
         if fuzzy:
             conditions[0] = sa.or_(conditions[0], sa.func.word_similarity(self.text, entity.title) >= FUZZY)
@@ -62,7 +60,7 @@ class Search:
         if self.order is None:
             return self.entity.newest, True
         path, direction = self.order
-        field = self.entity.field(path) or self.entity.fields.field(self.entity.plain(path), "sorted")
+        field = self.entity.fields.named(path) or self.entity.fields.field(path, "sorted")
         if not field.sorts or direction.lower() not in ("asc", "desc"):
             self.entity.fields.ordering([(field.name, direction)])  # raises
         return field.column, direction.lower() == "desc"
@@ -87,7 +85,7 @@ class Search:
 
     @property
     def _needs_values(self) -> bool:
-        columns = (self.entity.field(path) for path in self.columns)
+        columns = (self.entity.fields.named(path) for path in self.columns)
         return bool(self.text.strip()) or any(one is None for one in columns)
 
     def check(self) -> None:
@@ -101,7 +99,7 @@ class Search:
 
     def lines(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """The asked columns of rows, by their paths. Raises InvalidQuery for one that does not exist."""
-        has_customers = any(self.entity.plain(path) in CUSTOMER for path in self.columns)
+        has_customers = any(self.entity.fields.plain(path) in CUSTOMER for path in self.columns)
         ids = {row["customer_id"] for row in rows if row.get("customer_id")} if has_customers else ()
         customers = customers_of(ids)
         found = []

@@ -260,6 +260,7 @@ class ListFields:
     def __init__(self, noun: str, *fields: Field, words: Callable[[], Words] | None = None) -> None:
         self.noun = noun
         self.fields = fields
+        self._prefix = re.sub("(?<=ss)es$|s$", ".", noun.lower())
         self._words = words or (lambda: _OwnColumns(fields))
         self._by_name = {_plain(name): field for field in fields for name in (field.name, *field.also)}
 
@@ -296,8 +297,12 @@ class ListFields:
         return [self._order(name, direction) for name, direction in sort]
 
     def named(self, name: str) -> Field | None:
-        """The field of a name."""
-        return self._by_name.get(_plain(name))
+        """The field of a name, or of a path as searches have them: `subscription.product.name`."""
+        return self._by_name.get(_plain(self.plain(name).replace(".", "")))
+
+    def plain(self, path: str) -> str:
+        """A path without the kind of entry before it."""
+        return path.removeprefix("*.").removeprefix(self._prefix)
 
     def field(self, name: str, what: str = "filtered", known: Sequence[str] = ()) -> Field:
         """The field of a name. Raises InvalidQuery, which names the fields."""
@@ -334,10 +339,11 @@ class ListFields:
         name = leaf.field or ""
         if (field := self.named(name)) is not None:
             return field.meets(leaf)
-        if (condition := words.of_other_field(leaf)) is not None:
+        if (condition := words.of_other_field(replace(leaf, field=self.plain(name)))) is not None:
             return condition
         known = [field.key for field in self.fields]
-        near = get_close_matches(snake_case(name), [*known, *words.other_names()], n=3, cutoff=0.6)
+        others = [*(name for field in self.fields for name in field.also), *words.other_names()]
+        near = get_close_matches(snake_case(name), [*known, *others], n=3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"they have {', '.join(known)}."
         raise InvalidQuery(
             f"{self.noun} have no field {name!r} (at character {leaf.at + 1}); {hint} Text with such a sign in it is "

@@ -253,6 +253,7 @@ def test_list_is_filtered(orchestrator, broken):
     assert [one["status"] for one in listed] == ["failed"]
     assert orchestrator("process", "list", "--no-tasks") == "There are no such processes.\n"
     assert len(orchestrator("process", "list", "--tasks").splitlines()) == 3
+    assert json.loads(orchestrator("process", "list", "--query", "last_status:failed", "--json")) == listed
 
 
 def test_show_shows_what_is_asked(orchestrator, engine):

@@ -58,6 +58,11 @@ def test_any_text_gives_an_answer_or_a_sentence(
             assert str(error)
 
 
+def test_near_names_are_those_that_people_use(session: Session) -> None:
+    with pytest.raises(InvalidQuery, match="did you mean 'status'"):
+        PROCESS_FIELDS.search("statsu:failed")
+
+
 @pytest.mark.parametrize(
     ("fields", "search"),
     [

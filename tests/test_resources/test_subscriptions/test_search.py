@@ -90,6 +90,7 @@ def lon(session: Session) -> UUID:
         'productName:"device ams1-core.example.org"',
         "customerId:customer hostname:ams1",
         "startDate:2024",
+        "subscription.start_date:2024 subscription.product.type:device",
         "start_date:2024-05",
         "start_date:2024-05-31",
         "start_date:>=2024-05-31 start_date:<2024-06-01 start_date:>2024-05-30 start_date:<=2024-05-31",

@@ -90,6 +90,7 @@ def found(search: str) -> list[UUID]:
     "search",
     [
         "line.octets>=9223372036854775807",
+        "subscription.line.octets>=9223372036854775807",
         "line.octets=9223372036854775807",
         "line.octets:9223372036854775806..9223372036854775807",
         "octets:9223372036854775807",
