@@ -1,6 +1,7 @@
 """Pages of subscriptions: the columns that were selected, and what belongs to them, each in one statement."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -75,7 +76,7 @@ class SubscriptionPages(RowPages):
         own = {name: OWN[name] for name in selection.below if name in OWN}
         of_product = {name: PRODUCT[name] for name in selection.under("product").below if name in PRODUCT}
         columns: list[Any] = [subscription.subscription_id, subscription.status, subscription.customer_id, product.name]
-        with_inputs = bool("fixedInputs" in selection or self._typed(selection))
+        with_inputs = "fixedInputs" in selection or self._typed(selection)
         with_metadata = "metadata" in selection
         more = [*([product.fixed_inputs] * with_inputs), *([SubscriptionMetadataTable.metadata_] * with_metadata)]
         statement = (
@@ -101,11 +102,14 @@ class SubscriptionPages(RowPages):
                 line["metadata"] = row[c + with_inputs] or {}
             yield line, row[c + len(more) :]
 
-    def _typed(self, selection: Selection) -> frozenset[str]:
-        """The selected fields of models."""
+    def _typed(self, selection: Selection) -> bool:
+        """Whether fields of models are selected."""
+        return not self._names.isdisjoint(selection.below)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
         shapes = [shape_of(base_of(model)) for model in self.models.values()]
-        known = {name for shape in shapes for part in (shape.values, shape.blocks, shape.computed) for name in part}
-        return frozenset(selection.below) & known
+        return frozenset(name for one in shapes for part in (one.values, one.blocks, one.computed) for name in part)
 
     def fill(self, lines: Sequence[Line], selection: Selection) -> None:
         """Add to lines what belongs to their subscriptions."""

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from orchestrator_defs.api.dependencies import ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.graphql import explorer
-from orchestrator_defs.api.graphql.executor import Context, Executor, GraphQLErrors, failed
+from orchestrator_defs.api.graphql.executor import Context, Executor, GraphQLErrors, Prepared, failed
 from orchestrator_defs.api.graphql.service import make_executor, refusals
 from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.problems import log_refusal
@@ -51,8 +51,7 @@ async def graphql(
         return _answer(_failed(str(error)), 400)
     context = Context(user, processes, may, _wait_for(asyncio.get_running_loop()), forms.run)
     try:
-        executor = await run_in_threadpool(_executor, request, processes, settings)
-        prepared = await run_in_threadpool(executor.prepare, query, variables, name)
+        executor, prepared = await run_in_threadpool(_prepared, request, processes, settings, query, variables, name)
         if prepared.changes and request.method == "GET":  # a link must change nothing
             return _answer(_failed("A mutation is sent by POST."), 400)
         context.refused = await refusals(authorisation, user, prepared.selected)
@@ -67,13 +66,13 @@ async def graphql(
     return _answer(answer, background=BackgroundTask(launch) if context.started else None)
 
 
-def _executor(request: Request, processes: Processes, settings: ApiSettings) -> Executor:
-    """That of the application, made by its first request: by then all models are declared."""
+def _prepared(request: Request, processes: Processes, settings: ApiSettings, *asked: Any) -> tuple[Executor, Prepared]:
+    """What executes documents, made by the first request (by then all models are declared), and a document."""
     state = request.app.state
     if not hasattr(state, "graphql"):
         state.graphql = make_executor(processes.served, settings)
     found: Executor = state.graphql
-    return found
+    return found, found.prepare(*asked)
 
 
 async def _read(request: Request) -> tuple[Any, Mapping[str, Any], str | None]:
