@@ -92,11 +92,12 @@ def test_reasons_are_translated(ui: WebClient, locale: str) -> None:
     assert isinstance(ui.get(f"/translations/{locale}").data["subscription"]["not_in_sync"], str)
 
 
-def test_a_search_that_is_not_there_is_not_found(ui: WebClient) -> None:
-    answer = ui.get("/search/definitions")
-    assert (answer.status, answer.data["status"], answer.data["title"]) == (404, 404, "Not Found")
+def test_the_search_page_is_available(ui: WebClient) -> None:
+    """A 404 would hide it."""
+    assert ui.get("/search/definitions").status == 200
 
 
 def test_graphql_is_answered_in_json(ui: WebClient) -> None:
     query = {"query": "query Versions { version { applicationVersions } }", "variables": {}}
-    assert ui.post("/graphql", query).status in (200, 404)
+    answer = ui.post("/graphql", query)
+    assert (answer.status, answer.data["data"]["version"]["applicationVersions"][0]) == (200, "compatible-api: 5.5.0")
