@@ -29,7 +29,7 @@ def _scalar(name: str, about: str, write: Callable[[Any], Any], read: Callable[[
     def parse(value: Any) -> Any:
         try:
             return read(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:  # UUID(1) asks a number for a method
             raise GraphQLError(f"{value!r:.80} is no {name}.") from error
 
     return GraphQLScalarType(name, serialize=write, parse_value=parse, description=about)

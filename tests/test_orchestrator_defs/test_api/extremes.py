@@ -118,6 +118,32 @@ def by_hand(known: Mapping[str, str]) -> Iterator[Request]:
         yield Request("POST", "/forms/configure_schedule", body=[{"task": "asking"}, page, often, last])
 
 
+def in_graphql(known: Mapping[str, str]) -> Iterator[Request]:
+    """Documents of GraphQL: the values stand in their variables."""
+    some = "first: $first, after: $after, sortBy: $sort, filterBy: $filter, query: $query"
+    types = "$first: Int!, $after: Int!, $sort: [GraphqlSort!], $filter: [GraphqlFilter!], $query: String"
+    moments = {
+        "subscriptions": "startDate",
+        "processes": "startedAt",
+        "products": "createdAt",
+        "workflows": "createdAt",
+    }
+    for noun, moment in moments.items():
+        page = {"first": 1, "after": 0, "query": "a", "sort": [{"field": "description", "order": "ASC"}]}
+        document = f"query({types}) {{{noun}({some}) {{pageInfo {{totalItems}} page {{__typename}}}}}}"
+        body = page | {"filter": [{"field": moment, "value": "2030"}]}
+        yield Request("POST", "/graphql", body={"query": document, "variables": body})
+    start = "mutation($n: String!, $p: Payload!) {startProcess(name: $n, payload: $p) {__typename}}"
+    pages = {"payload": [{"name": "a", "count": 1}]}
+    yield Request("POST", "/graphql", body={"query": start, "variables": {"n": "asking", "p": pages}})
+    describe = (
+        "mutation($c: String!, $s: UUID!, $d: String!, $v: Int) "
+        "{upsertCustomerDescription(customerId: $c, subscriptionId: $s, description: $d, version: $v) {__typename}}"
+    )
+    words = {"c": "a", "s": known["subscription_id"], "d": "a", "v": 1}
+    yield Request("POST", "/graphql", body={"query": describe, "variables": words})
+
+
 def _sample(schema: dict[str, Any], schemas: dict[str, Any], depth: int = 0) -> Any:
     """A value of a schema, with all of its fields."""
     if "$ref" in schema:

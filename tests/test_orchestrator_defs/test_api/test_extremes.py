@@ -12,7 +12,16 @@ from ops.steps.step import begin
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.jobs.decorators import task
 from resources.types import Assignee
-from tests.test_orchestrator_defs.test_api.extremes import BARE, NUMBERS, TEXTS, VALUES, Request, by_hand, described
+from tests.test_orchestrator_defs.test_api.extremes import (
+    BARE,
+    NUMBERS,
+    TEXTS,
+    VALUES,
+    Request,
+    by_hand,
+    described,
+    in_graphql,
+)
 from tests.toy_network import DEVICE, World, device_workflows
 
 NEXT_PAGE = 510
@@ -49,14 +58,14 @@ def served(engine_of, api_of) -> tuple[httpx.Client, list[Request]]:
     known |= {"process_id": known["failed"], "workflow_key": "asking"}
     known["subscription_id"] = str(engine.process(created).state["subscription_id"])
     api = api_of(engine)
-    return api, [*described(api.get("/openapi.json").json(), known), *by_hand(known)]
+    return api, [*described(api.get("/openapi.json").json(), known), *by_hand(known), *in_graphql(known)]
 
 
 def fault_of(answer: httpx.Response) -> str | None:
     """Why an answer is none to be proud of."""
-    if answer.status_code >= 500 and answer.status_code != NEXT_PAGE:
+    if "internal_error" in answer.text or (answer.status_code >= 500 and answer.status_code != NEXT_PAGE):
         return f"{answer.status_code}: {answer.text[:200]}"
-    if answer.status_code >= 400 and not answer.json().get("detail"):
+    if answer.status_code >= 400 and not (answer.json().get("detail") or answer.json().get("errors")):
         return f"{answer.status_code} without a sentence"
     return None
 
