@@ -174,6 +174,7 @@ def _stopping_servers() -> Iterator[None]:
         used = []
         if settings().database_uri is None:
             server = embedded_server()
+            server.ensure_reaper()
             used = [("The database", server.lease, server.pid_file)]
         with suppress(SettingsError):
             used.insert(0, ("The lab", lab_home() / "lab.lease", pid_file(lab_home())))

@@ -121,6 +121,11 @@ class EmbeddedServer:
             elif not lease.has_reaper(self.lease):
                 self._start_reaper()
 
+    def ensure_reaper(self) -> None:
+        """Replace a reaper that was killed, so that a running server stops with its last user."""
+        if running_pid(self.pid_file) is not None and not lease.has_reaper(self.lease):
+            self._start_reaper()
+
     def detach(self) -> None:
         """Stop using the server; it stops if no other process uses it."""
         lease.release(self.lease)

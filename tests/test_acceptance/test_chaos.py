@@ -1,6 +1,7 @@
-"""Faults of the parts that `orchestrator up` runs: nothing is lost, stuck or done twice."""
+"""Under a storm of kills and freezes of all that `orchestrator up` runs, nothing is lost, stuck or done twice."""
 
 import os
+import random
 import shutil
 import signal
 import threading
@@ -27,7 +28,7 @@ YOUNG_SECONDS = 60.0
 FORKED = ("server", "serving", "code server", "daemon", "supervisor", "worker", "reserved worker")
 GIVES_UP = ("server", "daemon")
 """`up` gives up when one of these ends more than three times in a minute, so they die once in a while only."""
-LEAST_SECONDS = 25.0
+LEAST_SECONDS = 40.0
 ORDER = ("worker", "supervisor", "serving", "daemon", "server", "inner code server", "backend", "postmaster", "reaper")
 THINGS = """
 import time
@@ -211,6 +212,64 @@ def stormy(tmp_path: Path) -> Iterator[Stormy]:
                     stormy.thaw(pid)
                 print(stormy.said())  # noqa: T201  shown with a failure
         stormy.wait_until_left()
+
+
+def each_in_turn(stormy: Stormy) -> None:
+    """Kill and freeze one of each."""
+    for part in ORDER:
+        for hit in (stormy.kill, lambda part, pid: stormy.freeze(part, pid, 3)):
+            if found := stormy.parts().get(part):
+                hit(part, found[0])
+                time.sleep(2)
+
+
+def at_random(stormy: Stormy, chance: random.Random, until: float) -> None:
+    while time.monotonic() < until:
+        parts = eventually(stormy.parts, "any part")
+        part = chance.choice(sorted(parts))
+        pid = chance.choice(parts[part])
+        if chance.random() < 0.6:
+            stormy.kill(part, pid)
+        else:
+            stormy.freeze(part, pid, chance.uniform(1, 8))
+        time.sleep(chance.uniform(0.5, 4))
+
+
+def test_whatever_is_killed_or_frozen_everything_comes_to_its_end_once(stormy: Stormy) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={seed} repeats this storm.")  # noqa: T201
+    chance = random.Random(seed)
+    with stormy.users():
+        time.sleep(5)
+        until = time.monotonic() + STORM_SECONDS
+        sleeper = stormy.freeze("worker", stormy.parts()["worker"][0], 75)
+        each_in_turn(stormy)
+        at_random(stormy, chance, until)
+    sleeper.join()
+    eventually(lambda: not stormy.has(UNFINISHED), "the end of all processes", seconds=240)
+    check(stormy)
+
+
+UNFINISHED = "SELECT last_status FROM processes WHERE last_status NOT IN ('completed', 'failed') AND NOT is_task"
+AGAIN = """SELECT process_id, step_key, count(*) FROM process_steps WHERE status IN ('success', 'complete')
+GROUP BY process_id, step_key HAVING count(*) > 1"""
+LAST_SWEEP = """SELECT extract(epoch FROM now()) - extract(epoch FROM max(t.timestamp AT TIME ZONE 'UTC'))
+FROM job_ticks t JOIN instigators i ON i.selector_id = t.selector_id
+WHERE i.instigator_body LIKE '%sweeper%' AND t.status IN ('SKIPPED', 'SUCCESS')"""
+
+
+def check(stormy: Stormy) -> None:
+    failed = stormy.rows("SELECT process_id, last_step, failed_reason FROM processes WHERE last_status = 'failed'")
+    assert not failed, failed
+    assert len(stormy.rows("SELECT FROM processes WHERE last_status = 'completed'")) > 10
+    assert not stormy.rows(AGAIN)
+    values = stormy.rows("SELECT values FROM subscription_instances")
+    assert {tuple(sorted(one.items())) for (one,) in values} == {(("left", STEPS), ("right", STEPS))}
+    assert not stormy.rows("SELECT FROM subscriptions WHERE locked_by IS NOT NULL OR NOT insync")
+    claimed = "SELECT FROM orchestrator_dispatch WHERE state <> 'done'"
+    eventually(lambda: not stormy.has(claimed, "dagster"), "the end of all runs")
+    eventually(lambda: stormy.rows(LAST_SWEEP, "dagster")[0][0] < YOUNG_SECONDS, "a young sweep")
+    assert stormy.slowest < 2 * ANSWER_SECONDS
 
 
 def test_a_hung_database_is_503_in_one_sentence_and_all_goes_on_when_it_does(stormy: Stormy) -> None:

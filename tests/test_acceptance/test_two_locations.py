@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,17 +147,38 @@ class Two(Project):
         return answer.json() if answer.content else None
 
     def process(self, process_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(f"/processes/{process_id}").json()
+        """A process, also while the server restarts."""
+        found: dict[str, Any] = {}
+
+        def is_answered() -> bool:
+            with suppress(httpx.HTTPError):
+                answer = self.api.get(f"/processes/{process_id}")
+                found.update(answer.json())
+                return answer.is_success
+            return False
+
+        eventually(is_answered, f"an answer about {process_id}")
         return found
 
     def until(self, process_id: str, status: str) -> None:
         eventually(lambda: self.process(process_id)["last_status"] == status, f"{process_id} to be {status}")
 
+    def part(self, name: str) -> list[int]:
+        """The processes of a part: by name, or by the command that has no name of ours."""
+        if name == "postmaster":
+            with suppress(OSError, IndexError):
+                return [int((self.home / "pg" / "postmaster.pid").read_text().split()[0])]
+            return []
+        command_of = {"inner code server": "api grpc", "code server": "code-server start"}.get(name, "no command")
+        return [*self.named(name), *(pid for pid, command in self.processes().items() if command_of in command)]
+
     def kill(self, name: str) -> None:
-        """Kill one part, wherever `up` has it; another is there afterwards."""
-        pid = eventually(lambda: self.named(name), name)[0]
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: any(one != pid for one in self.named(name)), f"another {name}")
+        """Kill a part, wherever `up` has it; another is there afterwards."""
+        killed = eventually(lambda: self.part(name), name)
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: {*self.part(name)} - {*killed}, f"another {name}")
 
     def switch_on(self, location: str) -> None:
         """The sensor that validates the fleet."""
@@ -201,15 +223,21 @@ def test_two_locations_live_side_by_side(two: Two) -> None:
     domain = two.post("/processes/create_domain", [{"product": "Domain"}, {"fqdn": "acme.example"}])["id"]
     unit_test = two.command("python", "-c", UNIT_TEST)
     assert unit_test.returncode == 0, unit_test.stderr
+    for part in ("supervisor", "worker", "postmaster"):
+        two.kill(part)
     two.until(created, "completed")
     two.until(domain, "suspended")
     subscription = two.process(created)["current_state"]["subscription_id"]
     redeployment = two.post("/processes/redeploy_node", [{"subscription_id": subscription}])["id"]
     two.until(redeployment, "suspended")
 
-    for part in ("daemon", "code server", "worker", "serving"):
+    two.kill("code server")  # forked from the server; its successors are commands with a process of their own
+    for part in ("daemon", "inner code server", "worker", "serving"):
         two.kill(part)
     eventually(lambda: two.said().count("Ready: the daemon") == 2, "another daemon")
+    two.kill("server")
+    eventually(lambda: two.said().count("Ready: the daemon") == 3, "another server with a daemon")
+    assert two.process(domain)["last_status"] == two.process(redeployment)["last_status"] == "suspended"
     for location in ("acme", "orchestrator"):
         two.switch_on(location)
     two.api.put(f"/processes/{redeployment}/resume", json=[{"go_ahead": True}]).raise_for_status()
@@ -217,10 +245,15 @@ def test_two_locations_live_side_by_side(two: Two) -> None:
     two.until(domain, "awaiting_callback")
     route = (two.folder / "registrar" / "acme.example").read_text()
     httpx.post(f"http://127.0.0.1:{two.port}{route}", json={"number": 7}, timeout=GENEROUS_SECONDS).raise_for_status()
+    two.kill("worker")
     two.until(domain, "completed")
     two.until(redeployment, "completed")
     eventually(lambda: {"validate_domain", "validate_node"} <= {run["jobName"] for run in two.runs()}, "validations")
-    eventually(lambda: all(run["status"] == "SUCCESS" for run in two.runs()), "the ends of all runs")
+    eventually(lambda: all(run["status"] in ("SUCCESS", "FAILURE") for run in two.runs()), "the ends of all runs")
+    ended = [one for one in two.orchestrator("process", "list", "--limit", "1000") if one["status"] != "completed"]
+    assert [one["status"] for one in ended] == ["suspended"], (
+        ended
+    )  # a run whose worker was killed has failed; none else
 
     theirs = {"create_domain": "acme", "validate_domain": "acme"}
     for run in two.runs():

@@ -25,6 +25,8 @@ LOAD_SECONDS = 180.0
 LOOK_SECONDS = 0.05
 STOP_SECONDS = 0.5
 """They take seconds to end by themselves, and a kill loses nothing."""
+FIRST_WAIT, LONGEST_WAIT = 10.0, 600.0
+"""Seconds until one that has answered and never had code is started again; each wait is twice the one before."""
 CODE_SERVER = "code server"
 
 
@@ -37,6 +39,8 @@ class CodeServer:
         self._instance = instance.get_ref()
         self._child: Child | None = None
         self._had_code = False
+        self._wait = FIRST_WAIT
+        self._has_code_by = 0.0
         environment = {"DAGSTER_INSTANCE_REF": serialize_value(self._instance)}
         self._command = ChildProcess(
             f"The code server of {location.name}", _command(location, path), environment=environment
@@ -45,6 +49,8 @@ class CodeServer:
     def start(self) -> None:
         """Start it as a command, which loads the present code; returns before it has."""
         self._child, self._had_code = None, False
+        self._has_code_by = time.monotonic() + self._wait
+        self._wait = min(2 * self._wait, LONGEST_WAIT)
         self._command.start()
 
     def fork(self, children: ForkedChildren, listener: socket.socket) -> None:
@@ -68,12 +74,16 @@ class CodeServer:
             self.start()
         elif self._child is None and self._command.pid is not None:
             has_code = has_living_child(self._command.pid)
-            if self._had_code and not has_code:  # `dagster code-server` answers without it, and no sensor runs
+            if not has_code and self._has_lost_code():  # `dagster code-server` answers without it, and no sensor runs
                 log.warning("%s has lost the process with its code; it is started again.", self._command.name)
                 self._command.stop(STOP_SECONDS)
                 self.start()
-            else:
-                self._had_code = has_code
+            elif has_code:
+                self._had_code, self._wait = True, FIRST_WAIT
+
+    def _has_lost_code(self) -> bool:
+        """Whether the process with the code died, or died while it loaded; code that cannot be loaded looks so, too."""
+        return self._had_code or (time.monotonic() > self._has_code_by and _answers(self.path))
 
     def stop(self) -> None:
         """Stop it; returns when it has ended."""

@@ -116,6 +116,16 @@ def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
     assert within(100, lambda: is_stopped(home))
 
 
+def test_a_killed_reaper_is_replaced_by_a_user_that_leaves(home: Path) -> None:
+    server = EmbeddedServer(home)
+    server.attach()
+    os.kill(reaper_pid(home), signal.SIGKILL)
+    assert within(10, lambda: not lease.has_reaper(server.lease))
+    server.ensure_reaper()
+    server.detach()
+    assert within(30, lambda: is_stopped(home))
+
+
 def test_everything_killed_at_once_does_not_block_the_next_start(home: Path) -> None:
     with using(home) as user:
         assert ready(user)

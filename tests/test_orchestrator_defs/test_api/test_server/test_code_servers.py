@@ -72,3 +72,23 @@ def test_code_server_that_has_lost_its_code_is_started_again(tmp_path: Path) -> 
         eventually(lambda: server.check() or server._command.pid != first, "another code server")
     finally:
         server.stop()
+
+
+def test_code_server_that_lost_its_code_before_it_was_seen_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_defs.api.server.code_servers.FIRST_WAIT", 0.1)
+    monkeypatch.setattr("orchestrator_defs.api.server.code_servers._answers", lambda _: True)
+    (tmp_path / "workspace.yaml").write_text("load_from: [{python_file: mine.py}]")
+    (location,) = locations_of({"workspace": [str(tmp_path / "workspace.yaml")]})
+    instance: Any = Instance()
+    server = CodeServer(location, tmp_path / "code.sock", instance)
+    server._command.command = ["sleep", "1000"]
+    server.start()
+    try:
+        first = server._command.pid
+        server.check()
+        assert server._command.pid == first
+        eventually(lambda: server.check() or server._command.pid != first, "another code server")
+    finally:
+        server.stop()
