@@ -77,8 +77,9 @@ def test_the_workspace_is_the_code_server_of_the_compose_file() -> None:
 # --- compose ---
 
 
-def test_the_compose_file_fits_the_schema_of_compose() -> None:
-    words = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(DEPLOY / "compose.yaml")]
+@pytest.mark.parametrize("folder", ["deploy", "examples/web_client"])
+def test_each_compose_file_fits_the_schema_of_compose(folder: str) -> None:
+    words = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(ROOT / folder / "compose.yaml")]
     done = subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
 
