@@ -6,7 +6,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -35,6 +35,7 @@ class Scene:
     client: httpx.Client
     service: UUID
     process: UUID
+    subscriptions: int
     names: Iterator[str]
 
 
@@ -54,21 +55,29 @@ class Cost:
 
 
 def api(both: tuple[Network, Network], times: int) -> Report:
-    """Each call on both networks in turns, so that whatever slows the machine slows both."""
-    costs = {name: (Cost(), Cost()) for name, _ in CALLS}
-    with _scene(both[0].hand, both[0]) as few, _scene(both[1].hand, both[1]) as many:
-        for name, call in CALLS:
-            for turn in range(times + 1):  # the first one warms up
-                for scene, network, cost in zip((few, many), both, costs[name], strict=True):
-                    _measure(call, scene, network.hand, cost, counts=turn > 0)
+    """Each call on both networks in turns."""
+    costs = costs_on(both, CALLS, times)
     sizes = both[0].subscriptions, both[1].subscriptions
-    return Report("api", "Calls of the API", NOTE.format(times=times), [_row(n, costs[n], sizes) for n, _ in CALLS])
+    return Report("api", "Calls of the API", NOTE.format(times=times), [row(n, costs[n], sizes) for n, _ in CALLS])
 
 
-def _measure(call: Call, scene: Scene, hand: Hand, cost: Cost, *, counts: bool) -> None:
+def costs_on(
+    both: tuple[Network, Network], calls: Sequence[tuple[str, Call]], times: int
+) -> dict[str, tuple[Cost, Cost]]:
+    """What calls cost on both networks: in turns, so that whatever slows the machine slows both."""
+    costs = {name: (Cost(), Cost()) for name, _ in calls}
+    with scene(both[0].hand, both[0]) as few, scene(both[1].hand, both[1]) as many:
+        for name, call in calls:
+            for turn in range(times + 1):  # the first one warms up
+                for served, network, cost in zip((few, many), both, costs[name], strict=True):
+                    _measure(call, served, network.hand, cost, counts=turn > 0)
+    return costs
+
+
+def _measure(call: Call, served: Scene, hand: Hand, cost: Cost, *, counts: bool) -> None:
     with statement_counter(hand.database.engine) as counted:
         began = time.perf_counter()
-        answer = call(scene)
+        answer = call(served)
         spent = (time.perf_counter() - began) * 1000
     assert answer.status_code < 300 or answer.status_code in (304, 510), answer.text
     if counts:
@@ -76,7 +85,8 @@ def _measure(call: Call, scene: Scene, hand: Hand, cost: Cost, *, counts: bool) 
         cost.statements = counted.count
 
 
-def _row(name: str, costs: tuple[Cost, Cost], sizes: tuple[int, int]) -> Row:
+def row(name: str, costs: tuple[Cost, Cost], sizes: tuple[int, int]) -> Row:
+    """The line of a call in a report."""
     few, many = costs
     cells = {
         f"p50 ({sizes[1]:,})": statistics.median(many.ms),
@@ -93,13 +103,14 @@ def _row(name: str, costs: tuple[Cost, Cost], sizes: tuple[int, int]) -> Row:
 
 
 @contextmanager
-def _scene(hand: Hand, network: Network) -> Iterator[Scene]:
+def scene(hand: Hand, network: Network) -> Iterator[Scene]:
+    """A network with its API served."""
     settings = ApiSettings(oauth2_active=False, enable_websockets=False)
     app = create_app(settings, hand.processes.served.first, instance=hand.processes.instance)
     names = (f"call{number}" for number in range(100_000))
     with _serving(app) as url, httpx.Client(base_url=f"{url}/api", timeout=60) as client:
         listed = client.get("/processes/", params={"range": "0,1"}).json()
-        yield Scene(client, network.fixtures.service, UUID(listed[0]["process_id"]), names)
+        yield Scene(client, network.fixtures.service, UUID(listed[0]["process_id"]), network.subscriptions, names)
 
 
 @contextmanager

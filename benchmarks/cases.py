@@ -11,6 +11,7 @@ from benchmarks.doors import Stage, stage
 from benchmarks.ground import Ground
 from benchmarks.latency import Repetitions, latency
 from benchmarks.lifecycle import lifecycle, models, steps
+from benchmarks.lists import lists
 from benchmarks.memory import memory
 from benchmarks.networks import Network, networks
 from benchmarks.report import Report
@@ -84,6 +85,7 @@ CASES: Mapping[str, Callable[[Bench], Report]] = {
     "models": lambda bench: models(bench.networks, bench.extent.times),
     "steps": lambda bench: steps(bench.networks, bench.extent.times),
     "api": lambda bench: api(bench.networks, bench.extent.calls),
+    "lists": lambda bench: lists(bench.networks, bench.extent.calls),
     "lifecycle": lambda bench: lifecycle(bench.networks, bench.extent.times),
 }
 
