@@ -351,6 +351,20 @@ def test_a_name_that_two_classes_have_is_prefixed_and_said(server: EmbeddedServe
         assert {"SameBlock", "BetaSameBlock"} <= set(executor.schema.type_map)
 
 
+def test_types_are_those_of_all_locations_and_a_clash_of_two_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with registry_kept():
+        orchestrators = []
+        for number, block in enumerate(map(same_name, ("delta.products.same", "omega.products.same"))):
+            space = {"__module__": block.__module__, "__annotations__": {"held": block}}
+            model = type(f"Place{number}", (SubscriptionModel,), space, is_base=True)
+            product = Product(f"Place {number}", "SAME", model, "Same", "same")
+            orchestrators.append(Orchestrator([product], (), None, None, name=f"location{number}"))
+        executor = make_executor(Served(orchestrators), ApiSettings(oauth2_active=False))
+        found = set(executor.schema.type_map)
+        assert {"Place0Subscription", "Place1Subscription", "SameBlock", "OmegaSameBlock"} <= found
+        assert "omega.products.same.SameBlock is OmegaSameBlock there" in caplog.text
+
+
 def test_a_class_may_not_take_the_name_of_the_servers_own_types() -> None:
     with registry_kept():
         space = {"__module__": "gamma.products.x", "__annotations__": {"value": str | None}, "value": None}

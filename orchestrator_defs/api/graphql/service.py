@@ -1,6 +1,7 @@
 """The service of one application: its schema, made from the models of all that it serves, and who may ask what."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,13 +24,17 @@ from resources.pages.subscription_pages import customer_line
 from resources.subscriptions.customers import customers_of
 from resources.users import User
 
+log = logging.getLogger(__name__)
+
 TOKENS, COST = 2_000, 200_000
 
 
 def make_executor(served: Served, settings: ApiSettings) -> Executor:
     """What executes documents about the models of these orchestrators."""
-    models = models_of(served.orchestrators)
-    reading, types = Reading(models), SchemaTypes(models, type_names(served.orchestrators))
+    models, names = models_of(served.orchestrators), type_names(served.orchestrators)
+    for clash in names.clashes:  # doctor sees those of one location only
+        log.warning("%s", clash)
+    reading, types = Reading(models), SchemaTypes(models, names)
     changes = GraphQLObjectType("Mutation", mutations(types.description, settings.oauth2_active))
 
     def schema(more: Mapping[str, Any]) -> GraphQLSchema:
