@@ -59,11 +59,9 @@ class Search:
         """The column of the order, and whether the largest comes first."""
         if self.order is None:
             return self.entity.newest, True
+        self.entity.fields.ordering([self.order])  # refuses what cannot be sorted
         path, direction = self.order
-        field = self.entity.fields.named(path) or self.entity.fields.field(path, "sorted")
-        if not field.sorts or direction.lower() not in ("asc", "desc"):
-            self.entity.fields.ordering([(field.name, direction)])  # raises
-        return field.column, direction.lower() == "desc"
+        return self.entity.fields.field(path).column, direction.lower() == "desc"
 
     def statement(self, where: Condition) -> sa.Select[Any]:
         """Select the id, the title and all columns; the document only where its values are needed."""

@@ -10,20 +10,17 @@ from resources.errors import InvalidQuery
 from resources.searches.filter_trees import read_filters
 from resources.subscriptions.search_query import parse, render
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.integers(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["bool", "must", "should", "term", "range", "gte", "path", "op", "children", "condition", "value"]
-            )
-            | st.text(max_size=5),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=10,
+KEYS = ["bool", "must", "should", "term", "range", "gte", "path", "op", "children", "condition", "value"]
+JSON: st.SearchStrategy[Any] = st.deferred(
+    lambda: (
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.integers()
+        | st.text(max_size=20)
+        | st.lists(JSON, max_size=2)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), JSON, max_size=2)
+    )
 )
 
 
