@@ -25,9 +25,9 @@ from resources.types import ProcessId, ProcessStatus, StepKey
 
 log = logging.getLogger(__name__)
 
-BRIEF_SECONDS, TERMINATED_SECONDS = 2.0, 20.0
-"""How long an abort waits for the process's row before it terminates the run, and after that. A step that does not
-react is killed within the second.
+BRIEF_SECONDS, HOLDER_SECONDS, TERMINATED_SECONDS = 2.0, 10.0, 20.0
+"""How long an abort waits for the process's row before it terminates the run, how long the step then has to end before
+its process is killed, and how long the abort waits for the row after that.
 """
 RESUME_BATCH = 100
 """How many tasks are resumed in one transaction."""
@@ -173,7 +173,8 @@ class ProcessInterventions:
         except DatabaseBusy:  # its step holds the row, and may be frozen: end its run first
             with self._access.database.transaction(read_only=True):
                 claim = self._access.claim_to_end(process_id, user, "abort")
-            terminate_run(self._access.instance, claim.run_id)
+            if claim.run_id:
+                end_run(self._access.instance, claim.run_id, HOLDER_SECONDS)
             claim, found = self._abort(process_id, user, reason, TERMINATED_SECONDS)
         why = f": {reason}" if reason else ", without a reason"
         self._access.report(claim, f"{user} aborted the process{why}. {found.message}")

@@ -158,8 +158,9 @@ async def resume_process(
 
 @router.put("/{process_id}/abort", status_code=204, summary="Abort a process", responses=problems(*REFUSALS))
 def abort_process(process_id: UUID, processes: ProcessesDep, user: UserDep, check: WorkflowCheckDep) -> None:
-    """What it has done stays; its subscriptions are unlocked, and out of sync. Its current run is terminated. Also
-    works while the engine is paused. A process that has ended cannot be aborted: 409.
+    """What it has done stays; its subscriptions are unlocked, and out of sync. Its current run is terminated; while a
+    step of it is still in progress the process is `aborting` and keeps its subscriptions. Also works while the engine
+    is paused. A process that has ended cannot be aborted: 409.
     """
     check(processes.queries.line(process_id).workflow_name, "abort")
     processes.interventions.abort(process_id, user=user)
