@@ -220,7 +220,13 @@ def _load(models: tuple[type[SubscriptionModel], ...], value: Any, name: str, fu
         subscription_id = UUID(str(value))
     except ValueError:
         raise StateError(f"{function} takes {name!r} as a subscription; {shown(value)} is not the id of one.") from None
-    subscription = SubscriptionModel.from_subscription(subscription_id)
+    try:
+        subscription = SubscriptionModel.from_subscription(subscription_id)
+    except ValidationError as error:  # written past the models, or by older code
+        raise StateError(
+            f"{function} takes {name!r}, but what is stored of subscription {subscription_id} fits no model: "
+            f"{_first_fault(error)}. Correct the stored value, or the class."
+        ) from error
     if isinstance(subscription, models):
         return subscription
     wanted = " or ".join(model.__name__ for model in models)
@@ -233,10 +239,13 @@ def _load(models: tuple[type[SubscriptionModel], ...], value: Any, name: str, fu
             try:
                 return narrower.from_subscription(subscription_id)
             except ValidationError as error:
-                fault = error.errors()[0]
-                path = ".".join(map(str, (error.title, *fault["loc"])))
-                message += f", and its values do not make it a {narrower.__name__}: {path}: {fault['msg']}"
+                message += f", and its values do not make it a {narrower.__name__}: {_first_fault(error)}"
     raise InvalidLifecycle(f"{message}.")
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, (error.title, *fault['loc'])))}: {fault['msg']}"
 
 
 def _check_models(argument: Argument, function: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from annotated_types import Gt, Len
+from annotated_types import Gt, Le, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
@@ -36,7 +36,7 @@ from resources import UNTAGGED, VlanRanges, default_customer_id
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 
-Speed = Annotated[int, Gt(0), Field(description="Mbit/s")]
+Speed = Annotated[int, Gt(0), Le(10_000_000), Field(description="Mbit/s")]
 
 
 def create_l2vpn_form(product_name: str) -> FormGenerator:

@@ -1,4 +1,4 @@
-"""A moment in a row that Python cannot express fails no list, no page and no sweep."""
+"""A stored value that Python or a model cannot read fails no list, no page and no sweep."""
 
 from typing import Any
 
@@ -79,3 +79,18 @@ def test_no_list_and_no_sweep_fails(engine: Engine, api_of: Any, moment: str) ->
     assert pages(api) == {}
     engine.wake()
     assert pages(api) == {}
+
+
+@pytest.mark.parametrize("values", ['{"hostname": ["infinity"]}', "{}"])
+def test_a_stored_value_that_fits_no_model_is_named(engine: Engine, api_of: Any, values: str) -> None:
+    """It may have been written past the models: pages show what was saved last, and a start says what is wrong."""
+    api = api_of(engine)
+    with engine.database.transaction() as session:
+        session.execute(sa.text(f"UPDATE subscription_instances SET values = '{values}'"))
+    assert pages(api) == {}
+    subscription = api.get("/subscriptions/?filter=insync,true").json()[0]["subscription_id"]
+    answer = api.post("/processes/modify_device", json=[{"subscription_id": subscription}])
+    assert answer.status_code == 400
+    assert (
+        f"what is stored of subscription {subscription} fits no model: DeviceBlock.hostname" in answer.json()["detail"]
+    )
