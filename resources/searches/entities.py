@@ -44,7 +44,7 @@ class Entity:
     """Columns that no field has; `document` has the values of blocks."""
 
     @property
-    def key(self) -> Column:
+    def key(self) -> Any:
         """The id."""
         return self.fields.fields[0].column
 

@@ -71,14 +71,16 @@ class Search:
             entity_document = entity.more["document"] if self._needs_values else sa.null()
             columns.append(entity_document.label("document"))
         column, is_descending = self.ordering
-        order = [column.desc().nulls_last() if is_descending else column.asc().nulls_last(), entity.key]
+        order = column.desc() if is_descending else column.asc()
+        if _may_be_null(column):  # else an index would not serve it
+            order = order.nulls_last()
         return (
             sa.select(
                 entity.key.label("entity_id"), entity.title.label("entity_title"), column.label("ordered"), *columns
             )
             .select_from(entity.rows)
             .where(where)
-            .order_by(*order)
+            .order_by(order, entity.key)
         )
 
     @property
@@ -130,7 +132,8 @@ def find(search: Search, limit: int | None = None, cursor: str | None = None) ->
     place = _Place.read(cursor, search) if cursor else None
     limit = limit or (place.limit if place else 10)
     search.refuse_unknown_columns()
-    count = sa.select(sa.func.count()).select_from(search.entity.rows).where(where)
+    source = search.entity.rows if is_fuzzy else search.entity.key.class_  # the fields join what they need
+    count = sa.select(sa.func.count()).select_from(source).where(where)
     query = search.statement(sa.and_(where, place.behind(search)) if place else where).limit(limit + 1)
     rows = current_session().execute(query).mappings().all()
     first = place.number if place else 0
@@ -198,7 +201,14 @@ class _Place:
             return sa.and_(column.is_(None), next_id)
         value = sa.literal(self.value, column.type)
         further = column < value if is_descending else column > value
-        return sa.or_(further, sa.and_(column == value, next_id), column.is_(None))
+        behind = sa.or_(further, sa.and_(column == value, next_id))
+        if _may_be_null(column):
+            return sa.or_(behind, column.is_(None))
+        return sa.and_(column <= value if is_descending else column >= value, behind)  # the first is an index's
+
+
+def _may_be_null(column: Any) -> bool:
+    return bool(getattr(column.asc().element, "nullable", True))
 
 
 # --- what matched ---
