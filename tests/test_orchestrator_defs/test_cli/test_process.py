@@ -334,3 +334,16 @@ def test_workflows_of_a_subscription_are_listed_with_reasons(orchestrator, engin
     assert (
         json.loads(orchestrator("subscriptions", "workflows", "ams1", "--json"))["create"][0]["name"] == "create_device"
     )
+
+
+def test_reconcile_that_fails_names_the_way_out(orchestrator, engine_of, engine):
+    world = World()
+    network = engine_of(*device_workflows(world), products=[DEVICE])
+    engine.orchestrator = network.orchestrator
+    device = add_device(network.bed, world)
+    world.broken = {"configure"}
+    output = orchestrator("run", "reconcile_device", f"subscription_id={device}", exit_code=1)
+    assert f"orchestrator subscriptions set-in-sync {device} --reason WHY" in output
+    orchestrator("abort", only_id(engine), "--yes")
+    orchestrator("subscriptions", "set-in-sync", device, "--reason", "It is exchanged.")
+    assert "reason: It is exchanged." in orchestrator("subscriptions", "history", device)

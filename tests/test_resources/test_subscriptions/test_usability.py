@@ -133,6 +133,12 @@ def test_what_is_out_of_sync_names_the_command_that_reconciles_it(reconcilable: 
     assert obstacle.message.endswith(f"is out of sync; reconcile it: {command}.")
 
 
+def test_what_no_workflow_reconciles_names_the_way_out(node: UUID) -> None:
+    subscription = subscribe(node, insync=False)
+    (obstacle,) = why_not(subscription)
+    assert f"orchestrator subscriptions set-in-sync {subscription} --reason WHY" in obstacle.message
+
+
 def test_neighbours_out_of_sync_name_the_commands_that_reconcile_them(reconcilable: UUID) -> None:
     port, used = subscribe(reconcilable, "port"), subscribe(reconcilable, "ams1", insync=False)
     hold(port, used)
