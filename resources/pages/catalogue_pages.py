@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,6 +50,8 @@ class Listed:
     fields: ListFields
     links: Mapping[str, tuple[str, Any, Any]] = field(default_factory=dict)
     where: Sequence[Condition] = ()
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of which others are made."""
 
     @property
     def name(self) -> Any:
@@ -73,6 +76,7 @@ KINDS: Mapping[str, Listed] = {
             "productBlocks": ("productBlocks", of_product.product_id, of_product.product_block_id),
             "workflows": ("workflows", of_workflow.product_id, of_workflow.workflow_id),
         },
+        hidden={"_inputs": product.fixed_inputs},
     ),
     "productBlocks": Listed(
         block.product_block_id,
@@ -96,6 +100,7 @@ KINDS: Mapping[str, Listed] = {
         WORKFLOW_FIELDS,
         {"products": ("products", of_workflow.workflow_id, of_workflow.product_id)},
         (workflow.deleted_at.is_(None),),
+        {"_workflow": workflow.name},
     ),
     "scheduledTasks": Listed(
         schedule.schedule_id,
@@ -107,6 +112,7 @@ KINDS: Mapping[str, Listed] = {
             "trigger": schedule.trigger,
         },
         SCHEDULE_FIELDS,
+        hidden={"_arguments": schedule.trigger_kwargs},
     ),
 }
 
@@ -116,6 +122,7 @@ class CataloguePages:
 
     def __init__(self, subscriptions: SubscriptionPages) -> None:
         self.subscriptions = subscriptions
+        subscriptions.fill_products = partial(self.fill, "products")
 
     def page(self, kind: str, selection: Selection) -> Line:
         """One page of a kind, by name unless sorted. Raises InvalidQuery."""
@@ -161,6 +168,9 @@ class CataloguePages:
                     line[name].append(one)
             self.fill(target, [one for one, _ in found], wanted)
         if kind == "products":
+            for line in lines if "fixedInputs" in selection else ():
+                inputs = sorted(line["_inputs"].items())
+                line["fixedInputs"] = [{"name": name, "value": input_text(one)} for name, one in inputs]
             for each in selection.each("subscriptions"):
                 self.subscriptions.of_parents(holders, each, SUBSCRIPTIONS.c.product_id, SUBSCRIPTIONS)
 
@@ -201,24 +211,17 @@ def _lines(
     offset: int = 0,
 ) -> Iterator[tuple[Line, Sequence[Any]]]:
     own = {name: listed.columns[name] for name in selection.below if name in listed.columns}
-    more = []
-    if "fixedInputs" in selection and listed.key is product.product_id:
-        more = [product.fixed_inputs]
-    if listed.key is schedule.schedule_id:
-        more = [schedule.trigger_kwargs]
-    names = [workflow.name] if listed.key is workflow.workflow_id else []
-    statement = sa.select(listed.key, *own.values(), *more, *names, *extra).where(*where).order_by(*order)
+    own |= listed.hidden
+    statement = sa.select(listed.key, *own.values(), *extra).where(*where).order_by(*order)
     a = 1 + len(own)
     for row in current_session().execute(statement.limit(limit).offset(offset)):
         line: Line = {"_id": row[0], **dict(zip(own, row[1:a], strict=True))}
-        if names:
-            line["_workflow"] = row[a + len(more)]
-        if more and listed.key is product.product_id:
-            line["fixedInputs"] = [{"name": name, "value": _text(one)} for name, one in sorted(row[a].items())]
-        elif more and "trigger" in line:
-            line["trigger"] += "[" + ", ".join(f"{key}={_text(one)!r}" for key, one in row[a].items()) + "]"
-        yield line, row[a + len(more) + len(names) :]
+        if "trigger" in line:
+            said = (f"{key}={input_text(one)!r}" for key, one in line["_arguments"].items())
+            line["trigger"] += f"[{', '.join(said)}]"
+        yield line, row[a:]
 
 
-def _text(one: Any) -> str:
+def input_text(one: Any) -> str:
+    """A value as text: JSON, unless it is text."""
     return one if isinstance(one, str) else json.dumps(one)

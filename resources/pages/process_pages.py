@@ -17,7 +17,7 @@ from resources.database.tables import (
 )
 from resources.pages.row_pages import RowPages, by_holder, columns_of
 from resources.pages.selection import Line, Selection
-from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages
+from resources.pages.subscription_pages import SUBSCRIPTIONS, SubscriptionPages, product_columns
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import BESIDE
 from resources.processes.waits import WaitKind
@@ -88,6 +88,8 @@ class ProcessPages(RowPages):
         holders = by_holder(lines)
         if "product" in selection or "customer" in selection:
             _add_subject(holders, selection)
+            products = [line["product"] for line in lines if line["product"] is not None]
+            self.subscriptions.fill_products(products, selection.under("product"))
         if "customer" in selection:
             self.subscriptions.name_customers(lines, selection.under("customer"))
         if not WITH_STEPS.isdisjoint(selection.below):
@@ -101,10 +103,10 @@ class ProcessPages(RowPages):
 
 def _add_subject(holders: Mapping[Any, list[Line]], selection: Selection) -> None:
     """The product and the customer of the first subscription; a task has the default customer."""
-    wanted = {name: PRODUCT[name] for name in selection.under("product").below if name in PRODUCT}
+    wanted = product_columns(selection.under("product"))
     subscription, product = SubscriptionTable, ProductTable
     statement = (
-        sa.select(link.process_id, subscription.customer_id, product.name, *wanted.values())
+        sa.select(link.process_id, subscription.customer_id, *wanted.values())
         .join(subscription, subscription.subscription_id == link.subscription_id)
         .join(product, product.product_id == subscription.product_id)
         .where(link.process_id.in_(list(holders)))
@@ -118,7 +120,7 @@ def _add_subject(holders: Mapping[Any, list[Line]], selection: Selection) -> Non
         row = found.get(key)
         for line in lines:
             line["_customer"] = row[1] if row else default
-            line["product"] = {**dict(zip(wanted, row[3:], strict=True)), "_name": row[2]} if row else None
+            line["product"] = dict(zip(wanted, row[2:], strict=True)) if row else None
 
 
 def _add_ledger(holders: Mapping[Any, list[Line]]) -> None:

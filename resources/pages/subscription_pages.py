@@ -41,6 +41,7 @@ class SubscriptionPages(RowPages):
         super().__init__(subscription.subscription_id, SUBSCRIPTION_FIELDS, NEWEST_FIRST, BESIDE)
         self.models = models
         self.more: dict[str, More] = {}
+        self.fill_products: Callable[[Sequence[Line], Selection], None] = lambda _lines, _selection: None
 
     def blocks_by_id(self, ids: Collection[UUID], selection: Selection) -> dict[UUID, Line]:
         """Blocks by their ids; those that are missing are left out."""
@@ -74,7 +75,7 @@ class SubscriptionPages(RowPages):
     ) -> Iterable[tuple[Line, Sequence[Any]]]:
         """The selected columns, with the product, its fixed inputs and the metadata."""
         own = {name: OWN[name] for name in selection.below if name in OWN}
-        of_product = {name: PRODUCT[name] for name in selection.under("product").below if name in PRODUCT}
+        of_product = product_columns(selection.under("product"))
         columns: list[Any] = [subscription.subscription_id, subscription.status, subscription.customer_id, product.name]
         with_inputs = "fixedInputs" in selection or self._typed(selection)
         with_metadata = "metadata" in selection
@@ -94,7 +95,7 @@ class SubscriptionPages(RowPages):
         for row in current_session().execute(statement):
             line: Line = dict(zip(own, row[a:b], strict=True))
             line |= {"_id": row[0], "_status": row[1], "_customer": row[2], "_product": row[3]}
-            line["product"] = {**dict(zip(of_product, row[b:c], strict=True)), "_name": row[3]}
+            line["product"] = dict(zip(of_product, row[b:c], strict=True))
             if with_inputs:
                 line["fixedInputs"] = [{"field": camel(name), "value": value} for name, value in row[c].items()]
                 line |= {camel(name): value for name, value in row[c].items() if camel(name) not in line}
@@ -116,6 +117,8 @@ class SubscriptionPages(RowPages):
         if not lines:
             return
         holders = by_holder(lines)
+        if "product" in selection:
+            self.fill_products([line["product"] for line in lines], selection.under("product"))
         if "customer" in selection:
             self.name_customers(lines, selection.under("customer"))
         if "customerDescriptions" in selection:
@@ -132,6 +135,13 @@ class SubscriptionPages(RowPages):
         for name, read in self.more.items():
             for each in selection.each(name):
                 read(holders, each)
+
+
+def product_columns(selection: Selection) -> dict[str, Any]:
+    """The columns of a product that is selected beside something else."""
+    own = {name: PRODUCT[name] for name in selection.below if name in PRODUCT}
+    hidden = {"_inputs": product.fixed_inputs} if "fixedInputs" in selection else {}
+    return {"_id": product.product_id, **hidden, **own}
 
 
 def customer_line(one: Customer) -> Line:

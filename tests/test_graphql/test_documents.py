@@ -251,6 +251,22 @@ def test_customers_with_their_counts(ask: Asker, network: Network) -> None:
     assert line["customer"]["subscriptions"]["page"] == [{"description": "Device of theirs"}]
 
 
+def test_everything_is_read_wherever_it_is_selected(ask: Asker, engine: Engine) -> None:
+    process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "anywhere"}])
+    product = (
+        "product { fixedInputs { name } productBlocks { name } workflows { name } subscriptions { page { note } } }"
+    )
+    query = f"""query($id: String!) {{ processes(filterBy: {{field: "processId", value: $id}}) {{ page {{ {product}
+      subscriptions {{ page {{ {product} }} }} }} }} }}"""
+    (found,) = ask.data(query, id=str(process_id))["processes"]["page"]
+    (other,) = found["subscriptions"]["page"]
+    assert found["product"] == other["product"]
+    assert [one["name"] for one in other["product"]["productBlocks"]] == ["Test Device"]
+    assert other["product"]["fixedInputs"] == []
+    assert {"name": "modify_device"} in other["product"]["workflows"]
+    assert other["product"]["subscriptions"]["page"]
+
+
 def test_list_of_processes(ask: Asker, engine: Engine) -> None:
     process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "listed"}], user="ada")
     sort = [{"field": "lastModifiedAt", "order": "DESC"}]

@@ -77,7 +77,7 @@ def guarded(
             raise why
         if resolve is not None:
             return resolve(source, info, **arguments)
-        return source.get(place(info.field_name, arguments))
+        return source[place(info.field_name, arguments)]  # what was not read must not look like nothing
 
     return GraphQLField(kind, resolve=resolved, extensions={RULE: rule}, **options)
 
