@@ -140,6 +140,10 @@ def test_times_are_utc(session: Session) -> None:
     assert session.scalar(sa.text("SHOW timezone")) == "UTC"
 
 
+def test_the_server_answers_each_question_with_one_process(session: Session) -> None:
+    assert session.scalar(sa.text("SHOW max_parallel_workers_per_gather")) == "0"
+
+
 def test_the_engine_is_made_once(database: SubscriptionDatabase) -> None:
     assert SubscriptionDatabase(uri=database.uri).engine is database.engine
 
