@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -327,9 +327,10 @@ class LivenessThread(GuardianThread):
 
     def _seconds_left(self) -> float | None:
         """How long the step of a canceled run may take to end; None: as long as it likes."""
-        for entry in self.dispatch.claimed_by(self.worker):
-            if entry.run_id == self._run_id and entry.seconds_left is not None:
-                return entry.seconds_left
+        with suppress(*DATABASE_ERRORS):  # when the limit has passed, the sweeper cancels the run once more
+            for entry in self.dispatch.claimed_by(self.worker):
+                if entry.run_id == self._run_id and entry.seconds_left is not None:
+                    return entry.seconds_left
         return None
 
     def _interrupt(self) -> None:
