@@ -5,6 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from ops.starting.process_detail import PendingForm
+from orchestrator_defs.processes.process_answers import ProcessAnswers
 from tests.engine import Engine
 from tests.test_graphql.conftest import Asker, Network
 
@@ -317,6 +319,24 @@ def test_detail_of_a_process_that_waits_for_input(ask: Asker, engine: Engine) ->
     assert statuses[0] == ("success", False)
     assert ("suspend", False) in statuses
     assert statuses[-1] == ("pending", True)
+
+
+def test_form_is_evaluated_without_the_connection_of_the_query(
+    ask: Asker, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_id, held = engine.run("ask"), []
+
+    def fail(*_: Any) -> PendingForm:
+        held.append(engine.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return PendingForm(error="The form fails with KeyError: 'site'")
+
+    monkeypatch.setattr(ProcessAnswers, "pending_form", fail)
+    answer = ask(PROCESS, processId=str(process_id))
+    (error,) = answer["errors"]
+    assert held == [0]
+    assert answer["data"]["processes"]["page"][0]["form"] is None
+    assert error["path"] == ["processes", "page", 0, "form"]
+    assert error["message"] == "The form fails with KeyError: 'site'"
 
 
 def test_detail_of_a_process_that_failed(ask: Asker, engine: Engine, world: Any) -> None:

@@ -1,10 +1,10 @@
 """Executes documents in a thread: within the limits, only what the user may, and with errors that have a type."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -55,6 +55,8 @@ class Context:
     """Evaluates a form within its time, in a thread of its own."""
     selected: Selected = field(default_factory=Selected)
     refused: Mapping[Asked, Exception] = field(default_factory=dict)
+    later: list[tuple[list[str | int], Callable[[], Any]]] = field(default_factory=list)
+    """Where a value goes that is made when the transaction has ended, and what makes it."""
     started: list[UUID] = field(default_factory=list)
     """The processes to launch when the answer is sent."""
 
@@ -134,12 +136,24 @@ class Executor:
         except Exception as error:  # noqa: BLE001  before a root is read: the database is away
             return failed([GraphQLError(str(error), original_error=error)])
         answer: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            answer["errors"] = [formatted(error) for error in result.errors]
+        errors = [*(result.errors or ()), *_add_later(result.data, context)]
+        if errors:
+            answer["errors"] = [formatted(error) for error in errors]
         return answer
 
     def _validated(self, text: str) -> list[GraphQLError]:
         return validate(self.schema, self._parsed(text), self.rules)
+
+
+def _add_later(data: Any, context: Context) -> Iterator[GraphQLError]:
+    """Put late values into the data; the errors of those that fail."""
+    for path, make in context.later:
+        holder = reduce(lambda within, key: within and within[key], path[:-1], data)
+        try:
+            if holder is not None:
+                holder[path[-1]] = make()
+        except Exception as error:  # noqa: BLE001  a form is an organisation's code
+            yield GraphQLError(str(error), path=path, original_error=error)
 
 
 class GraphQLErrors(Exception):

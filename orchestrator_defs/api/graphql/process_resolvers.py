@@ -1,5 +1,6 @@
 """What a process's own code adds to its row: steps that are still to come, the form, who may go on."""
 
+from functools import partial
 from typing import Any
 
 from ops.starting.permission import UserPermissions, check_may_start, user_permissions
@@ -7,7 +8,7 @@ from ops.starting.process_detail import PendingForm, PendingStep, committed_of, 
 from ops.steps.state import masked, readable
 from ops.steps.workflow import Workflow
 from orchestrator_defs.api.graphql.executor import Context
-from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
+from resources.errors import FormError, NotAuthorised
 from resources.pages.selection import Line
 from resources.processes.waits import WaitKind
 from resources.types import StepStatus
@@ -51,16 +52,23 @@ def _pending(step: PendingStep) -> Line:
 
 
 def form(line: Line, info: Any) -> Any:
-    """The page to fill in, as a JSON schema; None unless the process waits for input. A failing form is an error."""
+    """The page to fill in, as a JSON schema; None unless the process waits for input. A failing form is an error.
+
+    It is evaluated when the query's transaction has ended: a form needs a connection of its own.
+    """
     if WaitKind.INPUT not in (kind for kind, _ in line["_waits"]):
         return None
     context: Context = info.context
-    answers = context.processes.answers
-    try:
-        found: PendingForm = context.wait(lambda: context.evaluate(lambda: answers.pending_form(line["_id"])))
-    except (FormTimedOut, FormsBusy) as error:
-        return error
-    return readable(found.form)
+
+    def evaluated() -> Any:
+        make = partial(context.processes.answers.pending_form, line["_id"])
+        found: PendingForm = context.wait(lambda: context.evaluate(make))
+        if found.error:
+            raise FormError(found.error)
+        return readable(found.form)
+
+    context.later.append((info.path.as_list(), evaluated))
+    return None
 
 
 def permissions(line: Line, info: Any) -> Line:
