@@ -170,7 +170,7 @@ CLAIM_DIRECTLY = f"""
 INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
 VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
 ON CONFLICT (run_id) DO UPDATE SET
-    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL, kill_at = NULL
+    state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
 WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
 RETURNING run_id
 """

@@ -112,23 +112,19 @@ def test_trouble_on_a_living_machine_ends_truly(machines: Machines) -> None:
     assert machines.status(deaf) == "CANCELED"
     eventually(lambda: not Path(f"/proc/{places[deaf]}").exists())
 
+    aborted = machines.launch("deaf")
+    place = eventually(lambda: places_of(machines).get(aborted))
+    end_run(machines.instance, aborted, 1)
+    eventually(lambda: not Path(f"/proc/{place}").exists())
+    eventually(
+        lambda: not (entry := execution_of(machines.instance, aborted)).has_live_worker and entry.seconds_left < 0
+    )
+
     poison = machines.launch("poison")
     monitored(machines, lambda: all_finished(machines, [poison]))
     assert machines.status(poison) == "FAILURE"
     assert len([process for process, _, _ in machines.begun() if process == poison]) == 1 + ATTEMPTS
     assert "which had claimed the run, is gone" in machines.messages(poison)
-
-
-def test_an_aborted_step_on_a_machine_has_its_process_killed_and_no_other(machines: Machines) -> None:
-    machines.start("ams1", concurrency=2)
-    sleeping, deaf = map(machines.launch, ("long", "deaf"))
-    places = eventually(lambda: (known := places_of(machines)) and {sleeping, deaf} <= set(known) and known)
-    end_run(machines.instance, deaf, 1)
-    eventually(lambda: not Path(f"/proc/{places[deaf]}").exists())
-    assert Path(f"/proc/{places[sleeping]}").exists()
-    assert execution_of(machines.instance, sleeping).has_live_worker
-    entry = eventually(lambda: (known := execution_of(machines.instance, deaf)).lost_seconds is not None and known)
-    assert entry.seconds_left < 0
 
 
 def places_of(machines: Machines) -> dict[str, int]:
