@@ -43,7 +43,8 @@ def test_the_document_has_own_blocks_whole_and_others_as_references(session: Ses
         "speeds:5",
     ],
 )
-def test_a_subscription_is_found_by_its_words(session: Session, word: str) -> None:
+def test_a_subscription_is_found_by_its_words(session: Session, registry: dict[str, type], word: str) -> None:
+    """Also by values of models that no loaded location has."""
     circuit = active_circuit(active_device(), ends=2)
     circuit.note = "remember"
     circuit.save()
