@@ -24,6 +24,7 @@ from resources.database.throwaway import fresh_database
 from resources.errors import OrchestratorError
 from resources.processes import interventions, process_rows
 from resources.processes.waits import WaitKind
+from resources.runs.refusal import InvalidRunConfig
 from resources.types import Assignee, ProcessStatus
 from tests.test_resources.test_domain.domain import DeviceInactive
 from tests.toy_network import DEVICE
@@ -201,7 +202,7 @@ class Hands(RuleBasedStateMachine):
 
     def do(self, run, what):
         if run is not None:
-            with suppress(OrchestratorError):  # it may be refused, but then nothing has changed
+            with suppress(OrchestratorError, InvalidRunConfig):  # it may be refused, but then nothing has changed
                 what(Run(self.bed, run))
 
     def re_execute(self, run):

@@ -36,15 +36,17 @@ class Line:
         self.is_open = threading.Event()
         self.is_open.set()
         self.sockets = [self.listener]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                self.sockets.append(client)
                 self.is_open.wait()
                 server = socket.socket(socket.AF_UNIX)
-                self.sockets += client, server
+                self.sockets.append(server)
                 server.connect(self.path)
                 for one, other in ((client, server), (server, client)):
                     threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
@@ -58,6 +60,9 @@ class Line:
 
     def close(self) -> None:
         self.is_open.set()
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()  # else it may open one more behind our back
         for one in self.sockets:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ from tests.test_resources.test_runs.warm import Warm, warm_instances
 
 pytestmark = pytest.mark.slow
 BULK = {"dagster/priority": "-1"}
-MANY = 300
+MANY = 600
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_run_that_people_wait_for_is_not_behind_hundreds_in_bulk(warm_of: Call
     for _ in range(3):
         before = count_waiting(warm)
         assert warm.end(warm.launch("ten")) == "SUCCESS"
-        assert before - count_waiting(warm) < MANY / 4
+        assert before - count_waiting(warm) < MANY / 8
     assert count_waiting(warm) > 0
 
 
