@@ -14,7 +14,7 @@ from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.code_options import code_options
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.catalogue.entries import list_workflows
-from resources.database.copying import analyze, copy_rows
+from resources.database.copying import copy_rows, vacuum
 from resources.database.tables import ProcessStepTable, ProcessSubscriptionTable, ProcessTable
 from resources.domain.bulk import insert_subscriptions
 from resources.domain.subscription_model import SubscriptionModel
@@ -71,8 +71,7 @@ def sow(orchestrator: Orchestrator, size: int, done: Callable[[int], object]) ->
             insert_subscriptions(batch)
             history.insert(batch)
         done(len(batch))
-    with database.transaction():
-        analyze()
+    vacuum(database)
     return history.made
 
 

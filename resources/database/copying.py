@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg import sql
 
-from resources.database.session import current_session
+from resources.database.session import SubscriptionDatabase, current_session
 from resources.database.tables import Table
 
 
@@ -26,6 +26,7 @@ def copy_rows(table: type[Table], columns: Collection[str], rows: Iterable[Seque
             copy.write_row([json.dumps(one) if isinstance(one, dict | list) else one for one in row])
 
 
-def analyze() -> None:
-    """Tell PostgreSQL's planner how the rows are now, after many have come; it would find out within a minute."""
-    current_session().execute(sa.text("ANALYZE"))
+def vacuum(database: SubscriptionDatabase) -> None:
+    """Let indexes alone answer from now on, and plans fit, after many rows have come: autovacuum takes its time."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE"))
