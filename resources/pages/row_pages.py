@@ -110,7 +110,9 @@ class RowPages(ABC):
     def _count(self, query: ListQuery, where: Sequence[Condition]) -> Total:
         """Exact where an index counts; the rows with some words are counted so far only."""
         if not query.text.strip():
-            return Total(current_session().scalar(sa.select(sa.func.count(self.key)).where(*where)) or 0)
+            # Not of the key, which the index that answers need not have.
+            rows = sa.select(sa.func.count()).select_from(self.key.table).where(*where)
+            return Total(current_session().scalar(rows) or 0)
         some = sa.select(self.key).where(*where).limit(CAPPED_AT).subquery()
         found = current_session().scalar(sa.select(sa.func.count()).select_from(some)) or 0
         return Total(found, is_exact=found < CAPPED_AT)
