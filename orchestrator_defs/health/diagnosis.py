@@ -138,14 +138,16 @@ def _daemon(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[F
     for name in (one for one in SENSORS if one in stopped):
         yield Finding("daemon", Verdict.WRONG, f"The sensor {name} is off.", "Switch it on in Dagster's page.")
     if not unhealthy:
-        yield from _late_sensors(orchestrator, states)
+        advice = "Its code server may have lost the code: restart that, or reload the location in Dagster's page."
+        for found in late_sensors(orchestrator, states):
+            yield Finding("daemon", Verdict.WRONG, found, advice)
     if not instance.run_monitoring_enabled:
         advice = "Set `run_monitoring: enabled: true` in dagster.yaml, as this project's does."
         yield Finding("daemon", Verdict.NOTE, "The workers of other launchers are not monitored.", advice)
 
 
-def _late_sensors(orchestrator: Orchestrator, states: Iterable[Any]) -> Iterator[Finding]:
-    """The sensors of the location that do not run although the daemon lives: it asks a code server for each tick."""
+def late_sensors(orchestrator: Orchestrator, states: Iterable[Any]) -> Iterator[str]:
+    """The sensors of the location that do not run although they are on: the daemon asks a code server for each tick."""
     location = orchestrator.code.name if orchestrator.code else None
     for state in states:
         if state.name not in SENSORS or not state.is_running or state.sensor_instigator_data is None:
@@ -153,9 +155,7 @@ def _late_sensors(orchestrator: Orchestrator, states: Iterable[Any]) -> Iterator
         last = state.sensor_instigator_data.last_tick_timestamp
         is_ours = state.origin.repository_origin.code_location_origin.location_name == location
         if is_ours and last is not None and (seconds := time.time() - last) > QUIET_SECONDS:
-            found = f"The sensor {state.name} last ran {seconds:.0f} seconds ago, although the daemon lives."
-            advice = "Its code server may have lost the code: restart that, or reload the location in Dagster's page."
-            yield Finding("daemon", Verdict.WRONG, found, advice)
+            yield f"The sensor {state.name} last ran {seconds:.0f} seconds ago, although it is on."
 
 
 def _workers(_: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dagster import DagsterInstance
+
+from orchestrator_defs.health.diagnosis import late_sensors
 from orchestrator_defs.jobs.served import Served
 from resources.database import schema
 from resources.database.ping import ping
@@ -38,6 +41,12 @@ def readiness(served: Served) -> Readiness:
         if found.checks[name] != OK:
             break
     return found
+
+
+def sensors(served: Served, instance: DagsterInstance) -> str:
+    """`ok`, or which of the sensors is late: requests are answered without them, but nothing continues by itself."""
+    states = instance.all_instigator_state() if instance.schedule_storage else ()
+    return next((late for one in served.orchestrators for late in late_sensors(one, states)), OK)
 
 
 def _database(served: Served) -> None:

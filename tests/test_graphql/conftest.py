@@ -71,7 +71,7 @@ class Network:
             made = l2vpn.L2vpnInactive.from_product_id(find_product("L2VPN").product_id, "customer", insync=True)
             made.description = name
             circuit = made.virtual_circuit
-            circuit.speed = circuit.vni = circuit.ims_id = speed  # type: ignore[assignment]
+            circuit.speed = circuit.vni = circuit.ims_id = speed
             circuit.speed_policer, circuit.route_target = False, "65000:1"
             circuit.saps = [
                 l2vpn.SapBlockInactive.new(made.subscription_id, port=one.port, vlan=f"{number + 10}-{number + 12}")

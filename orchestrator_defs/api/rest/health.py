@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator_defs.api.rest.shared_question import Question
 from orchestrator_defs.api.security.problems import example, problem, problems
-from orchestrator_defs.health.readiness import Readiness, readiness
+from orchestrator_defs.health.readiness import Readiness, readiness, sensors
 from orchestrator_defs.jobs.served import Served
 from resources.database.ping import ping
 
@@ -23,6 +23,7 @@ class Ready(BaseModel):
     database: str = Field(examples=["ok"])
     schema_: str = Field(serialization_alias="schema", examples=["ok"])
     catalogue: str = Field(examples=["ok"])
+    sensors: str = Field(examples=["ok"])
 
 
 @router.get("/", summary="Ask whether the database answers", responses=example(OK) | problems(503))
@@ -43,11 +44,19 @@ async def get_readiness(request: Request) -> Ready | Response:
     """Whether the database answers and has the schema and the catalogue of this version.
 
     503 names what is missing, in `detail` and per check in `checks`: send requests to another server until it is ready.
+    `sensors` says when one is late, which is no reason for another server: `orchestrator doctor` has the advice.
     """
     found: Readiness = await _answer(request, "ready", readiness)
     if found.missing:
         return problem(503, found.missing, checks=found.checks)
-    return Ready(database=found.checks["database"], schema_=found.checks["schema"], catalogue=found.checks["catalogue"])
+    instance = request.app.state.processes.instance
+    late: str = await _answer(request, "sensors", lambda served: sensors(served, instance))
+    return Ready(
+        database=found.checks["database"],
+        schema_=found.checks["schema"],
+        catalogue=found.checks["catalogue"],
+        sensors=late,
+    )
 
 
 async def _answer(request: Request, name: str, ask: Callable[[Served], Any]) -> Any:

@@ -19,8 +19,10 @@ from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.cli import doctor as cli
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
+from orchestrator_defs.health.readiness import sensors
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
+from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.jobs.type_names import TypeNames
 from resources.types import Assignee, ProcessStatus
 from tests.engine import Engine
@@ -200,6 +202,8 @@ def test_sensor_that_no_longer_runs_is_found_although_the_daemon_lives(engine, m
     monkeypatch.setattr(engine.instance, "get_daemon_statuses", dict)
     late = [found for _, found, _ in findings(engine, "daemon") if "last ran" in found]
     assert len(late) == count
+    ready = sensors(Served((engine.orchestrator,)), engine.instance)
+    assert ready.startswith("The sensor sweeper last ran 300 seconds ago" if count else "ok")
 
 
 def test_doctor_says_what_to_do_and_fails(engine, monkeypatch):

@@ -100,7 +100,7 @@ def test_the_server_lives_whatever_its_database_does(api_on):
 def test_ready_when_all_is_there_in_three_statements(engine, api_of, database, statements):
     answer = api_of(engine).get("/health/ready")
     assert answer.status_code == 200
-    assert answer.json() == {"database": "ok", "schema": "ok", "catalogue": "ok"}
+    assert answer.json() == {"database": "ok", "schema": "ok", "catalogue": "ok", "sensors": "ok"}
     assert statements.count == 3
 
 
