@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -239,7 +239,14 @@ class Supervisor:
     def _work(self, report: Report, *, is_reserved: bool) -> int:
         self.lock.release()
         with _quiet():
-            worker = Worker(self.instance, self.repository, self.loaded, self.plan.limits, is_reserved=is_reserved)
+            worker = Worker(
+                self.instance,
+                self.repository,
+                self.loaded,
+                self.plan.limits,
+                is_reserved=is_reserved,
+                on_orphaned=self._start_another_for_waiting,
+            )
             worker.work(on_first_run=report)
             self.instance.dispose()
         return 0
@@ -328,6 +335,12 @@ class Supervisor:
         """A run that was launched before the lock was released saw it held, and started no supervisor."""
         if self.dispatch.has_work(self.plan.location.name):
             start_supervisor(self.instance, self.locks, self.plan)
+
+    def _start_another_for_waiting(self) -> None:
+        """From a worker whose supervisor was killed: a launch just before that saw its lock held, and relies on it."""
+        with suppress(*DATABASE_ERRORS, OSError, subprocess.SubprocessError):  # called again in a second
+            if not self.locks.is_held(MANAGER) and self.dispatch.waiting().get(self.plan.location.name):
+                start_supervisor(self.instance, self.locks, self.plan)
 
     def _has_changed(self) -> bool:
         """Whether the files differ from the loaded ones, have settled since the last check, and are not tried yet."""

@@ -74,7 +74,10 @@ class Limits:
 
 
 class Worker:
-    """A worker in its own process. A reserved one takes no bulk, so that people need not wait behind it."""
+    """A worker in its own process. A reserved one takes no bulk, so that people need not wait behind it.
+
+    `on_orphaned` is called each second, in another thread, from when its supervisor is gone until the run in hand ends.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Worker:
         limits: Limits,
         *,
         is_reserved: bool = False,
+        on_orphaned: Callable[[], None] = lambda: None,
     ) -> None:
         self.instance = instance
         self.repository = repository
@@ -96,7 +100,9 @@ class Worker:
         self.number = self.dispatch.register(
             loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
         )
-        self.liveness = LivenessThread(self.dispatch, self.number, loaded.location, self.wakeup, supervisor)
+        self.liveness = LivenessThread(
+            self.dispatch, self.number, loaded.location, self.wakeup, supervisor, on_orphaned
+        )
         self.executed = 0
         self._claim_is_unknown = False
         self._stop_requested = False
@@ -209,13 +215,22 @@ class LivenessThread(GuardianThread):
     It never runs code of a workflow.
     """
 
-    def __init__(self, dispatch: Dispatch, worker: int, location: str, wakeup: WakeUp, supervisor: int) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        worker: int,
+        location: str,
+        wakeup: WakeUp,
+        supervisor: int,
+        on_orphaned: Callable[[], None],
+    ) -> None:
         super().__init__("liveness")
         self.dispatch = dispatch
         self.worker = worker
         self.location = location
         self.wakeup = wakeup
         self.supervisor = supervisor
+        self.on_orphaned = on_orphaned
         self.holds_lock = False
         self._run_id: str | None = None
         self._canceled: set[str] = set()
@@ -299,6 +314,7 @@ class LivenessThread(GuardianThread):
     def _heartbeat(self) -> None:
         self._end_if_overdue()
         if os.getppid() != self.supervisor:
+            self.on_orphaned()
             self._finish_when_idle()
 
     def _cancel(self, run_id: str) -> None:

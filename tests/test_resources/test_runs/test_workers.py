@@ -191,6 +191,20 @@ def test_a_worker_without_a_supervisor_ends_its_run_and_leaves(warm: Warm) -> No
         eventually(lambda: gone([worker]))  # noqa: B023
 
 
+def test_a_run_launched_to_a_supervisor_that_is_being_killed_does_not_wait_for_the_run_in_hand(warm: Warm) -> None:
+    for _ in range(TRIALS):
+        run_id = warm.stay()
+        worker = warm.begun(run_id)
+        (supervisor,) = warm.supervisors()
+        os.kill(supervisor, signal.SIGSTOP)  # as in the moment of its death: it holds its lock and does nothing
+        waiting = warm.launch("ten")
+        os.kill(supervisor, signal.SIGKILL)
+        assert warm.end(waiting, seconds=60) == "SUCCESS"
+        warm.leave(run_id)
+        assert warm.end(run_id) == "SUCCESS"
+        eventually(lambda: gone([worker]))  # noqa: B023
+
+
 def test_a_worn_worker_is_replaced(warm_of: Callable[..., Warm]) -> None:
     warm = warm_of(runs_per_worker=2)
     runs = [warm.launch("ten") for _ in range(5)]
