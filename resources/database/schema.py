@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import ProgrammingError
 
+from resources.database import fleet_tables  # noqa: F401  its tables belong to the schema, too
 from resources.database.session import SubscriptionDatabase, place
 from resources.database.tables import TRIGGERS, Table
 from resources.errors import SchemaOutOfDate

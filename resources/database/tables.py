@@ -299,6 +299,8 @@ class SubscriptionTable(Table):
     note: Mapped[str | None] = mapped_column(String(5000))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     locked_by: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
+    out_of_sync_by: Mapped[str | None] = mapped_column(String(20))
+    """`validation` when drift put it out of sync; a trigger clears it when it is in sync or a process takes it."""
     validation_started_at: Mapped[datetime | None]
     """When its last validation started, with whatever result: the next one is due by this."""
     document: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
@@ -431,6 +433,9 @@ class ScheduleTable(Table):
     created_by: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     next_run_at: Mapped[datetime | None] = mapped_column(index=True)
+    missed: Mapped[str] = mapped_column(String(10), server_default=text("'last'"))
+    """Of the times that passed while nothing fired: fire `all`, the `last`, or `none` that is later than the grace."""
+    grace_seconds: Mapped[int | None]
 
 
 class SavedQueryTable(Table):
@@ -470,11 +475,14 @@ _CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
 TRIGGERS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         (
-            *("processes", "subscriptions", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
+            *("processes", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
             *("products", "product_blocks", "resource_types", "workflows", "product_product_blocks"),
             *("product_block_resource_types", "product_block_relations", "products_workflows"),
         ),
         frozenset({_CAME, _WENT, _CHANGED}),
+    ),
+    "subscriptions": frozenset(
+        {_CAME, _WENT, _CHANGED, "plan_validation", "plan_validation_again", "forget_out_of_sync_by"}
     ),
     "processes_subscriptions": frozenset({_CAME, _WENT}),
     "engine_settings": frozenset({_CAME, _CHANGED}),

@@ -222,7 +222,7 @@ class LivenessThread(GuardianThread):
         location: str,
         wakeup: WakeUp,
         supervisor: int,
-        on_orphaned: Callable[[], None],
+        on_orphaned: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("liveness")
         self.dispatch = dispatch

@@ -73,8 +73,8 @@ def test_down_to_base_leaves_nothing_and_up_again_everything(database: Subscript
 
 def test_a_difference_is_told_in_words(database: SubscriptionDatabase) -> None:
     execute(database, "ALTER TABLE subscriptions DROP COLUMN note")
-    execute(database, "DROP TABLE schedules CASCADE")
-    assert schema.check(database) == ["table schedules is missing", "column subscriptions.note is missing"]
+    execute(database, "DROP TABLE saved_queries")
+    assert schema.check(database) == ["table saved_queries is missing", "column subscriptions.note is missing"]
 
 
 def test_a_column_too_many_and_a_changed_one_are_differences(database: SubscriptionDatabase) -> None:
@@ -103,7 +103,7 @@ def test_tables_of_others_are_no_difference(database: SubscriptionDatabase) -> N
 
 def test_reset_empties_a_broken_schema_and_leaves_tables_of_others(database: SubscriptionDatabase) -> None:
     execute(database, "INSERT INTO engine_settings DEFAULT VALUES")
-    execute(database, "DROP TABLE schedules; CREATE TABLE stock (id int)")
+    execute(database, "DROP TABLE saved_queries; CREATE TABLE stock (id int)")
     schema.reset(database)
     assert schema.check(database) == []
     with database.transaction() as session:

@@ -1,0 +1,74 @@
+"""The tables of validations and of fired schedules, as typed SQLAlchemy tables."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, String, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from resources.database.tables import Table
+
+
+class Result:
+    """What a validation found."""
+
+    workflow: Mapped[str | None] = mapped_column(String(255))
+    result: Mapped[str | None] = mapped_column(String(20))
+    severity: Mapped[str | None] = mapped_column(String(20))
+    differences: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    version: Mapped[int | None]
+    process_id: Mapped[UUID | None]
+    run_id: Mapped[str | None] = mapped_column(String(255))
+    finished_at: Mapped[datetime | None]
+    seconds: Mapped[float | None]
+
+
+class ValidationTable(Result, Table):
+    """The newest result of a subscription's validation, and when the next is due; NULL in `due_at` is never.
+
+    A trigger makes the row with the subscription. `differences` are objects with `system`, `path`, `expected`, `found`,
+    `severity`; `version` is the subscription's that was compared; `claimed_by` the run whose batch has it.
+    """
+
+    __tablename__ = "validations"
+    __table_args__ = (
+        Index("ix_validations_due", "product_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_validations_claimed", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
+        Index("ix_validations_finished_at", "finished_at", "subscription_id"),
+        Index("ix_validations_result", "result", "product_id"),
+    )
+
+    subscription_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True
+    )
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id"))
+    due_at: Mapped[datetime | None]
+    claimed_by: Mapped[str | None] = mapped_column(String(255))
+
+
+class ValidationHistoryTable(Result, Table):
+    """Each result of a validation, until it is older than the retention."""
+
+    __tablename__ = "validation_history"
+    __table_args__ = (
+        Index("ix_validation_history_subscription", "subscription_id", text("finished_at DESC")),
+        Index("ix_validation_history_finished_at", "finished_at"),
+    )
+
+    history_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    subscription_id: Mapped[UUID] = mapped_column(ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"))
+    created_by: Mapped[str | None] = mapped_column(String(255))
+
+
+class FiringTable(Table):
+    """A time at which a schedule fired, once. `refusal`: why it started no process; `left_out`: missed times before."""
+
+    __tablename__ = "firings"
+
+    schedule_id: Mapped[UUID] = mapped_column(ForeignKey("schedules.schedule_id", ondelete="CASCADE"), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
+    fired_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    process_id: Mapped[UUID | None]
+    refusal: Mapped[str | None] = mapped_column(String(2000))
+    left_out: Mapped[int] = mapped_column(server_default=text("0"))
