@@ -436,6 +436,8 @@ class ScheduleTable(Table):
     missed: Mapped[str] = mapped_column(String(10), server_default=text("'last'"))
     """Of the times that passed while nothing fired: fire `all`, the `last`, or `none` that is later than the grace."""
     grace_seconds: Mapped[int | None]
+    made_as: Mapped[Json | None]
+    """The `name`, `roles` and `claims` of whoever made or last changed it: as this user it starts processes."""
 
 
 class SavedQueryTable(Table):

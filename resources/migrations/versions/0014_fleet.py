@@ -103,6 +103,7 @@ def _validations() -> None:
 def _firings() -> None:
     op.add_column("schedules", sa.Column("missed", sa.String(10), server_default="last", nullable=False))
     op.add_column("schedules", sa.Column("grace_seconds", sa.Integer))
+    op.add_column("schedules", sa.Column("made_as", postgresql.JSONB))
     op.create_table(
         "firings",
         sa.Column("schedule_id", sa.Uuid, nullable=False),
@@ -121,6 +122,7 @@ def _firings() -> None:
 def downgrade() -> None:
     """Take back."""
     op.drop_table("firings")
+    op.drop_column("schedules", "made_as")
     op.drop_column("schedules", "grace_seconds")
     op.drop_column("schedules", "missed")
     for trigger in ("plan_validation", "plan_validation_again", "forget_out_of_sync_by"):
