@@ -55,10 +55,37 @@ class Settings(BaseSettings):
     )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
-        False, description="validate subscriptions that are out of sync too, when all are validated"
+        False, description="validate also subscriptions that are out of sync by something else than a validation"
+    )
+    validate_within_hours: float = Field(
+        24,
+        gt=0,
+        le=87_600,
+        description="how old a last validation may be; a product may declare another age",
+    )
+    validate_drifted_after_minutes: float = Field(
+        60,
+        gt=0,
+        le=525_600,
+        description="when what has drifted, or could not be validated, is validated again",
+    )
+    validate_unreachable_after_minutes: float = Field(
+        5,
+        gt=0,
+        le=525_600,
+        description="when it is tried again after no answer, or while a process holds it",
+    )
+    validation_minimum_age_minutes: float = Field(
+        1, ge=0, le=525_600, description="how old a result is at least before the same subscription is validated again"
+    )
+    validation_batches: int = Field(2, ge=1, description="how many batches of validations are unfinished at any time")
+    validation_batch_size: int = Field(500, ge=1, description="how many subscriptions one batch validates")
+    validation_threads: int = Field(8, ge=1, le=64, description="how many subscriptions a batch validates at once")
+    validations_per_system: dict[str, int] = Field(
+        {}, description="resource name to how many subscriptions that need it batches have claimed at once, as JSON"
     )
     validations_at_once: int = Field(
-        20, ge=1, description="how many validations the sensor has unfinished at any time, and requests in one tick"
+        20, ge=1, description="how many validations that need a process of their own are unfinished at any time"
     )
     slack_engine_settings_hook_enabled: bool = Field(
         False, description="notify a Slack channel when the engine is paused or released"

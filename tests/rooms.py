@@ -38,6 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.searches",
         "resources.subscriptions",
     ),
+    "resources.validations": ("resources.domain.models",),
     "resources.runs": ("resources.database",),
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Annotated, Any, get_type_hints
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from resources.catalogue.stored import read_catalogue
 from resources.database.session import SubscriptionDatabase, current_session
 from resources.database.tables import EngineSettingsTable
 from resources.declaring import check_kinds
-from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY
+from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY, VALIDATED_WITHIN
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
 from resources.types import ProductLifecycle, Target
@@ -28,6 +29,7 @@ from resources.types import ProductLifecycle, Target
 LONGEST_TAG = 20
 LONGEST_NAME = 255
 LONGEST_DESCRIPTION = 2000
+SHORTEST_AGE, LONGEST_AGE = timedelta(minutes=1), timedelta(days=3650)
 HASH_FORMAT = 2
 """Raise it when the same models give other rows, so that databases are updated."""
 
@@ -38,6 +40,7 @@ class Product:
 
     `formerly` has the product's former name, or names with the oldest first. The row, its id and its subscriptions are
     carried over. Never remove it: a new database derives the id from the oldest name.
+    `validated_within`: no active subscription's last validation is to be older; VALIDATE_WITHIN_HOURS by default.
     """
 
     name: str
@@ -48,10 +51,16 @@ class Product:
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
     status: ProductLifecycle = ProductLifecycle.ACTIVE
     formerly: str | Sequence[str] = ()
+    validated_within: timedelta | None = None
 
     def __post_init__(self) -> None:
         said = {name: value for name, value in vars(self).items() if name != "model"}  # the catalogue checks models
         check_kinds(f"Product {self.name!r}", get_type_hints(Product), said, ModelDeclarationError)
+        if not SHORTEST_AGE <= (self.validated_within or SHORTEST_AGE) <= LONGEST_AGE:
+            raise ModelDeclarationError(
+                f"Product {self.name!r} is to be validated within {self.validated_within}; give a time between a minute"
+                " and ten years."
+            )
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Catalogue:
         _refuse(CatalogueError, _clashes(self.products, self.workflows))
         _refuse(ModelDeclarationError, [fault for product in self.products for fault in _mismatches(product)])
         SUBSCRIPTION_MODEL_REGISTRY.update({product.name: product.model for product in self.products})
+        VALIDATED_WITHIN.update({product.name: product.validated_within for product in self.products})
         self.rows = _declared(self.products, self.workflows, owner)
         self.hash = _hash(self.rows)
 

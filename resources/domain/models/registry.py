@@ -1,6 +1,7 @@
 """The registry of models: product name to class."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -42,6 +43,9 @@ class SubscriptionModelRegistry(dict[str, type[DomainModel]]):
 
 
 SUBSCRIPTION_MODEL_REGISTRY = SubscriptionModelRegistry()
+
+VALIDATED_WITHIN: dict[str, timedelta | None] = {}
+"""Product name -> the maximum age of its subscriptions' last validation; None is that of the settings."""
 
 
 def _faults(model: type[DomainModel]) -> Iterator[str]:

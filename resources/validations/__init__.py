@@ -1,0 +1,1 @@
+"""What validations found, and when each subscription is validated next."""
