@@ -484,7 +484,10 @@ TRIGGERS: Mapping[str, frozenset[str]] = {
         frozenset({_CAME, _WENT, _CHANGED}),
     ),
     "subscriptions": frozenset(
-        {_CAME, _WENT, _CHANGED, "plan_validation", "plan_validation_again", "forget_out_of_sync_by"}
+        {
+            *(_CAME, _WENT, _CHANGED, "forget_out_of_sync_by"),
+            *("plan_validation", "plan_validation_again", "validate_answered"),
+        }
     ),
     "processes_subscriptions": frozenset({_CAME, _WENT}),
     "engine_settings": frozenset({_CAME, _CHANGED}),

@@ -54,12 +54,27 @@ WHEN (OLD.out_of_sync_by IS NOT NULL AND (NEW.insync OR NEW.locked_by IS NOT NUL
 EXECUTE FUNCTION forget_out_of_sync_by()
 """
 
+# A process that has put a drifted subscription in sync again has answered the result: look whether it helped, at once.
+ANSWER = """
+CREATE OR REPLACE FUNCTION validate_answered() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE validations SET due_at = clock_timestamp()
+    WHERE subscription_id = NEW.subscription_id AND result = 'drifted';
+    RETURN NULL;
+END $$
+"""
+ANSWERED = """
+CREATE TRIGGER validate_answered AFTER UPDATE OF locked_by ON subscriptions FOR EACH ROW
+WHEN (OLD.locked_by IS NOT NULL AND NEW.locked_by IS NULL AND NEW.insync AND NEW.status <> 'terminated')
+EXECUTE FUNCTION validate_answered()
+"""
+
 
 def upgrade() -> None:
     """Make."""
     op.add_column("subscriptions", sa.Column("out_of_sync_by", sa.String(20)))
     _validations()
-    for statement in (PLAN, PLAN_NEW, PLAN_CHANGED, FORGET, FORGET_MARK):
+    for statement in (PLAN, PLAN_NEW, PLAN_CHANGED, FORGET, FORGET_MARK, ANSWER, ANSWERED):
         op.execute(statement)
     op.execute(
         "INSERT INTO validations (subscription_id, product_id, due_at) SELECT subscription_id, product_id,"
@@ -85,6 +100,8 @@ def _validations() -> None:
     op.create_index("ix_validations_due", "validations", ["product_id", "due_at"], postgresql_where=due)
     op.create_index("ix_validations_claimed", "validations", ["claimed_by"], postgresql_where=claimed)
     op.create_index("ix_validations_finished_at", "validations", ["finished_at", "subscription_id"])
+    last = sa.text("finished_at DESC NULLS LAST")
+    op.create_index("ix_validations_newest", "validations", [last, "subscription_id"])
     op.create_index("ix_validations_result", "validations", ["result", "product_id"])
     op.create_table(
         "validation_history",
@@ -125,10 +142,11 @@ def downgrade() -> None:
     op.drop_column("schedules", "made_as")
     op.drop_column("schedules", "grace_seconds")
     op.drop_column("schedules", "missed")
-    for trigger in ("plan_validation", "plan_validation_again", "forget_out_of_sync_by"):
+    for trigger in ("plan_validation", "plan_validation_again", "forget_out_of_sync_by", "validate_answered"):
         op.execute(f"DROP TRIGGER {trigger} ON subscriptions")
     op.execute("DROP FUNCTION plan_validation()")
     op.execute("DROP FUNCTION forget_out_of_sync_by()")
+    op.execute("DROP FUNCTION validate_answered()")
     op.drop_table("validation_history")
     op.drop_table("validations")
     op.drop_column("subscriptions", "out_of_sync_by")
