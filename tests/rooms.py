@@ -43,6 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),
     "resources.runs.launching": ("resources.runs", "resources.runs.workers"),
+    "resources.figures": ("resources.database",),
     "resources.systems": (),
     "resources.updates": ("resources.database",),
     "resources.lab": ("resources.database", "resources.systems"),

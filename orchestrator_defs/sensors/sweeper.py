@@ -19,6 +19,7 @@ from orchestrator_defs.processes.launching import RUN_KEY
 from orchestrator_defs.processes.process_aborts import ProcessAborts
 from resources import tags
 from resources.errors import DatabaseBusy
+from resources.figures import counts
 from resources.processes import recovery
 from resources.processes.owner import Owner
 from resources.processes.recovery import Aborting, Place, ProcessState
@@ -112,7 +113,7 @@ class Sweeper:
         if seen < len(found) or len(found) == BATCH:
             sweep.place = (found[seen - 1].last_modified_at, found[seen - 1].process_id)
         if not self.is_preview:
-            for part in (self._start_missing_workers, self._end_aborts, self._terminate_strays):
+            for part in (self._start_missing_workers, self._end_aborts, self._terminate_strays, self._fold_figures):
                 self._part(lambda part=part: part(sweep), sweep)  # type: ignore[misc]
         return sweep
 
@@ -280,6 +281,11 @@ class Sweeper:
             sweep.report.append(f"{code.name}: its workers cannot be started: {error}")
         else:
             sweep.report += [f"{code.name} has no workers, and run {run_id} waits: launched again"] if run_id else []
+
+    def _fold_figures(self, _: Sweep) -> None:
+        """Keep the figures quick to add up."""
+        with self.database.statements():
+            counts.fold()
 
     def _stop(self, run: DagsterRun) -> str:
         return "terminated" if _try(lambda: self.instance.run_launcher.terminate(run.run_id)) else "cannot be stopped"

@@ -1,10 +1,11 @@
-"""The tables of validations and of fired schedules, as typed SQLAlchemy tables."""
+"""The tables of validations, of fired schedules and of figures, as typed SQLAlchemy tables."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, String, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Numeric, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from resources.database.tables import Table
@@ -73,3 +74,26 @@ class FiringTable(Table):
     process_id: Mapped[UUID | None]
     refusal: Mapped[str | None] = mapped_column(String(2000))
     left_out: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class FigureTable(Table):
+    """What a change adds to a figure, or takes from it; the sum over all rows of a figure is its value.
+
+    Triggers append to it, so that no two transactions want the same row. `is_sum`: rows that were folded into one.
+    `kind` is the table that is counted (`subscriptions`, `validations`, `processes`; of these `subject` is the product
+    or workflow, `flag` whether it is in sync, has a validation planned, is a task), or `steps` and `calls`, whose
+    durations are counted up to `bound` seconds.
+    """
+
+    __tablename__ = "figures"
+
+    figure_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    subject: Mapped[UUID | None]
+    name: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str | None] = mapped_column(String(50))
+    flag: Mapped[bool | None]
+    bound: Mapped[float | None]
+    number: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[Decimal] = mapped_column(Numeric(24, 6), server_default=text("0"))
+    is_sum: Mapped[bool] = mapped_column(server_default=text("false"))

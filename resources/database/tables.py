@@ -474,21 +474,24 @@ CHANNEL = "orchestrator_events"
 """The channel on which triggers report, at the commit, what has changed: a word, and the id that it is about."""
 
 _CAME, _WENT, _CHANGED = "tell_insert", "tell_delete", "tell_update"
+_COUNTED = frozenset({"count_new", "count_gone", "count_changed"})
 TRIGGERS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         (
-            *("processes", "subscription_customer_descriptions", "subscription_metadata", "schedules"),
+            *("subscription_customer_descriptions", "subscription_metadata", "schedules"),
             *("products", "product_blocks", "resource_types", "workflows", "product_product_blocks"),
             *("product_block_resource_types", "product_block_relations", "products_workflows"),
         ),
         frozenset({_CAME, _WENT, _CHANGED}),
     ),
-    "subscriptions": frozenset(
-        {
-            *(_CAME, _WENT, _CHANGED, "forget_out_of_sync_by"),
-            *("plan_validation", "plan_validation_again", "validate_answered"),
-        }
-    ),
+    "subscriptions": _COUNTED
+    | {
+        *(_CAME, _WENT, _CHANGED, "forget_out_of_sync_by"),
+        *("plan_validation", "plan_validation_again", "validate_answered"),
+    },
+    "processes": _COUNTED | {_CAME, _WENT, _CHANGED},
+    "validations": _COUNTED,
+    "process_steps": _COUNTED - {"count_gone"},
     "processes_subscriptions": frozenset({_CAME, _WENT}),
     "engine_settings": frozenset({_CAME, _CHANGED}),
     "process_waits": frozenset({_CHANGED}),

@@ -1,4 +1,6 @@
-"""The newest result of each subscription's validation and when the next is due, their history, and fired schedules."""
+"""Figures, fired schedules, validations: each subscription's newest result, when the next is due, and their history."""
+
+import re
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,8 +34,17 @@ BEGIN
     RETURN NULL;
 END $$
 """
+PLAN_ALL = """
+CREATE OR REPLACE FUNCTION plan_validations() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO validations (subscription_id, product_id, due_at)
+    SELECT subscription_id, product_id, CASE WHEN status <> 'terminated' THEN clock_timestamp() END FROM new_rows;
+    RETURN NULL;
+END $$
+"""
 PLAN_NEW = """
-CREATE TRIGGER plan_validation AFTER INSERT ON subscriptions FOR EACH ROW EXECUTE FUNCTION plan_validation()
+CREATE TRIGGER plan_validation AFTER INSERT ON subscriptions REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION plan_validations()
 """
 PLAN_CHANGED = """
 CREATE TRIGGER plan_validation_again AFTER UPDATE OF status, product_id ON subscriptions FOR EACH ROW
@@ -69,18 +80,112 @@ WHEN (OLD.locked_by IS NOT NULL AND NEW.locked_by IS NULL AND NEW.insync AND NEW
 EXECUTE FUNCTION validate_answered()
 """
 
+# Figures: each change appends what it adds to a count, or takes from it, so that no two transactions want one row.
+# What a row of a table counts as: its subject, status and flag, and the seconds that it adds.
+TOOK = "extract(epoch FROM last_modified_at - started_at) * (last_status IN ('completed', 'aborted'))::int"
+COUNTED = {
+    "subscriptions": ("product_id", "status", "insync", "0"),
+    "validations": ("product_id", "result", "due_at IS NOT NULL", "0"),
+    "processes": ("workflow_id", "last_status", "is_task", TOOK),
+}
+COUNT_ROWS = "INSERT INTO figures (kind, subject, status, flag, number, seconds)"
+COUNT = """
+CREATE OR REPLACE FUNCTION count_{table}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        {into} SELECT '{table}', {key}, count(*), sum({seconds}) FROM new_rows GROUP BY {key};
+    ELSIF TG_OP = 'DELETE' THEN
+        {into} SELECT '{table}', {key}, -count(*), -sum({seconds}) FROM old_rows GROUP BY {key};
+    ELSE
+        {into} SELECT '{table}', {key}, -1, -({seconds}) FROM (SELECT OLD.*) AS was
+        UNION ALL SELECT '{table}', {key}, 1, {seconds} FROM (SELECT NEW.*) AS is_now;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+# An update of a row that counts as before costs a comparison.
+NEW_ROWS = "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION"
+OLD_ROWS = "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION"
+CHANGED_ROW = "FOR EACH ROW WHEN (({old}) IS DISTINCT FROM ({new})) EXECUTE FUNCTION"
+COUNT_TRIGGERS = (
+    f"CREATE TRIGGER count_new AFTER INSERT ON {{table}} {NEW_ROWS} count_{{table}}()",
+    f"CREATE TRIGGER count_gone AFTER DELETE ON {{table}} {OLD_ROWS} count_{{table}}()",
+    f"CREATE TRIGGER count_changed AFTER UPDATE ON {{table}} {CHANGED_ROW} count_{{table}}()",
+)
+BOUNDS = "ARRAY[0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800]::float[]"
+DURATION_BOUND = f"""
+CREATE OR REPLACE FUNCTION duration_bound(seconds float) RETURNS float LANGUAGE sql IMMUTABLE
+RETURN coalesce(({BOUNDS})[1 + width_bucket(seconds, {BOUNDS})], 'Infinity')
+"""
+# Each attempt at a step; the lines of items and of interventions are no steps.
+COUNT_STEPS = """
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO figures (kind, subject, name, status, bound, number, seconds)
+    SELECT 'steps', workflow_id, step_key, status, duration_bound(took), count(*), sum(took)
+    FROM (
+        SELECT workflow_id, step_key, status, extract(epoch FROM finished_at - line.started_at) AS took
+        FROM {rows} AS line JOIN processes USING (process_id)
+        WHERE NOT starts_with(step_key, '__') AND strpos(step_key, '[') = 0
+    ) AS lines
+    GROUP BY 1, 2, 3, 4, 5;
+    RETURN NULL;
+END $$
+"""
+STEP_NEW = f"CREATE TRIGGER count_new AFTER INSERT ON process_steps {NEW_ROWS} count_steps()"
+STEP_AGAIN = """
+CREATE TRIGGER count_changed AFTER UPDATE ON process_steps FOR EACH ROW
+WHEN (OLD.finished_at <> NEW.finished_at) EXECUTE FUNCTION count_step_again()
+"""
+
 
 def upgrade() -> None:
     """Make."""
     op.add_column("subscriptions", sa.Column("out_of_sync_by", sa.String(20)))
     _validations()
-    for statement in (PLAN, PLAN_NEW, PLAN_CHANGED, FORGET, FORGET_MARK, ANSWER, ANSWERED):
+    for statement in (PLAN, PLAN_ALL, PLAN_NEW, PLAN_CHANGED, FORGET, FORGET_MARK, ANSWER, ANSWERED):
         op.execute(statement)
     op.execute(
         "INSERT INTO validations (subscription_id, product_id, due_at) SELECT subscription_id, product_id,"
         " CASE WHEN status <> 'terminated' THEN coalesce(validation_started_at, now()) END FROM subscriptions"
     )
     _firings()
+    _figures()
+
+
+def _figures() -> None:
+    op.create_table(
+        "figures",
+        sa.Column("figure_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("subject", sa.Uuid),
+        sa.Column("name", sa.String(255)),
+        sa.Column("status", sa.String(50)),
+        sa.Column("flag", sa.Boolean),
+        sa.Column("bound", sa.Float),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("seconds", sa.Numeric(24, 6), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_sum", sa.Boolean, server_default=sa.text("false"), nullable=False),
+        sa.PrimaryKeyConstraint("figure_id", name="pk_figures"),
+    )
+    for table, (subject, status, flag, seconds) in COUNTED.items():
+        key = f"{subject}, {status}, {flag}"
+        op.execute(COUNT.format(table=table, into=COUNT_ROWS, key=key, seconds=seconds))
+        old, new = (_of(row, f"{key}, {seconds}") for row in ("OLD", "NEW"))
+        for trigger in COUNT_TRIGGERS:
+            op.execute(trigger.format(table=table, old=old, new=new))
+        op.execute(f"{COUNT_ROWS} SELECT '{table}', {key}, count(*), sum({seconds}) FROM {table} GROUP BY {key}")
+    op.execute(DURATION_BOUND)
+    op.execute(COUNT_STEPS.format(function="count_steps", rows="new_rows"))
+    op.execute(COUNT_STEPS.format(function="count_step_again", rows="(SELECT NEW.*)"))
+    op.execute(STEP_NEW)
+    op.execute(STEP_AGAIN)
+
+
+def _of(row: str, columns: str) -> str:
+    """The expressions with each column as that of a trigger's row."""
+    names = "product_id|status|insync|result|due_at|workflow_id|last_status|is_task|last_modified_at|started_at"
+    return re.sub(rf"\b({names})\b", rf"{row}.\1", columns)
 
 
 def _validations() -> None:
@@ -138,6 +243,10 @@ def _firings() -> None:
 
 def downgrade() -> None:
     """Take back."""
+    for table in ("subscriptions", "processes", "process_steps"):
+        for trigger in ("count_new", "count_gone", "count_changed"):
+            op.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {table}")
+    op.drop_table("figures")
     op.drop_table("firings")
     op.drop_column("schedules", "made_as")
     op.drop_column("schedules", "grace_seconds")
@@ -145,8 +254,13 @@ def downgrade() -> None:
     for trigger in ("plan_validation", "plan_validation_again", "forget_out_of_sync_by", "validate_answered"):
         op.execute(f"DROP TRIGGER {trigger} ON subscriptions")
     op.execute("DROP FUNCTION plan_validation()")
+    op.execute("DROP FUNCTION plan_validations()")
     op.execute("DROP FUNCTION forget_out_of_sync_by()")
     op.execute("DROP FUNCTION validate_answered()")
     op.drop_table("validation_history")
     op.drop_table("validations")
+    for function in ("subscriptions", "validations", "processes", "steps"):
+        op.execute(f"DROP FUNCTION count_{function}()")
+    op.execute("DROP FUNCTION count_step_again()")
+    op.execute("DROP FUNCTION duration_bound(float)")
     op.drop_column("subscriptions", "out_of_sync_by")

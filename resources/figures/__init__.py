@@ -1,0 +1,1 @@
+"""Figures of the whole installation, which cost the same whatever its size."""
