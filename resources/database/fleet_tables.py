@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Numeric, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from resources.database.tables import Table
+from resources.database.tables import Json, Table
 
 
 class Result:
@@ -16,6 +16,7 @@ class Result:
 
     workflow: Mapped[str | None] = mapped_column(String(255))
     result: Mapped[str | None] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(10_000))
     severity: Mapped[str | None] = mapped_column(String(20))
     differences: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
     version: Mapped[int | None]
@@ -29,7 +30,8 @@ class ValidationTable(Result, Table):
     """The newest result of a subscription's validation, and when the next is due; NULL in `due_at` is never.
 
     A trigger makes the row with the subscription. `differences` are objects with `system`, `path`, `expected`, `found`,
-    `severity`; `version` is the subscription's that was compared; `claimed_by` the run whose batch has it.
+    `severity`, `workflow`; `version` is the subscription's that was compared; `claimed_by` the run whose batch has it.
+    `results` has the result of each of its workflows, and `result` the worst of them.
     """
 
     __tablename__ = "validations"
@@ -45,6 +47,7 @@ class ValidationTable(Result, Table):
         ForeignKey("subscriptions.subscription_id", ondelete="CASCADE"), primary_key=True
     )
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.product_id"))
+    results: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     due_at: Mapped[datetime | None]
     claimed_by: Mapped[str | None] = mapped_column(String(255))
 

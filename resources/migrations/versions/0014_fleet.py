@@ -15,6 +15,7 @@ MOMENT = postgresql.TIMESTAMP(timezone=True)
 RESULT = (
     sa.Column("workflow", sa.String(255)),
     sa.Column("result", sa.String(20)),
+    sa.Column("reason", sa.String(10_000)),
     sa.Column("severity", sa.String(20)),
     sa.Column("differences", postgresql.JSONB, server_default=sa.text("'[]'::jsonb"), nullable=False),
     sa.Column("version", sa.Integer),
@@ -194,6 +195,7 @@ def _validations() -> None:
         "validations",
         sa.Column("subscription_id", sa.Uuid, nullable=False),
         sa.Column("product_id", sa.Uuid, nullable=False),
+        sa.Column("results", postgresql.JSONB, server_default=sa.text("'{}'::jsonb"), nullable=False),
         sa.Column("due_at", MOMENT),
         sa.Column("claimed_by", sa.String(255)),
         *(column._copy() for column in RESULT),
