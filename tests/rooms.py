@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.searches",
         "resources.subscriptions",
     ),
-    "resources.validations": ("resources.domain.models",),
+    "resources.validations": ("resources.database", "resources.domain.models", "resources.processes"),
     "resources.runs": ("resources.database",),
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),
