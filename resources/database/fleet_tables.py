@@ -40,7 +40,7 @@ class ValidationTable(Result, Table):
         Index("ix_validations_claimed", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
         Index("ix_validations_finished_at", "finished_at", "subscription_id"),
         Index("ix_validations_newest", text("finished_at DESC NULLS LAST"), "subscription_id"),
-        Index("ix_validations_result", "result", "product_id"),
+        Index("ix_validations_result", "result", "product_id", "finished_at"),
     )
 
     subscription_id: Mapped[UUID] = mapped_column(

@@ -209,7 +209,7 @@ def _validations() -> None:
     op.create_index("ix_validations_finished_at", "validations", ["finished_at", "subscription_id"])
     last = sa.text("finished_at DESC NULLS LAST")
     op.create_index("ix_validations_newest", "validations", [last, "subscription_id"])
-    op.create_index("ix_validations_result", "validations", ["result", "product_id"])
+    op.create_index("ix_validations_result", "validations", ["result", "product_id", "finished_at"])
     op.create_table(
         "validation_history",
         sa.Column("history_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
