@@ -12,6 +12,7 @@ from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator, Sample
 from orchestrator_defs.processes.launching import launch_next
 from orchestrator_defs.processes.process_jobs import process_jobs
+from orchestrator_defs.sensors.schedule_sensor import schedule_sensor
 from orchestrator_defs.sensors.validation_sensor import validation_sensor
 from orchestrator_defs.sensors.wake import process_sensors
 from resources.catalogue.catalogue import Product
@@ -47,6 +48,7 @@ def complete_definitions(orchestrator: Orchestrator) -> Definitions:
     """An orchestrator's workflows, the jobs that intervene in their processes, and the sensors."""
     validations = [job for job in orchestrator.jobs if job.workflow.target is Target.VALIDATE]
     sensors = [validation_sensor(orchestrator, validations)] if validations else []
+    sensors += [schedule_sensor(orchestrator, orchestrator.jobs)]
     orchestrator.launch_next = partial(launch_next, orchestrator)
     orchestrator.made = _merge(
         orchestrator.definitions,

@@ -101,7 +101,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.health",
         "orchestrator_defs.jobs",
         "orchestrator_defs.processes",
-        "orchestrator_defs.sensors",
     ),
     "orchestrator_defs.api.graphql": (
         "orchestrator_defs.api.dependencies",

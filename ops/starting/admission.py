@@ -100,21 +100,31 @@ def admit(request: StartRequest, database: SubscriptionDatabase) -> State:
     Raises FormInvalid, FormIncomplete, StartRefused, SubscriptionLocked, and FormTimedOut when the context has a time
     limit that has passed: then nothing was written.
     """
+    state = checked(request, database)
+    with database.transaction():
+        write_start(request, state)
+        time_limit.decide()
+    return state
+
+
+def checked(request: StartRequest, database: SubscriptionDatabase) -> State:
+    """Check a start, run its form, and return its first state. Writes nothing."""
     check_may_start(request.workflow, request.user)
     with database.transaction(read_only=True):
         pause.check_not_paused()
         check_predicate(request)
     with database.transaction(read_only=True):
-        state = first_state(request)
-    with database.transaction():
-        pause.check_not_paused()
-        if request.workflow.run_predicate is not None:
-            process_rows.lock_starts(request.workflow.name)
-            check_predicate(request)
-        _lock_neighbours([(request, state)])
-        _write(request, state)
-        time_limit.decide()
-    return state
+        return first_state(request)
+
+
+def write_start(request: StartRequest, state: State) -> None:
+    """Check the rules again and write a checked start in the current transaction, which the caller commits."""
+    pause.check_not_paused()
+    if request.workflow.run_predicate is not None:
+        process_rows.lock_starts(request.workflow.name)
+        check_predicate(request)
+    _lock_neighbours([(request, state)])
+    _write(request, state)
 
 
 def admit_all(
@@ -253,6 +263,7 @@ def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
             f"{workflow.name} is a workflow of code location {location}; subscription {header.subscription_id} "
             f"({header.description}) is a {header.product.name} of code location {owner}.",
             reason="subscription.wrong_product",
+            details={"location": owner},
         )
     rule = workflow.rule
     found = why_not_usable(

@@ -28,6 +28,10 @@ COMMANDS = {
         "orchestrator_defs.cli.processes.commands:process",
         "Show processes, and intervene in those that have stopped.",
     ),
+    "schedules": (
+        "orchestrator_defs.cli.schedules:schedules",
+        "List, make and remove schedules, which start workflows by themselves.",
+    ),
     "engine": (
         "orchestrator_defs.cli.engine:engine",
         "Pause and release the whole engine.",

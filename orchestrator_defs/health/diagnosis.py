@@ -12,12 +12,12 @@ from dagster import DagsterInstance, RunsFilter
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.type_names import type_names
 from resources import clock
-from resources.catalogue.kinds import NOBODY
+from resources.catalogue.kinds import ENGINE, NOBODY
 from resources.catalogue.plan import counted
 from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError, TransportError
-from resources.processes import pause, process_rows, recovery
+from resources.processes import pause, process_rows, recovery, schedules
 from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.storage_identity import storage_id
@@ -29,7 +29,7 @@ OVERDUE = timedelta(seconds=30)
 """How long after its deadline an aborted step may take to be killed."""
 QUIET_SECONDS = 60.0
 """What the sensors have not repaired after so long, they do not repair."""
-SENSORS = ("wake", "sweeper")
+SENSORS = ("wake", "sweeper", "run_time_schedules")
 
 
 class Verdict(StrEnum):
@@ -200,6 +200,26 @@ def _locations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
         yield Finding("locations", Verdict.NOTE, found, advice)
 
 
+def _schedules(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    owners, late = (orchestrator.name, ENGINE), clock.now() - OVERDUE
+    with orchestrator.database.transaction(read_only=True):
+        found = [] if pause.is_paused() else schedules.in_trouble(late, owners, orchestrator.workflows, MOST)
+    for one in found:
+        what = f"{one.name!r} ({one.schedule_id}) of {one.workflow_name}"
+        if one.workflow_name not in orchestrator.workflows:
+            advice = f"Remove it (`orchestrator schedules remove {one.schedule_id}`), or bring the workflow back."
+            yield Finding("schedules", Verdict.WRONG, f"{what}: the code has no such workflow any more.", advice)
+        elif one.next_run_at and one.next_run_at < late:
+            advice = "The sensor `run_time_schedules` fires it: check the daemon."
+            yield Finding("schedules", Verdict.WRONG, f"{what} is due since {one.next_run_at:%F %T %Z}.", advice)
+        elif one.last_run:
+            refused = f"{what} started nothing at {one.last_run.due_at:%F %T %Z}: {one.last_run.refusal}"
+            advice = f"See `orchestrator schedules show {one.schedule_id}`; change or remove it if that stays so."
+            yield Finding("schedules", Verdict.NOTE, refused, advice)
+    if not found:
+        yield Finding("schedules", Verdict.OK, "None is late or was refused.")
+
+
 def _waits(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         owner = Owner(orchestrator.name, storage_id(instance))
@@ -239,6 +259,7 @@ CHECKS: tuple[Check, ...] = (
     _workers,
     _processes,
     _locations,
+    _schedules,
     _waits,
     _locks,
 )

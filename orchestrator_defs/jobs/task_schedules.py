@@ -4,14 +4,31 @@ from collections.abc import Iterable
 
 from dagster import DefaultScheduleStatus, JobDefinition, ScheduleDefinition
 
-CRONS = {
-    "task_resume_workflows": "0 * * * *",
-    "task_clean_up_tasks": "15 */6 * * *",
-    "task_validate_subscriptions": "10 0 * * *",
-    "task_validate_products": "30 2 * * *",
-    "task_validate_awaiting_callbacks": "* * * * *",
+SCHEDULES = {
+    "task_resume_workflows": (
+        "0 * * * *",
+        "Every hour: resumes the processes that wait for a retry, at once and not at their next try.",
+    ),
+    "task_clean_up_tasks": (
+        "15 */6 * * *",
+        "Every six hours: deletes completed tasks older than TASK_LOG_RETENTION_DAYS. No other process is deleted.",
+    ),
+    "task_validate_subscriptions": (
+        "10 0 * * *",
+        "Every night at 00:10 UTC: validates all subscriptions. `validation_sensor` instead spreads them over a day.",
+    ),
+    "task_validate_products": (
+        "30 2 * * *",
+        "Every night at 02:30 UTC: compares the catalogue in the database with the code, and loads every subscription.",
+    ),
+    "task_validate_awaiting_callbacks": (
+        "* * * * *",
+        "Every minute: ends the waits for callbacks that are overdue. The sensor `wake` does so anyway while it is on.",
+    ),
 }
-"""In UTC."""
+"""Task -> when, in UTC, and what people read beside the switch."""
+ALL_OFF = "Off until you switch it on here."
+"""Nobody asked for a load on external systems, or for deletions; what processes need is done by the sensors."""
 
 
 def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
@@ -20,11 +37,11 @@ def task_schedules(jobs: Iterable[JobDefinition]) -> list[ScheduleDefinition]:
         ScheduleDefinition(
             name=f"{job.name}_schedule",
             job_name=job.name,  # by its name, so that Dagster need not copy it when resources are bound
-            cron_schedule=CRONS[job.name],
+            cron_schedule=SCHEDULES[job.name][0],
             run_config={"inputs": {}},
             default_status=DefaultScheduleStatus.STOPPED,
-            description=f"{(job.description or job.name).splitlines()[0]}, regularly; off until it is switched on.",
+            description=f"{SCHEDULES[job.name][1]} {ALL_OFF}",
         )
         for job in jobs
-        if job.name in CRONS
+        if job.name in SCHEDULES
     ]

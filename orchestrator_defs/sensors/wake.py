@@ -100,7 +100,7 @@ def sweeper_tick(orchestrator: Orchestrator) -> Tick:
         report = [*first.report, *(line for line in sweep.report if line not in first.report)]
         context.update_cursor(_write_cursor(sweep.place, report))
         nothing = f"{sweep.seen} processes are in progress; nothing to repair."
-        yield from _report(context, report, launched, nothing)
+        yield from tick_result(context, report, launched, nothing)
 
     return tick
 
@@ -112,7 +112,7 @@ def learn_code(orchestrator: Orchestrator, context: SensorEvaluationContext) -> 
         orchestrator.code = workspaces.code_of(origin, repository)
 
 
-def _report(
+def tick_result(
     context: SensorEvaluationContext, report: Sequence[str], launched: Launched, nothing: str
 ) -> Iterator[RunRequest | SkipReason]:
     """Yield the requests for runs. Reports what was done in the tick's message, or in its log beside requests."""

@@ -1,19 +1,32 @@
-"""Schedules made at run time: which workflow starts when, with which inputs.
+"""Schedules made at run time: which workflow starts when, with which inputs; and the times at which they fired.
 
 Everything here works in the current transaction and leaves the commit to the caller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
+from resources.database.fleet_tables import FiringTable
 from resources.database.session import current_session
 from resources.database.tables import ScheduleTable, WorkflowTable
 from resources.errors import UnknownSchedule
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A time at which a schedule started a process, or why it started none; `left_out`: missed times before it."""
+
+    due_at: datetime
+    fired_at: datetime
+    process_id: UUID | None
+    refusal: str | None
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,11 @@ class Schedule:
     created_by: str | None
     created_at: datetime
     next_run_at: datetime | None
+    missed: str
+    grace_seconds: int | None
+    made_as: Mapping[str, Any] | None
+    workflow_owner: str | None
+    last_run: Firing | None = None
 
 
 _SCHEDULE = (
@@ -43,24 +61,66 @@ _SCHEDULE = (
     ScheduleTable.created_by,
     ScheduleTable.created_at,
     ScheduleTable.next_run_at,
+    ScheduleTable.missed,
+    ScheduleTable.grace_seconds,
+    ScheduleTable.made_as,
+    WorkflowTable.owner,
+)
+_FIRING = (
+    FiringTable.due_at,
+    FiringTable.fired_at,
+    FiringTable.process_id,
+    FiringTable.refusal,
+    FiringTable.left_out,
 )
 
 
 def list_schedules(*, limit: int, offset: int = 0) -> list[Schedule]:
     """One page of schedules by name."""
-    query = _query().order_by(ScheduleTable.name, ScheduleTable.schedule_id).limit(limit).offset(offset)
-    return [Schedule(*row) for row in current_session().execute(query)]
+    return _read(_query().order_by(ScheduleTable.name, ScheduleTable.schedule_id).limit(limit).offset(offset))
 
 
 def get_schedule(schedule_id: UUID, *, for_update: bool = False) -> Schedule:
     """One schedule; `for_update` locks it until the transaction ends. Raises UnknownSchedule."""
     query = _query().where(ScheduleTable.schedule_id == schedule_id)
-    if for_update:
-        query = query.with_for_update(of=ScheduleTable)
-    row = current_session().execute(query).one_or_none()
-    if row is None:
-        raise UnknownSchedule(f"There is no schedule {schedule_id}; GET /api/schedules/ lists those there are.")
-    return Schedule(*row)
+    if found := _read(query.with_for_update(of=ScheduleTable) if for_update else query):
+        return found[0]
+    raise UnknownSchedule(f"There is no schedule {schedule_id}; `orchestrator schedules list` shows those there are.")
+
+
+def find_schedule_id(beginning: str) -> UUID:
+    """The one schedule whose id begins so. Raises UnknownSchedule."""
+    text = sa.cast(ScheduleTable.schedule_id, sa.String)
+    query = sa.select(ScheduleTable.schedule_id).where(text.startswith(beginning.lower(), autoescape=True)).limit(2)
+    found = list(current_session().scalars(query))
+    if len(found) == 1:
+        return found[0]
+    number = "more than one schedule" if found else "no schedule"
+    raise UnknownSchedule(f"There is {number} whose id begins with {beginning!r}: see `orchestrator schedules list`.")
+
+
+def due_schedules(
+    now: datetime, owners: Collection[str], *, limit: int, without: Collection[UUID] = ()
+) -> list[Schedule]:
+    """Schedules whose time has come and whose workflow is of these owners, the longest due first."""
+    query = _query().where(ScheduleTable.next_run_at <= now, ScheduleTable.schedule_id.not_in(without))
+    query = query.where(_owned_by(owners)).order_by(ScheduleTable.next_run_at, ScheduleTable.schedule_id)
+    return _read(query.limit(limit))
+
+
+def in_trouble(late: datetime, owners: Collection[str], known: Collection[str], limit: int) -> list[Schedule]:
+    """Schedules of these owners that are late, were refused last, or have no known workflow; by name."""
+    will_fire = ScheduleTable.next_run_at.is_not(None)
+    refused = sa.literal_column("newest.refusal").is_not(None)
+    has_trouble = sa.or_(ScheduleTable.next_run_at < late, refused, WorkflowTable.name.not_in(known))
+    query = _query().where(_owned_by(owners), will_fire, has_trouble).order_by(ScheduleTable.name)
+    return _read(query.limit(limit))
+
+
+def lock_unchanged(schedule: Schedule) -> bool:
+    """Lock a schedule until the transaction ends; False when it has fired or changed since, or another locks it."""
+    query = _query().where(ScheduleTable.schedule_id == schedule.schedule_id)
+    return _read(query.with_for_update(of=ScheduleTable, skip_locked=True)) == [schedule]
 
 
 def add_schedule(
@@ -72,8 +132,9 @@ def add_schedule(
     inputs: list[Any],
     created_by: str,
     next_run_at: datetime | None,
+    **more: Any,
 ) -> UUID:
-    """Add a schedule; its id."""
+    """Add a schedule, with `more` of its columns; its id."""
     row = sa.insert(ScheduleTable).values(
         name=name,
         workflow_id=workflow_id,
@@ -82,6 +143,7 @@ def add_schedule(
         inputs=inputs,
         created_by=created_by,
         next_run_at=next_run_at,
+        **more,
     )
     return current_session().execute(row.returning(ScheduleTable.schedule_id)).scalar_one()
 
@@ -94,9 +156,48 @@ def change_schedule(schedule_id: UUID, **changes: Any) -> None:
 
 
 def remove_schedule(schedule_id: UUID) -> None:
-    """Remove a schedule."""
+    """Remove a schedule, with its firings."""
     current_session().execute(sa.delete(ScheduleTable).where(ScheduleTable.schedule_id == schedule_id))
 
 
+def add_firing(
+    schedule_id: UUID, due_at: datetime, *, process_id: UUID | None, refusal: str | None, left_out: int
+) -> Firing | None:
+    """Note that a schedule fires; None when it has fired at this time before."""
+    values = {"process_id": process_id, "refusal": refusal, "left_out": left_out}
+    row = insert(FiringTable).values(schedule_id=schedule_id, due_at=due_at, **values).on_conflict_do_nothing()
+    made = current_session().execute(row.returning(*_FIRING)).one_or_none()
+    return Firing(*made) if made else None
+
+
+def firings_of(schedule_id: UUID, *, limit: int) -> list[Firing]:
+    """When a schedule fired, the newest first."""
+    query = sa.select(*_FIRING).where(FiringTable.schedule_id == schedule_id).order_by(FiringTable.due_at.desc())
+    return [Firing(*row) for row in current_session().execute(query.limit(limit))]
+
+
+def delete_firings(before: datetime) -> int:
+    """Delete the firings before a moment, and say how many: all but the newest of each schedule, which lists show."""
+    newer = sa.orm.aliased(FiringTable)
+    is_followed = sa.exists().where(newer.schedule_id == FiringTable.schedule_id, newer.due_at > FiringTable.due_at)
+    old = sa.delete(FiringTable).where(FiringTable.due_at < before, is_followed)
+    return len(current_session().execute(old.returning(FiringTable.due_at)).all())
+
+
+def _owned_by(owners: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether the workflow is of one of these locations, or of all."""
+    return sa.or_(WorkflowTable.owner.is_(None), WorkflowTable.owner.in_(owners))
+
+
 def _query() -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(*_SCHEDULE).join(WorkflowTable, WorkflowTable.workflow_id == ScheduleTable.workflow_id)
+    of_schedule = FiringTable.schedule_id == ScheduleTable.schedule_id
+    newest = sa.select(*_FIRING).where(of_schedule).order_by(FiringTable.due_at.desc()).limit(1).lateral("newest")
+    columns = sa.select(*_SCHEDULE, *newest.columns)
+    workflow = WorkflowTable.workflow_id == ScheduleTable.workflow_id
+    return columns.join(WorkflowTable, workflow).outerjoin(newest, sa.true())
+
+
+def _read(query: sa.Select[*tuple[Any, ...]]) -> list[Schedule]:
+    end = len(_SCHEDULE)
+    rows = current_session().execute(query)
+    return [Schedule(*(*row[:end], Firing(*row[end:]) if row[end] else None)) for row in rows]

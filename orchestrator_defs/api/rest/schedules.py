@@ -12,8 +12,9 @@ from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.rest.fields import JsonObject, Text, UnixTime
 from orchestrator_defs.api.security.problems import problems
 from orchestrator_defs.api.security.rights import WorkflowCheckDep
-from orchestrator_defs.sensors.scheduling import Scheduling
+from orchestrator_defs.processes.scheduling import Scheduling
 from resources.processes import schedules
+from resources.processes.due_times import GRACE_SECONDS, Missed
 from resources.processes.schedules import Schedule as KeptSchedule
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
@@ -35,6 +36,14 @@ Inputs = Annotated[
         examples=[[]],
     ),
 ]
+MissedRule = Annotated[
+    Missed,
+    Field(description="what becomes of times that passed unfired: `all` fire, only the `last` does, or `none` does"),
+]
+Grace = Annotated[
+    int | None,
+    Field(ge=0, le=31_536_000, description=f"how late a time may fire and is not missed; {GRACE_SECONDS} when null"),
+]
 
 
 class _Request(BaseModel):
@@ -51,6 +60,8 @@ class CreateSchedule(_Request):
     trigger: Kind
     trigger_kwargs: Kwargs = Field(default_factory=dict)
     user_inputs: Inputs = Field(default_factory=list)
+    missed: MissedRule = Missed.LAST
+    grace_seconds: Grace = None
 
 
 class UpdateSchedule(_Request):
@@ -62,6 +73,8 @@ class UpdateSchedule(_Request):
     trigger: Kind | None = None
     trigger_kwargs: Kwargs | None = None
     user_inputs: Inputs | None = None
+    missed: MissedRule | None = None
+    grace_seconds: Grace = None
 
 
 class DeleteSchedule(_Request):
@@ -70,6 +83,18 @@ class DeleteSchedule(_Request):
     scheduled_type: Literal["delete"] = "delete"
     schedule_id: UUID
     workflow_id: UUID | None = None
+
+
+class Firing(BaseModel):
+    """A time at which the schedule fired: the process that it started, or why it started none."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    due_at: UnixTime
+    fired_at: UnixTime
+    process_id: UUID | None
+    refusal: str | None = Field(examples=["The form of paint is not valid: colour: Field required"])
+    left_out: int = Field(description="how many missed times before it did not fire")
 
 
 class Schedule(BaseModel):
@@ -85,12 +110,18 @@ class Schedule(BaseModel):
     created_by: str | None
     created_at: UnixTime
     next_run_at: UnixTime | None = Field(description="null when it never fires again")
+    missed: MissedRule
+    grace_seconds: Grace
+    last_run: Firing | None = Field(description="null when it has not fired yet")
 
     @classmethod
     def of(cls, kept: KeptSchedule, **more: Any) -> Self:
         """A schedule as clients see it."""
-        fields = {name: getattr(kept, name) for name in Schedule.model_fields if name != "user_inputs"}
-        return cls(**fields, user_inputs=kept.inputs, **more)
+        fields = {
+            name: getattr(kept, name) for name in Schedule.model_fields if name not in ("user_inputs", "last_run")
+        }
+        last = kept.last_run and Firing.model_validate(kept.last_run)
+        return cls(**fields, user_inputs=kept.inputs, last_run=last, **more)
 
 
 class Scheduled(Schedule):
@@ -112,12 +143,22 @@ def list_schedules(
     return [Schedule.of(one) for one in found]
 
 
+@router.get("/{schedule_id}/firings", summary="List when a schedule fired", responses=problems(404, 422, 503))
+def list_firings(
+    schedule_id: UUID, database: DatabaseDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> list[Firing]:
+    """The times at which a schedule fired, the newest first, as far back as the retention keeps them."""
+    with database.transaction(read_only=True):
+        schedules.get_schedule(schedule_id)
+        return [Firing.model_validate(one) for one in schedules.firings_of(schedule_id, limit=limit)]
+
+
 @router.post("/", status_code=201, summary="Make a schedule", responses=problems(400, 403, 404, 412, 422, 503, 504))
 @router.post("", status_code=201, include_in_schema=False)
 async def create_schedule(
     ask: CreateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
-    """Start a workflow by schedule. The trigger and the inputs are validated now as far as possible."""
+    """Start a workflow by schedule, as you. Trigger, form and rights are checked now, and again at each firing."""
     create = partial(
         Scheduling(processes, check).create,
         workflow_id=ask.workflow_id,
@@ -127,6 +168,8 @@ async def create_schedule(
         trigger_kwargs=ask.trigger_kwargs,
         inputs=ask.user_inputs,
         user=user,
+        missed=ask.missed,
+        grace_seconds=ask.grace_seconds,
     )
     return Scheduled.of(await forms.run(create), message="The schedule was made.", status="CREATED")
 
@@ -136,7 +179,8 @@ async def create_schedule(
 async def update_schedule(
     ask: UpdateSchedule, processes: ProcessesDep, forms: FormThreadsDep, user: UserDep, check: WorkflowCheckDep
 ) -> Scheduled:
-    """Change a schedule's name, trigger or inputs. `trigger_kwargs` replaces all earlier ones."""
+    """Change a schedule, which then starts processes as you. `trigger_kwargs` replaces all earlier ones."""
+    more = ask.model_dump(include={"missed", "grace_seconds"}, exclude_unset=True)
     change = partial(
         Scheduling(processes, check).change,
         ask.schedule_id,
@@ -145,6 +189,7 @@ async def update_schedule(
         trigger_kwargs=ask.trigger_kwargs,
         inputs=ask.user_inputs,
         user=user,
+        **{name: value for name, value in more.items() if (name, value) != ("missed", None)},
     )
     return Scheduled.of(await forms.run(change), message="The schedule was changed.", status="UPDATED")
 

@@ -112,6 +112,7 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/api/settings/worker-status", Role.VIEWER),
     Rule("GET", "/api/settings/cache-names", Role.VIEWER),
     Rule("GET", "/api/schedules", Role.VIEWER),
+    Rule("GET", "/api/schedules/{schedule_id}/firings", Role.VIEWER),
     # a question at least: what it asks for is looked at by the rules of the same things here
     Rule("GET POST", "/api/graphql", Role.VIEWER),
     Rule("GET", "/api/graphql/assets/{file:path}", Role.VIEWER),

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,8 +25,11 @@ from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.jobs.type_names import TypeNames
+from orchestrator_defs.processes.scheduling import Scheduling
+from orchestrator_defs.sensors.schedule_sensor import schedule_sensor
 from resources.types import Assignee, ProcessStatus
 from tests.engine import Engine
+from tests.ticks import daemon_context
 from tests.toy_network import DEVICE, World, device_workflows
 
 
@@ -76,6 +80,32 @@ def execute(engine: Engine, query: str, **values: Any) -> None:
 
 
 # --- doctor ---
+
+
+def test_it_shows_schedules_that_are_late_were_refused_or_have_no_workflow(engine: Engine, later: Any) -> None:
+    known: dict[str, Any] = {
+        "workflow_id": None,
+        "workflow_name": "ask",
+        "name": "Nightly",
+        "inputs": [],
+        "user": "ada",
+    }
+    hourly: dict[str, Any] = {"trigger": "interval", "trigger_kwargs": {"hours": 1}}
+    assert findings(engine, "schedules") == [("ok", "None is late or was refused.", "")]
+    Scheduling(engine.service).create(**known, **hourly)
+    execute(engine, """UPDATE schedules SET inputs = '[{"no": "such"}, {}]'""")
+    with later(timedelta(hours=1, seconds=31)):
+        ((verdict, found, advice),) = findings(engine, "schedules")
+        assert (verdict, "is due since" in found, "run_time_schedules" in advice) == ("wrong", True, True)
+
+        sensor = schedule_sensor(engine.orchestrator, engine.orchestrator.jobs)
+        sensor.evaluate_tick(daemon_context(engine.instance))
+        ((verdict, found, _),) = findings(engine, "schedules")
+        assert (verdict, "started nothing" in found) == ("note", True)
+
+    del engine.orchestrator.workflows["ask"]
+    ((verdict, found, _),) = findings(engine, "schedules")
+    assert (verdict, "no such workflow any more" in found) == ("wrong", True)
 
 
 def test_well_database_is_called_so(engine):

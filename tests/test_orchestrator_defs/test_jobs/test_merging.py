@@ -57,7 +57,8 @@ def test_it_has_the_workflows_of_both_and_what_each_has_once() -> None:
     names = [job.name for job in repository.get_all_jobs()]
     assert {"create_device", "reserve_address", "say_hello", "own_job", "abort_process"} <= set(names)
     assert len(names) == len(set(names))
-    assert sorted(one.name for one in repository.sensor_defs) == ["sweeper", "validation_sensor", "wake"]
+    sensors = ["run_time_schedules", "sweeper", "validation_sensor", "wake"]
+    assert sorted(one.name for one in repository.sensor_defs) == sensors
 
 
 def test_it_is_one_orchestrator_with_the_name_of_the_first() -> None:

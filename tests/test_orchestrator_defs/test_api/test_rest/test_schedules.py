@@ -4,7 +4,7 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import AfterValidator, SecretStr
@@ -13,6 +13,7 @@ from ops.starting.schedule_form import KEY
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from orchestrator_defs.jobs.decorators import task
+from resources.processes import schedules
 from tests.toy_network import DEVICE, World, device_workflows
 
 
@@ -94,11 +95,15 @@ def test_a_schedule_is_made_with_an_id_and_the_time_of_its_first_start(made):
         "created_by",
         "created_at",
         "next_run_at",
+        "missed",
+        "grace_seconds",
+        "last_run",
         "message",
         "status",
     ]
     assert (made["status"], made["workflow_name"], made["trigger"]) == ("CREATED", "rest", "interval")
     assert made["trigger_kwargs"] == {"hours": 4}
+    assert (made["missed"], made["grace_seconds"], made["last_run"]) == ("last", None, None)
     assert made["created_by"] == "SYSTEM"
     expected = datetime.now(UTC) + timedelta(hours=4)
     assert abs(made["next_run_at"] - expected.timestamp()) < 60
@@ -169,6 +174,8 @@ def test_a_request_that_is_none_is_422(api):
         {"priority": 1},
         {"user_inputs": ["red"]},
         {"workflow_name": "a\0"},
+        {"missed": "some"},
+        {"grace_seconds": -1},
     ):
         assert create(api, **changes).status_code == 422, changes
 
@@ -230,6 +237,28 @@ def test_a_list_takes_one_statement(api, made, database, statements):
     assert statements.count == 1
 
 
+def test_its_last_run_is_shown_with_its_process_or_its_refusal(engine, api, made):
+    due_at, process_id = datetime(2026, 3, 2, 9, tzinfo=UTC), uuid4()
+    last = {"process_id": process_id, "refusal": None, "left_out": 3}
+    with engine.database.transaction():
+        schedules.add_firing(UUID(made["schedule_id"]), due_at - timedelta(hours=4), **last | {"refusal": "No."})
+        schedules.add_firing(UUID(made["schedule_id"]), due_at, **last)
+    found = api.get("/schedules/").json()[0]["last_run"]
+    assert found == {
+        "due_at": due_at.timestamp(),
+        "fired_at": found["fired_at"],
+        "process_id": str(process_id),
+        "refusal": None,
+        "left_out": 3,
+    }
+    firings = api.get(f"/schedules/{made['schedule_id']}/firings").json()
+    assert [(one["due_at"], one["refusal"]) for one in firings] == [
+        (due_at.timestamp(), None),
+        (due_at.timestamp() - 4 * 3600, "No."),
+    ]
+    assert api.get(f"/schedules/{uuid4()}/firings").status_code == 404
+
+
 # --- changing ---
 
 
@@ -260,6 +289,15 @@ def test_a_schedule_gets_other_inputs(api):
     answer = update(api, schedule_id=schedule_id, user_inputs=[{"colour": "blue"}])
     assert answer.json()["user_inputs"] == [{"colour": "blue"}]
     assert update(api, schedule_id=schedule_id, user_inputs=[{}]).status_code == 400
+
+
+def test_what_becomes_of_missed_times_is_changed_and_stays_otherwise(api, made):
+    ask = {"schedule_id": made["schedule_id"]}
+    answer = update(api, **ask, missed="none", grace_seconds=3600).json()
+    assert (answer["missed"], answer["grace_seconds"]) == ("none", 3600)
+    answer = update(api, **ask, name="Other", missed=None).json()
+    assert (answer["missed"], answer["grace_seconds"]) == ("none", 3600)
+    assert update(api, **ask, grace_seconds=None).json()["grace_seconds"] is None
 
 
 def test_a_change_that_cannot_be_changes_nothing(api, made):

@@ -88,6 +88,7 @@ LEAST: dict[str, str] = {
             GET /api/settings/worker-status
             GET /api/settings/cache-names
             GET /api/schedules/
+            GET /api/schedules/{schedule_id}/firings
             GET /api/search/definitions
             GET /api/search/paths
             GET /api/search/queries

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ops.starting.admission import StartRequest
+from ops.starting.firing import made_as
 from ops.starting.permission import check_may_start
 from ops.starting.schedule_inputs import check_inputs
 from ops.steps.forms import as_pages
@@ -18,6 +19,7 @@ from resources.catalogue.entries import CatalogueWorkflow
 from resources.database import time_limit
 from resources.errors import ScheduleInvalid
 from resources.processes import schedules
+from resources.processes.due_times import Missed
 from resources.processes.schedules import Schedule
 from resources.processes.triggers import check_trigger, next_run
 
@@ -45,8 +47,10 @@ class Scheduling:
         trigger_kwargs: Mapping[str, Any],
         inputs: Any,
         user: str,
+        missed: str = Missed.LAST,
+        grace_seconds: int | None = None,
     ) -> Schedule:
-        """Create a schedule, with its workflow's name by default. Commits.
+        """Create a schedule, with its workflow's name by default, which starts processes as this user. Commits.
 
         Raises UnknownWorkflow, NotAuthorised, FormInvalid, StartRefused, and ScheduleInvalid when the trigger cannot be
         used or never fires, or the inputs are incomplete; FormTimedOut after the context's time limit. Then nothing was
@@ -68,6 +72,9 @@ class Scheduling:
                 inputs=pages,
                 created_by=user,
                 next_run_at=next_run_at,
+                missed=missed,
+                grace_seconds=grace_seconds,
+                made_as=made_as(user),
             )
             made = schedules.get_schedule(schedule_id)
             time_limit.decide()
@@ -83,13 +90,17 @@ class Scheduling:
         trigger_kwargs: Mapping[str, Any] | None = None,
         inputs: Any = None,
         user: str,
+        **more: Any,
     ) -> Schedule:
-        """Change a schedule's name, trigger or inputs. Commits. Raises as `create`, and UnknownSchedule."""
+        """Change a schedule, which then starts processes as this user; `more`: `missed`, `grace_seconds`. Commits.
+
+        Raises as `create`, and UnknownSchedule.
+        """
         with self.processes.database.transaction(read_only=True):
             found = schedules.get_schedule(schedule_id)
         workflow = self.served.workflow(found.workflow_name)
         self._ask(workflow, user)
-        changes: dict[str, Any] = {} if name is None else {"name": name}
+        changes: dict[str, Any] = {**more, "made_as": made_as(user)} | ({} if name is None else {"name": name})
         if trigger is not None or trigger_kwargs is not None:
             kind = trigger or found.trigger
             kept, next_run_at = _fit(kind, trigger_kwargs or {})

@@ -1,0 +1,100 @@
+"""Fires a schedule: the process, the firing and the next time are one commit, so each time fires exactly once."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import uuid5
+
+from ops.starting.admission import StartRequest, checked, write_start
+from ops.steps.workflow import Workflow
+from resources.catalogue.kinds import ENGINE
+from resources.database.session import SubscriptionDatabase
+from resources.database.storable import storable
+from resources.errors import REFUSALS, EnginePaused, OrchestratorError, StartRefused, TransportError
+from resources.processes import schedules
+from resources.processes.due_times import due_time
+from resources.processes.schedules import Firing, Schedule
+from resources.types import State
+from resources.users import SYSTEM, Role, User
+
+LONGEST_REFUSAL = 2000
+GONE = "The code has no workflow {} any more: remove the schedule, or bring the workflow back."
+DOUBT = "The schedule is older than the record of its maker's roles: change it, which asks for them."
+
+ResourcesOf: TypeAlias = Callable[[Workflow], AbstractContextManager[Mapping[str, Any]]]
+
+
+def fire(
+    schedule: Schedule,
+    workflow: Workflow | None,
+    database: SubscriptionDatabase,
+    resources_of: ResourcesOf,
+    now: datetime,
+) -> Firing | None:
+    """Fire a due schedule once, and commit; None when another fires it, or has just done so.
+
+    A start that is refused, also by an error in its form, is a firing with the reason. Raises EnginePaused and
+    TransportError; then nothing was written and the time is still due.
+    """
+    due, refusal, checked_start = due_time(schedule, now), None, None
+    try:
+        if due.refusal is None:
+            checked_start = _check(schedule, workflow, due.at, database, resources_of)
+    except (EnginePaused, TransportError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a form raises, the schedules behind this one must fire
+        if schedule.workflow_owner == ENGINE and isinstance(error, StartRefused) and "location" in error.details:
+            return None  # the engine's workflow on another location's subscription, whose sensor fires it
+        refusal = str(error) if isinstance(error, REFUSALS) else f"{type(error).__name__}: {error}"
+    with database.transaction() as session:
+        if not schedules.lock_unchanged(schedule):
+            return None
+        if checked_start is not None:
+            try:
+                with session.begin_nested():
+                    write_start(*checked_start)
+            except EnginePaused:
+                raise
+            except OrchestratorError as error:
+                refusal = str(error)
+        refusal = due.refusal or refusal
+        schedules.change_schedule(schedule.schedule_id, next_run_at=due.next_run_at)
+        return schedules.add_firing(
+            schedule.schedule_id,
+            due.at,
+            process_id=checked_start[0].process_id if checked_start and refusal is None else None,
+            refusal=refusal and storable(refusal)[:LONGEST_REFUSAL],
+            left_out=due.left_out,
+        )
+
+
+def _check(
+    schedule: Schedule,
+    workflow: Workflow | None,
+    at: datetime,
+    database: SubscriptionDatabase,
+    resources_of: ResourcesOf,
+) -> tuple[StartRequest, State]:
+    if workflow is None:
+        raise OrchestratorError(GONE.format(schedule.workflow_name))
+    process_id = uuid5(schedule.schedule_id, at.isoformat())
+    with resources_of(workflow) as resources:
+        request = StartRequest(
+            workflow, schedule.inputs, _user_of(schedule), process_id, str(process_id), resources=resources
+        )
+        return request, checked(request, database)
+
+
+def made_as(user: str) -> dict[str, Any]:
+    """Who makes a schedule, as it is kept: each firing asks the workflow's role and callback about this user."""
+    roles, claims = (user.roles, user.claims) if isinstance(user, User) else ((), {})
+    return {"name": str(user), "roles": sorted(roles), "claims": json.loads(json.dumps(dict(claims), default=str))}
+
+
+def _user_of(schedule: Schedule) -> User:
+    kept = schedule.made_as
+    if kept is not None:
+        return User(kept["name"], roles=[Role(role) for role in kept["roles"]], claims=kept["claims"])
+    return SYSTEM if schedule.created_by in (None, SYSTEM) else User(str(schedule.created_by), doubt=DOUBT)
