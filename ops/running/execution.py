@@ -139,7 +139,8 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
         op.log.info("The process is aborted here; its later steps do not run.")
         return
     seconds = (datetime.now(UTC) - started).total_seconds()
-    yield Output(None, metadata=step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome))
+    metadata = step_metadata(segment.process_id, done.delta, done.changes, seconds, done.outcome, done.shown)
+    yield Output(None, metadata=metadata)
 
 
 def _claim(segment: Segment, place: LedgerStep) -> tuple[Claim, bool]:
@@ -190,6 +191,7 @@ class Done:
     outcome: StepStatus = StepStatus.SUCCESS
     wait: Wait | None = None
     ready: tuple[ProcessId, ...] = ()
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _do_each(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
@@ -278,7 +280,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
             result = invocation.whole_result(result)
         changes = _save(segment, claim, result, step)
         delta = Delta.between(claim.state, invocation.view.state_after(result))
-        done = Done(delta, changes, step.outcome, ready=tuple(context.ready))
+        done = Done(delta, changes, step.outcome, ready=tuple(context.ready), shown=context.shown)
         return _commit(segment, place, started, done)
 
 
@@ -406,10 +408,7 @@ def _wait_for_retry(segment: Segment, place: LedgerStep, started: datetime, erro
         if rule.attempts and ledger.attempts_of(segment.process_id, place.key) + 1 >= rule.attempts:
             return None
         attempts = ledger.record_failure(
-            record,
-            status=ProcessStatus.WAITING,
-            reason=reason_of(error),
-            traceback=traceback_of(error),
+            record, status=ProcessStatus.WAITING, reason=reason_of(error), traceback=traceback_of(error)
         )
         if attempts is None:
             return None

@@ -28,6 +28,7 @@ def step_metadata(
 ) -> dict[str, MetadataValue[Any]]:
     """A committed step: its change of state without secrets, its duration, the difference of each subscription.
 
+    `about` is what else is shown: texts, numbers, which Dagster plots, and lists of mappings, as tables.
     What is too large for an event is left out, and named.
     """
     changes = tuple(changes)
@@ -35,7 +36,7 @@ def step_metadata(
     visible = {key: value for key, value in delta.set.items() if not _is_dump_of(value, saved)}
     metadata: dict[str, MetadataValue[Any]] = {
         "process": MetadataValue.text(str(process_id)),
-        **{key: MetadataValue.text(str(value)) for key, value in (about or {}).items() if value},
+        **{key: _shown(value) for key, value in (about or {}).items() if value is not None},
         "status": MetadataValue.text(status.value),
         "duration (s)": MetadataValue.float(round(seconds, 4)),
     }
@@ -58,8 +59,7 @@ def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
     if not details:
         return {}
     if isinstance(details, list) and all(isinstance(row, dict) for row in details):
-        columns = list(dict.fromkeys(key for row in details[:MOST_ROWS] for key in row))
-        return {"details": _table(columns, [[row.get(key) for key in columns] for row in details])}
+        return {"details": _table_of(details)}
     found, left_out = _fitting(details if isinstance(details, dict) else {"details": details})
     return {"details": MetadataValue.json({**found, "too large for this page": left_out} if left_out else details)}
 
@@ -76,6 +76,17 @@ def _fitting(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     large = [f"{key} ({size:,} bytes)" for key, size in sizes.items() if key not in kept]
     more = [f"and {len(large) - MOST_NAMES} more"] if len(large) > MOST_NAMES else []
     return {key: value for key, value in values.items() if key in kept}, ", ".join([*large[:MOST_NAMES], *more])
+
+
+def _shown(value: Any) -> MetadataValue[Any]:
+    if isinstance(value, list):
+        return _table_of(value)
+    return MetadataValue.int(value) if isinstance(value, int) else MetadataValue.text(str(value))
+
+
+def _table_of(rows: Sequence[Mapping[str, Any]]) -> MetadataValue[Any]:
+    columns = list(dict.fromkeys(key for row in rows[:MOST_ROWS] for key in row))
+    return _table(columns, [[row.get(key) for key in columns] for row in rows])
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> MetadataValue[Any]:

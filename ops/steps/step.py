@@ -119,7 +119,7 @@ class Step:
     process wait instead of fail. `interpret` turns the function's result into the step's result. `callback` is shared
     by the steps of a callback. `is_held`: the function runs with the process's row locked, so that nothing changes what
     it reads. `is_join`: branches join here. `each` makes the step one over a list. `starts` says which children it
-    starts.
+    starts. `needs` are the names of resources that it takes from its context, not by parameters.
     """
 
     key: StepKey
@@ -137,6 +137,7 @@ class Step:
     is_join: bool = False
     each: Each | None = None
     starts: Starts | None = None
+    needs: frozenset[str] = frozenset()
     resume_auth_callback: Callable[..., Any] | None = None
     retry_auth_callback: Callable[..., Any] | None = None
 

@@ -411,6 +411,7 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
     if place.position == 0:
         yield from form_resource_keys(spec)
         return
+    yield from place.step.needs
     for step in _steps_of(place):
         check_arguments(step.function)
         yield from arguments_of(step.function).resource_keys

@@ -1,6 +1,7 @@
 """One step, one transaction: what a run of a process commits, and what it does not."""
 
 from contextlib import suppress
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -283,6 +284,38 @@ def test_op_reports_change_duration_and_process(engine_of, three_steps):
     assert reported["state set"].value == {"second": 2}
     assert reported["process"].value == result.run_id
     assert reported["duration (s)"].value >= 0
+
+
+def test_a_step_shows_numbers_and_tables_of_its_own_in_dagsters_page(engine_of):
+    @step("Compare all")
+    def compare_all(context: StepContext) -> None:
+        context.shown["drifted"] = 0
+        context.shown["differences"] = [{"path": "name", "found": "b"}]
+
+    @task("Compare the fleet")
+    def compare_fleet():
+        return begin >> compare_all
+
+    result = engine_of(compare_fleet).launch("compare_fleet")
+    output = next(event for event in result.events_for_node("compare_all") if event.is_successful_output)
+    shown = output.event_specific_data.metadata
+    assert shown["drifted"].value == 0
+    assert [record.data for record in shown["differences"].value.records] == [{"path": "name", "found": "b"}]
+
+
+def test_a_step_may_need_resources_that_are_no_parameters(engine_of):
+    seen = []
+
+    @step("Use whatever is needed")
+    def use(context: StepContext) -> None:
+        seen.append(context.resources["clerk"])
+
+    @task("Use the clerk")
+    def use_clerk():
+        return begin >> replace(use, needs=frozenset({"clerk"}))
+
+    engine_of(use_clerk, resources={"clerk": "Ada"}).launch("use_clerk")
+    assert seen == ["Ada"]
 
 
 def test_run_carries_the_tags_of_its_process(engine_of, three_steps):

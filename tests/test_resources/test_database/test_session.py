@@ -1,6 +1,7 @@
 """The subscription database: transactions, URIs, errors."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -218,6 +219,18 @@ def test_an_idle_connection_that_was_lost_is_replaced(
         )
     monkeypatch.setattr("resources.database.session.IDLE_SECONDS", 0.0)
     assert count(database) == 0
+
+
+@pytest.mark.parametrize(("kept", "number"), [(None, 5), (8, 8)])
+def test_connections_that_many_threads_use_are_kept_on_request(
+    database: SubscriptionDatabase, kept: int | None, number: int
+) -> None:
+    if kept is not None:
+        database.keep_connections(kept)
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(database.engine.connect())
+    assert database.engine.pool.checkedin() == number  # type: ignore[attr-defined]
 
 
 def test_steps_take_it_as_the_database() -> None:
