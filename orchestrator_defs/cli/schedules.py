@@ -17,11 +17,12 @@ from orchestrator_defs.cli.processes.inputs import read_inputs
 from orchestrator_defs.cli.transactions import reading
 from orchestrator_defs.processes.scheduling import Scheduling
 from resources.processes import schedules as kept
-from resources.processes.due_times import GRACE_SECONDS, Missed
+from resources.processes.due_times import Missed
 from resources.processes.schedules import Firing, Schedule
 from resources.processes.triggers import from_crontab
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+RULES = [one.value for one in Missed]
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
@@ -29,7 +30,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 def schedules() -> None:
     """List, make and remove schedules, which start workflows by themselves.
 
-    The sensor `run_time_schedules` of Dagster's daemon fires them."""
+    The sensor `run_time_schedules` of Dagster's daemon fires them.
+    """
 
 
 @schedules.command("list")
@@ -77,16 +79,8 @@ def show(application: Application, schedule_id: str, as_json: bool) -> None:
 @click.option("--at", metavar="MOMENT", help="Once: 2030-01-31T08:00.")
 @click.option("--timezone", default="UTC", show_default=True, help="Whose wall clock --cron and --at mean.")
 @click.option("--name", help="What people read; the workflow's description if none is given.")
-@click.option(
-    "--missed",
-    type=click.Choice([one.value for one in Missed]),
-    default=Missed.LAST,
-    show_default=True,
-    help="Which late times fire.",
-)
-@click.option(
-    "--grace", type=click.IntRange(0), help=f"After so many seconds a time is missed; {GRACE_SECONDS} by default."
-)
+@click.option("--missed", type=click.Choice(RULES), help="Which missed times fire; the last by default.")
+@click.option("--grace", type=click.IntRange(0), help="So many seconds late is missed; a minute if none is given.")
 @code_options
 @click.pass_obj
 def add(
