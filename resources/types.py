@@ -91,6 +91,15 @@ class StepStatus(StrEnum):
         return self in (StepStatus.SUCCESS, StepStatus.SKIPPED, StepStatus.COMPLETE)
 
 
+class ValidationResult(StrEnum):
+    """What a validation found. UNREACHABLE: an external system did not answer. FAILED: the validation itself broke."""
+
+    PASSED = "passed"
+    DRIFTED = "drifted"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
+
 class Assignee(StrEnum):
     """Who has to act on a process that has stopped."""
 

@@ -52,6 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.testing": ("resources.catalogue", "resources.database", "resources.lab"),
     "ops.steps": (),
     "ops.starting": ("ops.steps",),
+    "ops.validating": ("ops.starting", "ops.steps"),
     "ops.running": ("ops.starting", "ops.steps"),
     "ops.waiting": ("ops.starting", "ops.steps"),
     "ops.tasks": ("ops.starting", "ops.steps"),

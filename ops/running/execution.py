@@ -10,12 +10,13 @@ from uuid import UUID
 
 from dagster import OpExecutionContext, Output, in_process_executor
 
-from ops.running.failure import advice, is_interrupt, line_of, reason_of, traceback_of
+from ops.running.failure import advice
 from ops.running.next_runs import launch_next, parent_continues
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
 from ops.steps.branches import check_join, state_of
 from ops.steps.context import Scope, StepContext
+from ops.steps.failure_words import is_interrupt, line_of, reason_of, traceback_of
 from ops.steps.invocation import Invocation, prepare, view
 from ops.steps.items import items_in, result_of, state_with
 from ops.steps.save_result import save_models

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
-from ops.running.failure import details_of
+from ops.steps.failure_words import details_of
 from ops.steps.state import Delta, masked
 from resources.domain.saving.changes import SubscriptionChange
 from resources.types import StepStatus

@@ -299,7 +299,7 @@ def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenera
             page = yield subscription_page(workflow)
             header = subscription_header(page.subscription_id)
             check_usable(workflow, header)
-            known |= _subscription_state(header)
+            known |= state_of_subscription(header)
         own = workflow.initial_input_form
         if own is not None:
             result = yield from pages_of(own, known, scope)
@@ -376,7 +376,8 @@ def _product_state(product_id: UUID) -> State:
     return {"product": str(product.product_id), "product_name": product.name}
 
 
-def _subscription_state(header: SubscriptionHeader) -> State:
+def state_of_subscription(header: SubscriptionHeader) -> State:
+    """What the engine's own page adds to the first state."""
     return {
         "subscription_id": str(header.subscription_id),
         "product": str(header.product.product_id),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from ops.steps.batching import why_step_needs_process
 from ops.steps.forms import Form
 from ops.steps.step import Branch, LedgerStep, StepList, enumerate_steps
 from resources.errors import StepsChanged
@@ -69,6 +70,7 @@ class Workflow:
     authorize_callback: AuthCallback | None = None
     retry_auth_callback: AuthCallback | None = None
     takes_subscription: bool = True
+    in_batch: bool = True
 
     @property
     def is_task(self) -> bool:
@@ -84,6 +86,17 @@ class Workflow:
     def is_writer(self) -> bool:
         """Whether it locks the subscription and puts it out of sync; a validation only reads."""
         return self.has_subscription and self.takes_subscription and self.target is not Target.VALIDATE
+
+    @cached_property
+    def why_not_in_batch(self) -> str | None:
+        """Why each of its validations needs a process of its own; None when one run may validate many subscriptions."""
+        if self.target is not Target.VALIDATE:
+            return "it is no validation"
+        if not self.in_batch:
+            return "it is declared with in_batch=False"
+        if self.initial_input_form is not None:
+            return "its start has a form of its own"
+        return why_step_needs_process(self.ledger_steps[1:-1])
 
     def may_run_on(self, product_type: str) -> bool:
         """Whether it applies to subscriptions of this product type; without product types it applies to all."""

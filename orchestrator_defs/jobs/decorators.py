@@ -154,11 +154,13 @@ def validate_workflow(
     product_type: str | Sequence[str] = (),
     run_predicate: RunPredicate | None = None,
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
+    in_batch: bool = True,
 ) -> Decorated:
     """Make a workflow that compares a subscription with reality.
 
     It locks nothing: only a step that raises DriftFound puts the subscription out of sync, and only if no process has
-    locked or changed it since.
+    locked or changed it since. The fleet is validated in batches, many subscriptions in one run, unless a step waits or
+    starts processes, or `in_batch` is False, as for one whose steps write.
     """
     return _decorated(
         Target.VALIDATE,
@@ -166,6 +168,7 @@ def validate_workflow(
         product_type=product_type,
         run_predicate=run_predicate,
         usable_when=usable_when,
+        in_batch=in_batch,
     )
 
 
@@ -221,6 +224,7 @@ def _decorated(
     product_type: str | Sequence[str] = (),
     *,
     takes_subscription: bool = True,
+    in_batch: bool = True,
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
     def decorate(function: StepsFunction) -> WorkflowJob:
@@ -253,6 +257,7 @@ def _decorated(
             authorize_callback=rules.get("authorize_callback"),
             retry_auth_callback=rules.get("retry_auth_callback"),
             takes_subscription=takes_subscription,
+            in_batch=in_batch,
         )
         return job_of(spec, doc=function.__doc__)
 

@@ -96,6 +96,13 @@ def end_those_reconciled(reconcile: ProcessId) -> None:
     )
 
 
+def end_those_that_drifted(subscription_id: SubscriptionId, workflow: str, *, passed: ProcessId | None) -> None:
+    """Abort the processes of a workflow that found drift of a subscription, since the workflow has passed now."""
+    by = f"Process {passed}" if passed else "A later validation"
+    about = and_(ProcessSubscriptionTable.subscription_id == subscription_id, WorkflowTable.name == workflow)
+    _end(about, user="SYSTEM", reason=f"{by} found no difference any more.")
+
+
 def confirm_in_sync(subscription_id: SubscriptionId, *, user: str, reason: str | None) -> bool:
     """Put a subscription in sync because a person says so, and abort the validations that found the drift.
 

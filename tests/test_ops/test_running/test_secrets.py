@@ -6,7 +6,7 @@ import pytest
 from dagster import EventLogEntry, deserialize_value
 from pydantic import SecretStr
 
-from ops.running.failure import details_of, reason_of, traceback_of
+from ops.steps.failure_words import details_of, reason_of, traceback_of
 from ops.steps.step import begin, step
 from orchestrator_defs.jobs.decorators import task
 from resources import secrecy

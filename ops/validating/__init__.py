@@ -1,0 +1,1 @@
+"""Validation: what a subscription should be, against what other systems have."""
