@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,6 +53,13 @@ class Settings(BaseSettings):
     )
     workflow_roles: dict[str, Role] = Field(
         {}, description="pattern of workflow names to the least role that may start them or act on theirs, as JSON"
+    )
+    run_retention_days: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {"*": 90},
+        description="pattern of workflow, or workflow:outcome, to the days that Dagster's runs are kept, as JSON",
+    )
+    history_retention_days: int = Field(
+        90, ge=1, description="results of validations and fired times are deleted after so many days"
     )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(

@@ -259,6 +259,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         segment.op.log,
         claim.generation,
         resources_of(segment.op),
+        instance=segment.instance,
     )
     with segment.database.transaction(), forks_leave():
         invocation = prepare(

@@ -15,8 +15,8 @@ class StepContext:
 
     `idempotency_key` is the same whenever this step of this process runs again: send it to external systems with each
     call, so that they recognise a repeated call. `generation` is how often the process was sent back. `resources` are
-    those of the step. `ready` takes the processes that the step starts or resumes: they are launched when it has
-    committed.
+    those of the step, `instance` is Dagster's. `ready` takes the processes that the step starts or resumes: they are
+    launched when it has committed.
     """
 
     process_id: UUID
@@ -29,6 +29,7 @@ class StepContext:
     ready: list[UUID] = field(default_factory=list, repr=False, compare=False)
     shown: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What Dagster's page shows of the step besides its state: a text, a number, or a list of mappings as a table."""
+    instance: Any = field(default=None, repr=False, compare=False)
 
     @property
     def idempotency_key(self) -> str:

@@ -21,6 +21,10 @@ SCHEDULES = {
         "30 2 * * *",
         "Every night at 02:30 UTC: compares the catalogue in the database with the code, and loads every subscription.",
     ),
+    "task_retention": (
+        "40 3 * * *",
+        "Every night at 03:40 UTC: removes runs older than RUN_RETENTION_DAYS, and old history; the ledger stays.",
+    ),
     "task_validate_awaiting_callbacks": (
         "* * * * *",
         "Every minute: ends the waits for callbacks that are overdue. The sensor `wake` does so anyway while it is on.",

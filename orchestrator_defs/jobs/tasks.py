@@ -12,6 +12,7 @@ from ops.steps.step import StepList, begin, step
 from ops.steps.workflow import Workflow
 from ops.tasks.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
 from ops.tasks.resumption import resume_waiting, wake_late_callbacks
+from ops.tasks.retention import remove_old_history, remove_old_runs
 from ops.tasks.validation import start_validations
 from orchestrator_defs.jobs.decorators import WorkflowJob, task, workflow
 from resources.catalogue.catalogue import Catalogue
@@ -110,6 +111,10 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
     def task_resume_workflows() -> StepList:
         return begin >> resume_waiting
 
+    @task("Remove old runs and history", run_predicate=no_uncompleted_instance)
+    def task_retention() -> StepList:
+        return begin >> remove_old_runs(workflows) >> remove_old_history
+
     @task("Look for callbacks that are overdue", run_predicate=no_uncompleted_instance)
     def task_validate_awaiting_callbacks() -> StepList:
         return begin >> wake_late_callbacks(workflows)
@@ -128,6 +133,7 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
 
     return [
         task_resume_workflows,
+        task_retention,
         task_validate_awaiting_callbacks,
         task_validate_products,
         task_validate_product_type,

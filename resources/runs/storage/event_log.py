@@ -100,6 +100,12 @@ class PooledEventLogStorage(PostgresEventLogStorage):
         """Cut statements short (ms), as the webserver asks; it has a pool already."""
         self._engine = pooled_engine(self.postgres_url, self._pool_size, statement_timeout)
 
+    def count_of(self, run_ids: Sequence[str]) -> int:
+        """How many events these runs have."""
+        columns: Any = SqlEventLogStorageTable.c
+        with self._connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(columns.run_id.in_(run_ids))) or 0
+
     def store_event(self, event: EventLogEntry) -> None:
         """Write one event in one statement: dagster-postgres adds a NOTIFY, to which this Dagster does not listen."""
         if event.is_dagster_event and event.dagster_event_type in LINKED:

@@ -1,0 +1,41 @@
+"""What may be removed by age: the runs of processes that have ended long ago, and old lines of history."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from resources.database.session import current_session
+from resources.database.tables import ProcessTable
+from resources.types import ProcessId, ProcessStatus
+
+HISTORIES: Mapping[str, str] = {"validation_history": "finished_at", "firings": "fired_at"}
+"""Tables that keep what has happened, and the column that says when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Whether a process has ended, when it last changed, and whose it is."""
+
+    is_final: bool
+    at: datetime
+    location: str | None
+
+
+def ends_of(process_ids: Collection[ProcessId]) -> dict[ProcessId, Ended]:
+    """The ends of those processes that there are; one statement."""
+    query = sa.select(
+        ProcessTable.process_id, ProcessTable.last_status, ProcessTable.last_modified_at, ProcessTable.location
+    ).where(ProcessTable.process_id.in_(process_ids))
+    return {
+        process_id: Ended(ProcessStatus(status).is_final, at, location)
+        for process_id, status, at, location in current_session().execute(query)
+    }
+
+
+def delete_history(table: str, *, before: datetime, limit: int) -> int:
+    """Delete at most `limit` rows of one of HISTORIES that are older than a moment; how many. One statement."""
+    old = f"SELECT ctid FROM {table} WHERE {HISTORIES[table]} < :before LIMIT :limit FOR UPDATE SKIP LOCKED"
+    found = sa.text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({old})) RETURNING 1")
+    return len(current_session().execute(found, {"before": before, "limit": limit}).all())
