@@ -49,6 +49,7 @@ Begin with `POST /api/processes/{workflow_key}`: it answers 510 with the next pa
 a program sends a bearer token.
 """
 ROUTERS = (
+    route.router,  # first, for it is asked most
     processes.router,
     forms.router,
     subscriptions.router,
@@ -62,7 +63,6 @@ ROUTERS = (
     user_log.router,
     websocket.router,
     login.router,
-    route.router,
 )
 
 

@@ -293,6 +293,7 @@ def may_pass(error: BaseException | None) -> bool:
     return error is not None and (isinstance(error, passing) or may_pass(error.__cause__))
 
 
+@cache
 def postgres_url(uri: str, driver: str) -> sa.URL:
     """`uri` for one driver, whatever its scheme. Raises SettingsError, which does not repeat a password."""
     try:

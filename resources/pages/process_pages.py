@@ -113,7 +113,7 @@ def _add_subject(holders: Mapping[Any, list[Line]], selection: Selection) -> Non
         .order_by(link.created_at, link.subscription_id)
     )
     found: dict[Any, Any] = {}
-    for each in current_session().execute(statement):
+    for each in current_session().connection().execute(statement):
         found.setdefault(each[0], each)
     default = default_customer_id()
     for key, lines in holders.items():

@@ -101,7 +101,7 @@ class RowPages(ABC):
         return ordered(self.fields, query.sort) or [self.newest]
 
     def _with_beside(self, statement: sa.Select[Any], order: Iterable[Any]) -> sa.Select[Any]:
-        asked = sa.select(*order).get_final_froms()
+        asked = sa.select(*order).columns_clause_froms
         for table, condition in self.beside.items():
             if table.__table__ in asked:
                 statement = statement.outerjoin(table, condition)

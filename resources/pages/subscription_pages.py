@@ -92,7 +92,7 @@ class SubscriptionPages(RowPages):
         statement = statement.where(*where).order_by(*order, subscription.subscription_id)
         a, b = len(columns), len(columns) + len(own)
         c = b + len(of_product)
-        for row in current_session().execute(statement):
+        for row in current_session().connection().execute(statement):
             line: Line = dict(zip(own, row[a:b], strict=True))
             line |= {"_id": row[0], "_status": row[1], "_customer": row[2], "_product": row[3]}
             line["product"] = dict(zip(of_product, row[b:c], strict=True))

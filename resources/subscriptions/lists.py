@@ -113,7 +113,7 @@ def page_ids(
     `beside`: tables, and how they are joined if a condition or the order is of them.
     """
     ids = sa.select(key).where(*where)
-    asked = sa.select(key, *order).where(*where).get_final_froms()
+    asked = sa.select(*order, *where).columns_clause_froms
     for table, condition in beside.items():
         if table.__table__ in asked:
             ids = ids.outerjoin(table, condition)

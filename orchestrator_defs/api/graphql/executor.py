@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from graphql import (
     validate,
 )
 
+from orchestrator_defs.api.graphql.plain_fields import CONTEXT
 from orchestrator_defs.api.graphql.selecting import Asked, Selected, select
 from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, in_time, measure, parsed
 from orchestrator_defs.api.security.problems import AWAY, status_of
@@ -83,24 +84,23 @@ class Executor:
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
         self.schema, self.limits = schema, limits
         self.rules = (*specified_rules, *([] if introspection else [NoSchemaIntrospectionCustomRule]))
-        self._parsed: Callable[[str], DocumentNode] = lru_cache(KEPT)(lambda text: parsed(text, limits))
-        self._faults: Callable[[str], list[GraphQLError]] = lru_cache(KEPT)(self._validated)
+        self._valid: dict[str, tuple[DocumentNode, set[Any]]] = {}
+        """Documents by their texts, with the numbers among their variables with which they are within the limits."""
+
+    def knows(self, text: Any) -> bool:
+        """Whether a document was valid before, so that to prepare it takes no time."""
+        return isinstance(text, str) and text in self._valid
 
     def prepare(self, text: Any, variables: Any, name: str | None) -> Prepared:
         """Parse, measure and validate a document, and look ahead. Raises GraphQLErrors."""
         if not isinstance(text, str) or not text.strip():
             raise GraphQLErrors([GraphQLError("Send the document as a text in `query`.")])
-        is_kept = len(text) <= LONGEST_KEPT
         try:
-            document = self._parsed(text) if is_kept else parsed(text, self.limits)
-            measure(document, variables, self.limits)  # before the validation, which compares fields with each other
-            faults = self._faults(text) if is_kept else validate(self.schema, document, self.rules)
+            document = self._checked(text, variables)
         except RecursionError:
-            faults = [GraphQLError("The query is nested too deeply.")]
+            raise GraphQLErrors([GraphQLError("The query is nested too deeply.")]) from None
         except GraphQLError as error:
-            faults = [error]
-        if faults:
-            raise GraphQLErrors(faults)
+            raise GraphQLErrors([error]) from error
         operation = get_operation_ast(document, name)
         if operation is None:
             which = f"There is no operation {name!r}" if name else "There are several operations or none"
@@ -129,6 +129,7 @@ class Executor:
                     variable_values=dict(prepared.variables),
                     operation_name=prepared.name,
                     context_value=context,
+                    execution_context_class=CONTEXT,
                 )
         except OutOfTime:
             late = f"The query took longer than {self.limits.seconds:g} seconds. Ask for less at once."
@@ -141,8 +142,24 @@ class Executor:
             answer["errors"] = [formatted(error) for error in errors]
         return answer
 
-    def _validated(self, text: str) -> list[GraphQLError]:
-        return validate(self.schema, self._parsed(text), self.rules)
+    def _checked(self, text: str, variables: Mapping[str, Any]) -> DocumentNode:
+        """The document within the limits. Raises GraphQLError, or GraphQLErrors."""
+        given = tuple((key, one if isinstance(one, int) else None) for key, one in variables.items())
+        document, within = self._valid.get(text, (None, set()))
+        if document is not None:
+            if given not in within:
+                measure(document, variables, self.limits)
+                within.update([given] if len(within) < KEPT else [])
+            return document
+        document = parsed(text, self.limits)
+        measure(document, variables, self.limits)  # before the validation, which compares fields with each other
+        if faults := validate(self.schema, document, self.rules):
+            raise GraphQLErrors(faults)
+        if len(text) <= LONGEST_KEPT:
+            while len(self._valid) >= KEPT:
+                self._valid.pop(next(iter(self._valid), ""), None)
+            self._valid[text] = document, {given}
+        return document
 
 
 def _add_later(data: Any, context: Context) -> Iterator[GraphQLError]:

@@ -17,6 +17,7 @@ from graphql import (
     GraphQLUnionType,
 )
 
+from orchestrator_defs.api.graphql.plain_fields import own
 from orchestrator_defs.api.graphql.scalars import IDENTIFIER, JSON, scalar_of
 from orchestrator_defs.jobs.type_names import NAME, TypeNames, item_type, plain_type
 from resources.domain.models.declaration import DomainModel
@@ -31,11 +32,7 @@ Fields = dict[str, GraphQLField]
 
 def field(kind: GraphQLOutputType, **options: Any) -> GraphQLField:
     """A field that lies in its object under its own name."""
-    return GraphQLField(kind, resolve=options.pop("resolve", _own), **options)
-
-
-def _own(source: Any, info: Any) -> Any:
-    return source.get(info.field_name)
+    return GraphQLField(kind, resolve=options.pop("resolve", own), **options)
 
 
 class ModelTypes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from graphql import GraphQLError
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from orchestrator_defs.api.dependencies import ProcessesDep, SettingsDep, UserDep
 from orchestrator_defs.api.form_threads import FormThreadsDep
 from orchestrator_defs.api.graphql import explorer
-from orchestrator_defs.api.graphql.executor import Context, Executor, GraphQLErrors, Prepared, failed
+from orchestrator_defs.api.graphql.executor import LONGEST_KEPT, Context, Executor, GraphQLErrors, Prepared, failed
 from orchestrator_defs.api.graphql.service import make_executor, refusals
 from orchestrator_defs.api.security.authorisation import AuthorisationDep
 from orchestrator_defs.api.security.problems import log_refusal
@@ -51,7 +52,10 @@ async def graphql(
         return _answer(_failed(str(error)), 400)
     context = Context(user, processes, may, _wait_for(asyncio.get_running_loop()), forms.run)
     try:
-        executor, prepared = await run_in_threadpool(_prepared, request, processes, settings, query, variables, name)
+        prepare = partial(_prepared, request, processes, settings, query, variables, name)
+        known: Executor | None = getattr(request.app.state, "graphql", None)
+        is_quick = known is not None and known.knows(query) and len(await request.body()) <= LONGEST_KEPT
+        executor, prepared = prepare() if is_quick else await run_in_threadpool(prepare)
         if prepared.changes and request.method == "GET":  # a link must change nothing
             return _answer(_failed("A mutation is sent by POST."), 400)
         context.refused = await refusals(authorisation, user, prepared.selected)
@@ -114,4 +118,8 @@ def _failed(why: str) -> dict[str, Any]:
 
 
 def _answer(answer: dict[str, Any], status: int = 200, background: BackgroundTask | None = None) -> Response:
-    return Response(json.dumps(answer, default=str), status, media_type="application/json", background=background)
+    try:
+        text = to_json(answer, fallback=str)
+    except PydanticSerializationError:  # half a surrogate pair, which a client may have sent
+        text = json.dumps(answer, default=str).encode()
+    return Response(text, status, media_type="application/json", background=background)
