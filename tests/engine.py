@@ -14,7 +14,7 @@ from orchestrator_defs.testing import Run, Testbed
 from resources.catalogue.catalogue import Product
 from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessStepTable, ProcessTable
-from resources.processes import process_rows
+from resources.figures.counts import status_counts
 from resources.types import ProcessStatus
 from tests.test_resources.test_domain.samples import registry_kept
 
@@ -73,7 +73,7 @@ class Engine:
     def count_processes(self) -> int:
         """How many rows there are."""
         with self.database.transaction():
-            return sum(process_rows.status_counts().values())
+            return sum(status_counts().values())
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.database",
         "resources.domain.models",
         "resources.domain.saving",
+        "resources.figures",
         "resources.processes",
         "resources.searches",
         "resources.subscriptions",

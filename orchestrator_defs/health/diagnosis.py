@@ -17,7 +17,8 @@ from resources.catalogue.plan import counted
 from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError, TransportError
-from resources.processes import pause, process_rows, recovery, schedules
+from resources.figures.counts import status_counts
+from resources.processes import pause, recovery, schedules
 from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.storage_identity import storage_id
@@ -113,7 +114,7 @@ def _types(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         is_paused = pause.is_paused()
-        counts = process_rows.status_counts()
+        counts = status_counts()
     if is_paused:
         yield Finding(
             "engine", Verdict.NOTE, "It is paused: no step begins.", "Release it when nothing needs the pause."

@@ -15,6 +15,7 @@ from resources.database.tables import (
     SubscriptionTable,
     WorkflowTable,
 )
+from resources.figures import totals
 from resources.pages.row_pages import RowPages, by_holder, columns_of
 from resources.pages.selection import Line, Selection
 from resources.pages.subscription_pages import SUBSCRIPTIONS, SubscriptionPages, product_columns
@@ -40,7 +41,7 @@ class ProcessPages(RowPages):
     """Reads processes, and those of subscriptions."""
 
     def __init__(self, subscriptions: SubscriptionPages) -> None:
-        super().__init__(process.process_id, PROCESS_FIELDS, process.started_at.desc(), BESIDE)
+        super().__init__(process.process_id, PROCESS_FIELDS, process.started_at.desc(), BESIDE, totals.PROCESSES)
         self.subscriptions = subscriptions
         subscriptions.more["processes"] = self.of_subscriptions
 

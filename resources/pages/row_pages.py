@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from resources.database.session import current_session
 from resources.database.tables import Table
 from resources.domain.models.shapes import camel
+from resources.figures.totals import Counted, total
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_info, page_of
 from resources.subscriptions.list_fields import Column, Condition, FieldText, ListFields
 from resources.subscriptions.lists import page_ids
@@ -19,9 +20,11 @@ from resources.subscriptions.lists import page_ids
 class RowPages(ABC):
     """Reads rows of one table, each page in one statement, whose ids are cut before anything is joined."""
 
-    def __init__(self, key: Any, fields: ListFields, newest: Any, beside: Mapping[type[Table], Condition]) -> None:
+    def __init__(
+        self, key: Any, fields: ListFields, newest: Any, beside: Mapping[type[Table], Condition], counted: Counted
+    ) -> None:
         """`newest` is the order of a list that is not sorted, `beside` are tables by whose columns it may be, too."""
-        self.key, self.fields, self.newest, self.beside = key, fields, newest, beside
+        self.key, self.fields, self.newest, self.beside, self.counted = key, fields, newest, beside, counted
 
     @abstractmethod
     def lines(
@@ -108,8 +111,10 @@ class RowPages(ABC):
         return statement
 
     def _count(self, query: ListQuery, where: Sequence[Condition]) -> Total:
-        """Exact where an index counts; the rows with some words are counted so far only."""
+        """Exact where counts are kept or an index counts; the rows with some words are counted so far only."""
         if not query.text.strip():
+            if (kept := total(self.counted, where)) is not None:
+                return Total(kept)
             # Not of the key, which the index that answers need not have.
             rows = sa.select(sa.func.count()).select_from(self.key.table).where(*where)
             return Total(current_session().scalar(rows) or 0)

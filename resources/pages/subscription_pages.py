@@ -12,6 +12,7 @@ from resources.database.tables import CustomerDescriptionTable as Description
 from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
 from resources.domain.models.declaration import DomainModel
 from resources.domain.models.shapes import base_of, block_bases, camel, shape_of
+from resources.figures import totals
 from resources.pages.block_pages import BlockPages
 from resources.pages.row_pages import RowPages, by_holder, columns_of, worded
 from resources.pages.selection import Line, Selection
@@ -38,7 +39,7 @@ class SubscriptionPages(RowPages):
     """Reads subscriptions; `models` are those of the products by name. `more` reads further fields of theirs."""
 
     def __init__(self, models: Mapping[str, type[DomainModel]]) -> None:
-        super().__init__(subscription.subscription_id, SUBSCRIPTION_FIELDS, NEWEST_FIRST, BESIDE)
+        super().__init__(subscription.subscription_id, SUBSCRIPTION_FIELDS, NEWEST_FIRST, BESIDE, totals.SUBSCRIPTIONS)
         self.models = models
         self.more: dict[str, More] = {}
         self.fill_products: Callable[[Sequence[Line], Selection], None] = lambda _lines, _selection: None

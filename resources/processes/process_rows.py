@@ -381,11 +381,3 @@ def count_unfinished(workflow_name: str) -> int:
         .where(WorkflowTable.name == workflow_name, ProcessTable.last_status.not_in(FINAL), current_owner().owns())
     )
     return found or 0
-
-
-def status_counts() -> dict[tuple[str, bool], int]:
-    """How many processes there are in each status; the second of the key says whether they are tasks."""
-    rows = current_session().execute(
-        select(ProcessTable.last_status, ProcessTable.is_task, func.count()).group_by(text("1, 2"))
-    )
-    return {(status, is_task): count for status, is_task, count in rows}

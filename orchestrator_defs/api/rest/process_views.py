@@ -23,9 +23,9 @@ from orchestrator_defs.api.security.rights import WorkflowCheck, WorkflowCheckDe
 from orchestrator_defs.processes.processes import Processes
 from resources.domain.saving.headers import SubscriptionHeader
 from resources.errors import FormsBusy, FormTimedOut, NotAuthorised
+from resources.figures.counts import status_counts
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import find_processes, linked_subscriptions
-from resources.processes.process_rows import status_counts
 from resources.processes.waits import WaitKind
 from resources.subscriptions.history import Comparison, compare_around
 from resources.subscriptions.list_fields import read_pairs

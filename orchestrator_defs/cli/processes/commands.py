@@ -16,6 +16,7 @@ from orchestrator_defs.cli.processes.inputs import read_inputs
 from orchestrator_defs.cli.processes.ledger import as_json as all_of
 from orchestrator_defs.cli.processes.ledger import explanations, facts, ledger_table, line_as_json, list_table
 from orchestrator_defs.cli.transactions import reading
+from resources.figures.counts import status_counts
 from resources.processes import process_rows
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import list_processes
@@ -113,7 +114,7 @@ def show(application: Application, process_id: str, as_json: bool) -> None:
 def counts(application: Application, as_json: bool) -> None:
     """Show how many processes and tasks there are in each status."""
     with reading(application):
-        found = process_rows.status_counts()
+        found = status_counts()
     if as_json:
         kinds = {"process_counts": False, "task_counts": True}
         show_json(

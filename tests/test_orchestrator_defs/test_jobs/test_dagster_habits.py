@@ -14,7 +14,7 @@ from orchestrator_defs import build_definitions, task
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from resources.errors import WorkflowDeclarationError
-from resources.processes import process_rows
+from resources.figures.counts import status_counts
 from resources.runs.run_execution import execute
 from resources.types import ProcessStatus
 from tests.engine import Engine
@@ -152,7 +152,7 @@ def test_a_mock_stands_for_a_resource_in_a_unit_test(engine_of: Callable[..., En
     result = job.execute_in_process({"inputs": {}}, resources={"ipam": ipam})
     assert result.success
     with engine.database.transaction(read_only=True):
-        assert process_rows.status_counts() == {(ProcessStatus.COMPLETED, True): 1}
+        assert status_counts() == {(ProcessStatus.COMPLETED, True): 1}
     assert engine.process(result.run_id).state["address"] == "a mock's"
 
 

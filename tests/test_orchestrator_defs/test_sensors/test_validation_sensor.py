@@ -12,7 +12,7 @@ from sqlalchemy import text
 from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.launching import RUN_KEY
 from resources import tags
-from resources.processes import process_rows
+from resources.figures.counts import status_counts
 from resources.settings import settings
 from tests.ticks import daemon_context, execute, sensor_of
 from tests.toy_network import DEVICE, World, add_device, device_workflows
@@ -45,7 +45,7 @@ class Fleet:
 
     def processes(self) -> int:
         with self.bed.database.transaction(read_only=True):
-            return sum(process_rows.status_counts().values())
+            return sum(status_counts().values())
 
 
 @pytest.fixture
