@@ -130,7 +130,7 @@ def _trigger(cron: str | None, every: str | None, at: str | None, timezone: str)
 
 
 def _when(one: Schedule) -> str:
-    return f"{one.trigger} {', '.join(f'{name}={value}' for name, value in one.trigger_kwargs.items())}"
+    return f"{one.trigger} {', '.join(f'{name}={value}' for name, value in one.trigger_kwargs.items() if value != '*')}"
 
 
 def _next(one: Schedule) -> str:

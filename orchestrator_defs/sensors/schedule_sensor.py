@@ -41,7 +41,7 @@ def schedule_sensor(orchestrator: Orchestrator, jobs: Sequence[JobDefinition]) -
         jobs=jobs,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Fires the schedules that people made: each time once, also with two daemons.",
+        description="Fires the schedules that people made (`orchestrator schedules`, /api/schedules), each time once.",
     )
 
 
@@ -65,6 +65,8 @@ def schedule_tick(orchestrator: Orchestrator) -> Tick:
                     launched += launch_all(service, [firing.process_id] if firing.process_id else [])
             except EnginePaused as error:
                 lines.append(f"what is due fires after the pause: {error}")
+            if lines:  # the page lists cursors, and the reason of a tick only when it is clicked
+                context.update_cursor("; ".join(lines[:MOST_LINES]))
         yield from tick_result(context, lines, launched, "No schedule is due.")
 
     return tick

@@ -19,12 +19,15 @@ from sqlalchemy import text
 
 from ops import SubmitFormPage, begin, step, wait_until
 from orchestrator_defs import task
+from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.launching import next_run_key
+from orchestrator_defs.processes.scheduling import Scheduling
 from orchestrator_defs.sensors.preview import is_preview
 from orchestrator_defs.sensors.wake import process_sensors
 from resources import clock
 from tests.engine import Engine
 from tests.ticks import daemon_context, sensor_of
+from tests.toy_network import DEVICE, World, device_workflows
 from tests.waiting import eventually
 
 SENSOR = """
@@ -62,7 +65,7 @@ def wait_a_day() -> Any:
 
 @pytest.fixture
 def engine(engine_of: Callable[..., Engine]) -> Engine:
-    return engine_of(wait_a_day)
+    return engine_of(wait_a_day, *device_workflows(World()), products=[DEVICE])
 
 
 def rows(engine: Engine) -> list[Any]:
@@ -96,6 +99,30 @@ def test_preview_of_the_sweeper_shows_what_it_would_launch_and_writes_nothing(en
     assert (request.job_name, request.tags["orchestrator/process"]) == ("wait_a_day", str(process_id))
     assert rows(engine) == before
     assert engine.instance.get_runs() == []
+
+
+def test_preview_of_no_sensor_writes_anything(engine: Engine, later: Callable[..., Any]) -> None:
+    """Also of those that are still to be made: with a schedule, a subscription, a wait and a process without a run."""
+    engine.run("create_device", [{"product": DEVICE.name}, {"hostname": "ams1"}])
+    engine.run("wait_a_day", {"name": "waits"})
+    engine.service.starts.start("wait_a_day", {"name": "has no run"}, user="a")
+    hourly: dict[str, Any] = {"trigger": "interval", "trigger_kwargs": {"hours": 1}, "inputs": [{"name": "due"}]}
+    known: dict[str, Any] = {"workflow_id": None, "workflow_name": "wait_a_day", "name": None, "user": "a"}
+    Scheduling(engine.service).create(**known, **hourly)
+    with engine.database.transaction(read_only=True) as session:
+        tables = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")).all()
+
+    def everything() -> list[Any]:
+        with engine.database.transaction(read_only=True) as session:
+            return [session.execute(text(f"SELECT * FROM {table}")).all() for table in tables]
+
+    sensors = complete_definitions(engine.orchestrator).sensors or ()
+    before = everything()
+    with later(timedelta(days=2)):
+        for sensor in sensors:
+            sensor.evaluate_tick(build_sensor_context(engine.instance, sensor_name=sensor.name))
+            assert everything() == before, sensor.name
+    assert {"run_time_schedules", "sweeper", "wake"} < {sensor.name for sensor in sensors}
 
 
 def test_preview_of_the_sweeper_continues_no_lost_process(engine: Engine) -> None:

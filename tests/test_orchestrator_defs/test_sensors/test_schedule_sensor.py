@@ -336,6 +336,26 @@ def execute(engine: Engine, statement: str) -> None:
         session.execute(text(statement))
 
 
+# --- two locations in one database ---
+
+
+def test_schedule_of_another_locations_workflow_is_left_to_its_sensor(engine: Engine, later: Later) -> None:
+    schedule_id = made(engine)
+    execute(engine, "UPDATE workflows SET owner = 'other' WHERE name = 'rest'")
+    with later(HOUR + timedelta(seconds=1)):
+        assert tick(engine) == ("No schedule is due.", [])
+    assert schedule(engine, schedule_id).last_run is None
+
+
+def test_engines_workflow_on_another_locations_subscription_is_left_to_its_sensor(engine: Engine, later: Later) -> None:
+    device = engine.of(engine.run("create_device", [{"product": DEVICE.name}, {"hostname": "ams1"}])).row
+    schedule_id = made(engine, "modify_note", [{"subscription_id": device.state["subscription_id"]}, {"note": "x"}])
+    execute(engine, "UPDATE products SET owner = 'other'")
+    with later(HOUR + timedelta(seconds=1)):
+        assert tick(engine) == ("No schedule is due.", [])
+    assert schedule(engine, schedule_id).last_run is None
+
+
 # --- rights ---
 
 
