@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 from dagster import Definitions
 
+from orchestrator_defs.assets.definitions_of_assets import asset_definitions, assets_of
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator, Sample
 from orchestrator_defs.processes.launching import launch_next
@@ -29,6 +30,7 @@ def build_definitions(
     translations: Iterable[Path] = (),
     name: str | None = None,
     sample: Sample | None = None,
+    assets: bool = True,
 ) -> Definitions:
     """Make a Dagster code location of an organisation's own products, workflows and external systems.
 
@@ -36,22 +38,26 @@ def build_definitions(
     folders with an `en-GB.json` and so on. `name` is kept with the processes and the catalogue of this location, and is
     the top package of the calling module by default: name it before that package is renamed.
     `sample(size, number)` makes up subscriptions for `orchestrator seed`, each after those whose blocks it holds.
+    Without `assets` the products are no assets in Dagster's page.
     """
     check_kinds("build_definitions", get_type_hints(build_definitions), locals())
     name = name or sys._getframe(1).f_globals["__name__"].partition(".")[0]
     return complete_definitions(
-        Orchestrator(products, workflows, resources, translations=translations, name=name, sample=sample)
+        Orchestrator(products, workflows, resources, translations=translations, name=name, sample=sample), assets=assets
     )
 
 
-def complete_definitions(orchestrator: Orchestrator) -> Definitions:
-    """An orchestrator's workflows, the jobs that intervene in their processes, and the sensors."""
+def complete_definitions(orchestrator: Orchestrator, *, assets: bool = True) -> Definitions:
+    """Workflows, the jobs that intervene in their processes, the sensors, and the products as assets."""
     validations = [job for job in orchestrator.jobs if job.workflow.target is Target.VALIDATE]
     sensors = [validation_sensor(orchestrator, validations)] if validations else []
     sensors += [schedule_sensor(orchestrator, orchestrator.jobs)]
     orchestrator.launch_next = partial(launch_next, orchestrator)
+    if assets:
+        orchestrator.product_assets = assets_of(orchestrator.catalogue)
     orchestrator.made = _merge(
         orchestrator.definitions,
+        asset_definitions(orchestrator.catalogue, orchestrator.product_assets),
         Definitions(jobs=process_jobs(orchestrator), sensors=[*sensors, *process_sensors(orchestrator)]),
     )
     return orchestrator.made
@@ -66,7 +72,8 @@ def merge(*parts: Definitions) -> Definitions:
     found = {id(one): one for part in parts if (one := _orchestrator_in(part)) is not None}
     if len(found) < 2:
         return _merge(*parts)
-    return _merge(complete_definitions(Orchestrator.of_all([*found.values()])), *map(_others, parts))
+    assets = any(one.product_assets.keys for one in found.values())
+    return _merge(complete_definitions(Orchestrator.of_all([*found.values()]), assets=assets), *map(_others, parts))
 
 
 def _orchestrator_in(part: Definitions) -> Orchestrator | None:
@@ -80,10 +87,11 @@ def _others(part: Definitions) -> Definitions:
     if orchestrator is None:
         return part
     made = orchestrator.made
-    ours = {id(one) for one in (*(made.jobs or ()), *(made.schedules or ()), *(made.sensors or ()))}
+    all_made = (made.jobs, made.schedules, made.sensors, made.assets, made.asset_checks)
+    ours = {id(one) for kind in all_made for one in kind or ()}
     return Definitions(
-        assets=part.assets,
-        asset_checks=part.asset_checks,
+        assets=[one for one in part.assets or () if id(one) not in ours],
+        asset_checks=[one for one in part.asset_checks or () if id(one) not in ours],
         executor=part.executor,
         loggers=part.loggers,
         metadata=part.metadata,

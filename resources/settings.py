@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     validations_at_once: int = Field(
         20, ge=1, description="how many validations that need a process of their own are unfinished at any time"
     )
+    report_assets: bool = Field(
+        True, description="report to Dagster's assets what processes change and how products stand"
+    )
     slack_engine_settings_hook_enabled: bool = Field(
         False, description="notify a Slack channel when the engine is paused or released"
     )

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from dagster import OpExecutionContext, Output, in_process_executor
 
-from ops.running.failure import advice
+from ops.running.asset_reports import Report, reports_of, reports_of_failure
+from ops.running.failure import advice, failure_status
 from ops.running.next_runs import launch_next, parent_continues
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment
@@ -31,8 +32,6 @@ from resources.errors import (
     REFUSALS,
     DriftFound,
     ExternalSystemError,
-    ExternalSystemUnavailable,
-    InconsistentData,
     OrchestratorError,
     RunMayNotAct,
     StateError,
@@ -46,7 +45,7 @@ from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.runs.guardian import forks_leave
 from resources.runs.refusal import Refusal
-from resources.types import Assignee, ProcessId, ProcessStatus, State, StepStatus, Target
+from resources.types import ProcessId, ProcessStatus, State, StepStatus, Target
 
 IN_PROCESS = frozenset({in_process_executor.name, "execute_in_process_executor"})
 """The executors that run all steps of a run in one process."""
@@ -83,7 +82,7 @@ def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
     return segment
 
 
-def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None]]:
+def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> Iterator[Output[None] | Report]:
     """Run one step of a process, once: a committed step returns without running.
 
     The step's database effect and its record are one commit. A failure rolls back, is recorded in a transaction of its
@@ -95,7 +94,7 @@ def run_step(op: OpExecutionContext, workflow: Workflow, place: LedgerStep) -> I
         yield from _run_claimed(segment, place)
 
 
-def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
+def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None] | Report]:
     op, workflow = segment.op, segment.workflow
     try:
         claim, is_due = _claim(segment, place)
@@ -122,7 +121,11 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
         segment.tag(status=ProcessStatus.WAITING)
         return
     started = datetime.now(UTC)
-    done = _attempt(segment, place, claim) if place.step.each is None else _do_each(segment, place, claim)
+    try:
+        done = _attempt(segment, place, claim) if place.step.each is None else _do_each(segment, place, claim)
+    except Refusal as refusal:
+        yield from reports_of_failure(segment, claim.state, refusal)
+        raise
     if done.wait is not None:
         how = HOW_TO_ANSWER.format(process_id=segment.process_id) if done.wait.kind is WaitKind.INPUT else ""
         op.log.info(" ".join(f"{place.label} waits. {done.wait.reason} {how}".split()))
@@ -134,6 +137,7 @@ def _run_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]]:
         segment.tag(status=ENDS[done.outcome])
         if claim.parent is not None:
             launch_next(segment, has_stopped=True)
+        yield from reports_of(segment, claim.state)
     elif created := [change for change in done.changes if change.before is None]:
         segment.tag(subscription=str(created[0].subscription_id))
     if done.outcome is StepStatus.ABORT:
@@ -428,7 +432,7 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
     """
     if isinstance(error, RunMayNotAct):
         return None
-    status, assignee = _failure_status(segment.workflow, error)
+    status, assignee = failure_status(segment.workflow, error)
     record = record_of(segment, place, started, StepStatus.FAILED, Delta({}, []), line_of(error))
     with segment.database.transaction():
         recorded = ledger.record_failure(
@@ -489,12 +493,3 @@ def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:
     if line is None or not StepStatus(line.status).is_committed:
         return None
     return Done(Delta(line.set, line.removed))
-
-
-def _failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
-    """Status and assignee after a failure; only tasks distinguish bad data and unavailable systems."""
-    if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
-        return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC
-    if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
-        return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
-    return ProcessStatus.FAILED, Assignee.SYSTEM

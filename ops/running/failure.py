@@ -1,10 +1,11 @@
-"""What a person can do about a process that has stopped."""
+"""What becomes of a process that has failed: its status, and what a person can do about it."""
 
 from ops.running.segment import Segment
-from resources.errors import DriftFound
+from ops.steps.workflow import Workflow
+from resources.errors import DriftFound, ExternalSystemUnavailable, InconsistentData
 from resources.processes import process_rows
 from resources.subscriptions.usability import reconcile_command
-from resources.types import Target
+from resources.types import Assignee, ProcessStatus, Target
 
 HOW_TO_RECONCILE = "To make the network match the subscription, and end this process: `{command}`."
 HOW_TO_RESUME = (
@@ -22,3 +23,12 @@ def advice(segment: Segment, error: BaseException) -> str:
                 if command := reconcile_command(subscription_id):
                     return HOW_TO_RECONCILE.format(command=command)
     return HOW_TO_RESUME
+
+
+def failure_status(workflow: Workflow, error: BaseException) -> tuple[ProcessStatus, Assignee]:
+    """Status and assignee after a failure; only tasks distinguish bad data and unavailable systems."""
+    if workflow.is_task and isinstance(error, InconsistentData | AssertionError):
+        return ProcessStatus.INCONSISTENT_DATA, Assignee.NOC
+    if workflow.is_task and isinstance(error, ExternalSystemUnavailable):
+        return ProcessStatus.API_UNAVAILABLE, Assignee.SYSTEM
+    return ProcessStatus.FAILED, Assignee.SYSTEM

@@ -9,7 +9,7 @@ from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from ops.steps.failure_words import details_of
 from ops.steps.state import Delta, masked
-from resources.domain.saving.changes import SubscriptionChange
+from resources.domain.saving.changes import Difference, SubscriptionChange
 from resources.types import StepStatus
 
 CHANGE_COLUMNS = ("value", "before", "after")
@@ -49,7 +49,7 @@ def step_metadata(
     if delta.removed:
         metadata["state removed"] = MetadataValue.json(delta.removed)
     for change in changes:
-        metadata[f"subscription {change.subscription_id}"] = _difference(change)
+        metadata[f"subscription {change.subscription_id}"] = difference_table(change.difference())
     return metadata
 
 
@@ -86,10 +86,11 @@ def _shown(value: Any) -> MetadataValue[Any]:
 
 def _table_of(rows: Sequence[Mapping[str, Any]]) -> MetadataValue[Any]:
     columns = list(dict.fromkeys(key for row in rows[:MOST_ROWS] for key in row))
-    return _table(columns, [[row.get(key) for key in columns] for row in rows])
+    return table(columns, [[row.get(key) for key in columns] for row in rows])
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> MetadataValue[Any]:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> MetadataValue[Any]:
+    """A table for people: long cells are cut, rows that are left out are counted."""
     records = [TableRecord(dict(zip(columns, map(_cell, row), strict=True))) for row in rows[:MOST_ROWS]]
     if len(rows) > MOST_ROWS:
         more = [f"and {len(rows) - MOST_ROWS} more", *[""] * len(columns)][: len(columns)]
@@ -102,8 +103,9 @@ def _is_dump_of(value: Any, saved: set[str]) -> bool:
     return isinstance(value, dict) and value.get("subscription_id") in saved
 
 
-def _difference(change: SubscriptionChange) -> MetadataValue[Any]:
-    return _table(CHANGE_COLUMNS, [[row["path"], row["before"], row["after"]] for row in change.difference()])
+def difference_table(rows: Iterable[Difference]) -> MetadataValue[Any]:
+    """A subscription's values before and after."""
+    return table(CHANGE_COLUMNS, [[row["path"], row["before"], row["after"]] for row in rows])
 
 
 def _cell(value: Any) -> str:

@@ -37,7 +37,7 @@ from ops.starting.permission import check_role
 from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, check, in_time, stopping
 from orchestrator_defs.api.security.problems import log_refusal, problem
 from orchestrator_defs.processes.processes import Processes
-from orchestrator_defs.processes.run_rights import RunRights
+from orchestrator_defs.processes.run_rights import RunRights, check_job, is_of_checks
 from resources import tags
 from resources.errors import NotAuthorised, SettingsError
 from resources.runs import workspaces
@@ -236,7 +236,8 @@ class ActingInstance(DagsterInstance):
         """Record the user of a launch. Raises NotAuthorised when the user lacks the least role of the job's workflow,
         or of that of a process which the run names.
         """
-        check_role(named["job_name"], self.acts_for, "launch")
+        of_checks = is_of_checks(named.get("asset_selection"), named.get("asset_check_selection"))
+        check_job(named["job_name"], of_checks, self.acts_for, "launch")
         if self.rights is not None:
             self.rights.check_launch(named.get("run_config") or {}, named["tags"] or {}, self.acts_for)
         return super().create_run(**{**named, "tags": self._with_user(named["tags"])})

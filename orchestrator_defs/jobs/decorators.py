@@ -26,6 +26,7 @@ from dagster import (
     in_process_executor,
 )
 
+from ops.running.asset_reports import Report
 from ops.running.execution import IN_PROCESS, ONE_PROCESS, run_step
 from ops.running.first_step import run_start
 from ops.steps.arguments import arguments_of, check_arguments
@@ -379,7 +380,7 @@ def _op(spec: Workflow, place: LedgerStep) -> OpDefinition:
     is_first = place.position == 0
     run = run_start if is_first else run_step
 
-    def compute(context: OpExecutionContext, inputs: Any) -> Iterator[Output[None]]:
+    def compute(context: OpExecutionContext, inputs: Any) -> Iterator[Output[None] | Report]:
         yield from run(context, spec, place)
 
     function = place.step.function

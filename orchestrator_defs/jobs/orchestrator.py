@@ -17,6 +17,7 @@ from dagster import (
     ResourceDefinition,
 )
 
+from ops.running.asset_reports import ProductAssets
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.launchpad import Launchpad
@@ -85,6 +86,7 @@ class Orchestrator:
         )
         self.made = self.definitions  # with more of them, where a location is made
         self.launch_next: LaunchNext | None = None  # set where a location is made
+        self.product_assets = ProductAssets()  # filled where a location is made
         if not structlog.is_configured():
             _keep_libraries_quiet()
 
@@ -144,6 +146,11 @@ class DatabaseResource(ResourceDefinition):
     def __init__(self, orchestrator: Orchestrator) -> None:
         super().__init__(orchestrator.ready_database, description="Subscriptions, processes and the catalogue.")
         self.orchestrator = orchestrator
+
+    @property
+    def product_assets(self) -> ProductAssets:
+        """The assets of the products, which runs report on."""
+        return self.orchestrator.product_assets
 
     def launch_next(
         self, instance: DagsterInstance, run: DagsterRun, ready: Sequence[ProcessId], stopped: ProcessId | None

@@ -1,9 +1,9 @@
 """Rights on Dagster's runs: whoever launches, ends or deletes one acts on the processes behind it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from dagster import DagsterRun
+from dagster import AssetCheckKey, AssetKey, DagsterRun
 
 from ops.starting.permission import check_role
 from orchestrator_defs.processes.process_access import ProcessAccess
@@ -12,6 +12,20 @@ from resources.errors import UnknownProcess
 from resources.processes import process_rows
 from resources.processes.process_rows import Claim
 from resources.users import User
+
+
+def check_job(job_name: str, of_checks: bool, user: User, what: str) -> None:
+    """Check the least role of a job's workflow. Raises NotAuthorised.
+
+    A run that executes asset checks alone is of no workflow and changes nothing: the role for all launches is enough.
+    """
+    if not of_checks:
+        check_role(job_name, user, what)
+
+
+def is_of_checks(assets: Collection[AssetKey] | None, checks: Collection[AssetCheckKey] | None) -> bool:
+    """Whether a run that selects these executes asset checks, and no asset."""
+    return bool(checks) and not assets
 
 
 class RunRights:
@@ -31,7 +45,7 @@ class RunRights:
 
     def check(self, run: DagsterRun, user: User, what: str) -> None:
         """Check what a user may do with a run, as with its process. Raises NotAuthorised."""
-        check_role(run.job_name, user, what)
+        check_job(run.job_name, is_of_checks(run.asset_selection, run.asset_check_selection), user, what)
         with self._access.database.transaction(read_only=True):
             for claim in self._named(run.run_config, run.tags, run.run_id, run.root_run_id):
                 self._access.check_may(claim, user, what)

@@ -41,6 +41,7 @@ class Product:
     `formerly` has the product's former name, or names with the oldest first. The row, its id and its subscriptions are
     carried over. Never remove it: a new database derives the id from the oldest name.
     `validated_within`: no active subscription's last validation is to be older; VALIDATE_WITHIN_HOURS by default.
+    `owners`: whom to ask about it, as mail addresses or names of teams, for its asset in Dagster's page.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Product:
     status: ProductLifecycle = ProductLifecycle.ACTIVE
     formerly: str | Sequence[str] = ()
     validated_within: timedelta | None = None
+    owners: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         said = {name: value for name, value in vars(self).items() if name != "model"}  # the catalogue checks models

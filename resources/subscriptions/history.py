@@ -131,3 +131,71 @@ def _entry(row: Any, before: dict[str, Any] | None) -> HistoryEntry:
     version, created_at, created_by, process_id, workflow_name, step_key, reason, document = row
     changed = difference(before, document)
     return HistoryEntry(version, created_at, created_by, process_id, workflow_name, step_key, reason, changed)
+
+
+# --- what a process has changed ---
+
+# Only versions since the process took the subscription are read, so a long history costs nothing.
+_CHANGED = sa.text(
+    """
+    WITH changed AS (
+        SELECT subscription_id, p.name AS product, s.description, v.first, v.last,
+            count(*) OVER of_product AS number,
+            row_number() OVER (of_product ORDER BY subscription_id) AS place
+        FROM processes_subscriptions AS l
+        JOIN subscriptions AS s USING (subscription_id)
+        JOIN products AS p USING (product_id)
+        JOIN LATERAL (
+            SELECT min(version) AS first, max(version) AS last FROM subscription_versions AS v
+            WHERE v.subscription_id = l.subscription_id AND v.created_at >= l.created_at
+            AND v.process_id = l.process_id
+        ) AS v ON v.last IS NOT NULL
+        WHERE l.process_id = :process_id
+        WINDOW of_product AS (PARTITION BY s.product_id)
+    )
+    SELECT product, number, changed.subscription_id, changed.description, last, before.document, after.document,
+        (SELECT created_by FROM processes WHERE process_id = :process_id)
+    FROM changed
+    JOIN subscription_versions AS after
+        ON after.subscription_id = changed.subscription_id AND after.version = changed.last
+    LEFT JOIN subscription_versions AS before
+        ON before.subscription_id = changed.subscription_id AND before.version = changed.first - 1
+    WHERE place <= :most ORDER BY product, place
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessChange:
+    """A subscription that a process has changed; `number`: how many of the same product it has changed."""
+
+    product: str
+    number: int
+    subscription_id: SubscriptionId
+    description: str
+    version: int
+    difference: Sequence[Difference]
+    created_by: str | None
+
+
+def changes_by(process_id: ProcessId, *, most: int) -> list[ProcessChange]:
+    """The changes that a process has made, with the whole of its steps as one difference; at most so many a product.
+
+    One statement. Secrets are masked.
+    """
+    rows = current_session().execute(_CHANGED, {"process_id": process_id, "most": most})
+    return [_change(*row) for row in rows]
+
+
+def _change(
+    product: str,
+    number: int,
+    subscription_id: SubscriptionId,
+    description: str,
+    version: int,
+    before: dict[str, Any] | None,
+    after: dict[str, Any],
+    created_by: str | None,
+) -> ProcessChange:
+    changed = difference(before, after)
+    return ProcessChange(product, number, subscription_id, description, version, changed, created_by)

@@ -38,6 +38,13 @@ def parted():
 @dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="none"))
 def growing(): ...
 
+@dg.asset
+def made(): ...
+
+@dg.asset_check(asset=made)
+def fits():
+    return dg.AssetCheckResult(passed=True)
+
 class Name(SubmitFormPage):
     name: str
 
@@ -64,7 +71,8 @@ def guarded_end():
 
 ours = [guarded_ask, guarded_fail, guarded_end]
 defs = dg.Definitions.merge(
-    dg.Definitions(jobs=[plain, kept, parted], assets=[growing]), build_definitions([], ours, name="code")
+    dg.Definitions(jobs=[plain, kept, parted], assets=[growing, made], asset_checks=[fits]),
+    build_definitions([], ours, name="code"),
 )
 """
 # Runs are left in Dagster's queue, which nobody empties here.

@@ -294,6 +294,29 @@ def test_a_job_with_a_least_role_is_launched_by_nobody_below_it(site: Site) -> N
     assert "run" in site.ask(Role.ADMIN, query, p=parameters)["launchRun"]
 
 
+@pytest.mark.parametrize(
+    ("role", "assets", "answer"),
+    [
+        (Role.ENGINEER, [], "runId"),
+        (Role.ENGINEER, [{"path": ["made"]}], "needs the role admin"),
+        (Role.ADMIN, [{"path": ["made"]}], "runId"),
+        (Role.OPERATOR, [], "takes the role engineer"),
+    ],
+)
+def test_checks_alone_are_executed_without_the_role_of_a_workflow(
+    running_page: RunningPage, role: Role, assets: Any, answer: str
+) -> None:
+    """An asset made in the same run asks for it, as any job does."""
+    app = Starlette()
+    app.router.default = running_page.page
+    query = f"mutation($p: ExecutionParams!) {{launchRun(executionParams: $p) {{{RUN}}}}}"
+    checks = [{"assetKey": {"path": ["made"]}, "name": "fits"}]
+    selector = {**REPOSITORY, "jobName": "__ASSET_JOB", "assetSelection": assets, "assetCheckSelection": checks}
+    body = {"query": query, "variables": {"p": {"selector": selector, "runConfigData": "{}"}}}
+    with calling(Named(app, {"*": Role.ADMIN}), serving) as client:
+        assert answer in client.post("/graphql", headers={"x-role": role}, json=body).text
+
+
 def test_a_backfill_is_launched_under_the_name_of_the_login(site: Site) -> None:
     (run_id,) = backfill(site, forceSynchronousSubmission=True)["launchedRunIds"]
     assert site.tags_of(run_id)[tags.USER] == "anna"
