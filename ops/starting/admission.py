@@ -32,7 +32,7 @@ from resources.processes import ledger, locks, pause, process_rows, validations
 from resources.processes.ledger import StepRecord
 from resources.processes.owner import current_owner
 from resources.processes.process_rows import NewProcess
-from resources.subscriptions.queries import find_product, find_subscription
+from resources.subscriptions.queries import find_product, find_subscription_id
 from resources.subscriptions.relations import lock_with_neighbours
 from resources.subscriptions.usability import why_not_usable
 from resources.types import ProcessId, ProcessStatus, State, Target
@@ -265,14 +265,7 @@ def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
             reason="subscription.wrong_product",
             details={"location": owner},
         )
-    rule = workflow.rule
-    found = why_not_usable(
-        header.subscription_id,
-        workflow.target,
-        usable_when=rule.usable_when,
-        usable_while_out_of_sync=rule.usable_while_out_of_sync,
-        blocked_by_in_use=rule.blocked_by_in_use,
-    )
+    found = why_not_usable(header, workflow.target, workflow.rule)
     if found:
         raise StartRefused(found[0].message, reason=found[0].reason, details=found[0].details)
 
@@ -319,6 +312,17 @@ def _check_names(workflow: Workflow, known: State, result: State) -> None:
             raise FormError(f"The form of {workflow.name} sets {key!r}, which belongs to the engine; use another name.")
 
 
+def _once_per_workflow(make: Callable[[Workflow], type[FormPage]]) -> Callable[[Workflow], type[FormPage]]:
+    """Make a page once: pydantic takes longer to make a class than to fill it in."""
+
+    def page(workflow: Workflow) -> type[FormPage]:
+        kept: dict[str, type[FormPage]] = vars(workflow)  # where it keeps its cached properties, too
+        return kept.get(make.__name__) or kept.setdefault(make.__name__, make(workflow))
+
+    return page
+
+
+@_once_per_workflow
 def product_page(workflow: Workflow) -> type[FormPage]:
     """The first page of a create workflow: which product, by id or by name."""
 
@@ -344,11 +348,12 @@ def product_page(workflow: Workflow) -> type[FormPage]:
     return ProductPage
 
 
+@_once_per_workflow
 def subscription_page(workflow: Workflow) -> type[FormPage]:
     """The first page of a workflow on a subscription: which one, and the version that the user has read."""
 
     def found(value: Any) -> UUID:
-        return find_subscription(str(value)).subscription_id
+        return find_subscription_id(str(value))
 
     class SubscriptionPage(FormPage):
         model_config = ConfigDict(title="Subscription")

@@ -9,7 +9,13 @@ from ops.steps.workflow import RunPredicatePass, Workflow
 from resources.errors import EnginePaused, NotAuthorised
 from resources.processes import pause
 from resources.subscriptions.queries import workflow_descriptions
-from resources.subscriptions.usability import Obstacle, SubscriptionState, obstacles, subscription_state
+from resources.subscriptions.usability import (
+    Obstacle,
+    SubscriptionState,
+    UsabilityRule,
+    obstacles,
+    subscription_state,
+)
 from resources.types import SubscriptionId, Target
 
 GLOBAL_REASONS = (
@@ -57,27 +63,14 @@ def _obstacles(workflow: Workflow, state: SubscriptionState, is_paused: bool, us
         yield Obstacle(refusal.reason, str(refusal))
     if is_paused:
         yield _paused()
-    rule = workflow.rule
-    yield from obstacles(
-        state,
-        workflow.target,
-        usable_when=rule.usable_when,
-        usable_while_out_of_sync=rule.usable_while_out_of_sync,
-        blocked_by_in_use=rule.blocked_by_in_use,
-    )
+    yield from obstacles(state, workflow.target, workflow.rule)
     verdict = predicate_verdict(workflow, user)
     if not isinstance(verdict, RunPredicatePass):
         yield Obstacle("workflow.predicate", verdict.message)
 
 
 def _global_reason(state: SubscriptionState, is_paused: bool) -> dict[str, Any]:
-    found = obstacles(
-        state,
-        Target.MODIFY,
-        usable_when=frozenset({state.status}),
-        usable_while_out_of_sync=False,
-        blocked_by_in_use=False,
-    )
+    found = obstacles(state, Target.MODIFY, UsabilityRule(usable_when=frozenset({state.status})))
     by_reason = {one.reason: one for one in ([_paused()] if is_paused else []) + found}
     return next((_shown(by_reason[reason]) for reason in GLOBAL_REASONS if reason in by_reason), {})
 

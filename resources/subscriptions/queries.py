@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionTable, WorkflowTable
-from resources.domain.saving.headers import PRODUCT_COLUMNS
+from resources.domain.saving.headers import PRODUCT_COLUMNS, subscription_header
 from resources.domain.saving.records import ProductRecord
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
 from resources.subscriptions.lists import SubscriptionLine, list_subscriptions
@@ -33,6 +33,13 @@ def find_subscription(id_or_prefix: str | UUID) -> SubscriptionLine:
     if len(found) > 1:
         raise SubscriptionError(_ambiguous(str(id_or_prefix), found))
     return found[0]
+
+
+def find_subscription_id(id_or_prefix: str) -> UUID:
+    """The id of `find_subscription`, which reads a whole line of a list for it; a whole id is found by its header."""
+    first, last = _id_range(id_or_prefix)
+    found = subscription_header(first) if first == last else find_subscription(id_or_prefix)
+    return found.subscription_id
 
 
 def find_subscription_named(name: str) -> SubscriptionLine:

@@ -29,6 +29,11 @@ class UsabilityRule:
     usable_while_out_of_sync: bool = False
     blocked_by_in_use: bool = False
 
+    @property
+    def asks_for_neighbours(self) -> bool:
+        """Whether it matters which subscriptions use this one, and which it uses."""
+        return self.blocked_by_in_use or not self.usable_while_out_of_sync
+
 
 DEFAULT_RULES: Mapping[Target, UsabilityRule] = MappingProxyType(
     {
@@ -41,6 +46,9 @@ DEFAULT_RULES: Mapping[Target, UsabilityRule] = MappingProxyType(
     }
 )
 """The default rules of workflows. A create workflow fits no subscription that exists."""
+
+
+NO_NEIGHBOURS = RelationStatus(locked_relations=(), unterminated_in_use_by=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,11 @@ class SubscriptionState(SubscriptionHeader):
     relations: RelationStatus
 
 
-def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
-    """Read the facts, in a constant number of statements. Raises UnknownSubscription."""
+def subscription_state(subscription_id: SubscriptionId, *, with_neighbours: bool = True) -> SubscriptionState:
+    """Read the facts, in a constant number of statements. Raises UnknownSubscription.
+
+    Without its neighbours it fits only rules that do not ask for them.
+    """
     query = (
         select_headers(WorkflowTable.name, ProcessTable.last_status, ProcessTable.failed_reason, reconcile_workflow())
         .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
@@ -81,30 +92,23 @@ def subscription_state(subscription_id: SubscriptionId) -> SubscriptionState:
         locked_by_status=status,
         locked_by_reason=reason,
         reconcile_workflow=reconcile,
-        relations=status_relations(subscription_id),
+        relations=status_relations(subscription_id) if with_neighbours else NO_NEIGHBOURS,
     )
 
 
-def obstacles(
-    state: SubscriptionState,
-    target: Target,
-    *,
-    usable_when: frozenset[SubscriptionLifecycle],
-    usable_while_out_of_sync: bool,
-    blocked_by_in_use: bool,
-) -> list[Obstacle]:
+def obstacles(state: SubscriptionState, target: Target, rule: UsabilityRule) -> list[Obstacle]:
     """All reasons why a workflow may not run; empty when it may. The first is the most important."""
     found: list[Obstacle] = []
-    if state.status not in usable_when:
-        found.append(_wrong_status(state, target, usable_when))
+    if state.status not in rule.usable_when:
+        found.append(_wrong_status(state, target, rule.usable_when))
     if state.locked_by is not None:
         found.append(_locked(state))
-    if not usable_while_out_of_sync:
+    if not rule.usable_while_out_of_sync:
         if not state.insync and not _is_given_up(state, target):
             found.append(_out_of_sync(state))
         if state.relations.locked_relations:
             found.append(_relations_out_of_sync(state))
-    if blocked_by_in_use and state.relations.unterminated_in_use_by:
+    if rule.blocked_by_in_use and state.relations.unterminated_in_use_by:
         found.append(_in_use(state, target))
     return found
 
@@ -114,22 +118,15 @@ def _is_given_up(state: SubscriptionState, target: Target) -> bool:
     return target is Target.TERMINATE and state.status is SubscriptionLifecycle.PROVISIONING
 
 
-def why_not_usable(
-    subscription_id: SubscriptionId,
-    target: Target,
-    *,
-    usable_when: frozenset[SubscriptionLifecycle],
-    usable_while_out_of_sync: bool,
-    blocked_by_in_use: bool,
-) -> list[Obstacle]:
-    """`subscription_state` and `obstacles` in one call. Raises UnknownSubscription."""
-    return obstacles(
-        subscription_state(subscription_id),
-        target,
-        usable_when=usable_when,
-        usable_while_out_of_sync=usable_while_out_of_sync,
-        blocked_by_in_use=blocked_by_in_use,
-    )
+def why_not_usable(header: SubscriptionHeader, target: Target, rule: UsabilityRule) -> list[Obstacle]:
+    """The obstacles of a subscription whose header was just read. Raises UnknownSubscription.
+
+    Nothing more is read when the header answers it already: a validation starts so.
+    """
+    if not rule.asks_for_neighbours and header.locked_by is None and header.status in rule.usable_when:
+        return []
+    state = subscription_state(header.subscription_id, with_neighbours=rule.asks_for_neighbours)
+    return obstacles(state, target, rule)
 
 
 def _wrong_status(state: SubscriptionState, target: Target, usable_when: frozenset[SubscriptionLifecycle]) -> Obstacle:

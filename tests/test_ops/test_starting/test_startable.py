@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
+from ops.starting.admission import subscription_page
 from ops.steps.predicates import awaiting_callbacks_exist, no_uncompleted_instance
 from ops.steps.step import begin, step
 from ops.steps.workflow import RunPredicateFail
@@ -338,3 +339,16 @@ def test_callbacks_are_looked_after_when_one_may_come_too_late(engine_of):
     engine.service.interventions.abort(process_id, user="ada")
     with pytest.raises(StartRefused):
         start(engine, "watch")
+
+
+def test_a_validation_starts_in_few_statements(engine, device, statements):
+    engine.service.starts.start("validate_device", [{"subscription_id": str(device)}], user="ada")  # makes its page
+    statements.clear()
+    engine.service.starts.start("validate_device", [{"subscription_id": str(device)}], user="ada")
+    assert statements.count <= 9, statements.statements
+
+
+def test_the_page_that_selects_a_subscription_is_made_once(engine):
+    validate, reconcile = (engine.orchestrator.workflow(name) for name in ("validate_device", "reconcile_device"))
+    assert subscription_page(validate) is subscription_page(validate)
+    assert subscription_page(validate) is not subscription_page(reconcile)

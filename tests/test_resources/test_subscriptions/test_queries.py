@@ -12,7 +12,12 @@ from resources.catalogue.catalogue import Catalogue
 from resources.database.tables import SubscriptionTable
 from resources.domain.saving import search_text
 from resources.errors import SubscriptionError, UnknownProduct, UnknownSubscription
-from resources.subscriptions.queries import find_product, find_subscription, find_subscription_named
+from resources.subscriptions.queries import (
+    find_product,
+    find_subscription,
+    find_subscription_id,
+    find_subscription_named,
+)
 from tests.test_resources.test_domain.samples import block, model, product, subscribe
 
 MODEL = model("ListedModel", {"node": block("Node", {})})
@@ -40,7 +45,7 @@ def test_a_subscription_is_found_by_the_beginning_of_its_id(prefix: str) -> None
     identifier = UUID("abcd1234-0000-4000-8000-000000000001")
     subscribe(NODE, "wanted", subscription_id=identifier)
     subscribe(NODE, "other", subscription_id=UUID("abce1234-0000-4000-8000-000000000001"))
-    assert find_subscription(prefix).subscription_id == identifier
+    assert find_subscription(prefix).subscription_id == find_subscription_id(prefix) == identifier
 
 
 def test_an_ambiguous_beginning_is_refused_with_the_candidates() -> None:
@@ -59,6 +64,8 @@ def test_what_is_no_id_is_refused_with_what_would_be(prefix: str) -> None:
 def test_an_id_that_nobody_has_is_said_to_be_unknown() -> None:
     with pytest.raises(UnknownSubscription, match="There is no subscription abcd"):
         find_subscription("abcd")
+    with pytest.raises(UnknownSubscription, match="There is no subscription abcd1234"):
+        find_subscription_id("abcd1234-0000-4000-8000-000000000009")
 
 
 # --- by name ---

@@ -10,6 +10,7 @@ from resources.catalogue.apply import catalogue_id
 from resources.catalogue.catalogue import Catalogue, WorkflowEntry
 from resources.database.session import StatementCount, current_session
 from resources.database.tables import SubscriptionTable
+from resources.domain.saving.headers import subscription_header
 from resources.errors import UnknownSubscription
 from resources.subscriptions.usability import DEFAULT_RULES, Obstacle, why_not_usable
 from resources.types import Target
@@ -28,14 +29,7 @@ def node(session: Session) -> UUID:
 
 
 def why_not(subscription_id: UUID, target: Target = Target.MODIFY) -> list[Obstacle]:
-    rule = DEFAULT_RULES[target]
-    return why_not_usable(
-        subscription_id,
-        target,
-        usable_when=rule.usable_when,
-        usable_while_out_of_sync=rule.usable_while_out_of_sync,
-        blocked_by_in_use=rule.blocked_by_in_use,
-    )
+    return why_not_usable(subscription_header(subscription_id), target, DEFAULT_RULES[target])
 
 
 def reasons(subscription_id: UUID, target: Target = Target.MODIFY) -> list[str]:
@@ -171,6 +165,24 @@ def test_the_question_takes_three_statements(node: UUID, statements: StatementCo
     port = subscribe(node, "port")
     for _ in range(neighbours):
         hold(subscribe(node), port)
+    header = subscription_header(port)
     statements.clear()
-    why_not(port, Target.TERMINATE)
+    why_not_usable(header, Target.TERMINATE, DEFAULT_RULES[Target.TERMINATE])
     assert statements.count == 3
+
+
+@pytest.mark.parametrize("target", [Target.VALIDATE, Target.RECONCILE])
+def test_what_may_run_while_out_of_sync_is_judged_by_the_header_alone(
+    node: UUID, statements: StatementCount, target: Target
+) -> None:
+    header = subscription_header(subscribe(node, insync=False))
+    statements.clear()
+    assert why_not_usable(header, target, DEFAULT_RULES[target]) == []
+    assert statements.count == 0
+
+
+def test_neighbours_are_not_read_for_a_refusal_that_is_not_about_them(node: UUID, statements: StatementCount) -> None:
+    header = subscription_header(subscribe(node, status="terminated"))
+    statements.clear()
+    assert why_not_usable(header, Target.VALIDATE, DEFAULT_RULES[Target.VALIDATE])
+    assert statements.count == 1
