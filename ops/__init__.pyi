@@ -1,4 +1,7 @@
 from .starting.named_forms import register_form as register_form
+from .steps.acceptance import DriftedValue as DriftedValue
+from .steps.acceptance import accepted_values as accepted_values
+from .steps.acceptance import never_accepted as never_accepted
 from .steps.context import StepContext as StepContext
 from .steps.form_fields import CustomerId as CustomerId
 from .steps.form_fields import ProductId as ProductId

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,12 +19,15 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from ops.starting.drift_answer import Answer
 from orchestrator_defs.scaffolding.product import ProductSpec
 from orchestrator_defs.scaffolding.project import write_project
 from orchestrator_defs.testing import Run, Testbed
-from resources.errors import ExternalSystemError, ExternalSystemUnavailable
+from resources.errors import ExternalSystemError, ExternalSystemUnavailable, StartRefused
 from tests.architecture import ROOT
+from tests.drift import write_result
 
+ACCEPT = Answer.ACCEPT_REALITY
 PAGES = ("forms", "external_systems", "steps", "validation", "testing")
 
 
@@ -379,6 +383,24 @@ def test_a_validation_finds_drift_and_a_reconciliation_puts_it_right(
     bed.run("push_line", on(line)).assert_completed()
     assert line.subscription.insync
     bed.run("check_line", on(line)).assert_completed()
+
+
+def test_what_the_page_accepts_becomes_the_subscription(
+    page_of: Callable[[str], ModuleType], bed_of: Callable[..., Testbed]
+) -> None:
+    page = page_of("validation")
+    bed = bed_of(page.check_line, page.change_line_speed)
+    line = created(bed)
+    found = {"path": "controller.speed", "found": 3}
+    write_result(bed.database, line.subscription_id, differences=[found])
+    answer = partial(bed.processes.starts.answer_drift, ACCEPT, line.subscription_id, reason="Ticket 7.", user="ada")
+
+    Run(bed, answer()).execute().assert_completed()
+    assert line.subscription.line.speed == 10
+
+    write_result(bed.database, line.subscription_id, differences=[found, {"path": "controller.site", "found": "Delft"}])
+    with pytest.raises(StartRefused, match="a line that ends elsewhere is another line"):
+        answer()
 
 
 def test_a_system_that_does_not_answer_is_no_drift(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ops import StepContext, step
+from ops import DriftedValue, StepContext, step
 from ops.products.descriptions import described
 from ops.products.drift import differences, report
 from ops.products.playbooks import play
@@ -256,6 +256,23 @@ def _differences_in_netbox(subscription: L2vpn, netbox: NetBox) -> Iterator[Diff
         in_use = netbox.vlans_in_use(interface_of(sap))
         ours = VlanRanges(vlan for vlan, holder in in_use.items() if holder == name)
         yield from differences(f"netbox.{sap.port.title}", {"vlan": str(tagged(sap.vlan))}, {"vlan": str(ours)})
+
+
+def access_point_of(subscription: L2vpnProvisioning, one: DriftedValue) -> str:
+    """The port, by its subscription's id, of the access point whose VLANs differ.
+
+    Raises ValueError when the service has no such access point.
+    """
+    saps = subscription.virtual_circuit.saps
+    for sap in saps:
+        device = sap.port.node.node_name
+        at = [other for other in saps if other.port.node.node_name == device].index(sap)
+        is_on_device = device in (one.system, one.path.partition(".")[0])
+        if f".{one.path}".endswith(f".{sap.port.title}.vlan") or (
+            is_on_device and one.path.endswith(f".endpoints.{at}.vlan")
+        ):
+            return str(sap.port.owner_subscription_id)
+    raise ValueError("the service has no access point there")
 
 
 def interface_of(sap: SapBlockProvisioning) -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_forms.types import FormMeta
 
+from ops.starting.drift_answer import DriftAnswer
 from ops.starting.permission import check_may_start
 from ops.steps.context import Scope
 from ops.steps.forms import EmptyPage, FormGenerator, FormPage, Page, fill, pages_of
@@ -59,6 +60,8 @@ class StartRequest:
     in when no page was given.
     """
     resources: Mapping[str, Any] = field(default_factory=dict)
+    answers: DriftAnswer | None = None
+    """The drift that it answers, which is then no obstacle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +165,22 @@ def _refusing(
 def first_state(request: StartRequest) -> State:
     """Fill the form. Needs a transaction; writes nothing."""
     workflow = request.workflow
-    known: State = {
-        "process_id": str(request.process_id),
-        "reporter": request.user,
-        "workflow_name": workflow.name,
-        "workflow_target": workflow.target.value,
-    }
-    form = start_form(workflow, Scope(resources=request.resources))
+    known = known_to_form(workflow, request.process_id, request.user)
+    form = start_form(workflow, Scope(resources=request.resources), request.answers)
     left_out = () if request.empty_page_is_asked else _pages_left_out(workflow)
     result = fill(form, known, request.pages or left_out, name=workflow.name)
     state: State = to_json({**known, **result}, f"The form of {workflow.name}")
     return state
+
+
+def known_to_form(workflow: Workflow, process_id: ProcessId, user: str) -> State:
+    """What each form may take, before its first page."""
+    return {
+        "process_id": str(process_id),
+        "reporter": user,
+        "workflow_name": workflow.name,
+        "workflow_target": workflow.target.value,
+    }
 
 
 def _pages_left_out(workflow: Workflow) -> Sequence[Page]:
@@ -206,6 +214,7 @@ def _write(request: StartRequest, state: State) -> None:
             idempotency_key=request.idempotency_key,
             asked=request.asked,
             parent=request.parent,
+            note=request.answers.note if request.answers else None,
         )
     )
     if workflow.has_subscription:
@@ -216,9 +225,11 @@ def _write(request: StartRequest, state: State) -> None:
 
 def _lock_subscription(request: StartRequest, subscription_id: UUID, version: int) -> None:
     header = subscription_header(subscription_id, for_update=True)
-    check_usable(request.workflow, header)
+    check_usable(request.workflow, header, request.answers)
     if header.version != version:
         raise _stale(header, version)
+    if request.answers is not None:
+        request.answers.record(subscription_id, request.process_id, request.user)
     locks.link(request.process_id, subscription_id)
     if request.workflow.is_writer:
         locks.lock(request.process_id, subscription_id, unsync=True)
@@ -249,8 +260,8 @@ def predicate_verdict(workflow: Workflow, user: str) -> RunPredicatePass | RunPr
     return RunPredicateFail(str(getattr(verdict, "message", f"its predicate answered {verdict!r}")))
 
 
-def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
-    """Refuse a workflow that may not run on this subscription now."""
+def check_usable(workflow: Workflow, header: SubscriptionHeader, answers: DriftAnswer | None = None) -> None:
+    """Refuse a workflow that may not run on this subscription now; the drift that it answers is no obstacle."""
     if not workflow.may_run_on(header.product.product_type):
         raise StartRefused(
             f"{workflow.name} works on {' or '.join(workflow.product_types)}; "
@@ -266,6 +277,8 @@ def check_usable(workflow: Workflow, header: SubscriptionHeader) -> None:
             details={"location": owner},
         )
     found = why_not_usable(header, workflow.target, workflow.rule)
+    if answers is not None:
+        found = [one for one in found if not answers.waives(one)]
     if found:
         raise StartRefused(found[0].message, reason=found[0].reason, details=found[0].details)
 
@@ -280,7 +293,9 @@ def _stale(header: SubscriptionHeader, version: int) -> StaleSubscription:
 # --- the form: the engine's page first, then the workflow's own ---
 
 
-def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenerator]:
+def start_form(
+    workflow: Workflow, scope: Scope, answers: DriftAnswer | None = None
+) -> Callable[[State], FormGenerator]:
     """Put the engine's own page, which selects the product or the subscription, before the workflow's."""
 
     def form(state: State) -> FormGenerator:
@@ -291,7 +306,7 @@ def start_form(workflow: Workflow, scope: Scope) -> Callable[[State], FormGenera
         elif workflow.has_subscription:
             page = yield subscription_page(workflow)
             header = subscription_header(page.subscription_id)
-            check_usable(workflow, header)
+            check_usable(workflow, header, answers)
             known |= state_of_subscription(header)
         own = workflow.initial_input_form
         if own is not None:

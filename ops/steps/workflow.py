@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from ops.steps.acceptance import Accepts
 from ops.steps.batching import why_step_needs_process
 from ops.steps.forms import Form
 from ops.steps.step import Branch, LedgerStep, StepList, enumerate_steps
@@ -71,6 +72,7 @@ class Workflow:
     retry_auth_callback: AuthCallback | None = None
     takes_subscription: bool = True
     in_batch: bool = True
+    accepts: Accepts | None = None
 
     @property
     def is_task(self) -> bool:

@@ -24,6 +24,7 @@ from orchestrator_defs.api.rest import (
     user_log,
 )
 from orchestrator_defs.api.rest.search import search_routes
+from orchestrator_defs.api.rest.validations import validation_routes
 from orchestrator_defs.api.security import problems
 from orchestrator_defs.api.security.access_rules import Policy, Rule
 from orchestrator_defs.api.security.authorisation import Authorisation
@@ -53,6 +54,7 @@ ROUTERS = (
     processes.router,
     forms.router,
     subscriptions.router,
+    validation_routes.router,
     search_routes.router,
     customer_descriptions.router,
     catalogue.router,

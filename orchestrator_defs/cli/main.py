@@ -44,6 +44,18 @@ COMMANDS = {
         "orchestrator_defs.cli.subscriptions.workflows:workflows",
         "Show which workflows you may start on a subscription, and why not the others.",
     ),
+    "subscriptions validation": (
+        "orchestrator_defs.cli.subscriptions.drift:validation",
+        "Show what the newest validation of a subscription found.",
+    ),
+    "subscriptions push-intent": (
+        "orchestrator_defs.cli.subscriptions.drift:push_intent",
+        "Answer the drift that the newest validation found: push what the subscription says, and wait.",
+    ),
+    "subscriptions accept-reality": (
+        "orchestrator_defs.cli.subscriptions.drift:accept_reality",
+        "Answer the drift that the newest validation found: modify the subscription to it, and wait.",
+    ),
     "export": (
         "orchestrator_defs.cli.export:export",
         "Write all that a query finds as CSV or JSON to the standard output.",

@@ -29,6 +29,7 @@ from dagster import (
 from ops.running.asset_reports import Report
 from ops.running.execution import IN_PROCESS, ONE_PROCESS, run_step
 from ops.running.first_step import run_start
+from ops.steps.acceptance import Accepts
 from ops.steps.arguments import arguments_of, check_arguments
 from ops.steps.forms import Form
 from ops.steps.lifecycle_steps import resync, resync_reconciled, set_status
@@ -119,15 +120,19 @@ def modify_workflow(
     additional_steps: AnySteps | None = None,
     *,
     product_type: str | Sequence[str] = (),
+    accepts: Accepts | None = None,
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
     """Make a workflow that changes a subscription.
 
     The start links the subscription to the process, locks it and puts it out of sync, in one transaction. After the
-    steps: `additional_steps`, the unlocking and the end.
+    steps: `additional_steps`, the unlocking and the end. `accepts` is a function that turns the `differences` which a
+    validation found into values of the form, by field; without it each is the field with the name of its path's end.
     """
     last = _more(additional_steps) >> resync
-    return _decorated(Target.MODIFY, description, last, initial_input_form, product_type, **rules)
+    if accepts is not None:
+        check_arguments(accepts)
+    return _decorated(Target.MODIFY, description, last, initial_input_form, product_type, accepts=accepts, **rules)
 
 
 @_spelled_out
@@ -226,6 +231,7 @@ def _decorated(
     *,
     takes_subscription: bool = True,
     in_batch: bool = True,
+    accepts: Accepts | None = None,
     **rules: Unpack[SubscriptionRules],
 ) -> Decorated:
     def decorate(function: StepsFunction) -> WorkflowJob:
@@ -259,6 +265,7 @@ def _decorated(
             retry_auth_callback=rules.get("retry_auth_callback"),
             takes_subscription=takes_subscription,
             in_batch=in_batch,
+            accepts=accepts,
         )
         return job_of(spec, doc=function.__doc__)
 
@@ -427,8 +434,11 @@ def _resource_keys(spec: Workflow, place: LedgerStep) -> Iterator[str]:
 
 
 def form_resource_keys(spec: Workflow) -> Iterator[str]:
-    """The external resources that a workflow's forms have as parameters: that of the start, and of its steps."""
-    for form in (spec.initial_input_form, *(place.step.form for place in spec.ledger_steps)):
+    """The external resources that a workflow's forms have as parameters: that of the start, and of its steps.
+
+    Also those of the function that fills the form with what a validation found.
+    """
+    for form in (spec.initial_input_form, spec.accepts, *(place.step.form for place in spec.ledger_steps)):
         if form is not None and not isinstance(form, type):
             yield from arguments_of(form).resource_keys
 

@@ -1,6 +1,7 @@
-"""Dagster jobs that intervene in processes, for people at the launchpad."""
+"""Dagster jobs for people at the launchpad: they intervene in processes, and answer drift."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from dagster import (
@@ -15,20 +16,31 @@ from dagster import (
     op,
 )
 
+from ops.starting.drift_answer import Answer
 from orchestrator_defs.jobs.launchpad import Opening
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
-from resources.errors import OrchestratorError, TransportError
+from resources.errors import REFUSALS
 from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
 from resources.runs.launched_by import launched_by
 from resources.runs.refusal import Refusal
+from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessId
 
 PROCESS = Opening(String, "<id of the process>", "id of the process, or its beginning", is_required=True)
 INPUTS = Field(Any, is_required=False, description="the page of the form, or a list of its pages")
 REASON = Field(String, is_required=False, default_value="", description="the reason, for the ledger")
+
+
+SUBSCRIPTION = Opening(String, "<id of the subscription>", "id of the subscription, or its beginning", is_required=True)
+WHY = Opening(String, "<why>", "the reason, for the process and the subscription's history", is_required=True)
+WORKFLOW = Field(String, is_required=False, description="the workflow, if several can give the answer")
+ANSWERS = {
+    Answer.PUSH_INTENT: "Answer the drift that the newest validation found: push what the subscription says.",
+    Answer.ACCEPT_REALITY: "Answer the drift that the newest validation found: modify the subscription to it.",
+}
 
 
 def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
@@ -73,7 +85,42 @@ def process_jobs(orchestrator: Orchestrator) -> list[JobDefinition]:
     def abort_process() -> None:
         abort()
 
-    return [answer_process, abort_process]
+    return [answer_process, abort_process, *(_answer_job(orchestrator, answer) for answer in Answer)]
+
+
+def _answer_job(orchestrator: Orchestrator, answer: Answer) -> JobDefinition:
+    fields: dict[str, Field] = {"subscription_id": SUBSCRIPTION, "reason": WHY, "workflow": WORKFLOW}
+
+    @op(name=f"start_{answer}", config_schema=fields)
+    def start(context: OpExecutionContext) -> None:
+        """Start the workflow that answers the drift. Refused with a sentence when there is none to answer."""
+        config = context.op_config
+        service, user = _service(context, orchestrator), launched_by(context.instance, context.run.tags)
+        with _refusals_shown():
+            with service.database.transaction(read_only=True):
+                subscription_id = find_subscription(config["subscription_id"]).subscription_id
+            process_id = service.starts.answer_drift(
+                answer,
+                subscription_id,
+                reason=config["reason"],
+                user=user,
+                workflow_name=config.get("workflow"),
+                idempotency_key=f"{answer}:{context.run_id}",
+            )
+            context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
+            status = service.runs.launch_or_execute(process_id, user=user)
+            context.log.info(f"Process {process_id} was started: it is {status}.")
+
+    @job(
+        name=answer.value,
+        executor_def=in_process_executor,
+        config=_launchpad(f"start_{answer}", fields),
+        description=ANSWERS[answer],
+    )
+    def answering() -> None:
+        start()
+
+    return answering
 
 
 def _launchpad(name: str, fields: dict[str, Field]) -> ConfigMapping:
@@ -89,14 +136,23 @@ def _act(
     context: OpExecutionContext, orchestrator: Orchestrator, act: Callable[[Processes, ProcessId, str], None]
 ) -> None:
     """Act as the user of this run; a refusal is shown with its message and not retried."""
-    orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
-    service = Processes(orchestrator, context.instance)
-    user = launched_by(context.instance, context.run.tags)
-    try:
+    service, user = _service(context, orchestrator), launched_by(context.instance, context.run.tags)
+    with _refusals_shown():
         process_id = _find(service, context.op_config["process"])
         context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
         act(service, process_id, user)
-    except (OrchestratorError, TransportError) as error:
+
+
+def _service(context: OpExecutionContext, orchestrator: Orchestrator) -> Processes:
+    orchestrator.code = orchestrator.code or CodeLocation.of_run(context.run)
+    return Processes(orchestrator, context.instance)
+
+
+@contextmanager
+def _refusals_shown() -> Iterator[None]:
+    try:
+        yield
+    except REFUSALS as error:
         raise Refusal(str(error)) from error
 
 

@@ -1,20 +1,25 @@
-"""Starts a process: checks the request, and writes the process."""
+"""Starts a process, also as the answer to drift: checks the request, and writes the process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 from ops.starting.admission import IdempotentStart, StartRequest, admit
+from ops.starting.drift_answer import LONGEST_REASON, Answer, DriftAnswer
+from ops.starting.drift_answering import accepting_pages, answering_workflow
+from ops.starting.permission import check_may_start
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages
 from ops.steps.workflow import Workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.process_access import ProcessAccess
+from resources.database.storable import refuse_unstorable
 from resources.domain.saving.headers import subscription_header
-from resources.errors import OrchestratorError, UnknownSubscription
+from resources.errors import OrchestratorError, ProcessError, UnknownSubscription
 from resources.processes.owner import owned_by
 from resources.types import ProcessId, SubscriptionId
+from resources.validations.reading import newest_result
 
 
 class ProcessStart:
@@ -43,13 +48,80 @@ class ProcessStart:
         """
         workflow = self._access.served.workflow(workflow_name)
         pages = as_pages(inputs)
-        if idempotency_key is None:
-            return self._admit(workflow, pages, user, empty_page_is_asked=empty_page_is_asked)
-        idempotent = IdempotentStart.of(idempotency_key, workflow.name, pages, user)
+        orchestrator = self._orchestrator(workflow, pages)
+
+        def admitted(idempotent: IdempotentStart | None) -> ProcessId:
+            return self._admit(orchestrator, workflow, pages, user, idempotent, empty_page_is_asked=empty_page_is_asked)
+
+        return self._once(idempotency_key, (workflow.name, pages, user), admitted)
+
+    def answer_drift(
+        self,
+        answer: Answer,
+        subscription_id: SubscriptionId,
+        *,
+        reason: str,
+        user: str,
+        workflow_name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ProcessId:
+        """Start the workflow that answers the drift which the newest validation found. Commits.
+
+        `workflow_name` chooses among several. The reason is the note of the process, and stands in the history of the
+        subscription. Raises what `start` raises, and StartRefused when there is no drift to answer, when it is of an
+        earlier version, or when what was found cannot be accepted.
+        """
+        refuse_unstorable("The reason", reason)
+        if not reason.strip() or len(reason) > LONGEST_REASON:
+            raise ProcessError(f"Give a reason of 1 to {LONGEST_REASON} characters.")
+        asked = {"subscription_id": str(subscription_id), "reason": reason, "workflow": workflow_name}
+
+        def admitted(idempotent: IdempotentStart | None) -> ProcessId:
+            return self._answer(answer, subscription_id, reason, user, workflow_name, idempotent)
+
+        return self._once(idempotency_key, (answer.value, [asked], user), admitted)
+
+    def _answer(
+        self,
+        answer: Answer,
+        subscription_id: SubscriptionId,
+        reason: str,
+        user: str,
+        workflow_name: str | None,
+        idempotent: IdempotentStart | None,
+    ) -> ProcessId:
+        database = self._access.database
+        with database.transaction(read_only=True):
+            product, result = subscription_header(subscription_id).product, newest_result(subscription_id)
+        orchestrator = self._access.served.of_product(product.name)
+        workflow = answering_workflow(answer, orchestrator.workflows.values(), product.product_type, workflow_name)
+        check_may_start(workflow, user)
+        result.check_answerable()
+        given = DriftAnswer(answer, reason, result)
+        pages: Sequence[Page] = [{"subscription_id": str(subscription_id), "version": result.version}]
+        if answer is Answer.ACCEPT_REALITY:
+            with (
+                self._access.form_resources(workflow) as resources,
+                owned_by(self._access.owner_of(orchestrator)),
+                database.transaction(read_only=True),
+            ):
+                pages = accepting_pages(workflow, given, user, resources)
+        return self._admit(orchestrator, workflow, pages, user, idempotent, given)
+
+    def _once(
+        self,
+        key: str | None,
+        asked: tuple[str, Sequence[Page], str],
+        admitted: Callable[[IdempotentStart | None], ProcessId],
+    ) -> ProcessId:
+        """Start a process, or find the one that was started with this key."""
+        if key is None:
+            return admitted(None)
+        idempotent = IdempotentStart.of(key, *asked)
         if (found := self._started_with(idempotent)) is not None:
             return found
         try:
-            return self._admit(workflow, pages, user, idempotent, empty_page_is_asked=empty_page_is_asked)
+            return admitted(idempotent)
         except OrchestratorError:
             if (found := self._started_with(idempotent)) is not None:  # the same request, at the same moment
                 return found
@@ -57,12 +129,14 @@ class ProcessStart:
 
     def _admit(
         self,
+        orchestrator: Orchestrator,
         workflow: Workflow,
         pages: Sequence[Page],
         user: str,
-        idempotent: IdempotentStart | None = None,
+        idempotent: IdempotentStart | None,
+        answers: DriftAnswer | None = None,
         *,
-        empty_page_is_asked: bool,
+        empty_page_is_asked: bool = False,
     ) -> ProcessId:
         process_id = uuid4()
         with self._access.form_resources(workflow) as resources:
@@ -76,8 +150,9 @@ class ProcessStart:
                 asked=idempotent.hash if idempotent else None,
                 empty_page_is_asked=empty_page_is_asked,
                 resources=resources,
+                answers=answers,
             )
-            with owned_by(self._access.owner_of(self._orchestrator(workflow, pages))):
+            with owned_by(self._access.owner_of(orchestrator)):
                 admit(request, self._access.database)
         return process_id
 

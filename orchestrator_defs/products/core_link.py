@@ -1,12 +1,22 @@
 """Core link: its forms and its workflows."""
 
-from collections.abc import Mapping
-from typing import Annotated, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 
-from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
+from ops import (
+    CustomerId,
+    DriftedValue,
+    FormGenerator,
+    FormPage,
+    StepList,
+    SubmitFormPage,
+    accepted_values,
+    begin,
+    never_accepted,
+)
 from ops.products.core_link import (
     compare_core_link,
     configure_core_link,
@@ -29,8 +39,8 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import OneOf
-from resources import default_customer_id
-from resources.products.core_link import CoreLink, IsisMetric
+from resources import State, default_customer_id
+from resources.products.core_link import DRAINED_METRIC, CoreLink, IsisMetric
 from resources.products.inventory import PortRecord, claims_on, find_port, nodes_in_service, ports_in_service
 from resources.products.port import PortMode
 
@@ -115,12 +125,34 @@ def modify_core_link_form(subscription: CoreLink) -> type[SubmitFormPage]:
     return ModifyCoreLinkPage
 
 
+def accept_core_link(differences: Sequence[DriftedValue]) -> State:
+    """A metric that was set by hand, for both ends; the highest is maintenance. Addresses and cable may not stay."""
+    addresses = never_accepted("NetBox assigns the addresses of a link when it is made")
+    return accepted_values(
+        differences,
+        {
+            "isis_metric": _metric_found,
+            "description": never_accepted("it names the port at the other end"),
+            **dict.fromkeys(("ipv4", "ipv6"), addresses),
+            "id": never_accepted("it is another cable"),
+        },
+    )
+
+
+def _metric_found(one: DriftedValue) -> Mapping[str, Any]:
+    if one.found == DRAINED_METRIC:
+        return {"under_maintenance": True}
+    return {"isis_metric": one.found, "under_maintenance": False}
+
+
 @create_workflow("Create core link", initial_input_form=create_core_link_form, product_type="CoreLink")
 def create_core_link() -> StepList:
     return begin >> construct_core_link >> reserve_prefixes >> connect_ports >> configure_core_link
 
 
-@modify_workflow("Modify core link", initial_input_form=modify_core_link_form, product_type="CoreLink")
+@modify_workflow(
+    "Modify core link", initial_input_form=modify_core_link_form, product_type="CoreLink", accepts=accept_core_link
+)
 def modify_core_link() -> StepList:
     return begin >> update_core_link >> configure_core_link
 

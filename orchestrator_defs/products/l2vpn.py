@@ -1,14 +1,25 @@
 """L2VPN: its forms and its workflows."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from annotated_types import Gt, Le, Len
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
+from ops import (
+    CustomerId,
+    DriftedValue,
+    FormGenerator,
+    FormPage,
+    StepList,
+    SubmitFormPage,
+    accepted_values,
+    begin,
+    never_accepted,
+)
 from ops.products.l2vpn import (
     SERVICE_MODES,
+    access_point_of,
     assign_vlans,
     check_access_points,
     compare_l2vpn,
@@ -32,7 +43,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
-from resources import UNTAGGED, VlanRanges, default_customer_id
+from resources import UNTAGGED, State, VlanRanges, default_customer_id
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 
@@ -69,6 +80,30 @@ def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
     saps = yield access_points_page(f"{subscription.description}: access points", service.speed, subscription)
 
     return {**service.model_dump(mode="json"), **saps.model_dump(mode="json")}
+
+
+def accept_l2vpn(subscription: L2vpn, differences: Sequence[DriftedValue]) -> State:
+    """Speed, policer and VLANs as they were found; numbers of NetBox, and access points, may not."""
+    points = {str(sap.port.owner_subscription_id): sap for sap in subscription.virtual_circuit.saps}
+    numbers = never_accepted("NetBox assigns it when the service is made")
+
+    def vlan(one: DriftedValue) -> Mapping[str, Any]:
+        return {access_point_of(subscription, one): one.found}
+
+    found = accepted_values(
+        differences,
+        {
+            "speed": "speed",
+            "policer": "speed_policer",
+            "vlan": vlan,
+            "description": never_accepted("it is made from speed and access points"),
+            "endpoints": never_accepted("the ports of a service change by a modification only"),
+            **dict.fromkeys(("vni", "route_target"), numbers),
+        },
+    )
+    vlans = {port: found.pop(port) for port in points if port in found}
+    saps = [{"port": port, "vlan": vlans.get(port, str(sap.vlan))} for port, sap in points.items()]
+    return found | ({"saps": saps} if vlans else {})
 
 
 def access_points_page(title: str, speed: int, subscription: L2vpn | None = None) -> type[SubmitFormPage]:
@@ -135,7 +170,7 @@ def create_l2vpn() -> StepList:
     return begin >> construct_l2vpn >> reserve_vni >> assign_vlans >> configure_l2vpn
 
 
-@modify_workflow("Modify L2VPN", initial_input_form=modify_l2vpn_form, product_type="L2VPN")
+@modify_workflow("Modify L2VPN", initial_input_form=modify_l2vpn_form, product_type="L2VPN", accepts=accept_l2vpn)
 def modify_l2vpn() -> StepList:
     return begin >> update_l2vpn >> release_left_vlans >> assign_vlans >> configure_l2vpn
 

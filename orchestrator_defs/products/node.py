@@ -9,7 +9,17 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_forms.validators import migration_summary
 
-from ops import CustomerId, StepList, SubmitFormPage, begin, callback_step, inputstep
+from ops import (
+    CustomerId,
+    DriftedValue,
+    StepList,
+    SubmitFormPage,
+    accepted_values,
+    begin,
+    callback_step,
+    inputstep,
+    never_accepted,
+)
 from ops.products.node import (
     begin_redeployment,
     compare_node,
@@ -36,7 +46,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
-from resources import NETBOX_DEVICE_NAME, Assignee, NetBox, default_customer_id, find_product
+from resources import NETBOX_DEVICE_NAME, Assignee, NetBox, State, default_customer_id, find_product
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
 
@@ -104,6 +114,23 @@ def modify_node_form(subscription: Node) -> type[SubmitFormPage]:
     return ModifyNodePage
 
 
+def accept_node(differences: Sequence[DriftedValue]) -> State:
+    """A description and a status that were set elsewhere may stay; addresses, and what makes it a device, may not."""
+    other = never_accepted("with that it is another device, for which a node is created")
+    return accepted_values(
+        differences,
+        {
+            "description": "node_description",
+            "status": "node_status",
+            "overload": lambda one: {"node_status": NodeStatus.OFFLINE if one.found else NodeStatus.ACTIVE},
+            **dict.fromkeys(("name", "hostname", "vendor", "model", "site", "location", "role"), other),
+            **dict.fromkeys(
+                ("ipv4_loopback", "ipv6_loopback"), never_accepted("NetBox assigns addresses when it is made")
+            ),
+        },
+    )
+
+
 @inputstep("Confirm what changes", assignee=Assignee.NOC)
 def confirm_redeployment(preview: Sequence[Mapping[str, Any]]) -> type[SubmitFormPage]:
     """What the playbook would change, for confirmation."""
@@ -141,7 +168,7 @@ def create_node() -> StepList:
     )
 
 
-@modify_workflow("Modify node", initial_input_form=modify_node_form, product_type="Node")
+@modify_workflow("Modify node", initial_input_form=modify_node_form, product_type="Node", accepts=accept_node)
 def modify_node() -> StepList:
     return begin >> update_node >> update_device >> configure_node
 

@@ -1,11 +1,22 @@
 """Port: its forms and its workflows."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict
 
-from ops import CustomerId, FormGenerator, FormPage, StepList, SubmitFormPage, begin
+from ops import (
+    CustomerId,
+    DriftedValue,
+    FormGenerator,
+    FormPage,
+    StepList,
+    SubmitFormPage,
+    accepted_values,
+    begin,
+    never_accepted,
+)
 from ops.products.port import (
     compare_port,
     configure_port,
@@ -26,7 +37,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
-from resources import NetBox, default_customer_id, find_product
+from resources import NetBox, State, default_customer_id, find_product
 from resources.products.inventory import nodes_in_service
 from resources.products.port import Port, PortMode, PortSpeed
 
@@ -81,12 +92,35 @@ def modify_port_form(subscription: Port) -> type[SubmitFormPage]:
     return ModifyPortPage
 
 
+def accept_port(differences: Sequence[DriftedValue]) -> State:
+    """What its modification changes may stay as it was found; the interface, its speed and its mode may not."""
+    other = never_accepted("a port keeps its interface; create another port there")
+    return accepted_values(
+        differences,
+        {
+            "description": _description_found,
+            "enabled": "enabled",
+            "auto_negotiation": "auto_negotiation",
+            "lldp": "lldp",
+            "speed": never_accepted("the speed is that of the product"),
+            "mode": never_accepted("services depend on the mode of a port"),
+            **dict.fromkeys(("device", "name"), other),
+        },
+    )
+
+
+def _description_found(one: DriftedValue) -> Mapping[str, Any]:
+    if not one.found:
+        raise ValueError("an interface without a description gets that of its subscription")
+    return {"port_description": one.found}
+
+
 @create_workflow("Create port", initial_input_form=create_port_form, product_type="Port")
 def create_port() -> StepList:
     return begin >> construct_port >> reserve_interface >> update_interface >> configure_port
 
 
-@modify_workflow("Modify port", initial_input_form=modify_port_form, product_type="Port")
+@modify_workflow("Modify port", initial_input_form=modify_port_form, product_type="Port", accepts=accept_port)
 def modify_port() -> StepList:
     return begin >> update_port >> update_interface >> configure_port
 

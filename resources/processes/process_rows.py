@@ -43,6 +43,7 @@ class NewProcess:
     idempotency_key: str | None = None
     asked: str | None = None
     parent: ProcessId | None = None
+    note: str | None = None
 
 
 class Located(Protocol):
@@ -239,6 +240,7 @@ def create_process(new: NewProcess) -> None:
             idempotency_key=new.idempotency_key,
             asked=new.asked,
             parent_process_id=new.parent,
+            note=new.note,
             location=owner.location,
             storage=owner.storage,
         )

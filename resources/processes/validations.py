@@ -103,6 +103,12 @@ def end_those_that_drifted(subscription_id: SubscriptionId, workflow: str, *, pa
     _end(about, user="SYSTEM", reason=f"{by} found no difference any more.")
 
 
+def end_those_answered(subscription_id: SubscriptionId, answer: ProcessId, *, user: str, reason: str) -> None:
+    """Abort the validations that found the drift which a process accepts."""
+    why = f"Process {answer} accepts what was found: {reason}"
+    _end(ProcessSubscriptionTable.subscription_id == subscription_id, user=user, reason=why)
+
+
 def confirm_in_sync(subscription_id: SubscriptionId, *, user: str, reason: str | None) -> bool:
     """Put a subscription in sync because a person says so, and abort the validations that found the drift.
 

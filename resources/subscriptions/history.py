@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from resources.database.session import current_session
 from resources.database.tables import ProcessTable, SubscriptionTable, SubscriptionVersionTable, WorkflowTable
+from resources.domain.saving.authorship import Author
 from resources.domain.saving.changes import Difference, difference
 from resources.errors import UnknownSubscription
 from resources.types import ProcessId, SubscriptionId
@@ -79,6 +80,33 @@ def read_version(subscription_id: SubscriptionId, number: int) -> tuple[HistoryE
         raise UnknownSubscription(f"There is no version {number} of subscription {subscription_id}.")
     before = found[1].document if len(found) > 1 else None
     return _entry(found[0], before), found[0].document
+
+
+def write_reason(subscription_id: SubscriptionId, reason: str | None, author: Author, **values: Any) -> None:
+    """Write a version with its author and reason, and these columns of the subscription.
+
+    The document is that of the version before.
+    """
+    table = SubscriptionTable
+    saved = (
+        sa.update(table)
+        .where(table.subscription_id == subscription_id)
+        .values(**values, version=table.version + 1)
+        .returning(table.subscription_id, table.version, table.document)
+        .cte("saved")
+    )
+    noted = sa.select(
+        saved.c.subscription_id,
+        saved.c.version,
+        saved.c.document,
+        sa.literal(author.process_id, sa.Uuid()),
+        sa.literal(author.step_key),
+        sa.literal(author.user),
+        sa.literal(reason, sa.String()),
+    )
+    columns = ["subscription_id", "version", "document", "process_id", "step_key", "created_by", "reason"]
+    statement = sa.insert(SubscriptionVersionTable).from_select(columns, noted, include_defaults=False)
+    current_session().execute(statement)
 
 
 def read_document(subscription_id: SubscriptionId) -> dict[str, Any]:

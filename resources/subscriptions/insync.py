@@ -1,6 +1,7 @@
 """Puts a subscription in sync at a person's request, which its history records."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -9,11 +10,11 @@ from resources.database.tables import (
     ProcessSubscriptionTable,
     ProcessTable,
     SubscriptionTable,
-    SubscriptionVersionTable,
 )
 from resources.domain.saving.authorship import current_author
 from resources.errors import UnfinishedProcesses, UnknownSubscription
 from resources.settings import settings
+from resources.subscriptions.history import write_reason
 from resources.types import ProcessId, ProcessStatus, SubscriptionId
 
 STEP_KEY = "set_in_sync"
@@ -36,7 +37,8 @@ def set_in_sync(subscription_id: SubscriptionId, reason: str | None = None) -> b
         return False
     if not settings().disable_insync_check:
         _refuse_while_unfinished(subscription_id, row.locked_by)
-    _write(subscription_id, reason)
+    author = current_author()
+    write_reason(subscription_id, reason, replace(author, step_key=author.step_key or STEP_KEY), insync=True)
     return True
 
 
@@ -66,27 +68,3 @@ def _sentence(subscription_id: SubscriptionId, unfinished: Sequence[ProcessId]) 
         f"Subscription {subscription_id} cannot be put in sync while processes that changed it are unfinished; "
         f"resume or abort these first: [{', '.join(map(str, unfinished))}]"
     )
-
-
-def _write(subscription_id: SubscriptionId, reason: str | None) -> None:
-    """Write the flag, and a version with its author and reason; the document is that of the version before."""
-    table, author = SubscriptionTable, current_author()
-    saved = (
-        sa.update(table)
-        .where(table.subscription_id == subscription_id)
-        .values(insync=True, version=table.version + 1)
-        .returning(table.subscription_id, table.version, table.document)
-        .cte("saved")
-    )
-    noted = sa.select(
-        saved.c.subscription_id,
-        saved.c.version,
-        saved.c.document,
-        sa.literal(author.process_id, sa.Uuid()),
-        sa.literal(author.step_key or STEP_KEY),
-        sa.literal(author.user),
-        sa.literal(reason, sa.String()),
-    )
-    columns = ["subscription_id", "version", "document", "process_id", "step_key", "created_by", "reason"]
-    statement = sa.insert(SubscriptionVersionTable).from_select(columns, noted, include_defaults=False)
-    current_session().execute(statement)

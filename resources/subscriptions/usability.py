@@ -1,9 +1,10 @@
 """Why a workflow may not run on a subscription now: reads the facts, then judges without the database."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -203,6 +204,14 @@ def _in_use(state: SubscriptionState, target: Target) -> Obstacle:
             "action": _action(target),
         },
     )
+
+
+def only_drifted(subscription_ids: Collection[str]) -> bool:
+    """Whether only validations have put these subscriptions out of sync: no process has, or holds one."""
+    row = SubscriptionTable
+    others = sa.or_(row.out_of_sync_by.is_distinct_from("validation"), row.locked_by.is_not(None))
+    found = sa.select(sa.literal(1)).where(row.subscription_id.in_(map(UUID, subscription_ids)), others)
+    return not current_session().scalar(sa.select(found.exists()))
 
 
 def reconcile_command(subscription_id: SubscriptionId) -> str:

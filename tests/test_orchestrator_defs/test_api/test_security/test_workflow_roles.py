@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.drift import write_result
 from tests.oidc import bearer, login_at
 from tests.test_orchestrator_defs.test_api.test_rest.test_processes.workflows import Outside, toy_tasks
 from tests.toy_network import DEVICE, World, device_workflows
@@ -67,6 +68,24 @@ def test_a_process_is_aborted_by_whoever_has_the_role_of_its_workflow(api, as_, 
     path = f"/processes/{process_id}/abort"
     assert api.put(path, headers=as_("operator")).status_code == 403
     assert api.put(path, headers=as_("engineer")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("answer", "pattern"), [("push_intent", "reconcile_*"), ("accept_reality", "modify_*"), ("push_intent", "*_device")]
+)
+def test_drift_is_answered_by_whoever_has_the_role_of_the_workflow(
+    engine, api_of, provider, as_, subscription_id, answer, pattern
+):
+    api = api_of(engine, **login_at(provider), workflow_roles={pattern: "engineer"})
+    write_result(engine.database, subscription_id)
+    path, body = f"/subscriptions/{subscription_id}/{answer}", {"reason": "Ticket 7."}
+    assert api.post(path, json=body, headers=as_("viewer")).status_code == 403
+    refused = api.post(path, json=body, headers=as_("operator"))
+    assert (refused.status_code, refused.json()["reason"]) == (403, "subscription.insufficient_workflow_permissions")
+    assert api.get(f"/subscriptions/{subscription_id}/validation", headers=as_("viewer")).status_code == 200
+    answered = api.post(path, json=body, headers=as_("engineer"))
+    assert answered.status_code == 201
+    assert api.get(f"/processes/{answered.json()['id']}", headers=as_("viewer")).json()["created_by"] == "ada"
 
 
 def test_nobody_starts_in_anothers_name(api, as_):

@@ -1,0 +1,1 @@
+"""What validations found, and the answers to drift, over REST."""
