@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid5
 
 from ops.starting.admission import StartRequest, checked, write_start
@@ -12,25 +12,34 @@ from ops.steps.workflow import Workflow
 from resources.catalogue.kinds import ENGINE
 from resources.database.session import SubscriptionDatabase
 from resources.database.storable import storable
-from resources.errors import REFUSALS, EnginePaused, OrchestratorError, StartRefused, TransportError
+from resources.database.time_limit import in_time
+from resources.errors import (
+    REFUSALS,
+    EnginePaused,
+    OrchestratorError,
+    ScheduleInvalid,
+    StartRefused,
+    TransportError,
+    UnknownWorkflow,
+)
 from resources.processes import schedules
-from resources.processes.due_times import due_time
+from resources.processes.due_times import Due, due_time
 from resources.processes.schedules import Firing, Schedule
 from resources.types import State
 from resources.users import SYSTEM, Role, User
 
+FORM_SECONDS = 20.0
+"""How long a form may take; one that hangs must not keep the schedules behind it."""
 LONGEST_REFUSAL = 2000
 GONE = "The code has no workflow {} any more: remove the schedule, or bring the workflow back."
 DOUBT = "The schedule is older than the record of its maker's roles: change it, which asks for them."
-
-ResourcesOf: TypeAlias = Callable[[Workflow], AbstractContextManager[Mapping[str, Any]]]
 
 
 def fire(
     schedule: Schedule,
     workflow: Workflow | None,
     database: SubscriptionDatabase,
-    resources_of: ResourcesOf,
+    resources_of: Callable[[Workflow], AbstractContextManager[Mapping[str, Any]]],
     now: datetime,
 ) -> Firing | None:
     """Fire a due schedule once, and commit; None when another fires it, or has just done so.
@@ -38,10 +47,19 @@ def fire(
     A start that is refused, also by an error in its form, is a firing with the reason. Raises EnginePaused and
     TransportError; then nothing was written and the time is still due.
     """
-    due, refusal, checked_start = due_time(schedule, now), None, None
+
+    def check() -> tuple[StartRequest, State]:
+        if due.refusal is not None:
+            raise ScheduleInvalid(due.refusal)
+        if workflow is None:
+            raise UnknownWorkflow(GONE.format(schedule.workflow_name))
+        with resources_of(workflow) as resources:
+            request = _request(schedule, due, workflow, resources)
+            return request, checked(request, database)
+
+    due, start, refusal = due_time(schedule, now), None, None
     try:
-        if due.refusal is None:
-            checked_start = _check(schedule, workflow, due.at, database, resources_of)
+        start = in_time(FORM_SECONDS, check)
     except (EnginePaused, TransportError):
         raise
     except Exception as error:  # noqa: BLE001  whatever a form raises, the schedules behind this one must fire
@@ -51,40 +69,24 @@ def fire(
     with database.transaction() as session:
         if not schedules.lock_unchanged(schedule):
             return None
-        if checked_start is not None:
-            try:
-                with session.begin_nested():
-                    write_start(*checked_start)
-            except EnginePaused:
-                raise
-            except OrchestratorError as error:
-                refusal = str(error)
-        refusal = due.refusal or refusal
+        try:
+            with session.begin_nested():
+                if start is not None:
+                    write_start(*start)
+        except EnginePaused:
+            raise
+        except OrchestratorError as error:
+            start, refusal = None, str(error)
+        process_id = start[0].process_id if start else None
+        refusal = refusal and storable(refusal)[:LONGEST_REFUSAL]
         schedules.change_schedule(schedule.schedule_id, next_run_at=due.next_run_at)
-        return schedules.add_firing(
-            schedule.schedule_id,
-            due.at,
-            process_id=checked_start[0].process_id if checked_start and refusal is None else None,
-            refusal=refusal and storable(refusal)[:LONGEST_REFUSAL],
-            left_out=due.left_out,
-        )
+        return schedules.add_firing(schedule.schedule_id, due.at, process_id, refusal, due.left_out)
 
 
-def _check(
-    schedule: Schedule,
-    workflow: Workflow | None,
-    at: datetime,
-    database: SubscriptionDatabase,
-    resources_of: ResourcesOf,
-) -> tuple[StartRequest, State]:
-    if workflow is None:
-        raise OrchestratorError(GONE.format(schedule.workflow_name))
-    process_id = uuid5(schedule.schedule_id, at.isoformat())
-    with resources_of(workflow) as resources:
-        request = StartRequest(
-            workflow, schedule.inputs, _user_of(schedule), process_id, str(process_id), resources=resources
-        )
-        return request, checked(request, database)
+def _request(schedule: Schedule, due: Due, workflow: Workflow, resources: Mapping[str, Any]) -> StartRequest:
+    process_id = uuid5(schedule.schedule_id, due.at.isoformat())
+    user = _user_of(schedule)
+    return StartRequest(workflow, schedule.inputs, user, process_id, str(process_id), resources=resources)
 
 
 def made_as(user: str) -> dict[str, Any]:
@@ -94,7 +96,6 @@ def made_as(user: str) -> dict[str, Any]:
 
 
 def _user_of(schedule: Schedule) -> User:
-    kept = schedule.made_as
-    if kept is not None:
+    if (kept := schedule.made_as) is not None:
         return User(kept["name"], roles=[Role(role) for role in kept["roles"]], claims=kept["claims"])
     return SYSTEM if schedule.created_by in (None, SYSTEM) else User(str(schedule.created_by), doubt=DOUBT)

@@ -2,12 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from enum import Enum, auto
+from typing import TypeVar
 
 from resources.errors import FormTimedOut
+
+Result = TypeVar("Result")
 
 
 class _Stage(Enum):
@@ -82,3 +86,24 @@ def decide() -> None:
     """Declare that the work of this context is committed next. Raises FormTimedOut when it was given up."""
     if (limit := _limit.get()) is not None:
         limit.decide()
+
+
+def in_time(seconds: float, work: Callable[[], Result]) -> Result:
+    """The result of work that may hang, or its error. Raises FormTimedOut; then its thread is abandoned."""
+    limit, done = TimeLimit(seconds), Future[Result]()
+
+    def run() -> None:
+        try:
+            with limited_by(limit):
+                done.set_result(work())
+        except BaseException as error:  # noqa: BLE001  the caller gets whatever is raised
+            done.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(run,), name="limited", daemon=True).start()
+    try:
+        return done.result(limit.seconds)
+    except TimeoutError:
+        if done.done():  # its own error
+            raise
+        limit.expire()
+        raise limit.error() from None

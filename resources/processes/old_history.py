@@ -12,6 +12,10 @@ from resources.types import ProcessId, ProcessStatus
 
 HISTORIES: Mapping[str, str] = {"validation_history": "finished_at", "firings": "fired_at"}
 """Tables that keep what has happened, and the column that says when."""
+IS_FOLLOWED: Mapping[str, str] = {
+    "firings": "EXISTS (SELECT FROM firings f WHERE f.schedule_id = old.schedule_id AND f.due_at > old.due_at)"
+}
+"""Rows that stay whatever their age if this is false: the last run of a schedule, which lists show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ def ends_of(process_ids: Collection[ProcessId]) -> dict[ProcessId, Ended]:
 
 def delete_history(table: str, *, before: datetime, limit: int) -> int:
     """Delete at most `limit` rows of one of HISTORIES that are older than a moment; how many. One statement."""
-    old = f"SELECT ctid FROM {table} WHERE {HISTORIES[table]} < :before LIMIT :limit FOR UPDATE SKIP LOCKED"
+    goes = f"{HISTORIES[table]} < :before AND {IS_FOLLOWED.get(table, 'true')}"
+    old = f"SELECT ctid FROM {table} AS old WHERE {goes} LIMIT :limit FOR UPDATE SKIP LOCKED"
     found = sa.text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({old})) RETURNING 1")
     return len(current_session().execute(found, {"before": before, "limit": limit}).all())

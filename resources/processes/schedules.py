@@ -161,11 +161,11 @@ def remove_schedule(schedule_id: UUID) -> None:
 
 
 def add_firing(
-    schedule_id: UUID, due_at: datetime, *, process_id: UUID | None, refusal: str | None, left_out: int
+    schedule_id: UUID, due_at: datetime, process_id: UUID | None, refusal: str | None, left_out: int
 ) -> Firing | None:
     """Note that a schedule fires; None when it has fired at this time before."""
-    values = {"process_id": process_id, "refusal": refusal, "left_out": left_out}
-    row = insert(FiringTable).values(schedule_id=schedule_id, due_at=due_at, **values).on_conflict_do_nothing()
+    values = {"schedule_id": schedule_id, "due_at": due_at, "process_id": process_id, "refusal": refusal}
+    row = insert(FiringTable).values(**values, left_out=left_out).on_conflict_do_nothing()
     made = current_session().execute(row.returning(*_FIRING)).one_or_none()
     return Firing(*made) if made else None
 
@@ -174,14 +174,6 @@ def firings_of(schedule_id: UUID, *, limit: int) -> list[Firing]:
     """When a schedule fired, the newest first."""
     query = sa.select(*_FIRING).where(FiringTable.schedule_id == schedule_id).order_by(FiringTable.due_at.desc())
     return [Firing(*row) for row in current_session().execute(query.limit(limit))]
-
-
-def delete_firings(before: datetime) -> int:
-    """Delete the firings before a moment, and say how many: all but the newest of each schedule, which lists show."""
-    newer = sa.orm.aliased(FiringTable)
-    is_followed = sa.exists().where(newer.schedule_id == FiringTable.schedule_id, newer.due_at > FiringTable.due_at)
-    old = sa.delete(FiringTable).where(FiringTable.due_at < before, is_followed)
-    return len(current_session().execute(old.returning(FiringTable.due_at)).all())
 
 
 def _owned_by(owners: Collection[str]) -> sa.ColumnElement[bool]:

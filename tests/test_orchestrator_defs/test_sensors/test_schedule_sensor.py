@@ -5,8 +5,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -16,6 +16,7 @@ from dagster import build_sensor_context
 from sqlalchemy import event, text
 
 from ops import SubmitFormPage, begin, step
+from ops.starting import firing
 from ops.starting.firing import fire
 from ops.starting.permission import least_roles
 from orchestrator_defs import task
@@ -25,6 +26,7 @@ from resources import clock
 from resources.database.session import StatementCount
 from resources.errors import OrchestratorError
 from resources.processes import schedules
+from resources.processes.old_history import delete_history
 from resources.processes.schedules import Firing, Schedule
 from resources.users import Role, User
 from tests.engine import Engine
@@ -109,13 +111,13 @@ def test_due_schedule_starts_its_process_with_its_inputs(engine: Engine, later: 
     due_at = schedule(engine, schedule_id).next_run_at
     with later(HOUR + timedelta(seconds=1)):
         _, (request,) = tick(engine)
-    firing = last(engine, schedule_id)
-    process = engine.process(str(firing.process_id))
+    found = last(engine, schedule_id)
+    process = engine.process(str(found.process_id))
     assert due_at is not None
-    assert firing.process_id == uuid5(schedule_id, due_at.isoformat())
-    assert (firing.due_at, firing.refusal) == (due_at, None)
+    assert found.process_id == uuid5(schedule_id, due_at.isoformat())
+    assert (found.due_at, found.refusal) == (due_at, None)
     assert (process.last_status, process.state["colour"], process.created_by) == ("created", "red", "ada")
-    assert (request.job_name, request.run_config) == ("paint", {"process": str(firing.process_id)})
+    assert (request.job_name, request.run_config) == ("paint", {"process": str(found.process_id)})
     assert schedule(engine, schedule_id).next_run_at == due_at + HOUR
 
 
@@ -280,10 +282,10 @@ def test_refused_start_is_kept_with_its_reason_and_the_schedule_goes_on(engine: 
     engine.run("terminate_device", inputs)
     with later(HOUR + timedelta(seconds=1)):
         message, requests = tick(engine)
-    firing = last(engine, schedule_id)
-    assert firing.process_id is None
-    assert "terminated" in str(firing.refusal)
-    assert str(firing.refusal) in message or requests
+    found = last(engine, schedule_id)
+    assert found.process_id is None
+    assert "terminated" in str(found.refusal)
+    assert str(found.refusal) in message or requests
     assert last(engine, other).process_id is not None
     assert (schedule(engine, schedule_id).next_run_at or clock.now()) > clock.now() + HOUR
 
@@ -306,6 +308,22 @@ def test_form_that_breaks_is_a_refusal(engine_of: Callable[..., Engine], later: 
     with later(HOUR + timedelta(seconds=1)):
         tick(engine)
     assert last(engine, schedule_id).refusal == "ZeroDivisionError: an unlucky form"
+
+
+def test_form_that_hangs_is_a_refusal(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule_id, end = made(engine), threading.Event()
+    seen, workflow = schedule(engine, schedule_id), engine.orchestrator.workflows["rest"]
+
+    @contextmanager
+    def hang(_: Any) -> Iterator[Any]:
+        end.wait(100)
+        yield {}
+
+    monkeypatch.setattr(firing, "FORM_SECONDS", 0.1)
+    found = fire(seen, workflow, engine.database, hang, clock.now() + HOUR)
+    end.set()
+    assert found is not None
+    assert "The form took longer than 0.1 s" in str(found.refusal)
 
 
 def rest_again() -> Any:
@@ -408,7 +426,7 @@ def test_old_firings_are_deleted_but_the_last_of_each_schedule(engine: Engine, l
     with later(3 * HOUR + timedelta(seconds=1)):
         tick(engine)
         with engine.database.transaction():
-            assert schedules.delete_firings(clock.now()) == 2
+            assert delete_history("firings", before=clock.now(), limit=9) == 2
             left = [len(schedules.firings_of(one, limit=9)) for one in (schedule_id, idle)]
     assert left == [1, 1]
 

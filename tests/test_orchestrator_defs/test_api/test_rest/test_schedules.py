@@ -239,10 +239,9 @@ def test_a_list_takes_one_statement(api, made, database, statements):
 
 def test_its_last_run_is_shown_with_its_process_or_its_refusal(engine, api, made):
     due_at, process_id = datetime(2026, 3, 2, 9, tzinfo=UTC), uuid4()
-    last = {"process_id": process_id, "refusal": None, "left_out": 3}
     with engine.database.transaction():
-        schedules.add_firing(UUID(made["schedule_id"]), due_at - timedelta(hours=4), **last | {"refusal": "No."})
-        schedules.add_firing(UUID(made["schedule_id"]), due_at, **last)
+        schedules.add_firing(UUID(made["schedule_id"]), due_at - timedelta(hours=4), None, "No.", 0)
+        schedules.add_firing(UUID(made["schedule_id"]), due_at, process_id, None, 3)
     found = api.get("/schedules/").json()[0]["last_run"]
     assert found == {
         "due_at": due_at.timestamp(),
