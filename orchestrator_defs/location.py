@@ -49,8 +49,8 @@ def build_definitions(
 
 def complete_definitions(orchestrator: Orchestrator, *, assets: bool = True) -> Definitions:
     """Workflows, the jobs that intervene in their processes, the sensors, and the products as assets."""
-    validations = [job for job in orchestrator.jobs if job.workflow.target is Target.VALIDATE]
-    sensors = [validation_sensor(orchestrator, validations)] if validations else []
+    is_validated = any(job.workflow.target is Target.VALIDATE for job in orchestrator.jobs)
+    sensors = [validation_sensor(orchestrator)] if is_validated else []
     sensors += [schedule_sensor(orchestrator, orchestrator.jobs)]
     orchestrator.launch_next = partial(launch_next, orchestrator)
     if assets:

@@ -16,6 +16,8 @@ STATUS = HIDDEN + "status"
 PARENT = HIDDEN + "parent"
 REQUEST = HIDDEN + "request"
 """What a sensor requested a run for; of the runs with the same request one starts a process."""
+LOCATION = HIDDEN + "location"
+"""The name of the orchestrator whose sensor requested a run: two may be in one Dagster instance."""
 ACTS_ON = HIDDEN + "acts_on"
 """The process on which a run intervenes; the run is no segment of it."""
 

@@ -61,7 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ops.validating": ("ops.starting", "ops.steps"),
     "ops.running": ("ops.starting", "ops.steps"),
     "ops.waiting": ("ops.starting", "ops.steps"),
-    "ops.tasks": ("ops.starting", "ops.steps"),
+    "ops.tasks": ("ops.starting", "ops.steps", "ops.validating"),
     "ops.products": (),
     "orchestrator_defs.assets": (),
     "orchestrator_defs.jobs": (),

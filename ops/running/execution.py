@@ -264,6 +264,7 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         claim.generation,
         resources_of(segment.op),
         instance=segment.instance,
+        run_id=segment.run_id,
     )
     with segment.database.transaction(), forks_leave():
         invocation = prepare(

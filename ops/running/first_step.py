@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from uuid import UUID
 
 from dagster import OpExecutionContext, Output
 
@@ -23,20 +22,18 @@ from ops.steps.forms import as_pages
 from ops.steps.state import Delta
 from ops.steps.step import LedgerStep
 from ops.steps.workflow import Workflow
-from resources import tags
 from resources.errors import (
     REFUSALS,
-    EnginePaused,
     FormError,
     ProcessExists,
     StartRefused,
     SubscriptionError,
     UnknownProcess,
 )
-from resources.processes import ledger, process_rows, validations, waits
+from resources.processes import ledger, process_rows, waits
 from resources.processes.ledger import StepRecord
 from resources.processes.owner import owned_by
-from resources.types import ProcessStatus, State, StepStatus, Target
+from resources.types import ProcessStatus, State, StepStatus
 
 MOST_WAITS = 100
 """How many waits of one process are ended at once."""
@@ -114,17 +111,4 @@ def _admit(segment: Segment, place: LedgerStep, started: datetime) -> State:
         idempotency_key=segment.request,
     )
     with owned_by(segment.owner):
-        try:
-            return admit(request, segment.database)
-        except REFUSED_REQUESTS as error:
-            if not isinstance(error, EnginePaused):
-                _pass_over(segment)
-            raise
-
-
-def _pass_over(segment: Segment) -> None:
-    """Let other subscriptions be validated first when a requested validation is refused. Commits."""
-    subscription_id = tags.read(segment.op.run.tags, tags.SUBSCRIPTION)
-    if segment.request and subscription_id and segment.workflow.target is Target.VALIDATE:
-        with segment.database.transaction():
-            validations.note_start(UUID(subscription_id))
+        return admit(request, segment.database)

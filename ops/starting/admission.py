@@ -29,7 +29,7 @@ from resources.errors import (
     StartRefused,
     UnknownProduct,
 )
-from resources.processes import ledger, locks, pause, process_rows, validations
+from resources.processes import ledger, locks, pause, process_rows
 from resources.processes.ledger import StepRecord
 from resources.processes.owner import current_owner
 from resources.processes.process_rows import NewProcess
@@ -233,8 +233,6 @@ def _lock_subscription(request: StartRequest, subscription_id: UUID, version: in
     locks.link(request.process_id, subscription_id)
     if request.workflow.is_writer:
         locks.lock(request.process_id, subscription_id, unsync=True)
-    elif request.workflow.target is Target.VALIDATE:
-        validations.note_start(subscription_id)
 
 
 # --- the rules ---

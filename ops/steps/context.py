@@ -27,6 +27,7 @@ class StepContext:
     generation: int = 0
     resources: Mapping[str, Any] = field(default_factory=dict)
     ready: list[UUID] = field(default_factory=list, repr=False, compare=False)
+    run_id: str = ""
     shown: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What Dagster's page shows of the step besides its state: a text, a number, or a list of mappings as a table."""
     instance: Any = field(default=None, repr=False, compare=False)

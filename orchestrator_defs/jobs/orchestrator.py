@@ -60,8 +60,8 @@ class Orchestrator:
     ) -> None:
         self.name = name
         self.sample = sample
-        built_in = built_in_workflows(self)
         self.own_jobs = tuple(workflows)
+        built_in = built_in_workflows(self, self.own_jobs)
         jobs = (*built_in, *self.own_jobs)
         self.database = replace(database or SubscriptionDatabase(), location=name)
         self.code: CodeLocation | None = None  # set when it is loaded from a workspace

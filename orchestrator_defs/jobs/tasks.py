@@ -1,6 +1,6 @@
 """The built-in workflows of every orchestrator: a note on a subscription, and maintenance tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from ops.steps.workflow import Workflow
 from ops.tasks.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
 from ops.tasks.resumption import resume_waiting, wake_late_callbacks
 from ops.tasks.retention import remove_old_history, remove_old_runs
-from ops.tasks.validation import start_validations
+from ops.tasks.validation import make_due, systems_of, validate_due
 from orchestrator_defs.jobs.decorators import WorkflowJob, task, workflow
 from resources.catalogue.catalogue import Catalogue
 from resources.domain.header_model import Note
@@ -35,9 +35,11 @@ class Registry(Protocol):
         """Its catalogue."""
 
 
-def built_in_workflows(registry: Registry) -> list[WorkflowJob]:
-    """Make the built-in workflows."""
-    return [modify_note, task_clean_up_tasks, *_tasks_of(registry)]
+def built_in_workflows(registry: Registry, own: Iterable[WorkflowJob]) -> list[WorkflowJob]:
+    """Make the built-in workflows of an orchestrator that has these of its own."""
+    validations = [job.workflow for job in own if job.workflow.target is Target.VALIDATE]
+    needs = frozenset(key for one in validations for key in systems_of(one))
+    return [modify_note, task_clean_up_tasks, *_tasks_of(registry), *_validations_of(registry, needs)]
 
 
 # --- a note ---
@@ -92,21 +94,6 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
     def catalogue() -> Catalogue:
         return registry.catalogue
 
-    def all_types(_: State) -> set[str]:
-        return {product.product_type for product in registry.catalogue.products}
-
-    def one_type(state: State) -> set[str]:
-        return {state["product_type"]}
-
-    def known_type(name: str) -> str:
-        if name not in (known := all_types({})):
-            raise ValueError(f"There is no product type {name!r}; there is {', '.join(sorted(known))}")
-        return name
-
-    class ProductTypePage(SubmitFormPage):
-        model_config = ConfigDict(title="Product type")
-        product_type: Annotated[str, AfterValidator(known_type)] = Field(description="whose subscriptions to validate")
-
     @task("Resume processes that wait for a retry", run_predicate=no_uncompleted_instance)
     def task_resume_workflows() -> StepList:
         return begin >> resume_waiting
@@ -123,19 +110,44 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
     def task_validate_products() -> StepList:
         return begin >> check_catalogue(catalogue) >> check_workflows(catalogue) >> load_every_subscription
 
-    @task("Validate all subscriptions of a product type", ProductTypePage)
-    def task_validate_product_type() -> StepList:
-        return begin >> start_validations(workflows, one_type)
-
-    @task("Validate all subscriptions", run_predicate=no_uncompleted_instance)
-    def task_validate_subscriptions() -> StepList:
-        return begin >> start_validations(workflows, all_types)
-
     return [
         task_resume_workflows,
         task_retention,
         task_validate_awaiting_callbacks,
         task_validate_products,
-        task_validate_product_type,
-        task_validate_subscriptions,
     ]
+
+
+def _validations_of(fleet: Registry, needs: frozenset[str]) -> list[WorkflowJob]:
+    def all_types(_: State) -> set[str]:
+        return {product.product_type for product in fleet.catalogue.products}
+
+    def one_type(state: State) -> set[str]:
+        return {state["product_type"]}
+
+    def known_type(name: str) -> str:
+        if name not in (known := all_types({})):
+            raise ValueError(f"There is no product type {name!r}; there is {', '.join(sorted(known))}")
+        return name
+
+    class ProductTypePage(SubmitFormPage):
+        model_config = ConfigDict(title="Product type")
+        product_type: Annotated[str, AfterValidator(known_type)] = Field(description="whose subscriptions to validate")
+
+    @task("Validate subscriptions that are due")
+    def task_validate_batch() -> StepList:
+        """Validate a batch of the subscriptions that are due.
+
+        The sensor `validation_sensor` starts it when something is. Drift is a result, and no failure of this run.
+        """
+        return begin >> validate_due(fleet, needs)
+
+    @task("Validate all subscriptions of a product type", ProductTypePage)
+    def task_validate_product_type() -> StepList:
+        return begin >> make_due(fleet, one_type) >> validate_due(fleet, needs, one_type)
+
+    @task("Validate all subscriptions", run_predicate=no_uncompleted_instance)
+    def task_validate_subscriptions() -> StepList:
+        return begin >> make_due(fleet, all_types) >> validate_due(fleet, needs, all_types)
+
+    return [task_validate_batch, task_validate_product_type, task_validate_subscriptions]

@@ -1,121 +1,148 @@
-"""A sensor that validates all subscriptions in turn: each tick those with the oldest validation, within a budget."""
+"""A sensor that has the fleet validated: it requests batches for what is due, within a budget, and writes nothing."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Protocol
 
 from dagster import (
     DagsterInstance,
+    DagsterRunStatus,
     DefaultSensorStatus,
-    JobDefinition,
     RunRequest,
+    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SkipReason,
 )
 
-from ops.steps.workflow import Workflow
-from ops.tasks.validation import usable_statuses, validations_of
-from orchestrator_defs.processes.launching import is_requested, next_run_key, runs_by_tag
-from orchestrator_defs.sensors.jobs_sensor import JobsSensor
+from ops.tasks.validation import Fleet, validated_products
 from resources import clock, tags
-from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
 from resources.processes import pause, validations
 from resources.processes.owner import Owner, owned_by
-from resources.processes.validations import Candidate
 from resources.runs.launching.launcher import PRIORITY
 from resources.runs.storage_identity import storage_id
 from resources.settings import settings
 from resources.users import SYSTEM
+from resources.validations import due
+from resources.validations.due import Backlog
 
+BATCH_JOB = "task_validate_batch"
 INTERVAL_SECONDS = 30
+LONGEST_WAIT = timedelta(minutes=1)
+"""Something may be due earlier than the last look has found: what is new, and what has changed."""
 BULK_PRIORITY = "-1"
 """A low priority: runs for which people wait go first."""
+OPEN = [one for one in DagsterRunStatus if one.name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")]
 
 
-class Fleet(Protocol):
+class ValidatedFleet(Fleet, Protocol):
     """What the sensor needs of its orchestrator."""
 
     name: str
-
-    @property
-    def workflows(self) -> Mapping[str, Workflow]:
-        """Its workflows by name."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """Its catalogue."""
 
     def prepare(self) -> SubscriptionDatabase:
         """Its database, ready for use."""
 
 
-def validation_sensor(fleet: Fleet, jobs: Sequence[JobDefinition]) -> SensorDefinition:
+def validation_sensor(fleet: ValidatedFleet) -> SensorDefinition:
     """Make the sensor; off until people switch it on in Dagster's page.
 
-    A tick requests a run for each subscription that is next, unless VALIDATIONS_AT_ONCE are unfinished; it writes
-    nothing. The run starts the validation, once for each request.
+    Its cursor says in a sentence what the last tick did, how many wait and how far it is behind. While nothing is due
+    it has the time when something is, and no statement is sent until then, but one a minute.
     """
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        now = clock.now()
+        if (until := _asleep_until(context.cursor)) and now < until:
+            yield SkipReason(json.loads(context.cursor or "{}")["did"])
+            return
         with owned_by(Owner(fleet.name, storage_id(context.instance))):
-            requests, summary = _tick(fleet, context.instance)
-        context.update_cursor(json.dumps({"at": clock.now().isoformat(timespec="seconds"), "did": summary}))
+            requests, said, until = _tick(fleet, context.instance, now)
+        cursor = {"at": now.isoformat(timespec="seconds"), "did": said, "next": until and until.isoformat()}
+        context.update_cursor(json.dumps(cursor))
         yield from requests
         if not requests:
-            yield SkipReason(summary)
+            yield SkipReason(said)
 
-    return JobsSensor(
+    return SensorDefinition(
         name="validation_sensor",
         evaluation_fn=tick,
-        jobs=jobs,
+        job_name=BATCH_JOB,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=DefaultSensorStatus.STOPPED,
-        description="Validates the subscriptions with the oldest validation.",
+        description="Requests batches that validate the subscriptions that are due, those first that wait longest.",
     )
 
 
-def _tick(fleet: Fleet, instance: DagsterInstance) -> tuple[list[RunRequest], str]:
-    budget = settings().validations_at_once
-    types = {product.product_type for product in fleet.catalogue.products}
-    with owned_by(Owner(fleet.catalogue.owner, storage_id(instance))), fleet.prepare().transaction(read_only=True):
+def _asleep_until(cursor: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(cursor or "")["next"])
+    except (ValueError, KeyError, TypeError):  # it is the first tick, or a cursor of an earlier version
+        return None
+
+
+def _tick(
+    fleet: ValidatedFleet, instance: DagsterInstance, now: datetime
+) -> tuple[list[RunRequest], str, datetime | None]:
+    """The requests of a tick, a sentence, and until when the next ticks need not look. Writes nothing."""
+    products = validated_products(fleet)
+    with fleet.prepare().transaction(read_only=True):
+        found = due.backlog(products.values())
+        waiting = sum(one.due for one in found)
+        if not waiting and not any(one.has_shorter_age for one in found):
+            first = min((one.next_at for one in found if one.next_at), default=None)
+            said = f"Nothing is due{f' before {_moment(first)}' if first else ''}."
+            return [], said, min(first or now + LONGEST_WAIT, now + LONGEST_WAIT)
+        behind = f"{_number(found)} {_behind(found, now)}"
         if pause.is_paused():
-            return [], "The engine is paused."
-        unfinished = validations.under_way()
-        found = validations.oldest(usable_statuses(fleet.workflows, types), limit=budget)
-    asked = {
-        _request(workflow, candidate): (workflow, candidate)
-        for candidate in found
-        for workflow in validations_of(fleet.workflows, candidate.product_type)
-        if candidate.status in workflow.rule.usable_when
-    }
-    earlier = runs_by_tag(instance, tags.REQUEST, list(asked))
-    open_requests = {request for request, runs in earlier.items() if is_requested(runs)}
-    unfinished += len(open_requests)
-    if unfinished >= budget:
-        return [], f"{unfinished} validations are unfinished; {budget} are allowed."
-    if not found:
-        return [], "No subscription can be validated: none is in sync, unlocked and of a product with a validation."
-    keys = {request: next_run_key(request, earlier.get(request, [])) for request in asked}
-    free = [(request, run_key) for request, run_key in keys.items() if run_key][: budget - unfinished]
-    oldest = found[0].last.isoformat(timespec="seconds") if found[0].last else "never"
-    summary = f"Requested {len(free)} validations; the oldest was last started {oldest}."
-    return [_run_request(request, run_key, *asked[request]) for request, run_key in free], summary
+            return [], f"The engine is paused; {behind}.", None
+        singles = max(0, settings().validations_at_once - validations.under_way())
+    asked = RunsFilter(job_name=BATCH_JOB, statuses=OPEN, tags={tags.LOCATION: fleet.name})
+    open_batches = instance.get_runs_count(asked)
+    room = settings().validation_batches - open_batches
+    if room <= 0:
+        return [], f"{_batches(open_batches)} unfinished, as many as may be; {behind}.", None
+    shares = due.shares(found, products, limit=max(1, waiting), singles=singles)
+    if not shares and waiting:
+        return [], f"All that is due needs a system or process whose budget is used up; {behind}.", None
+    number = min(room, max(1, ceil(sum(shares.values()) / settings().validation_batch_size)))
+    said = f"Requested {number} {'batch' if number == 1 else 'batches'}; {behind}; {_batches(open_batches)} unfinished."
+    return [_request(fleet.name, now, slot) for slot in range(number)], said, None
 
 
-def _request(workflow: Workflow, candidate: Candidate) -> str:
-    """A validation that follows the subscription's last one. When it has started, the next request is another."""
-    last = candidate.last.isoformat() if candidate.last else "never"
-    return f"{workflow.name}:{candidate.subscription_id}:{last}"
+def _request(location: str, now: datetime, slot: int) -> RunRequest:
+    """A request with the time in its key: one of state alone would be spent for ever by a run that claimed nothing."""
+    key = f"validate:{location}:{int(now.timestamp()) // INTERVAL_SECONDS}:{slot}"
+    known = {tags.REQUEST: key, tags.LOCATION: location, **tags.of_user(SYSTEM), PRIORITY: BULK_PRIORITY}
+    return RunRequest(run_key=key, job_name=BATCH_JOB, run_config={"inputs": {}}, tags=known)
 
 
-def _run_request(request: str, run_key: str, workflow: Workflow, candidate: Candidate) -> RunRequest:
-    subscription_id = str(candidate.subscription_id)
-    known = {tags.REQUEST: request, tags.SUBSCRIPTION: subscription_id, **tags.of_user(SYSTEM), PRIORITY: BULK_PRIORITY}
-    return RunRequest(
-        run_key=run_key,
-        job_name=workflow.name,
-        run_config={"inputs": {"subscription_id": subscription_id}},
-        tags=known,
-    )
+def _number(found: Sequence[Backlog]) -> str:
+    """How many wait, with the products of which most do."""
+    most = sorted((one for one in found if one.due), key=lambda one: -one.due)
+    more = " or more" if any(one.due >= due.MOST_COUNTED for one in found) else ""
+    which = ", ".join(f"{one.product} {one.due:,}" for one in most[:3])
+    rest = f" and {len(most) - 3} more products" if len(most) > 3 else ""
+    total = sum(one.due for one in most)
+    if not total:
+        return "a maximum age has become shorter"
+    return f"{total:,}{more} {'subscription waits' if total == 1 else 'subscriptions wait'} ({which}{rest})"
+
+
+def _behind(found: Sequence[Backlog], now: datetime) -> str:
+    oldest = min((one.oldest for one in found if one.oldest), default=now)
+    minutes = int((now - oldest).total_seconds() // 60)
+    if minutes < 1:
+        return "since less than a minute"
+    return f"since {minutes} min" if minutes < 120 else f"since {minutes // 60} h"
+
+
+def _batches(number: int) -> str:
+    return f"{number} {'batch is' if number == 1 else 'batches are'}"
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -1,30 +1,23 @@
-"""Which subscriptions to validate next: in batches, or by the oldest last validation.
+"""Processes that validate: how many are unfinished, and the end of those whose drift is put right.
 
-Only subscriptions to products of the current owner's location count: another may have a product type of the same name.
 Everything here works in the current transaction and leaves the commit to the caller.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, select
 
 from resources.database.session import current_session
 from resources.database.tables import (
     ProcessSubscriptionTable,
     ProcessTable,
-    ProductTable,
-    SubscriptionTable,
     WorkflowTable,
 )
 from resources.domain.saving.authorship import Author, authored_by
 from resources.processes import interventions
 from resources.processes.owner import current_owner
 from resources.subscriptions.insync import set_in_sync
-from resources.types import ProcessId, ProcessStatus, SubscriptionId, SubscriptionLifecycle, Target
+from resources.types import ProcessId, ProcessStatus, SubscriptionId, Target
 
 log = logging.getLogger(__name__)
 
@@ -37,33 +30,6 @@ UNDER_WAY = [
 ]
 """Statuses of a validation that will still end by itself."""
 
-Usable = Mapping[str, frozenset[SubscriptionLifecycle]]
-"""Product type to the statuses in which its subscriptions can be validated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A subscription that can be validated, and when its last validation began."""
-
-    subscription_id: SubscriptionId
-    product_type: str
-    status: SubscriptionLifecycle
-    last: datetime | None
-
-
-def batch(usable: Usable, *, after: SubscriptionId | None, limit: int, out_of_sync: bool = False) -> list[Candidate]:
-    """The next subscriptions in the order of their ids; nothing is skipped or met twice from batch to batch."""
-    where: list[Any] = [] if after is None else [SubscriptionTable.subscription_id > after]
-    if not out_of_sync:
-        where.append(SubscriptionTable.insync)
-    return _candidates(usable, where, [SubscriptionTable.subscription_id], limit)
-
-
-def oldest(usable: Usable, *, limit: int) -> list[Candidate]:
-    """The subscriptions in sync, held by no process, whose last validation began first, or never."""
-    order = [SubscriptionTable.validation_started_at.nulls_first(), SubscriptionTable.subscription_id]
-    return _candidates(usable, [SubscriptionTable.insync, SubscriptionTable.locked_by.is_(None)], order, limit)
-
 
 def under_way() -> int:
     """How many validations are unfinished."""
@@ -75,15 +41,6 @@ def under_way() -> int:
         .where(ProcessTable.last_status != ProcessStatus.COMPLETED)  # as the partial index says
     )
     return found or 0
-
-
-def note_start(subscription_id: SubscriptionId) -> None:
-    """Record the start of a validation: other subscriptions come first now."""
-    current_session().execute(
-        update(SubscriptionTable)
-        .where(SubscriptionTable.subscription_id == subscription_id)
-        .values(validation_started_at=func.clock_timestamp())
-    )
 
 
 def end_those_reconciled(reconcile: ProcessId) -> None:
@@ -135,26 +92,3 @@ def _end(about: ColumnElement[bool], *, user: str, reason: str) -> None:
     )
     for process_id in found.all():
         interventions.abort(process_id, user=user, reason=reason)
-
-
-def _candidates(usable: Usable, where: Iterable[Any], order: Iterable[Any], limit: int) -> list[Candidate]:
-    row = SubscriptionTable
-    query = (
-        select(row.subscription_id, ProductTable.product_type, row.status, row.validation_started_at)
-        .join(ProductTable, ProductTable.product_id == row.product_id)
-        .where(_is_usable(usable), current_owner().owns_product(), *where)
-        .order_by(*order)
-        .limit(limit)
-    )
-    return [
-        Candidate(subscription_id, product_type, SubscriptionLifecycle(status), last)
-        for subscription_id, product_type, status, last in current_session().execute(query)
-    ]
-
-
-def _is_usable(usable: Usable) -> ColumnElement[bool]:
-    kinds = [
-        and_(ProductTable.product_type == product_type, SubscriptionTable.status.in_(sorted(statuses)))
-        for product_type, statuses in usable.items()
-    ]
-    return or_(*kinds) if kinds else false()

@@ -57,10 +57,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A subscription that is claimed."""
+    """A subscription that is claimed, and its status."""
 
     subscription_id: SubscriptionId
     product: str
+    status: SubscriptionLifecycle
 
 
 BACKLOG = text("""
@@ -96,7 +97,7 @@ WITH picked AS MATERIALIZED (
         ORDER BY due_at LIMIT asked.quota FOR UPDATE SKIP LOCKED
     ) one LIMIT :limit
 ), found AS (
-    SELECT subscription_id, is_single, CASE
+    SELECT subscription_id, status, is_single, CASE
         WHEN NOT statuses ? status THEN 'rests'
         WHEN locked_by IS NOT NULL THEN 'later'
         WHEN NOT (insync OR :out_of_sync) AND out_of_sync_by IS DISTINCT FROM 'validation' THEN 'later'
@@ -113,7 +114,7 @@ UPDATE validations SET
     due_at = CASE verdict WHEN 'taken' THEN :leased WHEN 'later' THEN :later END,
     claimed_by = CASE WHEN verdict = 'taken' AND NOT is_single THEN :holder END
 FROM found WHERE validations.subscription_id = found.subscription_id
-RETURNING validations.subscription_id, validations.product_id, verdict
+RETURNING validations.subscription_id, validations.product_id, status, verdict
 """)
 
 FOLLOW = text("""
@@ -187,7 +188,11 @@ def claim(
     }
     rows = session.execute(CLAIM, values).all()
     names = {one.product_id: one.product for one in found}
-    taken = [Claimed(row.subscription_id, names[row.product_id]) for row in rows if row.verdict == "taken"]
+    taken = [
+        Claimed(row.subscription_id, names[row.product_id], SubscriptionLifecycle(row.status))
+        for row in rows
+        if row.verdict == "taken"
+    ]
     return taken, len(rows) - len(taken)
 
 

@@ -45,7 +45,14 @@ class Outcome:
 
 
 def record(
-    outcome: Outcome, *, process_id: ProcessId | None, run_id: str | None, user: str, due_at: datetime | None
+    outcome: Outcome,
+    *,
+    process_id: ProcessId | None,
+    run_id: str | None,
+    user: str,
+    due_at: datetime | None,
+    holder: ProcessId | None = None,
+    is_last: bool = True,
 ) -> bool:
     """Record what a validation found, in the current transaction, which the caller commits.
 
@@ -53,9 +60,13 @@ def record(
     out of sync; when all its workflows have passed it is in sync again, if it was drift that put it out. Then the
     processes in which the workflow had found drift end.
 
-    False, with nothing written, when the subscription has another version by now or another process holds it.
+    `holder` is the batch that has claimed the subscription: it records only while its claim holds, and gives it up with
+    the last of its results. False, with nothing written, when the subscription has another version by now, or another
+    process holds it.
     """
-    found = current_session().execute(_RECORD, _parameters(outcome, process_id, run_id, user, due_at)).first()
+    claim = {"holder": str(holder) if holder else None, "is_last": is_last}
+    values = _parameters(outcome, process_id, run_id, user, due_at) | claim
+    found = current_session().execute(_RECORD, values).first()
     if found is None:
         return False
     if outcome.result is ValidationResult.PASSED and found.before == ValidationResult.DRIFTED:
@@ -101,6 +112,7 @@ WITH held AS (
     FROM subscriptions s JOIN validations v ON v.subscription_id = s.subscription_id
     WHERE s.subscription_id = :subscription_id
         AND (s.locked_by = :process_id OR s.locked_by IS NULL AND s.version = :version)
+        AND (:holder IS NULL OR v.claimed_by = :holder)
     FOR UPDATE OF s, v
 ), found AS (
     SELECT held.*,
@@ -141,8 +153,8 @@ SET workflow = :workflow, result = worst, results = found.results, differences =
         WHEN all_differences <> '[]' THEN 'warning' END,
     version = coalesce(marked.version, :version), process_id = :process_id, run_id = :run_id,
     finished_at = clock_timestamp(), seconds = :seconds,
-    claimed_by = nullif(v.claimed_by, :run_id),
-    due_at = CASE WHEN found.status = 'terminated' THEN NULL WHEN worst = :result THEN :due_at
+    claimed_by = CASE WHEN :is_last THEN nullif(v.claimed_by, :holder) ELSE v.claimed_by END,
+    due_at = CASE WHEN found.status = 'terminated' THEN NULL WHEN worst = :result OR :holder IS NOT NULL THEN :due_at
         ELSE least(:due_at, CASE WHEN found.due_at > clock_timestamp() THEN found.due_at END) END
 FROM found LEFT JOIN marked ON marked.subscription_id = found.subscription_id
 WHERE v.subscription_id = found.subscription_id
@@ -161,4 +173,27 @@ RETURNING found.before
     created_by=sa.String(),
     step_key=sa.String(),
     due_at=sa.DateTime(timezone=True),
+    holder=sa.String(),
+    is_last=sa.Boolean(),
 )
+
+
+_SINCE = """h.process_id = :process_id
+    AND finished_at >= (SELECT started_at FROM processes WHERE process_id = :process_id)"""
+_COUNTS = sa.text(f"SELECT result, count(*) FROM validation_history h WHERE {_SINCE} GROUP BY result")
+_DRIFT = sa.text(f"""
+SELECT s.description, h.subscription_id, h.differences FROM validation_history h JOIN subscriptions s
+USING (subscription_id) WHERE {_SINCE} AND result = 'drifted' ORDER BY finished_at LIMIT {MOST_DIFFERENCES}
+""")
+
+
+def of_process(process_id: ProcessId) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """How many subscriptions a process has validated, by result, and the differences that it found, with what of."""
+    session = current_session()
+    counted = {str(result): number for result, number in session.execute(_COUNTS, {"process_id": process_id})}
+    rows = [
+        {"subscription": description, "id": str(subscription_id), **one}
+        for description, subscription_id, differences in session.execute(_DRIFT, {"process_id": process_id})
+        for one in differences
+    ]
+    return {each.value: counted.get(each, 0) for each in ValidationResult}, rows

@@ -168,16 +168,24 @@ def test_database_that_lacks_a_product_of_the_code_is_told(bed):
     bed.run("task_validate_products").assert_status(ProcessStatus.INCONSISTENT_DATA)
 
 
-def test_every_subscription_gets_its_validation_once(bed, device):
-    subscriptions = {device("first"), device("second")}
-    run = bed.run("task_validate_subscriptions")
-    run.assert_state({"validations_started": 2, "validations_refused": 0})
-    assert {subscription_of(bed, process_id) for _, process_id in created(bed)} == subscriptions
-
-
-def test_validations_of_one_product_type_are_started(bed, device):
+def test_every_subscription_is_validated_once_and_without_a_process_of_its_own(bed, device, world):
     device("first")
-    bed.run("task_validate_product_type", {"product_type": "Device"}).assert_state({"validations_started": 1})
+    device("second")
+    run = bed.run("task_validate_subscriptions")
+    run.assert_state({"subscriptions_due": 2, "validated": {"passed": 2}, "validations_started": 0})
+    assert (world.calls, created(bed)) == (["compare", "compare"], [])
+
+
+def test_all_are_validated_again_however_lately_they_were(bed, device, world):
+    device("first")
+    for _ in range(2):
+        bed.run("task_validate_subscriptions").assert_completed()
+    assert world.calls == ["compare", "compare"]
+
+
+def test_subscriptions_of_one_product_type_are_validated(bed, device):
+    device("first")
+    bed.run("task_validate_product_type", {"product_type": "Device"}).assert_state({"validated": {"passed": 1}})
 
 
 def test_unknown_product_type_is_refused_with_those_there_are(bed):
@@ -186,14 +194,14 @@ def test_unknown_product_type_is_refused_with_those_there_are(bed):
 
 
 def test_what_is_out_of_sync_is_validated_only_when_the_settings_say_so(bed, device, monkeypatch):
-    subscription = device("first")
-    with bed.database.transaction():
-        locks.mark_drifted(subscription, None)
-    bed.run("task_validate_subscriptions").assert_state({"validations_started": 0})
+    device("first")
+    with bed.database.transaction() as session:
+        session.execute(text("UPDATE subscriptions SET insync = false"))
+    bed.run("task_validate_subscriptions").assert_state({"subscriptions_due": 0, "validated": {"passed": 0}})
     monkeypatch.setenv("VALIDATE_OUT_OF_SYNC_SUBSCRIPTIONS", "true")
     settings.cache_clear()
     try:
-        bed.run("task_validate_subscriptions").assert_state({"validations_started": 1})
+        bed.run("task_validate_subscriptions").assert_state({"validated": {"passed": 1}})
     finally:
         monkeypatch.undo()
         settings.cache_clear()

@@ -1,7 +1,8 @@
-"""The sensor that validates the fleet: it requests runs and writes nothing; each request has its effect once."""
+"""The sensor that has the fleet validated: it requests batches and writes nothing, and says how far it is behind."""
 
+import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,14 @@ from sqlalchemy import text
 
 from orchestrator_defs.location import complete_definitions
 from orchestrator_defs.processes.launching import RUN_KEY
-from resources import tags
+from resources import clock
 from resources.figures.counts import status_counts
+from resources.processes import pause
 from resources.settings import settings
 from tests.ticks import daemon_context, execute, sensor_of
 from tests.toy_network import DEVICE, World, add_device, device_workflows
+
+LATER = timedelta(minutes=2)
 
 
 class Fleet:
@@ -25,21 +29,29 @@ class Fleet:
         self.bed, self.world, self.instance = bed, world, bed.instance
         self.defs = complete_definitions(bed.orchestrator)
         self.add = partial(add_device, bed, world)
+        self.cursor: str | None = None
 
     def tick(self) -> Any:
         """One tick of the sensor, as the daemon makes it."""
         sensor = sensor_of(self.defs.sensors, "validation_sensor")
-        return sensor.evaluate_tick(daemon_context(self.instance, sensor.name))
+        found = sensor.evaluate_tick(daemon_context(self.instance, sensor.name, self.cursor))
+        self.cursor = found.cursor or self.cursor
+        return found
 
     def requests(self) -> list[RunRequest]:
         return list(self.tick().run_requests or [])
+
+    @property
+    def said(self) -> str:
+        """What the last tick says that it did."""
+        return str(json.loads(self.cursor or "{}")["did"])
 
     def execute(self, request: RunRequest) -> Any:
         return execute(self.defs, request, self.instance)
 
     def create(self, request: RunRequest, status: DagsterRunStatus) -> str:
         """The run of a request, in some status."""
-        job = self.defs.resolve_job_def("validate_device")
+        job = self.defs.resolve_job_def(str(request.job_name))
         known = {**request.tags, RUN_KEY: str(request.run_key)}
         return self.instance.create_run_for_job(job, run_config=request.run_config, tags=known, status=status).run_id
 
@@ -55,19 +67,33 @@ def fleet(testbed_of: Callable[..., Any]) -> Fleet:
 
 
 @pytest.fixture
-def one_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("VALIDATIONS_AT_ONCE", "1")
-    settings.cache_clear()
-    yield
+def set_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    def change(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+
+    yield change
     monkeypatch.undo()
     settings.cache_clear()
 
 
-def test_it_requests_the_validations_whose_turn_it_is(fleet: Fleet) -> None:
-    ids = [fleet.add("first"), fleet.add("second")]
-    found = fleet.tick()
-    assert [one.tags[tags.SUBSCRIPTION] for one in found.run_requests] == [str(one) for one in sorted(ids)]
-    assert "Requested 2 validations; the oldest was last started never" in found.cursor
+def test_it_requests_a_batch_for_what_is_due_and_says_so(fleet: Fleet) -> None:
+    fleet.add("first")
+    fleet.add("second")
+    (request,) = fleet.requests()
+    assert request.job_name == "task_validate_batch"
+    assert fleet.said == (
+        "Requested 1 batch; 2 subscriptions wait (Test Device 2) since less than a minute; 0 batches are unfinished."
+    )
+
+
+def test_its_batch_validates_all_of_them(fleet: Fleet) -> None:
+    fleet.add("first")
+    fleet.add("second")
+    (request,) = fleet.requests()
+    assert fleet.execute(request).success
+    assert fleet.world.calls == ["compare", "compare"]
 
 
 def test_its_evaluation_writes_nothing(fleet: Fleet, statements: Any) -> None:
@@ -90,17 +116,93 @@ def test_a_request_that_was_repeated_validates_once(fleet: Fleet) -> None:
     assert fleet.processes() == 1
 
 
-def test_what_is_requested_and_waits_is_not_requested_again(fleet: Fleet, one_at_once: None) -> None:
+def test_it_requests_more_batches_for_more_and_no_more_than_may_be_open(
+    fleet: Fleet, set_to: Callable[..., None]
+) -> None:
+    set_to(VALIDATION_BATCH_SIZE="1", VALIDATION_BATCHES="2")
+    for name in ("first", "second", "third"):
+        fleet.add(name)
+    first, second = fleet.requests()
+    assert first.run_key != second.run_key
+    fleet.create(first, DagsterRunStatus.STARTED)
+    assert len(fleet.requests()) == 1
+    fleet.create(second, DagsterRunStatus.STARTING)
+    assert fleet.requests() == []
+    assert fleet.said.startswith("2 batches are unfinished, as many as may be; 3 subscriptions wait")
+
+
+def test_what_ended_before_it_validated_anything_is_requested_anew(fleet: Fleet, later: Callable[..., Any]) -> None:
+    """By a key that Dagster does not know yet, else the fleet would starve."""
     fleet.add("first")
     (request,) = fleet.requests()
-    fleet.create(request, DagsterRunStatus.STARTING)
-    found = fleet.tick()
-    assert not found.run_requests
-    assert "1 validations are unfinished; 1 are allowed" in found.skip_message
+    fleet.create(request, DagsterRunStatus.CANCELED)
+    with later(LATER):
+        (again,) = fleet.requests()
+    assert again.run_key != request.run_key
+    assert fleet.execute(again).success
+    assert fleet.world.calls == ["compare"]
+
+
+def test_it_says_how_far_it_is_behind(fleet: Fleet, later: Callable[..., Any]) -> None:
+    fleet.add("first")
+    with later(timedelta(hours=5, minutes=1)):
+        fleet.tick()
+    assert "1 subscription waits (Test Device 1) since 5 h" in fleet.said
+
+
+def test_while_nothing_is_due_it_knows_when_and_asks_once_a_minute(
+    fleet: Fleet, statements: Any, later: Callable[..., Any]
+) -> None:
+    fleet.add("first")
+    fleet.execute(*fleet.requests())
+    statements.clear()
+    assert fleet.requests() == []
+    assert statements.count == 1
+    assert fleet.tick().skip_message == fleet.said
+    assert statements.count == 1
+    due_at = datetime.fromisoformat(fleet.said.removeprefix("Nothing is due before ").removesuffix("."))
+    assert timedelta(hours=19) < due_at - clock.now() < timedelta(hours=22)
+    with later(LATER):
+        fleet.tick()
+    assert statements.count == 2
+    with later(timedelta(hours=22)):
+        assert len(fleet.requests()) == 1
+
+
+def test_a_new_subscription_is_noticed_within_a_minute(fleet: Fleet, later: Callable[..., Any]) -> None:
+    fleet.tick()
+    fleet.add("first")
+    with later(timedelta(minutes=1, seconds=1)):
+        assert len(fleet.requests()) == 1
+
+
+def test_a_tick_sends_as_many_statements_for_any_number(fleet: Fleet, statements: Any) -> None:
+    counts: list[int] = []
+    fleet.tick()
+    for name in ("first", "second"):
+        fleet.add(name)
+        fleet.cursor = None
+        statements.clear()
+        fleet.tick()
+        counts.append(statements.count)
+    assert counts[0] == counts[1] <= 4
+
+
+def test_while_the_engine_is_paused_it_requests_nothing(fleet: Fleet) -> None:
+    fleet.add("first")
+    with fleet.bed.database.transaction():
+        pause.set_paused(True, user="ada")
+    assert fleet.requests() == []
+    assert fleet.said.startswith("The engine is paused; 1 subscription waits")
+
+
+def test_a_cursor_of_an_earlier_version_is_no_obstacle(fleet: Fleet) -> None:
+    fleet.add("first")
+    fleet.cursor = '{"at": "2026-01-01", "did": "Requested 2 validations."}'
+    assert len(fleet.requests()) == 1
 
 
 def test_the_sweeper_leaves_alone_what_is_requested_and_waits(fleet: Fleet) -> None:
-    """However long it waits: two runs for one validation made red runs under load."""
     fleet.add("first")
     (request,) = fleet.requests()
     fleet.create(request, DagsterRunStatus.STARTING)
@@ -111,49 +213,25 @@ def test_the_sweeper_leaves_alone_what_is_requested_and_waits(fleet: Fleet) -> N
     assert len(fleet.instance.get_runs()) == 1
 
 
-def test_what_was_canceled_before_it_began_is_requested_anew(fleet: Fleet, later: Callable[..., Any]) -> None:
-    """By a key that Dagster does not know yet, else it would never launch it; and not at once."""
+def test_a_maximum_age_that_became_shorter_is_followed(
+    fleet: Fleet, set_to: Callable[..., None], later: Callable[..., Any]
+) -> None:
     fleet.add("first")
-    (request,) = fleet.requests()
-    fleet.create(request, DagsterRunStatus.CANCELED)
-    assert fleet.requests() == []
-    with later(timedelta(minutes=1)):
-        (again,) = fleet.requests()
-    assert again.run_key != request.run_key
-    assert fleet.execute(again).success
-    assert fleet.world.calls == ["compare"]
-
-
-def test_it_comes_to_those_first_that_it_has_not_seen(fleet: Fleet, one_at_once: None) -> None:
-    seen = {str(fleet.add(name)) for name in ("first", "second", "third")}
-    found = []
-    for _ in seen:
+    fleet.execute(*fleet.requests())
+    set_to(VALIDATE_WITHIN_HOURS="0.1")
+    with later(LATER):
         (request,) = fleet.requests()
-        found.append(request.tags[tags.SUBSCRIPTION])
+        assert fleet.said.startswith("Requested 1 batch; a maximum age has become shorter")
         fleet.execute(request)
-    assert set(found) == seen
+    assert fleet.world.calls == ["compare"]
+    with later(timedelta(minutes=8)):
+        fleet.execute(*fleet.requests())
+    assert fleet.world.calls == ["compare", "compare"]
 
 
-def test_a_subscription_that_has_changed_since_the_request_makes_no_red_run(fleet: Fleet) -> None:
-    """It is terminated by then: nothing is validated, and others come first."""
-    gone = fleet.add("first")
-    (request,) = fleet.requests()
-    fleet.bed.run("terminate_device", [{"subscription_id": str(gone)}]).assert_completed()
-    result = fleet.execute(request)
-    assert result.success
-    assert "compare" not in fleet.world.calls
-
-
-def test_drift_makes_a_red_run(fleet: Fleet) -> None:
+def test_drift_is_a_result_and_no_red_run(fleet: Fleet) -> None:
     subscription_id = fleet.add("first")
     fleet.world.hostnames[str(subscription_id)] = "other"
     (request,) = fleet.requests()
-    assert not fleet.execute(request).success
+    assert fleet.execute(request).success
     assert not fleet.bed.subscription(subscription_id).insync
-
-
-def test_it_leaves_alone_what_a_process_holds(fleet: Fleet) -> None:
-    subscription_id = fleet.add("first")
-    fleet.world.broken = {"rename"}
-    fleet.bed.run("modify_device", [{"subscription_id": str(subscription_id)}, {"hostname": "other"}]).assert_failed()
-    assert "none is in sync, unlocked" in fleet.tick().skip_message
