@@ -107,6 +107,7 @@ setup(
         "websockets>=15",  # live updates and the log of runs, under uvicorn
         "joserfc>=1.6,<2",  # tokens and keys of OpenID Connect: signatures, and the encryption of session cookies
         "httpx>=0.27,<1",  # asks the identity provider and the policy agent, without blocking
+        "prometheus-client>=0.21,<1",  # the text that Prometheus reads, and an organisation's own metrics
         "fastapi-offline>=1.7,<2",  # the scripts of the documentation pages, for networks that reach no other
         "apscheduler>=3.11,<4",  # the arithmetic of triggers, in the words that schedules are made with over REST
         "jinja2>=3.1,<4",  # the templates of `orchestrator init`

@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resources.runs.storage": ("resources.database",),
     "resources.runs.workers": ("resources.database", "resources.runs"),
     "resources.runs.launching": ("resources.runs", "resources.runs.workers"),
-    "resources.figures": ("resources.database",),
+    "resources.figures": ("resources.database", "resources.systems"),
     "resources.systems": (),
     "resources.updates": ("resources.database",),
     "resources.lab": ("resources.database", "resources.systems"),
@@ -199,6 +199,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well
     "rich": ("orchestrator_defs.cli",),
+    "prometheus_client": ("orchestrator_defs.api.rest.monitoring.metrics",),
 }
 """Third-party package -> the only modules and folders that may import it."""
 

@@ -13,8 +13,9 @@ from dagster import OpExecutionContext, Output, in_process_executor
 from ops.running.asset_reports import Report, reports_of, reports_of_failure
 from ops.running.failure import advice, failure_status
 from ops.running.next_runs import launch_next, parent_continues
+from ops.running.observing import observed
 from ops.running.report import failure_metadata, step_metadata
-from ops.running.segment import Segment
+from ops.running.segment import Segment, record_of
 from ops.steps.branches import check_join, state_of
 from ops.steps.context import Scope, StepContext
 from ops.steps.failure_words import is_interrupt, line_of, reason_of, traceback_of
@@ -39,7 +40,6 @@ from resources.errors import (
     WorkflowDeclarationError,
 )
 from resources.processes import ledger, locks, process_rows, recovery, waits
-from resources.processes.ledger import StepRecord
 from resources.processes.owner import owned_by
 from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
@@ -243,7 +243,8 @@ def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
     """Perform a step, and record a failure: then this raises, unless the step is retried later."""
     started = datetime.now(UTC)
     try:
-        done = _perform(segment, place, claim, started)
+        with observed(segment):
+            done = _perform(segment, place, claim, started)
     except BaseException as error:
         if _is_retried_in_run(segment.op, place, error):
             raise
@@ -333,23 +334,6 @@ def _commit(segment: Segment, place: LedgerStep, started: datetime, done: Done) 
     commit_with_each_statement()  # a step without statements of its own needs only this one
     ledger.record_step(record_of(segment, place, started, done.outcome, done.delta), status=status)
     return done
-
-
-def record_of(
-    segment: Segment, place: LedgerStep, started: datetime, status: StepStatus, delta: Delta, error: Any = None
-) -> StepRecord:
-    return StepRecord(
-        process_id=segment.process_id,
-        step_key=place.key,
-        name=place.label,
-        status=status,
-        run_id=segment.run_id,
-        created_by=segment.user,
-        started_at=started,
-        set=delta.set,
-        removed=delta.removed,
-        error=error,
-    )
 
 
 def resources_of(op: OpExecutionContext) -> Mapping[str, Any]:

@@ -9,13 +9,12 @@ from ops.running.execution import (
     NOTHING_TO_DO,
     claimed_segment,
     engine_errors_recorded,
-    record_of,
     refused,
     resources_of,
 )
 from ops.running.next_runs import parent_continues
 from ops.running.report import step_metadata
-from ops.running.segment import WAITING, Segment
+from ops.running.segment import WAITING, Segment, record_of
 from ops.starting.admission import StartRequest, admit
 from ops.starting.submitted_answers import wake
 from ops.steps.forms import as_pages

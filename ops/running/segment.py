@@ -2,24 +2,28 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from dagster import DagsterInstance, OpExecutionContext
 
 from ops.starting.permission import check_may_retry
+from ops.steps.state import Delta
 from ops.steps.step import LedgerStep
 from ops.steps.workflow import Workflow
 from resources import tags
 from resources.database.session import SubscriptionDatabase
 from resources.errors import ProcessStopped, ProcessTaken, RunMayNotAct, UnknownProcess
 from resources.processes import interventions, process_rows
+from resources.processes.ledger import StepRecord
 from resources.processes.owner import Owner
 from resources.processes.process_rows import Claim
 from resources.runs.launched_by import launched_by
 from resources.runs.launching.launcher import execution_of
 from resources.runs.storage_identity import storage_id
 from resources.runs.workers import liveness
-from resources.types import ProcessId, ProcessStatus, State
+from resources.types import ProcessId, ProcessStatus, State, StepStatus
 from resources.users import SYSTEM, User
 
 log = logging.getLogger(__name__)
@@ -197,3 +201,21 @@ def check_may_act(claim: Claim, workflow: Workflow, instance: DagsterInstance, r
                 f"terminate it."
             )
     workflow.check_fits(claim.committed)
+
+
+def record_of(
+    segment: Segment, place: LedgerStep, started: datetime, status: StepStatus, delta: Delta, error: Any = None
+) -> StepRecord:
+    """The ledger's line for an attempt at a step."""
+    return StepRecord(
+        process_id=segment.process_id,
+        step_key=place.key,
+        name=place.label,
+        status=status,
+        run_id=segment.run_id,
+        created_by=segment.user,
+        started_at=started,
+        set=delta.set,
+        removed=delta.removed,
+        error=error,
+    )

@@ -23,6 +23,7 @@ from orchestrator_defs.api.rest import (
     translations,
     user_log,
 )
+from orchestrator_defs.api.rest.monitoring import metrics
 from orchestrator_defs.api.rest.search import search_routes
 from orchestrator_defs.api.rest.validations import validation_routes
 from orchestrator_defs.api.security import problems
@@ -60,6 +61,7 @@ ROUTERS = (
     catalogue.router,
     engine.router,
     health.router,
+    metrics.router,
     translations.router,
     schedules.router,
     user_log.router,

@@ -107,6 +107,7 @@ class ApiSettings(BaseSettings):
 
     # --- what is shown, and how ---
 
+    enable_prometheus_metrics_endpoint: bool = Field(False, description="whether /api/metrics answers")
     expose_settings: bool = Field(False, description="whether the settings can be read, with secrets masked")
     expose_oauth_settings: bool = Field(False, description="whether those of the login can be read, too")
     health_timeout_seconds: float = Field(

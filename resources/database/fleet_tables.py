@@ -37,6 +37,7 @@ class ValidationTable(Result, Table):
     __tablename__ = "validations"
     __table_args__ = (
         Index("ix_validations_due", "product_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_validations_age", "product_id", "finished_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("ix_validations_claimed", "claimed_by", postgresql_where=text("claimed_by IS NOT NULL")),
         Index("ix_validations_finished_at", "finished_at", "subscription_id"),
         Index("ix_validations_newest", text("finished_at DESC NULLS LAST"), "subscription_id"),

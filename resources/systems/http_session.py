@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from resources.errors import ExternalSystemError, ExternalSystemNotConfigured, ExternalSystemUnavailable
+from resources.systems.calls import noted
 
 UNAVAILABLE = (429, 502, 503, 504)
 """Statuses that are not about the request: it may succeed later."""
@@ -36,6 +37,10 @@ class ExternalSession(requests.Session):
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Like `requests`; keeps the answer's ETag for `only_if_unchanged`."""
+        with noted(self.system):
+            return self._request(method, url, *args, **kwargs)
+
+    def _request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", self.timeout)
         try:
             response = super().request(method, url, *args, **kwargs)

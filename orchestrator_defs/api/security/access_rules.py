@@ -111,6 +111,7 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/api/workflows", Role.VIEWER),
     Rule("GET", "/api/workflows/{workflow_id}", Role.VIEWER),
     Rule("GET", "/api/settings/status", Role.VIEWER),
+    Rule("GET", "/api/metrics", Role.VIEWER),
     Rule("GET", "/api/settings/worker-status", Role.VIEWER),
     Rule("GET", "/api/settings/cache-names", Role.VIEWER),
     Rule("GET", "/api/schedules", Role.VIEWER),

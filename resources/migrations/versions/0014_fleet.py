@@ -205,6 +205,7 @@ def _validations() -> None:
     )
     due, claimed = sa.text("due_at IS NOT NULL"), sa.text("claimed_by IS NOT NULL")
     op.create_index("ix_validations_due", "validations", ["product_id", "due_at"], postgresql_where=due)
+    op.create_index("ix_validations_age", "validations", ["product_id", "finished_at"], postgresql_where=due)
     op.create_index("ix_validations_claimed", "validations", ["claimed_by"], postgresql_where=claimed)
     op.create_index("ix_validations_finished_at", "validations", ["finished_at", "subscription_id"])
     last = sa.text("finished_at DESC NULLS LAST")

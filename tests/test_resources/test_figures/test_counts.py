@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from resources.database import schema
 from resources.database.session import StatementCount, SubscriptionDatabase, current_session
-from resources.figures import counts
+from resources.figures import counts, scrape
 from resources.types import ProcessStatus, Target
 
 PRODUCTS = {"Node": UUID(int=1), "Port": UUID(int=2)}
@@ -152,6 +152,17 @@ def test_a_hundred_thousand_rows_at_once_are_one_change(network: SubscriptionDat
         run(INSERT, product=PRODUCTS["Node"], status="active", number=3_000)
         assert session.scalar(sa.text("SELECT count(*) FROM figures")) == 2  # and one of the validations
         assert counts.subscription_counts() == [counts.SubscriptionCount("Node", "active", True, 3_000)]
+
+
+def test_a_scrape_looks_at_no_whole_table(network: SubscriptionDatabase) -> None:
+    with network.transaction() as session:
+        run(INSERT, product=PRODUCTS["Node"], status="active", number=3_000)
+        run("UPDATE validations SET finished_at = now(), result = 'passed'")
+        run("ANALYZE validations")
+        for statement in (scrape._FIGURES, scrape._MOMENT):
+            plan = session.execute(sa.text(f"EXPLAIN {statement.text}"), {"ages": list(scrape.AGES)}).scalars()
+            scanned = [line.strip() for line in plan if "Seq Scan on" in line]
+            assert not [line for line in scanned if "validations" in line or "subscriptions" in line]
 
 
 def test_a_step_of_a_process_changes_no_count(network: SubscriptionDatabase) -> None:

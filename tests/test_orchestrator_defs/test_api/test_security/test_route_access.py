@@ -84,6 +84,7 @@ LEAST: dict[str, str] = {
             GET /api/resource_types/{resource_type_id}
             GET /api/workflows/
             GET /api/workflows/{workflow_id}
+            GET /api/metrics
             GET /api/settings/status
             GET /api/settings/worker-status
             GET /api/settings/cache-names
