@@ -207,7 +207,7 @@ def _schedules(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
         found = [] if pause.is_paused() else schedules.in_trouble(late, owners, orchestrator.workflows, MOST)
     for one in found:
         what = f"{one.name!r} ({one.schedule_id}) of {one.workflow_name}"
-        if one.workflow_name not in orchestrator.workflows:
+        if one.next_run_at and one.workflow_name not in orchestrator.workflows:
             advice = f"Remove it (`orchestrator schedules remove {one.schedule_id}`), or bring the workflow back."
             yield Finding("schedules", Verdict.WRONG, f"{what}: the code has no such workflow any more.", advice)
         elif one.next_run_at and one.next_run_at < late:

@@ -59,14 +59,17 @@ def schedule_tick(orchestrator: Orchestrator) -> Tick:
                 due = due_schedules(clock.now(), (orchestrator.name, ENGINE), limit=MOST_LINES)
             lines = [f"would fire {_name(one)}, due since {one.next_run_at:%F %T %Z}" for one in due]
         else:
+            started = 0
             try:
                 for schedule, firing in _fire_due(orchestrator, service):
                     lines.append(_line(schedule, firing))
-                    launched += launch_all(service, [firing.process_id] if firing.process_id else [])
+                    if firing.process_id:
+                        started += 1
+                        launched += launch_all(service, [firing.process_id])
             except EnginePaused as error:
                 lines.append(f"what is due fires after the pause: {error}")
-            if lines:  # the page lists cursors, and the reason of a tick only when it is clicked
-                context.update_cursor("; ".join(lines[:MOST_LINES]))
+            if lines:  # the page lists cursors; the lines it shows when a tick is clicked
+                context.update_cursor(f"{clock.now():%T}: {started} started, {len(lines) - started} not")
         yield from tick_result(context, lines, launched, "No schedule is due.")
 
     return tick

@@ -110,11 +110,10 @@ def due_schedules(
 
 def in_trouble(late: datetime, owners: Collection[str], known: Collection[str], limit: int) -> list[Schedule]:
     """Schedules of these owners that are late, were refused last, or have no known workflow; by name."""
-    will_fire = ScheduleTable.next_run_at.is_not(None)
+    fails = sa.or_(ScheduleTable.next_run_at < late, WorkflowTable.name.not_in(known))
     refused = sa.literal_column("newest.refusal").is_not(None)
-    has_trouble = sa.or_(ScheduleTable.next_run_at < late, refused, WorkflowTable.name.not_in(known))
-    query = _query().where(_owned_by(owners), will_fire, has_trouble).order_by(ScheduleTable.name)
-    return _read(query.limit(limit))
+    has_trouble = sa.or_(refused, sa.and_(ScheduleTable.next_run_at.is_not(None), fails))
+    return _read(_query().where(_owned_by(owners), has_trouble).order_by(ScheduleTable.name).limit(limit))
 
 
 def lock_unchanged(schedule: Schedule) -> bool:

@@ -103,6 +103,11 @@ def test_it_shows_schedules_that_are_late_were_refused_or_have_no_workflow(engin
         ((verdict, found, _),) = findings(engine, "schedules")
         assert (verdict, "started nothing" in found) == ("note", True)
 
+    execute(engine, "UPDATE schedules SET next_run_at = NULL")
+    ((verdict, found, _),) = findings(engine, "schedules")
+    assert (verdict, "started nothing" in found) == ("note", True), "once, and it was refused"
+
+    execute(engine, "UPDATE schedules SET next_run_at = now() + interval '1 day'")
     del engine.orchestrator.workflows["ask"]
     ((verdict, found, _),) = findings(engine, "schedules")
     assert (verdict, "no such workflow any more" in found) == ("wrong", True)

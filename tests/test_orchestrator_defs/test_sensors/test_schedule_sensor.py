@@ -150,6 +150,16 @@ def test_missed_times_fire_by_the_schedules_rule(engine: Engine, later: Later) -
     assert found == {"all": [(0, True)] * 4, "last": [(3, True)], "none": [(3, False)]}
 
 
+def test_tick_says_in_its_cursor_how_many_have_started(engine: Engine, later: Later) -> None:
+    made(engine, "paint", [{"colour": "red"}])
+    execute(engine, "UPDATE schedules SET inputs = '[{}]'")
+    made(engine)
+    sensor = schedule_sensor(engine.orchestrator, engine.orchestrator.jobs)
+    with later(HOUR + timedelta(seconds=1)):
+        found = sensor.evaluate_tick(daemon_context(engine.instance))
+    assert str(found.cursor).endswith(": 1 started, 1 not")
+
+
 def test_tick_with_nothing_due_asks_once(engine: Engine, statements: StatementCount) -> None:
     made(engine)
     tick(engine)
