@@ -262,6 +262,7 @@ class SubscriptionTable(Table):
         Index("ix_subscriptions_search", "search", postgresql_using="gin"),
         Index("ix_subscriptions_created_at", text("created_at DESC"), "subscription_id"),
         Index("ix_subscriptions_description", "description", postgresql_using="hash"),
+        Index("ix_subscriptions_description_order", text("left(description, 200)")),
         Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         Index("ix_subscriptions_customer", text("lower(customer_id)")),

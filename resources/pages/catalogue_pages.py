@@ -20,7 +20,7 @@ from resources.database.tables import (
     ScheduleTable,
     WorkflowTable,
 )
-from resources.pages.row_pages import by_holder, columns_of, ordered, worded
+from resources.pages.row_pages import by_holder, columns_of, worded
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
 from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, customer_line
 from resources.searches.catalogue_fields import (
@@ -129,7 +129,7 @@ class CataloguePages:
         listed, query = KINDS[kind], ListQuery.of(selection.arguments, MOST)
         fields = listed.fields
         where = [*listed.where, fields.search(query.text), *fields.conditions(query.filters)]
-        order = [*ordered(fields, query.sort), listed.name, listed.key]
+        order = [*fields.ordering(query.sort), listed.name, listed.key]
 
         def rows(limit: int) -> list[Line]:
             wanted = selection.under("page")

@@ -13,7 +13,7 @@ from resources.database.tables import Table
 from resources.domain.models.shapes import camel
 from resources.figures.totals import Counted, total
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_info, page_of
-from resources.subscriptions.list_fields import Column, Condition, FieldText, ListFields
+from resources.subscriptions.list_fields import Column, Condition, ListFields
 from resources.subscriptions.lists import page_ids
 
 
@@ -101,7 +101,7 @@ class RowPages(ABC):
         return [self.fields.search(query.text), *self.fields.conditions(query.filters)]
 
     def _order(self, query: ListQuery) -> list[Any]:
-        return ordered(self.fields, query.sort) or [self.newest]
+        return [*self.fields.ordering(query.sort)] or [self.newest]
 
     def _with_beside(self, statement: sa.Select[Any], order: Iterable[Any]) -> sa.Select[Any]:
         asked = sa.select(*order).columns_clause_froms
@@ -132,12 +132,6 @@ def columns_of(table: type[Any], without: str = "") -> dict[str, Any]:
 def worded(status: Any) -> Any:
     """A status in upper case, in one word."""
     return sa.func.upper(sa.func.replace(status, " ", "_"))
-
-
-def ordered(fields: ListFields, sort: Sequence[FieldText]) -> list[Any]:
-    """The order of rows, with those without a value last. A column that always has one keeps the order of its index."""
-    order: list[Any] = list(fields.ordering(sort))
-    return [each.nulls_last() if getattr(each.element, "nullable", True) else each for each in order]
 
 
 def by_holder(lines: Iterable[Line], key: str = "_id") -> dict[Any, list[Line]]:

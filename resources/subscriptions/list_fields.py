@@ -89,7 +89,8 @@ class Field:
     `within` makes a condition on a related row one on the row that is listed. `words` are those that a WORD may be, as
     the column has them. A field without `sorts` can only be filtered by. A word without a field looks into those that
     are `searched`; if none is, into all texts of the row itself. `found_by` answers words where an index has them;
-    `narrowed` adds to an equality what an index answers. `rows` are (id of an entry, value) where it is no column.
+    `narrowed` adds to an equality what an index answers, `head` to an order what an index is sorted by. `rows` are
+    (id of an entry, value) where it is no column.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Field:
     found_by: Callable[[Word | Phrase], Condition] | None = None
     narrowed: Callable[[Sequence[Any]], Condition] | None = None
     rows: sa.Select[Any] | None = None
+    head: Column | None = None
 
     @property
     def key(self) -> str:
@@ -293,8 +295,8 @@ class ListFields:
         return self._condition(node, self._words())
 
     def ordering(self, sort: Iterable[FieldText]) -> list[Column]:
-        """The order of the rows. Raises InvalidQuery."""
-        return [self._order(name, direction) for name, direction in sort]
+        """The order of the rows, with those without a value last. Raises InvalidQuery."""
+        return [column for name, direction in sort for column in self._order(name, direction)]
 
     def named(self, name: str) -> Field | None:
         """The field of a name, or of a path as searches have them: `subscription.product.name`."""
@@ -350,14 +352,15 @@ class ListFields:
             'written in quotes, as "a:b".'
         )
 
-    def _order(self, name: str, direction: str) -> Column:
+    def _order(self, name: str, direction: str) -> Iterable[Column]:
         field = self.field(name, "sorted", self.sort_names)
-        match direction.lower():
-            case "asc":
-                return field.column.asc()
-            case "desc":
-                return field.column.desc()
-        raise InvalidQuery(f"{self.noun} are sorted `asc` or `desc`, not {direction!r}.")
+        if direction.lower() not in ("asc", "desc"):
+            raise InvalidQuery(f"{self.noun} are sorted `asc` or `desc`, not {direction!r}.")
+        # A column that always has a value keeps the order of its index.
+        may_be_null = getattr(field.column, "nullable", True)
+        for column in (field.column,) if field.head is None else (field.head, field.column):
+            order = column.asc() if direction.lower() == "asc" else column.desc()
+            yield order.nulls_last() if may_be_null else order
 
 
 @dataclass(frozen=True)

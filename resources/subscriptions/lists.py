@@ -92,7 +92,7 @@ def find_subscriptions(
     value come last. Raises InvalidQuery.
     """
     where = [search_condition(search), *SUBSCRIPTION_FIELDS.conditions(filters)]
-    order = [each.nulls_last() for each in SUBSCRIPTION_FIELDS.ordering(sort)]
+    order = SUBSCRIPTION_FIELDS.ordering(sort)
     total = count_subscriptions(where)
     return Page(list_subscriptions(where, order, limit=limit, offset=offset) if offset < total else [], total)
 

@@ -4,13 +4,14 @@ All searched text is written in the transaction that changes it, so a search is 
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 
 from resources.database.session import current_session
 from resources.database.tables import (
@@ -19,13 +20,14 @@ from resources.database.tables import (
     SubscriptionMetadataTable,
     SubscriptionTable,
 )
-from resources.domain.saving.search_text import fielded, parts_of, words_of
+from resources.domain.saving.search_text import IDS, LONGEST_IN_RUN, RUN, fielded, parts_of, run_of, words_of
 from resources.errors import InvalidQuery
 from resources.subscriptions.list_fields import Condition, snake_case
 from resources.subscriptions.search_query import Compare, Leaf, Phrase, Range, Word, literal
 from resources.subscriptions.value_paths import fields_of, value_paths
 
 SHORTEST_PART = 3
+ID_PARTS = re.compile("([0-9a-f]{8} )?([0-9a-f]{4} )*[0-9a-f]{1,12}")
 SEARCHED: Sequence[tuple[Any, Any]] = (
     (SubscriptionTable, sa.cast(SubscriptionTable.document, sa.Text)),
     (CustomerDescriptionTable, sa.cast(sa.func.to_jsonb(CustomerDescriptionTable.description), sa.Text)),
@@ -87,14 +89,39 @@ def _owned(table: Any, condition: Condition) -> Condition:
 
 
 def _has_words(table: Any, leaf: Word | Phrase, field: str | None) -> Condition:
-    """The words one after the other, the last of a Word as a beginning; false when there are none."""
+    """The words one after the other, the last of a Word as a beginning; false when there are none.
+
+    Several are found by their runs, and only what has those is compared word by word, if it need be.
+    """
     words = words_of(leaf.text)
     kept = [f"'{word if field is None else fielded(field, word)}'" for word in words]
     if not kept:
         return sa.false()
     if isinstance(leaf, Word):
         kept[-1] += ":*"
-    return _matches(table, " <-> ".join(kept))
+    phrase = " <-> ".join(kept)
+    if len(words) == 1 or (field or "") in IDS or _may_be_id(words):
+        return _matches(table, phrase)
+    by_runs = _matches(table, _runs(words, is_beginning=isinstance(leaf, Word)))
+    if field is None and len(words) <= RUN and max(map(len, words)) <= LONGEST_IN_RUN:
+        return by_runs
+    # Not of the column itself, whose index would be read for each word.
+    exactly = sa.func.coalesce(table.search, sa.cast("", TSVECTOR)).bool_op("@@")(sa.cast(phrase, TSQUERY))
+    return sa.and_(by_runs, exactly)
+
+
+def _may_be_id(words: Sequence[str]) -> bool:
+    """Whether words may be those of an id, from the first or within it; these are not stored in runs."""
+    return ID_PARTS.fullmatch(" ".join(words)) is not None
+
+
+def _runs(words: Sequence[str], *, is_beginning: bool) -> str:
+    """The runs that follow one another in the words; the last may have more behind it."""
+    runs = [run_of(words[at : at + RUN]) for at in range(max(len(words) - RUN, 0) + 1)]
+    last = f"'{runs[-1]}':*" if is_beginning else f"'{runs[-1]}'"
+    if not is_beginning and len(words) < RUN:
+        last = f"({last} | '{runs[-1]} ':*)"
+    return " & ".join([*(f"'{run}'" for run in runs[:-1]), last])
 
 
 def _has_part(table: Any, text: Any, part: str, field: str | None) -> Condition:

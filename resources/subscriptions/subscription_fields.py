@@ -19,7 +19,13 @@ def _of_product(condition: Condition) -> Condition:
 SUBSCRIPTION_FIELDS = ListFields(
     "Subscriptions",
     Field("subscriptionId", Kind.ID, subscription.subscription_id, also=("id",)),
-    Field("description", Kind.TEXT, subscription.description, found_by=by_index),
+    Field(
+        "description",
+        Kind.TEXT,
+        subscription.description,
+        found_by=by_index,
+        head=sa.func.left(subscription.description, sa.literal_column("200")),
+    ),
     Field("status", Kind.WORD, subscription.status, words=tuple(SubscriptionLifecycle)),
     Field("insync", Kind.FLAG, subscription.insync, also=("in_sync",)),
     Field("customerId", Kind.TEXT, subscription.customer_id, also=("customer",), found_by=by_index),

@@ -43,6 +43,12 @@ def test_sorted_page_comes_from_an_index(ask: Asker, plans: list[str], field: st
     assert "Index" in inner.splitlines()[1]
 
 
+def test_page_by_description_is_sorted_by_the_part_that_an_index_has(ask: Asker, plans: list[str]) -> None:
+    ask.data('{ subscriptions(sortBy: [{field: "description", order: DESC}]) { page { note } } }')
+    assert scanned(plans) == []
+    assert "Backward using ix_subscriptions_description_order" in plans[0].partition("Incremental Sort")[2]
+
+
 def test_newest_processes_come_from_an_index(ask: Asker, plans: list[str]) -> None:
     sort = [{"field": "lastModifiedAt", "order": "DESC"}]
     filters = [{"field": "isTask", "value": "false"}]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from resources.domain.saving.documents import BLOCK_KEYS, ID, Document, is_block, is_block_list
@@ -11,6 +11,7 @@ MASK = "**********"
 MOST_BYTES = 600_000
 """PostgreSQL refuses more than a megabyte, and a save must not fail for that; later words are not found."""
 MOST_PARTS = 30_000
+MOST_OF_RUNS, MOST_IN_ALL = 250_000, 1_000_000
 MOST_PLACES = 16_000
 """PostgreSQL gives later words no position of their own, so no phrase finds them."""
 LONGEST_WORD, LONGEST_FIELD = 250, 200
@@ -18,6 +19,12 @@ LONGEST_WORD, LONGEST_FIELD = 250, 200
 SEPARATORS = re.compile(r"[\x00-/:-@\[-`{-\x7f\s\ud800-\udfff]+")
 """ASCII that is neither letter nor digit, and surrogates."""
 
+RUN = 3
+"""So many words of a value that follow one another are also stored as one, by which phrases are found.
+
+Positions are not in the index: to compare them reads each row that has the words in whatever order.
+"""
+LONGEST_IN_RUN = 150
 PART = "~"
 """Before three characters of a word; no word has it."""
 IDS = ("subscription_id", ID)
@@ -51,29 +58,49 @@ def description_vector(description: str) -> str:
 def vector(pairs: Iterable[tuple[str, str]]) -> str:
     """The text of a tsvector from (field, text): a word has the same position alone and with its field.
 
-    The parts of words stand behind, once each and without a position.
+    Parts and runs of words stand behind, once each and without a position.
     """
     found: list[str] = []
+    runs: list[str] = []
     parts: set[str] = set()
-    for field, word, entry in _entries(pairs):
+    for field, words, entry in _entries(pairs):
         found.append(entry)
         if field.lower() not in IDS:
-            parts |= parts_of(word)
-    return " ".join([*found, *sorted(parts)[:MOST_PARTS]])
+            parts |= parts_of(words[0])
+            runs += [run_of(words)] if len(words) > 1 else []
+    made = " ".join([*found, *sorted(parts)[:MOST_PARTS]])
+    return " ".join([made, *dict.fromkeys(f"'{run}'" for run in _fitting(runs, MOST_IN_ALL - len(made.encode())))])
 
 
-def _entries(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+def _fitting(runs: Iterable[str], most: int) -> Iterator[str]:
+    """The first runs, as long as they are not too large together."""
+    size = 0
+    for run in runs:
+        size += len(run.encode())
+        if size > min(most, MOST_OF_RUNS):
+            return
+        yield run
+
+
+def _entries(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str], str]]:
+    """Each word, with those that stand with it in a run: (field, words, entry)."""
     size, place = 0, 0
     for field, text in pairs:
         place += 1  # a phrase does not reach from one value into the next
-        for word in words_of(text):
+        words = words_of(text)
+        for number, word in enumerate(words):
             place += 1
             at = min(place, MOST_PLACES)
             entry = f"'{word}':{at} '{fielded(field, word)}':{at}"
             size += len(entry.encode())
             if size > MOST_BYTES:
                 return
-            yield field, word, entry
+            yield field, words[number : number + max(min(RUN, MOST_PLACES - place), 1)], entry
+
+
+def run_of(words: Sequence[str]) -> str:
+    """At most RUN words as they are stored together, which begins as no word does."""
+    return "".join(f" {word[:LONGEST_IN_RUN]}" for word in words)
 
 
 def parts_of(word: str) -> set[str]:
