@@ -23,19 +23,19 @@ from dagster import (
 from ops.running.report import difference_table, table
 from ops.running.segment import Segment
 from resources import clock
-from resources.errors import DriftFound
+from resources.errors import RunMayNotAct
 from resources.settings import public_url, settings
 from resources.subscriptions.history import ProcessChange, changes_by
 from resources.types import State, Target
 from resources.validations.pace import maximum_age
-from resources.validations.standing import NEVER, Standing, standing_of
+from resources.validations.standing import NEVER, Standing, products_validated_by, standing_of
 
 log = logging.getLogger(__name__)
 
 DRIFT, IN_TIME = "drift", "validated_in_time"
 """The names of a product's checks."""
-VALIDATED = "validated_products"
-"""The key under which the state of a batch has the names of the products that it has validated."""
+VALIDATED = "validated"
+"""The key under which the state of a batch has how many subscriptions it has validated, by result."""
 MOST_CHANGES = 10
 """Of how many subscriptions to a product one event shows the changes."""
 WORST_COLUMNS = ("subscription", "system", "path", "expected", "found", "severity", "id")
@@ -74,14 +74,14 @@ def reports_of(segment: Segment, state: State) -> list[Report]:
 
 
 def reports_of_failure(segment: Segment, state: State, failure: BaseException) -> list[Report]:
-    """What to report when a process has failed: the verdict, if it is a validation that has found drift."""
-    is_drift = segment.workflow.target is Target.VALIDATE and isinstance(failure.__cause__, DriftFound)
-    return reports_of(segment, state) if is_drift else []
+    """What to report when a process has failed: the verdict, if it is a validation, for that is how one finds drift."""
+    is_result = segment.workflow.target is Target.VALIDATE and not isinstance(failure.__cause__, RunMayNotAct)
+    return reports_of(segment, state) if is_result else []
 
 
 def _reports(segment: Segment, state: State, assets: ProductAssets) -> list[Report]:
+    validated = _validated(segment, state)
     is_validation = segment.workflow.target is Target.VALIDATE
-    validated = {state.get("product_name")} if is_validation else set(state.get(VALIDATED) or ())
     changed = [] if is_validation else changes_by(segment.process_id, most=MOST_CHANGES)
     changed = [change for change in changed if change.product in assets.keys]
     products = assets.keys.keys() & {*validated, *(change.product for change in changed)}
@@ -99,6 +99,14 @@ def _reports(segment: Segment, state: State, assets: ProductAssets) -> list[Repo
         ),
         *verdicts(assets, standing),
     ]
+
+
+def _validated(segment: Segment, state: State) -> Collection[str]:
+    """The products of the subscriptions that a process has validated."""
+    if segment.workflow.target is Target.VALIDATE:
+        return {state["product_name"]} if "product_name" in state else ()
+    counts = state.get(VALIDATED)
+    return products_validated_by(segment.process_id) if isinstance(counts, dict) and any(counts.values()) else ()
 
 
 def observations(assets: ProductAssets, standing: Mapping[str, Standing]) -> Iterator[AssetObservation]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resources.database.session import current_session
 from resources.figures.counts import subscription_counts, validation_counts
-from resources.types import SubscriptionId, SubscriptionLifecycle
+from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle
 
 WORST = 10
 """How many differences are shown."""
@@ -75,6 +75,15 @@ _OLDEST = sa.text(
     """.replace("{in_use}", "s.status = :active AND (s.insync OR s.out_of_sync_by = 'validation')")
 )
 
+_VALIDATED = sa.text(
+    """
+    SELECT DISTINCT p.name FROM validation_history AS h
+    JOIN subscriptions AS s USING (subscription_id) JOIN products AS p USING (product_id)
+    WHERE h.process_id = :process_id
+    AND h.finished_at >= (SELECT started_at FROM processes WHERE process_id = :process_id)
+    """
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
@@ -121,3 +130,8 @@ def standing_of(products: Collection[str]) -> Mapping[str, Standing]:
     for name, *oldest in current_session().execute(_OLDEST, {**asked, "active": SubscriptionLifecycle.ACTIVE}):
         found[name].oldest = Oldest(*oldest)
     return found
+
+
+def products_validated_by(process_id: ProcessId) -> list[str]:
+    """The products of which a process has validated subscriptions."""
+    return list(current_session().scalars(_VALIDATED, {"process_id": process_id}))

@@ -1,38 +1,27 @@
 """What a process reports on the assets of the products that it has changed or validated."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEventType
 from sqlalchemy import update
 
 from ops.running import asset_reports
-from ops.running.asset_reports import VALIDATED
 from ops.steps.step import begin, step
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.location import complete_definitions
 from resources import clock
 from resources.database.fleet_tables import ValidationTable
 from resources.settings import settings
-from resources.types import State
+from resources.validations.standing import Oldest, Standing
 from tests.engine import Engine
 from tests.toy_network import DEVICE, OTHER, World, add_device, device_workflows
 
 KEY = AssetKey(["products", "Test_Device"])
 MATERIALIZATION, CHECK = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION
-
-
-@step("Validate some")
-def validate_some() -> State:
-    return {VALIDATED: ["Test Device", "No such product"]}
-
-
-@task("Validate a batch")
-def validate_batch() -> Any:
-    return begin >> validate_some
 
 
 @step("Do nothing")
@@ -52,7 +41,7 @@ def world() -> World:
 
 @pytest.fixture
 def engine(engine_of: Callable[..., Engine], world: World) -> Engine:
-    engine = engine_of(*device_workflows(world), validate_batch, idle, products=[DEVICE, OTHER])
+    engine = engine_of(*device_workflows(world), idle, products=[DEVICE, OTHER])
     complete_definitions(engine.orchestrator)
     return engine
 
@@ -74,10 +63,10 @@ def rename(engine: Engine, subscription_id: UUID, hostname: str = "utr1") -> UUI
     return engine.run("modify_device", pages, user="ada")
 
 
-def drift(engine: Engine, subscription_id: UUID, severity: str = "error", at: datetime | None = None) -> None:
+def drift(engine: Engine, subscription_id: UUID) -> None:
     """The newest validation of a subscription has found a difference."""
-    difference = {"system": "lab", "path": "device.hostname", "severity": severity}
-    found = {"result": "drifted", "severity": severity, "finished_at": at or clock.now(), "differences": [difference]}
+    difference = {"system": "lab", "path": "device.hostname", "severity": "error"}
+    found = {"result": "drifted", "severity": "error", "finished_at": clock.now(), "differences": [difference]}
     query = update(ValidationTable).where(ValidationTable.subscription_id == subscription_id).values(found)
     with engine.database.transaction() as session:
         session.execute(query)
@@ -147,31 +136,35 @@ def test_a_validation_that_fails_for_drift_reports_the_verdict(engine: Engine, w
 def test_a_batch_reports_each_check_of_a_product_once(engine: Engine) -> None:
     for number in range(3):
         add_device(engine.bed, hostname=f"ams{number}")
-    assert [one.check_name for one in reported(engine, engine.run("validate_batch", [{}]))] == [
-        "drift",
-        "validated_in_time",
-    ]
+    process_id = engine.run("task_validate_batch", [{}])
+    assert engine.process(process_id).state["validated"]["drifted"] == 3
+    assert [one.check_name for one in reported(engine, process_id)] == ["drift", "validated_in_time"]
+
+
+def test_a_batch_that_finds_nothing_due_reports_nothing(engine: Engine) -> None:
+    assert reported(engine, engine.run("task_validate_batch", [{}])) == []
 
 
 def test_drift_fails_with_the_differences_as_a_table(engine: Engine) -> None:
-    drift(engine, add_device(engine.bed))
-    found, _ = reported(engine, engine.run("validate_batch", [{}]))
+    add_device(engine.bed)
+    found, _ = reported(engine, engine.run("task_validate_batch", [{}]))
     rows = plain(found.metadata)["worst differences"].records
-    assert (found.passed, found.severity.value) == (False, "ERROR")
+    assert (found.passed, found.severity.value, plain(found.metadata)["drifted"]) == (False, "ERROR", 1)
     assert [(row.data["subscription"], row.data["path"]) for row in rows] == [("Device ams1", "device.hostname")]
 
 
-def test_drift_of_warnings_alone_is_a_warning(engine: Engine) -> None:
-    drift(engine, add_device(engine.bed), severity="warning")
-    assert reported(engine, engine.run("validate_batch", [{}]))[0].severity.value == "WARN"
+def test_drift_of_warnings_alone_is_a_warning() -> None:
+    standing = Standing(by_result={"drifted": 1}, worst=[{"severity": "warning"}])
+    assert asset_reports.drift(KEY, standing).severity.value == "WARN"
 
 
-def test_a_validation_that_is_too_old_is_named(engine: Engine) -> None:
-    drift(engine, add_device(engine.bed), at=clock.now() - timedelta(hours=30))
-    _, found = reported(engine, engine.run("validate_batch", [{}]))
+@pytest.mark.parametrize(("hours", "is_in_time"), [(23, True), (25, False)])
+def test_a_validation_that_is_too_old_is_named(hours: float, is_in_time: bool) -> None:
+    oldest = Oldest(clock.now() - timedelta(hours=hours), uuid4(), "Device ams1")
+    found = asset_reports.in_time(KEY, Standing(oldest=oldest), "Test Device")
     metadata = plain(found.metadata)
-    assert not found.passed
-    assert (round(metadata["oldest age (h)"]), metadata["maximum age (h)"]) == (30, 24)
+    assert found.passed is is_in_time
+    assert (round(metadata["oldest age (h)"]), metadata["maximum age (h)"]) == (hours, 24)
     assert metadata["oldest"] == "Device ams1"
 
 
