@@ -30,7 +30,8 @@ class ValidationTable(Result, Table):
     """The newest result of a subscription's validation, and when the next is due; NULL in `due_at` is never.
 
     A trigger makes the row with the subscription. `differences` are objects with `system`, `path`, `expected`, `found`,
-    `severity`, `workflow`; `version` is the subscription's that was compared; `claimed_by` the run whose batch has it.
+    `severity`, `workflow`; `version` is the subscription's that was compared; `claimed_by` the process
+    whose batch has it.
     `results` has the result of each of its workflows, and `result` the worst of them.
     """
 

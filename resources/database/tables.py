@@ -263,7 +263,6 @@ class SubscriptionTable(Table):
         Index("ix_subscriptions_created_at", text("created_at DESC"), "subscription_id"),
         Index("ix_subscriptions_description", "description", postgresql_using="hash"),
         Index("ix_subscriptions_description_order", text("left(description, 200)")),
-        Index("ix_subscriptions_validation", text("validation_started_at NULLS FIRST"), "subscription_id"),
         Index("ix_subscriptions_out_of_sync", "subscription_id", postgresql_where=text("NOT insync")),
         Index("ix_subscriptions_customer", text("lower(customer_id)")),
         Index(
@@ -302,8 +301,6 @@ class SubscriptionTable(Table):
     locked_by: Mapped[UUID | None] = mapped_column(ForeignKey("processes.process_id"), index=True)
     out_of_sync_by: Mapped[str | None] = mapped_column(String(20))
     """`validation` when drift put it out of sync; a trigger clears it when it is in sync or a process takes it."""
-    validation_started_at: Mapped[datetime | None]
-    """When its last validation started, with whatever result: the next one is due by this."""
     document: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     search: Mapped[str | None] = mapped_column(TSVECTOR)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -24,7 +24,7 @@ from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 
 subscription, product = SubscriptionTable, ProductTable
 
-OWN = columns_of(SubscriptionTable, "document search validation_started_at product_id locked_by") | {
+OWN = columns_of(SubscriptionTable, "document search product_id locked_by") | {
     "status": sa.func.upper(subscription.status)
 }
 PRODUCT = columns_of(ProductTable, "fixed_inputs owner") | {"status": worded(product.status)}

@@ -150,6 +150,8 @@ def upgrade() -> None:
         "INSERT INTO validations (subscription_id, product_id, due_at) SELECT subscription_id, product_id,"
         " CASE WHEN status <> 'terminated' THEN coalesce(validation_started_at, now()) END FROM subscriptions"
     )
+    op.drop_index("ix_subscriptions_validation", "subscriptions")
+    op.drop_column("subscriptions", "validation_started_at")
     _firings()
     _figures()
 
@@ -260,6 +262,13 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION plan_validations()")
     op.execute("DROP FUNCTION forget_out_of_sync_by()")
     op.execute("DROP FUNCTION validate_answered()")
+    op.add_column("subscriptions", sa.Column("validation_started_at", MOMENT))
+    op.execute(
+        "UPDATE subscriptions SET validation_started_at = finished_at FROM validations"
+        " WHERE validations.subscription_id = subscriptions.subscription_id"
+    )
+    started: list[str | sa.TextClause] = [sa.text("validation_started_at NULLS FIRST"), "subscription_id"]
+    op.create_index("ix_subscriptions_validation", "subscriptions", started)
     op.drop_table("validation_history")
     op.drop_table("validations")
     for function in ("subscriptions", "validations", "processes", "steps"):

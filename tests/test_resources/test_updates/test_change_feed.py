@@ -135,7 +135,7 @@ def test_what_shows_of_a_subscription_is_told(scene: Scene, told: Told, change: 
 
 
 def test_what_does_not_show_is_not_told(scene: Scene, told: Told) -> None:
-    scene.do("UPDATE subscriptions SET validation_started_at = now(), status = status")
+    scene.do("UPDATE subscriptions SET search = NULL, status = status")
     scene.do("UPDATE processes SET recoveries = 1, generation = 2")
     scene.do("UPDATE products SET status = status")
     scene.do("UPDATE processes SET note = 'x' WHERE false")
@@ -158,14 +158,16 @@ def test_what_does_not_show_is_not_told(scene: Scene, told: Told) -> None:
         (
             SubscriptionTable,
             "tell_of_changed_subscriptions",
-            {"subscription_id", "validation_started_at", "document", "search", "created_at"},
+            {"subscription_id", "document", "search", "created_at", "out_of_sync_by"},
         ),
     ],
 )
 def test_of_each_column_it_is_decided_whether_it_shows(
     scene: Scene, table: type[Table], function: str, hidden: set[str]
 ) -> None:
-    """A new one is notified of, or is here: the document changes with the version, and the rest never or unseen."""
+    """A new one is notified of, or is here: the document changes with the version, the owner of the mark with the
+    mark, and the rest never or unseen.
+    """
     row = scene.connection.execute("SELECT prosrc FROM pg_proc WHERE proname = %s", (function,)).fetchone()
     assert row is not None
     compared = set(re.findall(r"before\.(\w+)[,)]", row[0].partition("IS DISTINCT")[0].rpartition("WHERE (")[2]))
