@@ -14,7 +14,7 @@ from resources.domain.models.shapes import camel
 from resources.figures.totals import Counted, total
 from resources.pages.selection import CAPPED_AT, Line, ListQuery, Selection, Total, page_info, page_of
 from resources.subscriptions.list_fields import Column, Condition, ListFields
-from resources.subscriptions.lists import page_ids
+from resources.subscriptions.lists import FOR_EACH, page_ids
 
 
 class RowPages(ABC):
@@ -107,7 +107,7 @@ class RowPages(ABC):
         asked = sa.select(*order).columns_clause_froms
         for table, condition in self.beside.items():
             if table.__table__ in asked:
-                statement = statement.outerjoin(table, condition)
+                statement = statement.join(table, condition, isouter=table not in FOR_EACH)
         return statement
 
     def _count(self, query: ListQuery, where: Sequence[Condition]) -> Total:

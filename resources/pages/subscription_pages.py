@@ -7,6 +7,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from resources import clock
+from resources.database.fleet_tables import ValidationTable
 from resources.database.session import current_session
 from resources.database.tables import CustomerDescriptionTable as Description
 from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable
@@ -16,19 +18,21 @@ from resources.figures import totals
 from resources.pages.block_pages import BlockPages
 from resources.pages.row_pages import RowPages, by_holder, columns_of, worded
 from resources.pages.selection import Line, Selection
+from resources.secrecy import redacted
 from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition
 from resources.subscriptions.lists import BESIDE, NEWEST_FIRST
 from resources.subscriptions.relations import Direction, edges
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
 
-subscription, product = SubscriptionTable, ProductTable
+subscription, product, validation = SubscriptionTable, ProductTable, ValidationTable
 
-OWN = columns_of(SubscriptionTable, "document search product_id locked_by") | {
+OWN = columns_of(SubscriptionTable, "document search product_id locked_by out_of_sync_by") | {
     "status": sa.func.upper(subscription.status)
 }
 PRODUCT = columns_of(ProductTable, "fixed_inputs owner") | {"status": worded(product.status)}
 DESCRIPTIONS = columns_of(Description, "search")
+VALIDATION = columns_of(ValidationTable, "subscription_id product_id claimed_by results")
 RELATIONS = {"inUseBySubscriptions": Direction.IN_USE_BY, "dependsOnSubscriptions": Direction.DEPENDS_ON}
 SUBSCRIPTIONS: Any = SubscriptionTable.__table__
 More: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
@@ -90,6 +94,8 @@ class SubscriptionPages(RowPages):
         if with_metadata:
             beside = SubscriptionMetadataTable
             statement = statement.outerjoin(beside, beside.subscription_id == subscription.subscription_id)
+        if order and validation.__table__ in sa.select(*order).columns_clause_froms:
+            statement = statement.join(validation, BESIDE[validation])
         statement = statement.where(*where).order_by(*order, subscription.subscription_id)
         a, b = len(columns), len(columns) + len(own)
         c = b + len(of_product)
@@ -124,6 +130,8 @@ class SubscriptionPages(RowPages):
             self.name_customers(lines, selection.under("customer"))
         if "customerDescriptions" in selection:
             _add_descriptions(holders)
+        if not OF_VALIDATION.keys().isdisjoint(selection.below):
+            _add_validations(holders)
         if "productBlockInstances" in selection or self._typed(selection):
             BlockPages(holders).add(lines, selection, self.models)
         for name, direction in RELATIONS.items():
@@ -148,6 +156,30 @@ def product_columns(selection: Selection) -> dict[str, Any]:
 def customer_line(one: Customer) -> Line:
     """A customer with the names of its fields."""
     return {"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode}
+
+
+def _add_validations(holders: Mapping[Any, list[Line]]) -> None:
+    """Add the newest validations, with secrets masked."""
+    query = sa.select(validation.subscription_id, *VALIDATION.values())
+    for row in current_session().execute(query.where(validation.subscription_id.in_(list(holders)))):
+        found = dict(zip(VALIDATION, row[1:], strict=True))
+        found["differences"] = redacted(found["differences"])
+        for line in holders[row[0]]:
+            line |= {name: read(found) for name, read in OF_VALIDATION.items()}
+
+
+def _age(found: Line) -> int | None:
+    last = found["finishedAt"]
+    return None if last is None else int((clock.now() - last).total_seconds())
+
+
+OF_VALIDATION: Mapping[str, Callable[[Line], Any]] = {
+    "validation": lambda found: found if found["result"] else None,
+    "lastValidated": lambda found: found["finishedAt"],
+    "validationResult": lambda found: found["result"],
+    "validationAge": _age,
+}
+"""The fields of a subscription that come from its newest validation."""
 
 
 def _add_descriptions(holders: Mapping[Any, list[Line]]) -> None:

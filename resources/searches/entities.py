@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from resources.database.fleet_tables import ValidationTable
 from resources.database.tables import (
     ProcessTable,
     ProductTable,
@@ -51,7 +52,7 @@ class Entity:
     @property
     def columns(self) -> Mapping[str, Column]:
         """The columns by the names of their fields, without the document."""
-        own = {one.key: one.column for one in self.fields.fields if one.sorts}
+        own = {one.key: one.column if one.shown is None else one.shown for one in self.fields.fields if one.sorts}
         return own | {name: column for name, column in self.more.items() if name != "document"}
 
     def paths(self) -> Iterator[tuple[str, str]]:
@@ -103,9 +104,9 @@ ENTITIES: Mapping[str, Entity] = {
     "subscriptions": Entity(
         "subscription",
         SUBSCRIPTION_FIELDS,
-        sa.join(subscription, ProductTable, ProductTable.product_id == subscription.product_id).outerjoin(
-            beside, beside.subscription_id == subscription.subscription_id
-        ),
+        sa.join(subscription, ProductTable, ProductTable.product_id == subscription.product_id)
+        .join(ValidationTable, ValidationTable.subscription_id == subscription.subscription_id)
+        .outerjoin(beside, beside.subscription_id == subscription.subscription_id),
         subscription.description,
         subscription.created_at,
         more={"metadata": beside.metadata_, "document": subscription.document},

@@ -61,7 +61,8 @@ class Search:
             return self.entity.newest, True
         self.entity.fields.ordering([self.order])  # refuses what cannot be sorted
         path, direction = self.order
-        return self.entity.fields.field(path).column, direction.lower() == "desc"
+        field = self.entity.fields.field(path)
+        return field.column, (direction.lower() == "desc") != (field.shown is not None)
 
     def statement(self, where: Condition) -> sa.Select[Any]:
         """Select the id, the title and all columns; the document only where its values are needed."""

@@ -90,7 +90,8 @@ class Field:
     the column has them. A field without `sorts` can only be filtered by. A word without a field looks into those that
     are `searched`; if none is, into all texts of the row itself. `found_by` answers words where an index has them;
     `narrowed` adds to an equality what an index answers, `head` to an order what an index is sorted by. `rows` are
-    (id of an entry, value) where it is no column.
+    (id of an entry, value) where it is no column. `shown` is what lists show instead of a column that counts the other
+    way: an age, instead of the moment by which it is found.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Field:
     narrowed: Callable[[Sequence[Any]], Condition] | None = None
     rows: sa.Select[Any] | None = None
     head: Column | None = None
+    shown: Column | None = None
 
     @property
     def key(self) -> str:
@@ -356,10 +358,11 @@ class ListFields:
         field = self.field(name, "sorted", self.sort_names)
         if direction.lower() not in ("asc", "desc"):
             raise InvalidQuery(f"{self.noun} are sorted `asc` or `desc`, not {direction!r}.")
+        is_ascending = (direction.lower() == "asc") == (field.shown is None)
         # A column that always has a value keeps the order of its index.
         may_be_null = getattr(field.column, "nullable", True)
         for column in (field.column,) if field.head is None else (field.head, field.column):
-            order = column.asc() if direction.lower() == "asc" else column.desc()
+            order = column.asc() if is_ascending else column.desc()
             yield order.nulls_last() if may_be_null else order
 
 

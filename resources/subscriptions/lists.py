@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from resources import clock
+from resources.database.fleet_tables import ValidationTable
 from resources.database.session import current_session
 from resources.database.tables import ProductTable, SubscriptionMetadataTable, SubscriptionTable, Table
 from resources.domain.saving.headers import HEADER_LENGTH, Headers, SubscriptionHeader, select_headers
@@ -15,7 +18,7 @@ from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition, FieldText, Page
 from resources.subscriptions.search import search_condition
 from resources.subscriptions.subscription_fields import SUBSCRIPTION_FIELDS
-from resources.types import SubscriptionId
+from resources.types import SubscriptionId, ValidationResult
 
 logger = logging.getLogger(__name__)
 subscription = SubscriptionTable
@@ -27,14 +30,24 @@ class SubscriptionLine(SubscriptionHeader):
 
     customer: Customer
     metadata: dict[str, Any]
+    last_validated: datetime | None
+    validation_result: ValidationResult | None
+
+    @property
+    def validation_age(self) -> float | None:
+        """Seconds since the newest result of a validation."""
+        return None if self.last_validated is None else (clock.now() - self.last_validated).total_seconds()
 
 
 NEWEST_FIRST = subscription.created_at.desc()
 BESIDE = {
     ProductTable: ProductTable.product_id == subscription.product_id,
     SubscriptionMetadataTable: SubscriptionMetadataTable.subscription_id == subscription.subscription_id,
+    ValidationTable: ValidationTable.subscription_id == subscription.subscription_id,
 }
 """The tables beside subscriptions that conditions and orders may be of, and how they are joined."""
+FOR_EACH = (ValidationTable,)
+"""Those of which each subscription has a row, so that their indexes give the order."""
 
 
 class SubscriptionList(list[SubscriptionLine]):
@@ -116,7 +129,7 @@ def page_ids(
     asked = sa.select(*order, *where).columns_clause_froms
     for table, condition in beside.items():
         if table.__table__ in asked:
-            ids = ids.outerjoin(table, condition)
+            ids = ids.join(table, condition, isouter=table not in FOR_EACH)
     return ids.order_by(*order, key).limit(limit).offset(offset).subquery("page")
 
 
@@ -141,12 +154,19 @@ def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
 
 
 def _lines() -> Headers:
-    beside = SubscriptionMetadataTable
-    return select_headers(beside.metadata_).outerjoin(beside, BESIDE[beside])
+    beside, validation = SubscriptionMetadataTable, ValidationTable
+    found = select_headers(beside.metadata_, validation.finished_at, validation.result)
+    return found.outerjoin(beside, BESIDE[beside]).join(validation, BESIDE[validation])
 
 
 def _lines_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[SubscriptionLine]:
     customers = customers_of({row.customer_id for row in rows})
-    return [
-        SubscriptionLine.of(row, customer=customers[row.customer_id], metadata=row[HEADER_LENGTH] or {}) for row in rows
-    ]
+    return [_line(row, customers[row.customer_id]) for row in rows]
+
+
+def _line(row: sa.Row[*tuple[Any, ...]], customer: Customer) -> SubscriptionLine:
+    metadata, last, result = row[HEADER_LENGTH:]
+    known = ValidationResult(result) if result else None
+    return SubscriptionLine.of(
+        row, customer=customer, metadata=metadata or {}, last_validated=last, validation_result=known
+    )

@@ -60,6 +60,7 @@ def subscription_view(subscription_id: SubscriptionId, *, filter_owner_relations
 def _header(line: SubscriptionLine) -> View:
     shown = asdict(line)
     del shown["product"]["fixed_inputs"], shown["product"]["owner"]  # the inputs are in the subscription itself
+    del shown["last_validated"], shown["validation_result"]  # of which a validation alone would make another view
     return {"subscription_id": shown.pop("subscription_id"), "product": shown.pop("product"), **shown}
 
 

@@ -10,7 +10,14 @@ from tests.test_graphql import test_documents as documents
 from tests.test_graphql.conftest import Asker, Network
 from tests.test_graphql.test_statements import WITH_BLOCKS
 
-BIG = ("subscriptions", "processes", "subscription_instances", "subscription_instance_relations", "process_steps")
+BIG = (
+    "validations",
+    "subscriptions",
+    "processes",
+    "subscription_instances",
+    "subscription_instance_relations",
+    "process_steps",
+)
 
 
 @pytest.fixture
@@ -34,13 +41,39 @@ def scanned(plans: list[str]) -> list[str]:
     return [name for plan in plans for name in re.findall(r"Seq Scan on (\w+)", plan) if name in BIG]
 
 
-@pytest.mark.parametrize("field", ["startDate", "createdAt"])
-def test_sorted_page_comes_from_an_index(ask: Asker, plans: list[str], field: str) -> None:
-    sort = [{"field": field, "order": "DESC"}]
+@pytest.mark.parametrize(
+    ("field", "order"),
+    [
+        ("startDate", "DESC"),
+        ("createdAt", "DESC"),
+        ("lastValidated", "DESC"),
+        ("lastValidated", "ASC"),
+        ("validationAge", "DESC"),
+    ],
+)
+def test_sorted_page_comes_from_an_index(ask: Asker, plans: list[str], field: str, order: str) -> None:
+    sort = [{"field": field, "order": order}]
     ask.data("query($s: [GraphqlSort!]) { subscriptions(sortBy: $s) { page { note } } }", s=sort)
     assert scanned(plans) == []
-    inner = plans[0].partition("Limit")[2]
-    assert "Index" in inner.splitlines()[1]
+    before, scan, _ = plans[0].partition("Limit")[2].partition("Index")
+    assert (scan, "Sort" in before, "Scan" in before) == ("Index", False, False)
+
+
+@pytest.mark.parametrize(
+    ("filter_", "index"),
+    [
+        ("validationResult,drifted", "ix_validations_result"),
+        ("lastValidated,<2020", "ix_validations_finished_at|ix_validations_newest"),
+        ("validationAge,>9000d", "ix_validations_finished_at|ix_validations_newest"),
+    ],
+)
+def test_what_few_validations_fit_comes_from_an_index(ask: Asker, plans: list[str], filter_: str, index: str) -> None:
+    name, _, value = filter_.partition(",")
+    filters = [{"field": name, "value": value}]
+    query = "query($f: [GraphqlFilter!]) { subscriptions(filterBy: $f) { page { note } pageInfo { totalItems } } }"
+    ask.data(query, f=filters)
+    assert scanned(plans) == []
+    assert any(re.search(index, plan) for plan in plans)
 
 
 def test_page_by_description_is_sorted_by_the_part_that_an_index_has(ask: Asker, plans: list[str]) -> None:

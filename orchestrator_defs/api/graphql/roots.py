@@ -10,6 +10,7 @@ from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLFloat,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInt,
@@ -100,7 +101,8 @@ def object_type(name: str, made: Callable[[], Fields], key: str | None = None) -
 
 
 TEXT, WHOLE = GraphQLString, GraphQLInt
-NAMED: dict[str, Any] = {one.name: one for one in (GraphQLString, GraphQLInt, GraphQLBoolean, IDENTIFIER, MOMENT, JSON)}
+PLAIN = (GraphQLString, GraphQLInt, GraphQLFloat, GraphQLBoolean, IDENTIFIER, MOMENT, JSON)
+NAMED: dict[str, Any] = {one.name: one for one in PLAIN}
 ORDER = GraphQLEnumType("SortOrder", {"ASC": "asc", "DESC": "desc"})
 SORT = GraphQLInputObjectType(
     "GraphqlSort",
@@ -157,6 +159,13 @@ class SchemaTypes:
         self.workflow = object_type("Workflow", self._of_workflow)
         self.process = object_type("ProcessType", self._of_process, key="processId")
         self.instance = object_type("ProductBlockInstance", self._of_instance)
+        self.validation = object_type(
+            "Validation",
+            lambda: plain(
+                "workflow: String, result: String!, reason: String, severity: String, differences: JSON!, version: Int,"
+                "processId: UUID, runId: String, finishedAt: DateTime, seconds: Float, dueAt: DateTime"
+            ),
+        )
         self.step = object_type(
             "ProcessStep",
             lambda: plain(
@@ -224,8 +233,10 @@ class SchemaTypes:
             **plain(
                 "subscriptionId: UUID!, description: String!, status: String!, insync: Boolean!,"
                 "customerId: String!, startDate: DateTime, endDate: DateTime, createdAt: DateTime!,"
-                "note: String, version: Int!, metadata: JSON!, fixedInputs: JSON!"
+                "note: String, version: Int!, metadata: JSON!, fixedInputs: JSON!,"
+                "lastValidated: DateTime, validationResult: String, validationAge: Int"
             ),
+            "validation": field(self.validation),
             "product": field(needed(self.product)),
             "customer": field(needed(self.customer)),
             "customerDescriptions": guarded(many(self.description), DESCRIPTIONS),

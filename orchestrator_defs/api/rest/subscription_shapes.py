@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
 from resources.subscriptions.history import HistoryEntry
 from resources.subscriptions.relations import RelatedSubscription
-from resources.types import SubscriptionLifecycle
+from resources.types import SubscriptionLifecycle, ValidationResult
 
 AN_ID = "5c0f4c9e-1d1f-4a0e-8f0c-3f9a2f6a7b11"
 
@@ -34,8 +34,8 @@ class SubscriptionCustomer(Shape):
     shortcode: str = Field(examples=["default"])
 
 
-class SubscriptionItem(Shape):
-    """A subscription without its blocks."""
+class SubscriptionHead(Shape):
+    """A subscription without its blocks, and without what changes beside it."""
 
     subscription_id: UUID = Field(examples=[AN_ID])
     description: str = Field(examples=["Node ams1"])
@@ -53,6 +53,14 @@ class SubscriptionItem(Shape):
     metadata: dict[str, Any] = Field({}, description="free data of the organisation's own code")
 
 
+class SubscriptionItem(SubscriptionHead):
+    """A subscription without its blocks."""
+
+    last_validated: UnixTime | None = Field(None, description="when its newest validation ended")
+    validation_result: ValidationResult | None = Field(None, description="what that found")
+    validation_age: float | None = Field(None, description="seconds since then")
+
+
 class CustomerDescription(Shape):
     """What one customer calls a subscription."""
 
@@ -64,7 +72,7 @@ class CustomerDescription(Shape):
     created_at: UnixTime
 
 
-class SubscriptionWhole(SubscriptionItem):
+class SubscriptionWhole(SubscriptionHead):
     """A subscription with its fixed inputs and blocks, under the names of the product's model.
 
     A block has `name`, `subscription_instance_id`, `owner_subscription_id`, `label`, its values, the blocks below it,

@@ -190,7 +190,7 @@ def test_a_keyword_that_a_decorator_does_not_have_is_refused(decorator, keyword)
 def test_a_decorator_shows_every_keyword_to_help():
     shown = list(inspect.signature(modify_workflow).parameters)
 
-    assert shown == ["description", "initial_input_form", "additional_steps", "product_type", *RULES]
+    assert shown == ["description", "initial_input_form", "additional_steps", "product_type", "accepts", *RULES]
 
 
 def test_two_workflows_of_one_name_are_refused():

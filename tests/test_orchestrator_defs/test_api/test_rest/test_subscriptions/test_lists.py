@@ -62,6 +62,9 @@ def test_an_item_of_a_list_has_product_customer_and_metadata(engine, api, severa
             },
             "customer": {"customer_id": "customer ams1", "fullname": "customer ams1", "shortcode": "customer ams1"},
             "metadata": {"rack": 7},
+            "last_validated": None,
+            "validation_result": None,
+            "validation_age": None,
         }
     ]
 
