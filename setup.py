@@ -22,6 +22,11 @@ KUBERNETES = [
     "dagster-k8s>=0.29,<0.30",  # a pod per run, with Dagster's own chart
 ]
 
+OTEL = [
+    "opentelemetry-sdk>=1.30,<2",  # traces; TRACING_ENABLED turns them on
+    "opentelemetry-exporter-otlp-proto-http>=1.30,<2",  # ... and this sends them to a collector
+]
+
 TESTING = [
     *EMBEDDED,  # tests run against a real PostgreSQL
     "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
@@ -30,6 +35,7 @@ TESTING = [
 TEST = [
     *TESTING,
     *REDIS,
+    "opentelemetry-sdk>=1.30,<2",  # spans in memory
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
     "pytest-timeout>=2.3",  # a test that hangs fails by name
@@ -120,6 +126,7 @@ setup(
         "celery": CELERY,
         "redis": REDIS,
         "kubernetes": KUBERNETES,
+        "otel": OTEL,
         "testing": TESTING,
         "test": TEST,
     },

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
         {"*": 90},
         description="pattern of workflow, or workflow:outcome, to the days that Dagster's runs are kept, as JSON",
     )
+    tracing_enabled: bool = Field(False, description="write traces of OpenTelemetry; needs the extra `otel`")
     history_retention_days: int = Field(
         90, ge=1, description="results of validations and fired times are deleted after so many days"
     )

@@ -2,7 +2,18 @@
 
 GROUND = frozenset(
     f"resources.{name}"
-    for name in ("clock", "declaring", "errors", "secrecy", "settings", "tags", "translations", "types", "users")
+    for name in (
+        "clock",
+        "declaring",
+        "errors",
+        "secrecy",
+        "settings",
+        "tags",
+        "tracing",
+        "translations",
+        "types",
+        "users",
+    )
 )
 """The words that everybody uses; they import nothing of ours but each other."""
 
@@ -199,6 +210,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well
     "rich": ("orchestrator_defs.cli",),
+    "opentelemetry": ("resources.tracing",),  # its SDK is installed by an extra only
     "prometheus_client": ("orchestrator_defs.api.rest.monitoring.metrics",),
 }
 """Third-party package -> the only modules and folders that may import it."""

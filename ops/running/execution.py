@@ -243,7 +243,7 @@ def _attempt(segment: Segment, place: LedgerStep, claim: Claim) -> Done:
     """Perform a step, and record a failure: then this raises, unless the step is retried later."""
     started = datetime.now(UTC)
     try:
-        with observed(segment):
+        with observed(segment, place):
             done = _perform(segment, place, claim, started)
     except BaseException as error:
         if _is_retried_in_run(segment.op, place, error):

@@ -13,6 +13,7 @@ from ops.running.execution import (
     resources_of,
 )
 from ops.running.next_runs import parent_continues
+from ops.running.observing import observe_start
 from ops.running.report import step_metadata
 from ops.running.segment import WAITING, Segment, record_of
 from ops.starting.admission import StartRequest, admit
@@ -66,6 +67,7 @@ def _start_claimed(segment: Segment, place: LedgerStep) -> Iterator[Output[None]
             return
         raise refused(error) from error
     segment.tag_first(state)
+    observe_start(segment, started)
     seconds = (datetime.now(UTC) - started).total_seconds()
     about = {"workflow": workflow.name, "product": state.get("product_name"), "customer": state.get("customer_id")}
     yield Output(None, metadata=step_metadata(segment.process_id, Delta(state, []), seconds=seconds, about=about))

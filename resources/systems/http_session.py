@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from resources import tracing
 from resources.errors import ExternalSystemError, ExternalSystemNotConfigured, ExternalSystemUnavailable
 from resources.systems.calls import noted
 
@@ -37,7 +38,9 @@ class ExternalSession(requests.Session):
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Like `requests`; keeps the answer's ETag for `only_if_unchanged`."""
-        with noted(self.system):
+        with noted(self.system), tracing.call_span(self.system, method.upper(), shown(url)) as headers:
+            if headers:
+                kwargs["headers"] = {**(kwargs.get("headers") or {}), **headers}
             return self._request(method, url, *args, **kwargs)
 
     def _request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
@@ -54,6 +57,7 @@ class ExternalSession(requests.Session):
             ) from None
         except requests.RequestException as error:
             raise ExternalSystemError(f"{self.system} cannot be called at {shown(url)}: {error}") from None
+        tracing.note_status(response.status_code)
         self.etag = response.headers.get("ETag")
         self._refuse(method.upper(), url, response)
         return response
