@@ -10,6 +10,7 @@ from resources.database.tables import (
     WorkflowTable,
 )
 from resources.subscriptions.list_fields import Condition, Field, Kind, ListFields
+from resources.subscriptions.subscription_fields import FULLNAME, SHORTCODE, of_customer
 from resources.types import Assignee, ProcessStatus, Target
 
 process, workflow, link = ProcessTable, WorkflowTable, ProcessSubscriptionTable
@@ -35,6 +36,10 @@ def _of_subscription(condition: Condition) -> Condition:
     return process.process_id.in_(linked.where(condition))
 
 
+def _of_customer(condition: Condition) -> Condition:
+    return _of_subscription(of_customer(condition))
+
+
 PROCESS_FIELDS = ListFields(
     "Processes",
     Field("processId", Kind.ID, process.process_id, also=("id",)),
@@ -55,6 +60,8 @@ PROCESS_FIELDS = ListFields(
     Field("subscriptionId", Kind.ID, link.subscription_id, also=("subscriptions",), within=_of_link, sorts=False),
     Field("subscription", Kind.TEXT, subscription.description, within=_of_subscription, sorts=False, searched=True),
     Field("customerId", Kind.TEXT, subscription.customer_id, also=("customer",), within=_of_subscription, sorts=False),
+    Field("customerFullname", Kind.TEXT, FULLNAME, within=_of_customer, sorts=False),
+    Field("customerShortcode", Kind.TEXT, SHORTCODE, within=_of_customer, sorts=False),
     Field("productId", Kind.ID, product.product_id, within=_of_subscription, sorts=False),
     Field("productName", Kind.TEXT, product.name, also=("product",), within=_of_subscription, sorts=False),
     Field("productTag", Kind.TEXT, product.tag, also=("tag",), within=_of_subscription, sorts=False),

@@ -11,6 +11,7 @@ from resources import clock
 from resources.database.fleet_tables import ValidationTable
 from resources.database.tables import ProductTable, SubscriptionTable
 from resources.errors import InvalidQuery
+from resources.subscriptions.customers import customers
 from resources.subscriptions.list_fields import Condition, Field, Kind, ListFields
 from resources.subscriptions.search_words import SubscriptionWords, by_index
 from resources.subscriptions.text_conditions import comparison
@@ -61,6 +62,19 @@ def _of_product(condition: Condition) -> Condition:
     return subscription.product_id == sa.any_(sa.func.array(products))
 
 
+FULLNAME, SHORTCODE = sa.column("fullname", sa.String), sa.column("shortcode", sa.String)
+
+
+def of_customer(condition: Condition) -> Condition:
+    """A condition on the names of customers, who may be kept anywhere: they are sent along."""
+    known = [(one.customer_id, one.fullname, one.shortcode) for one in customers().listed()]
+    if not known:
+        return sa.false()
+    columns = (sa.column(name, sa.String) for name in ("id", FULLNAME.name, SHORTCODE.name))
+    names = sa.values(*columns, name="named").data(known)
+    return subscription.customer_id.in_(sa.select(names.c.id).where(condition))
+
+
 SUBSCRIPTION_FIELDS = ListFields(
     "Subscriptions",
     Field("subscriptionId", Kind.ID, subscription.subscription_id, also=("id",)),
@@ -74,6 +88,8 @@ SUBSCRIPTION_FIELDS = ListFields(
     Field("status", Kind.WORD, subscription.status, words=tuple(SubscriptionLifecycle)),
     Field("insync", Kind.FLAG, subscription.insync, also=("in_sync",)),
     Field("customerId", Kind.TEXT, subscription.customer_id, also=("customer",), found_by=by_index),
+    Field("customerFullname", Kind.TEXT, FULLNAME, within=of_customer, sorts=False),
+    Field("customerShortcode", Kind.TEXT, SHORTCODE, within=of_customer, sorts=False),
     Field("startDate", Kind.MOMENT, subscription.start_date),
     Field("endDate", Kind.MOMENT, subscription.end_date),
     Field("createdAt", Kind.MOMENT, subscription.created_at),

@@ -90,3 +90,19 @@ def test_the_schema_check_leaves_the_table_alone(acme: Asker) -> None:
 def test_a_resource_that_knows_no_customers_is_refused_with_a_sentence() -> None:
     with pytest.raises(SettingsError, match="says who the customers are: object has no `named`"):
         Orchestrator([], (), {"customers": object()}, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [("customerFullname", "customer 1", ["c1"]), ("customerShortcode", "C1|C2", ["c1", "c2"])],
+)
+def test_lists_are_filtered_by_the_names_of_customers(acme: Asker, field: str, value: str, found: list[str]) -> None:
+    query = f'{{ subscriptions(filterBy: {{field: "{field}", value: "{value}"}}) {{ page {{ customerId }} }} }}'
+    assert sorted(one["customerId"] for one in acme.data(query)["subscriptions"]["page"]) == found
+    query = query.replace("subscriptions", "processes").replace("customerId", "processId")
+    assert acme.data(query)["processes"]["page"] == []
+
+
+def test_names_of_customers_are_searched_by_field(acme: Asker) -> None:
+    query = '{ subscriptions(query: "customer_fullname:cust customer_shortcode:c2") { page { customerId } } }'
+    assert [one["customerId"] for one in acme.data(query)["subscriptions"]["page"]] == ["c2"]

@@ -108,3 +108,11 @@ def test_what_one_mutation_changes_stays_when_the_next_fails(ask: Asker, network
     query = """query($id: String!) { subscriptions(filterBy: {field: "subscriptionId", value: $id}) { page {
       customerDescriptions { description } } } }"""
     assert ask.data(query, id=made)["subscriptions"]["page"] == [{"customerDescriptions": [{"description": "kept"}]}]
+
+
+@pytest.mark.parametrize(("role", "may"), [("viewer", False), ("operator", True)])
+def test_what_a_user_may_start_is_what_the_route_lets_them_start(
+    secured: Callable[..., Asker], role: str, may: bool
+) -> None:
+    query = '{ workflows(filterBy: {field: "name", value: "create_device"}) { page { isAllowed } } }'
+    assert secured(role).data(query)["workflows"]["page"] == [{"isAllowed": may}]

@@ -8,10 +8,13 @@ from ops.starting.process_detail import PendingForm, PendingStep, committed_of, 
 from ops.steps.state import masked, readable
 from ops.steps.workflow import Workflow
 from orchestrator_defs.api.graphql.executor import Context
+from orchestrator_defs.api.graphql.selecting import Asked
 from resources.errors import FormError, NotAuthorised
 from resources.pages.selection import Line
 from resources.processes.waits import WaitKind
 from resources.types import StepStatus
+
+START, RESUME = ("POST", "/api/processes/*"), ("PUT", "/api/processes/*/resume")
 
 
 class _Located:
@@ -81,12 +84,14 @@ def permissions(line: Line, info: Any) -> Line:
         waits_at = next((key for _, key in line["_waits"]), None)
         allowed = user_permissions(workflow, committed, context.user, waits_at=waits_at)
     return {
-        "retryAllowed": allowed.retry_allowed and _may(context, line["_workflow"], "retry"),
-        "resumeAllowed": allowed.resume_allowed and _may(context, line["_workflow"], "resume"),
+        "retryAllowed": allowed.retry_allowed and _may(context, RESUME, line["_workflow"], "retry"),
+        "resumeAllowed": allowed.resume_allowed and _may(context, RESUME, line["_workflow"], "resume"),
     }
 
 
-def _may(context: Context, workflow_name: str, action: str) -> bool:
+def _may(context: Context, rule: Asked, workflow_name: str, action: str) -> bool:
+    if rule in context.refused:
+        return False
     try:
         context.may(workflow_name, action)
     except NotAuthorised:
@@ -103,7 +108,7 @@ def is_allowed(line: Line, info: Any) -> bool:
     """Whether this user may start a workflow; nobody may start one that is not loaded here."""
     context: Context = info.context
     workflow = context.processes.served.workflows.get(line["_workflow"])
-    if workflow is None or not _may(context, workflow.name, "start"):
+    if workflow is None or not _may(context, START, workflow.name, "start"):
         return False
     try:
         check_may_start(workflow, context.user)

@@ -26,7 +26,7 @@ from graphql import (
 from orchestrator_defs.api.graphql import process_resolvers
 from orchestrator_defs.api.graphql.model_types import KEY, Fields, ModelTypes, field
 from orchestrator_defs.api.graphql.scalars import IDENTIFIER, JSON, MOMENT
-from orchestrator_defs.api.graphql.selecting import RULE, Asked
+from orchestrator_defs.api.graphql.selecting import ASKS, RULE, Asked
 from orchestrator_defs.api.security.graphql_limits import check_time
 from orchestrator_defs.jobs.type_names import TypeNames
 from resources.domain.models.declaration import DomainModel
@@ -292,7 +292,9 @@ class SchemaTypes:
                 "workflowId: UUID!, name: String!, description: String!, target: String!,"
                 "isTask: Boolean!, createdAt: DateTime!"
             ),
-            "isAllowed": field(needed(GraphQLBoolean), resolve=process_resolvers.is_allowed),
+            "isAllowed": field(
+                needed(GraphQLBoolean), resolve=process_resolvers.is_allowed, extensions={ASKS: process_resolvers.START}
+            ),
             "steps": field(needed(many(step)), resolve=process_resolvers.workflow_steps),
             "products": guarded(many(self.product), PRODUCTS),
         }
@@ -312,7 +314,11 @@ class SchemaTypes:
             "currentState": guarded(JSON, PROCESS, process_resolvers.state),
             "steps": guarded(many(self.step), PROCESS, process_resolvers.steps),
             "form": guarded(JSON, PROCESS, process_resolvers.form),
-            "userPermissions": field(needed(permissions), resolve=process_resolvers.permissions),
+            "userPermissions": field(
+                needed(permissions),
+                resolve=process_resolvers.permissions,
+                extensions={ASKS: process_resolvers.RESUME},
+            ),
             "subscriptions": guarded(self.subscription_page, SUBSCRIPTIONS, args=ARGUMENTS),
         }
 

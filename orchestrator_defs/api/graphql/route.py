@@ -63,8 +63,8 @@ async def graphql(
         return _answer(failed(error.errors))
     except PolicyUnavailable as error:
         return _answer(failed([GraphQLError(str(error), original_error=error)]))
-    for why in context.refused.values():
-        log_refusal(request, 403, str(why))
+    for rule in prepared.selected.rules.keys() & context.refused:
+        log_refusal(request, 403, str(context.refused[rule]))
     answer = await run_in_threadpool(executor.execute, prepared, context)
     launch = partial(processes.runs.try_to_launch, context.started, user=user)
     return _answer(answer, background=BackgroundTask(launch) if context.started else None)

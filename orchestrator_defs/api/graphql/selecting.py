@@ -27,6 +27,8 @@ from resources.pages.selection import Selection
 RULE = "rule"
 """The extension of a field that says by which rule of REST it is guarded: (method, path), or a
 function that gives several for its arguments."""
+ASKS = "asks"
+"""The extension of a field whose value says whether the user may do what this rule of REST guards."""
 Asked = tuple[str, str]
 
 
@@ -36,6 +38,7 @@ class Selected:
 
     roots: dict[str, Selection] = field(default_factory=dict)
     guarded: list[tuple[Asked, Selection, str]] = field(default_factory=list)
+    asked: set[Asked] = field(default_factory=set)
 
     @property
     def rules(self) -> dict[Asked, Mapping[str, Any]]:
@@ -99,6 +102,8 @@ class _Walk:
             arguments = get_argument_values(known, node, self.variables) if known.args else {}
             found = into.add(name, arguments)
             self.selected.guarded += [(rule, into, name) for rule in rules_of(known, arguments)]
+            if known.extensions and ASKS in known.extensions:
+                self.selected.asked.add(known.extensions[ASKS])
             self._below(node, known, found)
 
     def _below(self, node: FieldNode, known: Any, into: Selection) -> None:

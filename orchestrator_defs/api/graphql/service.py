@@ -81,9 +81,10 @@ def _of_type(name: str, read: ReadKeys, types: SchemaTypes) -> ReadKeys:
 
 
 async def refusals(authorisation: Authorisation, user: User, selected: Selected) -> dict[Asked, Exception]:
-    """Why this user may not see parts of a selection: by the rules of REST for the same things."""
+    """Why this user may not see parts of a selection, or do what it asks: by the rules of REST for the same things."""
     found: dict[Asked, Exception] = {}
-    for (method, path), arguments in selected.rules.items():
+    rules: dict[Asked, Mapping[str, Any]] = {one: {} for one in selected.asked}
+    for (method, path), arguments in (rules | selected.rules).items():
         rule, parts = authorisation.rules.find(method, path, is_dagsters=False)
         call = Call(method, path, rule.least, parts, {}, _answering(arguments))
         if (why := await authorisation.refusal(user, call)) is not None:
