@@ -32,6 +32,7 @@ from resources.users import Role, User
 from tests.engine import Engine
 from tests.ticks import daemon_context
 from tests.toy_network import DEVICE, World, device_workflows
+from tests.waiting import eventually
 
 ADA = User("ada", roles=[Role.ENGINEER], claims={"group": "noc"})
 HOUR = timedelta(hours=1)
@@ -229,33 +230,28 @@ def test_changed_schedule_does_not_fire_with_what_it_was(engine: Engine) -> None
 
 
 @pytest.mark.slow
-def test_two_daemons_killed_at_random_lose_no_time_and_fire_none_twice(engine: Engine) -> None:
-    """200 times of eight schedules."""
-    now, rules = clock.now().replace(microsecond=0), {"trigger_kwargs": {"seconds": 1}, "missed": "all"}
-    ids = [made(engine, **rules) for _ in range(8)]
-    with engine.database.transaction() as session:
-        session.execute(text("UPDATE schedules SET next_run_at = :at"), {"at": now - timedelta(seconds=24)})
-    with clock.moved(now - clock.now()):
-        kills = killed_at_random(lambda: tick(engine), until=lambda: not due(engine, now))
+def test_two_daemons_killed_at_random_lose_no_time_and_fire_none_twice(engine: Engine, later: Later) -> None:
+    """25 times of eight schedules."""
+    times = [clock.now().replace(microsecond=0) + timedelta(seconds=60 + number) for number in range(25)]
+    second = {"seconds": 1, "start_date": times[0].isoformat(), "end_date": times[-1].isoformat()}
+    ids = [made(engine, trigger_kwargs=second, missed="all") for _ in range(8)]
+    with later(HOUR):
+        kills = killed_at_random(lambda: tick(engine), lambda: count(engine, "firings"), until=200)
     with engine.database.transaction(read_only=True) as session:
-        found = session.execute(
-            text("SELECT schedule_id, due_at, process_id FROM firings WHERE due_at <= :now"), {"now": now}
-        )
-        rows = found.all()
-        processes = set(session.scalars(text("SELECT process_id FROM processes")))
-    times = [now - timedelta(seconds=seconds) for seconds in range(25)]
-    assert sorted((one, at) for one, at, _ in rows if at <= now) == sorted((one, at) for one in ids for at in times)
-    assert {process_id for *_, process_id in rows} <= processes
+        rows = session.execute(text("SELECT schedule_id, due_at, process_id FROM firings")).all()
+        processes = session.scalars(text("SELECT process_id FROM processes")).all()
+    assert sorted((one, at) for one, at, _ in rows) == sorted((one, at) for one in ids for at in times)
+    assert sorted(process_id for *_, process_id in rows) == sorted(processes)
     assert kills > 5
 
 
-def due(engine: Engine, now: Any) -> bool:
+def count(engine: Engine, table: str) -> int:
     with engine.database.transaction(read_only=True) as session:
-        return bool(session.scalar(text("SELECT count(*) FROM schedules WHERE next_run_at <= :now"), {"now": now}))
+        return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def killed_at_random(act: Callable[[], Any], *, until: Callable[[], bool]) -> int:
-    """Let two processes act again and again; kill one of them, and start another, until all is done; how many died."""
+def killed_at_random(act: Callable[[], Any], done: Callable[[], int], *, until: int) -> int:
+    """Let two processes act until so much is done; replace one of them, killed, after each bit. How many died."""
 
     def child() -> int:
         if process := os.fork():
@@ -266,11 +262,12 @@ def killed_at_random(act: Callable[[], Any], *, until: Callable[[], bool]) -> in
         finally:
             os._exit(1)
 
-    chance, kills, give_up = random.Random(7), 0, time.monotonic() + 60
-    children = [child(), child()]
+    chance, kills, children = random.Random(7), 0, [child(), child()]
     try:
-        while not until() and time.monotonic() < give_up:
-            time.sleep(chance.uniform(0.02, 0.3))
+        while (before := done()) < until:
+            bit = min(before + chance.randint(1, 12), until)
+            eventually(lambda bit=bit: done() >= bit)  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.03))
             victim = chance.randrange(2)
             os.kill(children[victim], signal.SIGKILL)
             os.waitpid(children[victim], 0)
