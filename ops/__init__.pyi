@@ -41,6 +41,9 @@ from .steps.workflow import PredicateContext as PredicateContext
 from .steps.workflow import RunPredicate as RunPredicate
 from .steps.workflow import RunPredicateFail as RunPredicateFail
 from .steps.workflow import RunPredicatePass as RunPredicatePass
+from .validating.comparison import compare as compare
+from .validating.comparison import differences as differences
+from .validating.comparison import report_drift as report_drift
 from .waiting.children import start_children as start_children
 from .waiting.children import wait_children as wait_children
 from .waiting.parallel import foreach as foreach

@@ -51,6 +51,7 @@ from .subscriptions.queries import find_subscription as find_subscription
 from .subscriptions.queries import get_product_by_id as get_product_by_id
 from .subscriptions.relations import depends_on_subscriptions as depends_on_subscriptions
 from .subscriptions.relations import in_use_by_subscriptions as in_use_by_subscriptions
+from .systems.difference import Difference as Difference
 from .systems.external_text import ExternalText as ExternalText
 from .systems.http_session import ExternalSession as ExternalSession
 from .systems.http_session import session_for as session_for
@@ -61,7 +62,6 @@ from .systems.netbox_texts import NETBOX_DESCRIPTION as NETBOX_DESCRIPTION
 from .systems.netbox_texts import NETBOX_DEVICE_NAME as NETBOX_DEVICE_NAME
 from .systems.netbox_texts import NETBOX_INTERFACE_NAME as NETBOX_INTERFACE_NAME
 from .systems.netbox_texts import NETBOX_NAME as NETBOX_NAME
-from .systems.playbooks import Difference as Difference
 from .systems.playbooks import PlaybookRunner as PlaybookRunner
 from .types import SI as SI
 from .types import Assignee as Assignee

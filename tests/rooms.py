@@ -70,7 +70,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ops.steps": (),
     "ops.starting": ("ops.steps",),
     "ops.validating": ("ops.starting", "ops.steps"),
-    "ops.running": ("ops.starting", "ops.steps"),
+    "ops.running": ("ops.starting", "ops.steps", "ops.validating"),
     "ops.waiting": ("ops.starting", "ops.steps"),
     "ops.tasks": ("ops.starting", "ops.steps", "ops.validating"),
     "ops.products": (),

@@ -377,7 +377,7 @@ def test_a_validation_finds_drift_and_a_reconciliation_puts_it_right(
     bed.run("check_line", on(line)).assert_completed()
 
     controller.drift("C-1001", {"speed": 10, "site": "Delft"})
-    bed.run("check_line", on(line)).assert_drift("differs at controller.site, controller.speed")
+    bed.run("check_line", on(line)).assert_drift("2 places: controller.site is 'Delft'")
     assert not line.subscription.insync
 
     bed.run("push_line", on(line)).assert_completed()

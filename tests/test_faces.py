@@ -30,11 +30,11 @@ HELD = {
     "ops": """
         AuthCallback AuthContext CustomerId DriftedValue FormGenerator FormPage OnTimeout PredicateContext ProductId
         REMOVE_KEYS RunPredicate RunPredicateFail RunPredicatePass Step StepContext StepList SubmitFormPage
-        SubscriptionId abort accepted_values awaiting_callbacks_exist begin callback_step conditional
-        customer_contact_list done ensure_provisioning_status focussteps foreach init inputstep json_dumps
-        never_accepted no_uncompleted_instance obsolete_step parallel poll_step product_id register_form resync
-        retrystep set_status start_children step step_group steplens store_process_subscription unsync wait_children
-        wait_until wrap_create_initial_input_form wrap_modify_initial_input_form
+        SubscriptionId abort accepted_values awaiting_callbacks_exist begin callback_step compare conditional
+        customer_contact_list differences done ensure_provisioning_status focussteps foreach init inputstep json_dumps
+        never_accepted no_uncompleted_instance obsolete_step parallel poll_step product_id register_form report_drift
+        resync retrystep set_status start_children step step_group steplens store_process_subscription unsync
+        wait_children wait_until wrap_create_initial_input_form wrap_modify_initial_input_form
     """,
     "orchestrator_defs": """
         WorkflowJob build_definitions create_workflow defs modify_workflow reconcile_workflow task terminate_workflow

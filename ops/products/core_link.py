@@ -3,9 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from ops import StepContext, step
+from ops import StepContext, differences, report_drift, step
 from ops.products.descriptions import described
-from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from resources import InconsistentData, NetBox, PlaybookRunner, State, SubscriptionLifecycle
 from resources.products.core_link import CoreLink, CoreLinkInactive, CoreLinkProvisioning
@@ -119,14 +118,15 @@ def update_core_link(subscription: CoreLink, isis_metric: int, under_maintenance
 def compare_core_link(subscription: CoreLink, netbox: NetBox, playbooks: PlaybookRunner) -> None:
     """Raise DriftFound if NetBox or a device differs from the subscription. Changes nothing anywhere."""
     link = subscription.core_link
-    cable = netbox.find_cable(*cable_ends(subscription))
-    found = netbox.find_link_prefixes(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
+    found = netbox.observe(
+        cable=cable_ends(subscription), prefixes=(link.ipv4_prefix_ipam_id, link.ipv6_prefix_ipam_id)
+    )
     prefixes = {"ipv4": link.ipv4_prefix, "ipv6": link.ipv6_prefix}
-    report(
-        subscription.description,
+    report_drift(
+        subscription,
         [
-            *differences("netbox.prefixes", prefixes, {"ipv4": found.ipv4, "ipv6": found.ipv6} if found else None),
-            *differences("netbox.cable", {"id": link.ims_id}, {"id": cable.id} if cable else None),
+            *differences("netbox.prefixes", prefixes, found["prefixes"]),
+            *differences("netbox.cable", {"id": link.ims_id}, found["cable"]),
             *playbooks.check("configure_core_link", core_link_variables(subscription)),
         ],
     )

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ops import DriftedValue, StepContext, step
+from ops import DriftedValue, StepContext, differences, report_drift, step
 from ops.products.descriptions import described
-from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from resources import (
     UNTAGGED,
@@ -165,8 +164,8 @@ def release_left_vlans(subscription: L2vpnProvisioning, netbox: NetBox, left_int
 @step("Compare L2VPN with NetBox and devices")
 def compare_l2vpn(subscription: L2vpn, netbox: NetBox, playbooks: PlaybookRunner) -> None:
     """Raise DriftFound if NetBox or a device differs from the subscription. Changes nothing anywhere."""
-    report(
-        subscription.description,
+    report_drift(
+        subscription,
         [
             *_differences_in_netbox(subscription, netbox),
             *playbooks.check("configure_l2vpn", l2vpn_variables(subscription)),
@@ -249,9 +248,8 @@ def _overlaps(points: Sequence[tuple[PortRecord, VlanRanges]], besides: UUID | N
 
 def _differences_in_netbox(subscription: L2vpn, netbox: NetBox) -> Iterator[Difference]:
     circuit, name = subscription.virtual_circuit, subscription.service_name
-    service = netbox.find_l2vpn(name)
     expected = {"vni": circuit.vni, "route_target": circuit.route_target}
-    yield from differences("netbox", expected, {key: getattr(service, key) for key in expected} if service else None)
+    yield from differences("netbox", expected, netbox.observe(l2vpn=name)["l2vpn"])
     for sap in circuit.saps:
         in_use = netbox.vlans_in_use(interface_of(sap))
         ours = VlanRanges(vlan for vlan, holder in in_use.items() if holder == name)

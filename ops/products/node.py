@@ -4,9 +4,8 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from ops import StepContext, step
+from ops import StepContext, differences, report_drift, step
 from ops.products.descriptions import described
-from ops.products.drift import differences, report
 from ops.products.playbooks import begin_play, end_play, play
 from resources import (
     NETBOX_DESCRIPTION,
@@ -171,13 +170,11 @@ def restore_loopback(subscription: Node, netbox: NetBox, context: StepContext) -
 @step("Compare node with NetBox and device")
 def compare_node(subscription: Node, netbox: NetBox, playbooks: PlaybookRunner) -> None:
     """Raise DriftFound if NetBox or the device differs from the subscription. Changes nothing anywhere."""
-    device = netbox.find_device(subscription.node.node_name)
-    expected = node_in_netbox(subscription)
-    actual = {key: getattr(device, key) for key in expected} if device else None
-    report(
-        subscription.description,
+    found = netbox.observe(device=subscription.node.node_name)
+    report_drift(
+        subscription,
         [
-            *differences("netbox", expected, actual, NETBOX_TEXTS),
+            *differences("netbox", node_in_netbox(subscription), found["device"], NETBOX_TEXTS),
             *playbooks.check("provision_node", node_variables(subscription)),
         ],
     )

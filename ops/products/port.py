@@ -4,9 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from ops import StepContext, step
+from ops import StepContext, differences, report_drift, step
 from ops.products.descriptions import described
-from ops.products.drift import differences, report
 from ops.products.playbooks import play
 from resources import (
     NETBOX_DESCRIPTION,
@@ -140,12 +139,11 @@ def update_port(
 @step("Compare port with NetBox and device")
 def compare_port(subscription: Port, netbox: NetBox, playbooks: PlaybookRunner) -> None:
     """Raise DriftFound if NetBox or the device differs from the subscription. Changes nothing anywhere."""
-    interface = netbox.interface(subscription.port.ims_id)
-    expected = port_in_netbox(subscription)
-    report(
-        subscription.description,
+    found = netbox.observe(interface=subscription.port.ims_id)
+    report_drift(
+        subscription,
         [
-            *differences("netbox", expected, {key: getattr(interface, key) for key in expected}, NETBOX_TEXTS),
+            *differences("netbox", port_in_netbox(subscription), found["interface"], NETBOX_TEXTS),
             *playbooks.check("configure_port", port_variables(subscription)),
         ],
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from dagster import OpExecutionContext, Output, in_process_executor
 
@@ -16,6 +15,7 @@ from ops.running.next_runs import launch_next, parent_continues
 from ops.running.observing import observed
 from ops.running.report import failure_metadata, step_metadata
 from ops.running.segment import Segment, record_of
+from ops.running.validation_end import record_failure, record_pass
 from ops.steps.branches import check_join, state_of
 from ops.steps.context import Scope, StepContext
 from ops.steps.failure_words import is_interrupt, line_of, reason_of, traceback_of
@@ -31,7 +31,6 @@ from resources.domain.saving.authorship import Author, authored_by
 from resources.domain.saving.changes import SubscriptionChange
 from resources.errors import (
     REFUSALS,
-    DriftFound,
     ExternalSystemError,
     OrchestratorError,
     RunMayNotAct,
@@ -39,13 +38,13 @@ from resources.errors import (
     TransportError,
     WorkflowDeclarationError,
 )
-from resources.processes import ledger, locks, process_rows, recovery, waits
+from resources.processes import ledger, process_rows, recovery, waits
 from resources.processes.owner import owned_by
 from resources.processes.process_rows import Claim
 from resources.processes.waits import Wait, WaitKind
 from resources.runs.guardian import forks_leave
 from resources.runs.refusal import Refusal
-from resources.types import ProcessId, ProcessStatus, State, StepStatus, Target
+from resources.types import ProcessId, ProcessStatus, State, StepStatus
 
 IN_PROCESS = frozenset({in_process_executor.name, "execute_in_process_executor"})
 """The executors that run all steps of a run in one process."""
@@ -287,8 +286,9 @@ def _perform(segment: Segment, place: LedgerStep, claim: Claim, started: datetim
         if result is None or isinstance(result, Mapping):
             result = invocation.whole_result(result)
         changes = _save(segment, claim, result, step)
+        verdict = record_pass(segment, claim.state, step.outcome)
         delta = Delta.between(claim.state, invocation.view.state_after(result))
-        done = Done(delta, changes, step.outcome, ready=tuple(context.ready), shown=context.shown)
+        done = Done(delta, changes, step.outcome, ready=tuple(context.ready), shown=context.shown | verdict)
         return _commit(segment, place, started, done)
 
 
@@ -427,8 +427,8 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
             traceback=traceback_of(error),
             assignee=assignee,
         )
-        if recorded is not None and isinstance(error, DriftFound) and segment.workflow.target is Target.VALIDATE:
-            _mark_drifted(claim.state)
+        if recorded is not None:
+            record_failure(segment, claim.state, error)
         committed = None if recorded is not None else _committed(segment.process_id, place)
     if recorded is not None:
         segment.tag(status=status)
@@ -466,11 +466,6 @@ def _fail_for_engine(segment: Segment, place: LedgerStep, error: Exception) -> N
         written = {"reason": reason, "traceback": traceback_of(error)}
         if ledger.record_failure(record, status=ProcessStatus.FAILED, **written) is None:  # the step is committed
             recovery.fail_after_run(segment.process_id, segment.run_id, reason)
-
-
-def _mark_drifted(state: State) -> None:
-    if subscription_id := state.get("subscription_id"):
-        locks.mark_drifted(UUID(subscription_id), state.get("version"))
 
 
 def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:

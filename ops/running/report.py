@@ -9,7 +9,9 @@ from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from ops.steps.failure_words import details_of
 from ops.steps.state import Delta, masked
+from ops.validating.outcome import listed_differences
 from resources.domain.saving.changes import Difference, SubscriptionChange
+from resources.errors import DriftFound
 from resources.types import StepStatus
 
 CHANGE_COLUMNS = ("value", "before", "after")
@@ -54,14 +56,16 @@ def step_metadata(
 
 
 def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
-    """A failed step: the error's details, as a table where they are a list of differences."""
+    """A failed step: the differences of a validation as a table, or the error's details."""
     details = details_of(error)
     if not details:
         return {}
+    if isinstance(error, DriftFound) and (found := listed_differences(details)):
+        return {"differences": _table_of(found)}
     if isinstance(details, list) and all(isinstance(row, dict) for row in details):
         return {"details": _table_of(details)}
-    found, left_out = _fitting(details if isinstance(details, dict) else {"details": details})
-    return {"details": MetadataValue.json({**found, "too large for this page": left_out} if left_out else details)}
+    fits, left_out = _fitting(details if isinstance(details, dict) else {"details": details})
+    return {"details": MetadataValue.json({**fits, "too large for this page": left_out} if left_out else details)}
 
 
 def _fitting(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

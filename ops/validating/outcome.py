@@ -23,10 +23,13 @@ def differences_of(error: BaseException) -> list[dict[str, Any]]:
     """The differences that DriftFound lists, as they are kept; of other details, or none, its sentence is the one."""
     if not isinstance(error, DriftFound):
         return []
-    details = details_of(error)
+    return listed_differences(details_of(error)) or [_difference({"found": reason_of(error)})]
+
+
+def listed_differences(details: Any) -> list[dict[str, Any]]:
+    """The differences in the details of an error: each mapping with a `path`, alone or in a list."""
     rows = details if isinstance(details, list) else [details]
-    found = [_difference(row) for row in rows if isinstance(row, Mapping) and "path" in row]
-    return found or [_difference({"found": reason_of(error)})]
+    return [_difference(row) for row in rows if isinstance(row, Mapping) and "path" in row]
 
 
 def _difference(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,14 +96,3 @@ def release(process_id: ProcessId, *, in_sync: bool) -> None:
     current_session().execute(
         update(SubscriptionTable).where(SubscriptionTable.locked_by == process_id).values(**values)
     )
-
-
-def mark_drifted(subscription_id: SubscriptionId, version: int | None) -> bool:
-    """Put a subscription out of sync because the network differs, unless it is locked or has changed since."""
-    query = update(SubscriptionTable).where(
-        SubscriptionTable.subscription_id == subscription_id, SubscriptionTable.locked_by.is_(None)
-    )
-    if version is not None:
-        query = query.where(SubscriptionTable.version == version)
-    marked = current_session().execute(query.values(insync=False).returning(SubscriptionTable.subscription_id))
-    return marked.first() is not None

@@ -6,7 +6,7 @@ marker (or for the unique name). So every method may run again after a crash, wi
 result.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface, ip_network
 from typing import Any, ClassVar
 
@@ -33,6 +33,8 @@ from resources.systems.netbox_records import (
     Site,
     cable_record,
     carries,
+    choice,
+    choice_of_device_type,
     device_record,
     device_type_record,
     interface_record,
@@ -40,6 +42,7 @@ from resources.systems.netbox_records import (
     made_for,
     marked,
     marker,
+    refuse_overlap,
     remarked,
     slug,
     unmarked,
@@ -71,6 +74,29 @@ class NetBox(dg.ConfigurableResource[Any]):
     core_link_role: str = Field(default="core-link", description="role (slug) of the prefixes for core links")
     autonomous_system: int = Field(default=65000, description="first half of route targets")
     first_vni: int = Field(default=10001, description="lowest VNI to use")
+
+    def observe(
+        self,
+        *,
+        device: str | None = None,
+        interface: int | None = None,
+        cable: tuple[int, int] | None = None,
+        prefixes: tuple[int, int] | None = None,
+        l2vpn: str | None = None,
+    ) -> dict[str, Any]:
+        """What NetBox has for the objects of a subscription: for each that is named the record, None if it is gone.
+
+        A device and an L2VPN are named by their names, an interface by its id, a cable by the ids of its two
+        interfaces, the prefixes of a core link by theirs.
+        """
+        asked: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+            "device": (device, self.find_device),
+            "interface": (interface, self.find_interface),
+            "cable": (cable, lambda ends: self.find_cable(*ends)),
+            "prefixes": (prefixes, lambda ids: self.find_link_prefixes(*ids)),
+            "l2vpn": (l2vpn, self.find_l2vpn),
+        }
+        return {kind: find(name) for kind, (name, find) in asked.items() if name is not None}
 
     # What there is to choose from
 
@@ -131,7 +157,7 @@ class NetBox(dg.ConfigurableResource[Any]):
             return device_record(found[0])
         values = {
             "name": name,
-            "device_type": self._choose_device_type(vendor, model),
+            "device_type": choice_of_device_type(self.device_types(), vendor, model),
             "site": self._choose("dcim.sites", "site", site)["id"],
             "role": self._choose("dcim.device_roles", "device role", role)["id"],
             "status": status,
@@ -214,6 +240,11 @@ class NetBox(dg.ConfigurableResource[Any]):
     def interface(self, interface_id: int) -> Interface:
         """Read an interface by its id; ExternalSystemError when there is none."""
         return interface_record(self._netbox.get("dcim.interfaces", interface_id))
+
+    def find_interface(self, interface_id: int) -> Interface | None:
+        """The interface of that id, or None."""
+        found = self._netbox.get_or_none("dcim.interfaces", interface_id)
+        return interface_record(found) if found else None
 
     def reserve_interface(self, interface_id: int, *, description: str, idempotency_key: str) -> Interface:
         """Reserve a free port. When another holds it, ExternalSystemError has the holder's description.
@@ -326,7 +357,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         wanted = set(vlans)
         now = self._netbox.get("dcim.interfaces", interface_id)
         present = vlans_by_number(now)
-        self._refuse_overlap(now, wanted, service)
+        refuse_overlap(now, wanted, service)
         kept = {vid: one for vid, one in present.items() if vid in wanted or vlan_service(one) != service}
         kept |= {vid: self._vlan(vid, service, interface_id, idempotency_key) for vid in sorted(wanted - kept.keys())}
         if kept.keys() == present.keys():
@@ -389,21 +420,7 @@ class NetBox(dg.ConfigurableResource[Any]):
         return NetBoxConnection(*self.access(), self.timeout)
 
     def _choose(self, endpoint: str, what: str, wanted: str) -> Json:
-        offered = self._netbox.find(endpoint)
-        for one in offered:
-            if NETBOX_NAME.same(wanted, one["name"]) or NETBOX_NAME.same(wanted, one["slug"]):
-                return one
-        names = ", ".join(sorted(one["name"] for one in offered)) or "none"
-        raise ExternalSystemError(f"NetBox has no {what} {wanted!r}; it has: {names}.")
-
-    def _choose_device_type(self, vendor: str, model: str) -> int:
-        offered = self.device_types()
-        for one in offered:
-            is_model = NETBOX_NAME.same(model, one.model) or NETBOX_NAME.same(model, one.slug)
-            if is_model and NETBOX_NAME.same(vendor, one.vendor):
-                return one.id
-        names = ", ".join(f"{one.vendor} {one.model}" for one in offered) or "none"
-        raise ExternalSystemError(f"NetBox has no device type {vendor} {model}; it has: {names}.")
+        return choice(self._netbox.find(endpoint), what, wanted)
 
     def _take(self, what: str, role: str, family: int, values: Json, key: str) -> Json:
         taken = self._netbox.allocate(what, values, key, role=role, family=family, status="container")
@@ -452,15 +469,6 @@ class NetBox(dg.ConfigurableResource[Any]):
             return found
         values = {"prefix_length": length, "description": marked(description, key)}
         return self._take("available_prefixes", self.core_link_role, family, values, key)
-
-    def _refuse_overlap(self, interface: Json, wanted: set[int], service: str) -> None:
-        others = {vid: vlan_service(one) for vid, one in vlans_by_number(interface).items()}
-        for vid in sorted(wanted):
-            if others.get(vid, service) != service:
-                raise ExternalSystemError(
-                    f"VLAN {vid} on {interface['name']} of {interface['device']['name']} belongs to {others[vid]}; "
-                    f"{service} needs another."
-                )
 
     def _vlan(self, vid: int, service: str, interface_id: int, key: str) -> Json:
         name = vlan_name(vid, service, interface_id)

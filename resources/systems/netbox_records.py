@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Any, Literal, TypeAlias
 
-from resources.systems.netbox_texts import MARKER, NETBOX_DESCRIPTION, NETBOX_DEVICE_NAME, NETBOX_INTERFACE_NAME
+from resources.errors import ExternalSystemError
+from resources.systems.netbox_texts import (
+    MARKER,
+    NETBOX_DESCRIPTION,
+    NETBOX_DEVICE_NAME,
+    NETBOX_INTERFACE_NAME,
+    NETBOX_NAME,
+)
 
 Json: TypeAlias = dict[str, Any]
 DeviceStatus: TypeAlias = Literal["planned", "staged", "active", "offline", "decommissioning"]
@@ -206,6 +213,28 @@ def l2vpn_record(one: Json) -> L2vpn:
     return L2vpn(one["id"], one["name"], one["identifier"], targets[0]["name"] if targets else "")
 
 
+# What a person has named
+
+
+def choice(offered: list[Json], what: str, wanted: str) -> Json:
+    """The object of this name or slug, in any case. Raises ExternalSystemError with the names that there are."""
+    for one in offered:
+        if NETBOX_NAME.same(wanted, one["name"]) or NETBOX_NAME.same(wanted, one["slug"]):
+            return one
+    names = ", ".join(sorted(one["name"] for one in offered)) or "none"
+    raise ExternalSystemError(f"NetBox has no {what} {wanted!r}; it has: {names}.")
+
+
+def choice_of_device_type(offered: list[DeviceType], vendor: str, model: str) -> int:
+    """The id of a vendor's device type. Raises ExternalSystemError with those that there are."""
+    for one in offered:
+        is_model = NETBOX_NAME.same(model, one.model) or NETBOX_NAME.same(model, one.slug)
+        if is_model and NETBOX_NAME.same(vendor, one.vendor):
+            return one.id
+    names = ", ".join(f"{one.vendor} {one.model}" for one in offered) or "none"
+    raise ExternalSystemError(f"NetBox has no device type {vendor} {model}; it has: {names}.")
+
+
 # VLANs: one VLAN object in NetBox for each (interface, service, number), so that each has one owner
 
 
@@ -225,6 +254,17 @@ def made_for(interface_id: int, vid: int, vlan: Json) -> bool:
 def vlans_by_number(interface: Json) -> dict[int, Json]:
     tagged = {one["vid"]: one for one in interface["tagged_vlans"]}
     return tagged | ({0: interface["untagged_vlan"]} if interface["untagged_vlan"] else {})
+
+
+def refuse_overlap(interface: Json, wanted: set[int], service: str) -> None:
+    """Raise ExternalSystemError when another service has one of these VLANs on the interface."""
+    others = {vid: vlan_service(one) for vid, one in vlans_by_number(interface).items()}
+    for vid in sorted(wanted):
+        if others.get(vid, service) != service:
+            raise ExternalSystemError(
+                f"VLAN {vid} on {interface['name']} of {interface['device']['name']} belongs to {others[vid]}; "
+                f"{service} needs another."
+            )
 
 
 def vlan_service(vlan: Json) -> str:

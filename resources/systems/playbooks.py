@@ -12,19 +12,13 @@ from pydantic import Field
 
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable, PlaybookFailed
 from resources.settings import settings
+from resources.systems.difference import Difference
 from resources.systems.http_session import configured_url, own_words, session_for
 
+SYSTEM = "playbooks"
+"""How differences name the runner, which is its key as a resource, too."""
 FIRST_LOOK = 0.01
 """Seconds until the first poll of a started job; each is twice as long as the last, up to `poll_interval`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference between a device (before the playbook) and the playbook."""
-
-    path: str
-    expected: Any
-    actual: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,7 @@ class Job:
 class PlaybookRunner(dg.ConfigurableResource[Any]):
     """The playbook runner over HTTP, at `url` or PLAYBOOK_URL; ExternalSystemNotConfigured when neither is set."""
 
-    resource_key: ClassVar[str] = "playbooks"
+    resource_key: ClassVar[str] = SYSTEM
     is_shared: ClassVar[bool] = True
 
     url: str = Field(default="", description="address of the runner; PLAYBOOK_URL when empty")
@@ -153,6 +147,8 @@ def _job(one: Mapping[str, Any]) -> Job:
         playbook=one["playbook"],
         status=one["status"],
         changed=bool(one.get("changed")),
-        differences=tuple(Difference(each["path"], each["expected"], each["actual"]) for each in found),
+        differences=tuple(
+            Difference(each["path"], each["expected"], each["actual"], PlaybookRunner.resource_key) for each in found
+        ),
         error=one.get("error") or "",
     )

@@ -22,7 +22,8 @@ STEP_KEY = "validated"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a validation of a subscription found. `version` is the subscription's that was compared.
+    """What a validation of a subscription found. `version` is the subscription's that was compared; without
+    `seconds` the validation has taken as long as its process.
 
     Each of the `differences` is an object with `system`, `path`, `expected`, `found`, `severity`. `reason` says why the
     result is `unreachable` or `failed`.
@@ -33,7 +34,7 @@ class Outcome:
     product: str
     result: ValidationResult
     version: int
-    seconds: float
+    seconds: float | None
     differences: Sequence[Mapping[str, Any]] = ()
     reason: str | None = None
 
@@ -97,12 +98,12 @@ def _parameters(
     }
 
 
-# `held` locks both rows and reads them as they are then; `found` puts the result beside those of the other workflows
-# that the code has; `marked` is the subscription if its mark changes.
+# `held` locks both rows and reads them as they are then, unless another has changed the subscription. `found` puts the
+# result beside those of the other workflows that the code has. `marked` is the subscription if its mark changes.
 _RECORD = sql(
     """
 WITH held AS (
-    SELECT s.subscription_id, s.status, s.locked_by, v.differences, v.due_at, v.workflow, v.reason,
+    SELECT s.subscription_id, s.status, s.locked_by, s.version, v.differences, v.due_at, v.workflow, v.reason,
         v.results ->> :workflow AS before,
         coalesce(
             (SELECT jsonb_object_agg(key, value) FROM jsonb_each(v.results) JOIN workflows ON name = key
@@ -111,7 +112,10 @@ WITH held AS (
         ) AS others
     FROM subscriptions s JOIN validations v ON v.subscription_id = s.subscription_id
     WHERE s.subscription_id = :subscription_id
-        AND (s.locked_by = :process_id OR s.locked_by IS NULL AND s.version = :version)
+        AND (s.locked_by = :process_id OR s.locked_by IS NULL AND (s.version = :version OR EXISTS (
+            SELECT FROM subscription_versions own
+            WHERE own.subscription_id = s.subscription_id AND own.version = s.version AND own.process_id = :process_id
+        )))
         AND (:holder IS NULL OR v.claimed_by = :holder)
     FOR UPDATE OF s, v
 ), found AS (
@@ -121,6 +125,10 @@ WITH held AS (
             (SELECT jsonb_agg(one) FROM jsonb_array_elements(differences) AS one WHERE others ? (one ->> 'workflow')),
             '[]'
         ) || :differences AS all_differences,
+        coalesce(
+            :seconds, (SELECT extract(epoch FROM clock_timestamp() - started_at) FROM processes
+                WHERE processes.process_id = :process_id)
+        ) AS took,
         (SELECT word FROM unnest(ARRAY['drifted', 'failed', 'unreachable', 'passed'])
             WITH ORDINALITY AS ranks (word, rank)
             WHERE word = :result OR word IN (SELECT value FROM jsonb_each_text(others)) ORDER BY rank LIMIT 1) AS worst
@@ -142,8 +150,8 @@ WITH held AS (
 ), kept AS (
     INSERT INTO validation_history (subscription_id, workflow, result, reason, severity, differences, version,
         process_id, run_id, finished_at, seconds, created_by)
-    SELECT subscription_id, :workflow, :result, :reason, :severity, :differences, :version,
-        :process_id, :run_id, clock_timestamp(), :seconds, :created_by
+    SELECT subscription_id, :workflow, :result, :reason, :severity, :differences, version,
+        :process_id, :run_id, clock_timestamp(), took, :created_by
     FROM found
 )
 UPDATE validations v
@@ -151,8 +159,8 @@ SET workflow = :workflow, result = worst, results = found.results, differences =
     reason = CASE WHEN worst = :result THEN :reason ELSE found.reason END,
     severity = CASE WHEN all_differences @> '[{"severity": "error"}]' THEN 'error'
         WHEN all_differences <> '[]' THEN 'warning' END,
-    version = coalesce(marked.version, :version), process_id = :process_id, run_id = :run_id,
-    finished_at = clock_timestamp(), seconds = :seconds,
+    version = coalesce(marked.version, found.version), process_id = :process_id, run_id = :run_id,
+    finished_at = clock_timestamp(), seconds = took,
     claimed_by = CASE WHEN :is_last THEN nullif(v.claimed_by, :holder) ELSE v.claimed_by END,
     due_at = CASE WHEN found.status = 'terminated' THEN NULL WHEN worst = :result OR :holder IS NOT NULL THEN :due_at
         ELSE least(:due_at, CASE WHEN found.due_at > clock_timestamp() THEN found.due_at END) END

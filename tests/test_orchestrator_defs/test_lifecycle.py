@@ -14,9 +14,8 @@ from orchestrator_defs.cli.processes.endings import end
 from orchestrator_defs.jobs.decorators import task
 from resources import tags
 from resources.database.tables import SubscriptionTable
-from resources.domain.saving.headers import subscription_header
 from resources.errors import FormIncomplete, FormInvalid, OrchestratorError, StartRefused, UnknownWorkflow
-from resources.processes import locks, process_rows
+from resources.processes import process_rows
 from resources.types import ProcessStatus
 from tests.test_resources.test_domain.domain import Device
 from tests.toy_network import DEVICE, OTHER, World, add_device, device_workflows
@@ -252,14 +251,6 @@ def test_successful_validation_does_not_put_an_open_subscription_in_sync(engine,
         session.execute(text("UPDATE subscriptions SET insync = false"))
     engine.run("validate_device", {"subscription_id": str(device)})
     assert not row(engine, device).insync
-
-
-def test_drift_found_on_an_older_version_does_not_count(engine, device):
-    """Somebody changed the subscription while it was looked at: what was seen was the old one."""
-    with engine.database.transaction():
-        header = subscription_header(device)
-        assert not locks.mark_drifted(device, header.version - 1)
-    assert row(engine, device).insync
 
 
 # --- what else a step saves ---

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator_defs.products.fields import OneOf
 from resources.errors import FormError, FormIncomplete, FormInvalid
-from resources.processes import locks
+from tests.marks import put_out_of_sync
 from tests.test_products.conftest import OPERATOR, Network, access_points
 
 
@@ -78,7 +78,7 @@ def test_a_node_may_be_given_by_its_id(network: Network) -> None:
 
 def test_a_node_out_of_sync_is_no_choice(network: Network) -> None:
     with network.database.transaction():
-        locks.mark_drifted(network.find("Node ams1 Nokia"), None)
+        put_out_of_sync(network.find("Node ams1 Nokia"))
     assert choices(next_page(network, "create_port", {"product": "Port 10G"}), "Node") == ["utr1"]
 
 
@@ -222,7 +222,7 @@ def test_an_access_point_on_a_port_that_does_not_exist_is_told_to_create_it(netw
 
 def test_an_access_point_on_a_port_out_of_sync_is_told_to_reconcile_it(network: Network, port: UUID) -> None:
     with network.database.transaction():
-        locks.mark_drifted(port, None)
+        put_out_of_sync(port)
     said = refused_port(network, str(port))
     assert f"is out of sync, reconcile it first: orchestrator run reconcile_port subscription_id={port}" in said
 
@@ -274,5 +274,5 @@ def test_port_of_a_large_network_is_given_by_id_or_description(network: Network,
 @pytest.mark.usefixtures("large")
 def test_unfit_port_of_a_large_network_is_refused_with_the_reason(network: Network, port: UUID) -> None:
     with network.database.transaction():
-        locks.mark_drifted(port, None)
+        put_out_of_sync(port)
     assert "is out of sync, reconcile it first" in refused_port(network, str(port))

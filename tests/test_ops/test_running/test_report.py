@@ -39,8 +39,8 @@ def test_start_says_what_it_is_about() -> None:
 
 def test_long_table_of_differences_is_cut() -> None:
     rows = [{"path": f"port {n}", "expected": "up", "actual": "down"} for n in range(3000)]
-    found = failure_metadata(DriftFound("drift", details=rows))["details"].value
-    assert (len(found.records), found.records[-1].data["path"]) == (MOST_ROWS + 1, f"and {3000 - MOST_ROWS} more")
+    found = failure_metadata(DriftFound("drift", details=rows))["differences"].value
+    assert (len(found.records), found.records[-1].data["system"]) == (MOST_ROWS + 1, f"and {3000 - MOST_ROWS} more")
 
 
 def test_large_details_of_a_failure_are_cut() -> None:

@@ -11,12 +11,13 @@ from ops.waiting.wait_steps import retrystep, wait_until
 from orchestrator_defs.jobs.decorators import task
 from resources import clock
 from resources.errors import StartRefused
-from resources.processes import locks, process_rows
+from resources.processes import process_rows
 from resources.processes.process_fields import PROCESS_FIELDS
 from resources.processes.process_lists import list_processes
 from resources.settings import settings
 from resources.subscriptions.queries import find_subscription
 from resources.types import ProcessStatus
+from tests.marks import put_out_of_sync
 from tests.toy_network import DEVICE, World, add_device, device_workflows
 
 
@@ -67,7 +68,7 @@ def test_note_leaves_the_subscription_in_sync(bed, device):
 def test_note_may_be_written_on_what_is_out_of_sync(bed, device):
     subscription = device("first")
     with bed.database.transaction():
-        locks.mark_drifted(subscription, None)
+        put_out_of_sync(subscription)
     bed.run("modify_note", [{"subscription_id": str(subscription)}, {"note": "a"}]).assert_completed()
     assert not bed.subscription(subscription).insync
 
