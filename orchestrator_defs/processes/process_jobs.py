@@ -21,7 +21,7 @@ from orchestrator_defs.jobs.launchpad import Opening
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.processes.processes import Processes
 from resources import tags
-from resources.errors import REFUSALS
+from resources.errors import REFUSALS, ProcessError
 from resources.processes import process_rows
 from resources.runs.code_location import CodeLocation
 from resources.runs.launched_by import launched_by
@@ -97,6 +97,8 @@ def _answer_job(orchestrator: Orchestrator, answer: Answer) -> JobDefinition:
         config = context.op_config
         service, user = _service(context, orchestrator), launched_by(context.instance, context.run.tags)
         with _refusals_shown():
+            if config["reason"] == WHY.default_value:
+                raise ProcessError(f"Write the reason in the place of {config['reason']}.")
             with service.database.transaction(read_only=True):
                 subscription_id = find_subscription(config["subscription_id"]).subscription_id
             process_id = service.starts.answer_drift(
@@ -109,7 +111,7 @@ def _answer_job(orchestrator: Orchestrator, answer: Answer) -> JobDefinition:
             )
             context.instance.add_run_tags(context.run_id, {tags.ACTS_ON: str(process_id)})
             status = service.runs.launch_or_execute(process_id, user=user)
-            context.log.info(f"Process {process_id} was started: it is {status}.")
+            context.log.info(f"Process {process_id} answers the drift, {answer.label.lower()}: it is {status}.")
 
     @job(
         name=answer.value,

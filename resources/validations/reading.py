@@ -1,7 +1,7 @@
 """What validations have found about a subscription: the newest result, and the history. Secrets are masked."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,9 +56,9 @@ class NewestResult(FoundResult):
     present_version: int
 
     @property
-    def age(self) -> timedelta | None:
-        """How long ago."""
-        return None if self.finished_at is None else clock.now() - self.finished_at
+    def age(self) -> float | None:
+        """Seconds since then."""
+        return None if self.finished_at is None else (clock.now() - self.finished_at).total_seconds()
 
     @property
     def why_not_answerable(self) -> str:

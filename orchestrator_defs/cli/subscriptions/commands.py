@@ -177,6 +177,7 @@ def _table(found: Sequence[SubscriptionLine]) -> Table:
         "Description": [escape(one.description) for one in found],
         "Status": [_coloured(one.status) for one in found],
         "In sync": [_insync(one.insync) for one in found],
+        "Validation": [one.validation_result or "" for one in found],
         "Customer": [escape(one.customer_id) for one in found],
         "Version": [str(one.version) for one in found],
         "Locked by": [_short(one.locked_by) if one.locked_by else "" for one in found],

@@ -51,8 +51,9 @@ def _show_newest(description: str, newest: NewestResult) -> None:
             table.add_row(*(_cell(one.get(key)) for key in ("system", "path", "expected", "found", "severity")))
         show(table)
     if newest.result == "drifted":
-        answers = " or ".join(f"orchestrator subscriptions {_named(one)} {newest.subscription_id}" for one in Answer)
-        click.echo(newest.why_not_answerable or f"Answer it: {answers} --reason WHY")
+        click.echo(newest.why_not_answerable or "Answer it, with one of:")
+        for answer in Answer if not newest.why_not_answerable else ():
+            click.echo(f"  orchestrator subscriptions {_named(answer)} {newest.subscription_id} --reason WHY")
 
 
 def _history(results: Iterable[PastResult]) -> Table:

@@ -91,3 +91,10 @@ def test_launchpad_of_an_answer_asks_for_subscription_and_reason(drifted):
     engine, _, subscription_id = drifted
     with pytest.raises(DagsterInvalidConfigError, match="reason"):
         run_job(engine, "push_intent", {"subscription_id": str(subscription_id)})
+
+
+def test_answer_with_the_reason_as_the_launchpad_opens_is_refused(drifted):
+    engine, _, subscription_id = drifted
+    result = run_job(engine, "push_intent", {"subscription_id": str(subscription_id), "reason": "<why>"})
+    message = result.failure_data_for_node("start_push_intent").user_failure_data.description
+    assert "Write the reason in the place of <why>." in message

@@ -1,6 +1,5 @@
 """Results of validations, and answers to drift, as clients see them."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +42,7 @@ class NewestValidation(ValidationItem):
     """The newest result; `result` is null when the subscription was never validated."""
 
     due_at: UnixTime | None = Field(description="when it is validated again; null is never")
-    age: timedelta | None = Field(description="how long ago, as ISO 8601")
+    age: float | None = Field(description="seconds since then")
     why_not_answerable: str = Field(description="why there is no drift to answer; empty when there is")
 
 
