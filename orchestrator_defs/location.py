@@ -1,12 +1,12 @@
 """Builds a code location: an organisation's products, workflows and external systems as Dagster definitions."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dagster import Definitions
+from dagster import Definitions, in_process_executor
 
 from orchestrator_defs.assets.definitions_of_assets import asset_definitions, assets_of
 from orchestrator_defs.jobs.decorators import WorkflowJob
@@ -21,6 +21,9 @@ from resources.declaring import check_kinds
 from resources.types import Target
 
 _merge = Definitions.merge
+KINDS = ("jobs", "schedules", "sensors", "assets", "asset_checks")
+PARTS = (*KINDS, "resources", "executor", "loggers", "metadata", "component_tree")
+"""What definitions are made of; the first are lists."""
 
 
 def build_definitions(
@@ -58,7 +61,11 @@ def complete_definitions(orchestrator: Orchestrator, *, assets: bool = True) -> 
     orchestrator.made = _merge(
         orchestrator.definitions,
         asset_definitions(orchestrator.catalogue, orchestrator.product_assets),
-        Definitions(jobs=process_jobs(orchestrator), sensors=[*sensors, *process_sensors(orchestrator)]),
+        Definitions(
+            executor=in_process_executor,  # workers execute runs in the process that has the definitions
+            jobs=process_jobs(orchestrator),
+            sensors=[*sensors, *process_sensors(orchestrator)],
+        ),
     )
     return orchestrator.made
 
@@ -71,9 +78,21 @@ def merge(*parts: Definitions) -> Definitions:
     """
     found = {id(one): one for part in parts if (one := _orchestrator_in(part)) is not None}
     if len(found) < 2:
-        return _merge(*parts)
+        return _merge(*_with_one_executor(parts))
     assets = any(one.product_assets.keys for one in found.values())
-    return _merge(complete_definitions(Orchestrator.of_all([*found.values()]), assets=assets), *map(_others, parts))
+    joined = complete_definitions(Orchestrator.of_all([*found.values()]), assets=assets)
+    return _merge(*_with_one_executor([joined, *map(_others, parts)]))
+
+
+def _with_one_executor(parts: Sequence[Definitions]) -> Iterable[Definitions]:
+    """Where an organisation names an executor, it is the default, and ours is not."""
+    if all(part.executor in (None, in_process_executor) for part in parts):
+        return parts
+    return [_changed(part, executor=None) if part.executor is in_process_executor else part for part in parts]
+
+
+def _changed(part: Definitions, **changes: Any) -> Definitions:
+    return Definitions(**{name: getattr(part, name) for name in PARTS} | changes)
 
 
 def _orchestrator_in(part: Definitions) -> Orchestrator | None:
@@ -87,20 +106,10 @@ def _others(part: Definitions) -> Definitions:
     if orchestrator is None:
         return part
     made = orchestrator.made
-    all_made = (made.jobs, made.schedules, made.sensors, made.assets, made.asset_checks)
-    ours = {id(one) for kind in all_made for one in kind or ()}
-    return Definitions(
-        assets=[one for one in part.assets or () if id(one) not in ours],
-        asset_checks=[one for one in part.asset_checks or () if id(one) not in ours],
-        executor=part.executor,
-        loggers=part.loggers,
-        metadata=part.metadata,
-        component_tree=part.component_tree,
-        jobs=[one for one in part.jobs or () if id(one) not in ours],
-        schedules=[one for one in part.schedules or () if id(one) not in ours],
-        sensors=[one for one in part.sensors or () if id(one) not in ours],
-        resources={key: one for key, one in (part.resources or {}).items() if key not in (made.resources or {})},
-    )
+    ours = {id(one) for kind in KINDS for one in getattr(made, kind) or ()}
+    left: dict[str, Any] = {kind: [one for one in getattr(part, kind) or () if id(one) not in ours] for kind in KINDS}
+    resources = {key: one for key, one in (part.resources or {}).items() if key not in (made.resources or {})}
+    return _changed(part, resources=resources, **left)
 
 
 Definitions.merge = staticmethod(merge)  # type: ignore[method-assign]  # Dagster has no other way to hear of a merge

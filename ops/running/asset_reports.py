@@ -154,7 +154,7 @@ def in_time(key: AssetKey, found: Standing, product: str) -> AssetCheckEvaluatio
         check_name=IN_TIME,
         passed=hours <= longest_hours,
         severity=AssetCheckSeverity.WARN,
-        description=f"The oldest validation is {hours:,.1f} hours old; {longest_hours:,.1f} are allowed.",
+        description=f"The oldest validation is {hours:,.2f} hours old; {longest_hours:,.2f} are allowed.",
         metadata=metadata,
     )
 

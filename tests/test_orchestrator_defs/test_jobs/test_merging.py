@@ -109,3 +109,16 @@ def test_definitions_without_an_orchestrator_merge_as_ever() -> None:
     assert both.resolve_job_def("own_job") is not None
     with pytest.raises(dg.DagsterInvariantViolationError, match="different resources with same key"):
         dg.Definitions.merge(both, dg.Definitions(resources={"ipam": Ipam(url="other")}))
+
+
+def test_what_is_no_workflow_runs_in_the_process_of_its_run_too() -> None:
+    """As workers execute it: a process for each step could not load a job that they have in memory."""
+    assert merged(dg.Definitions(jobs=[own_job])).resolve_job_def("own_job").executor_def is dg.in_process_executor
+
+
+def test_an_executor_that_an_organisation_names_is_the_default() -> None:
+    named = dg.Definitions(jobs=[own_job], executor=dg.multiprocess_executor)
+    core = build_definitions([], [say_hello], name="core")
+    for both in (dg.Definitions.merge(core, named), merged(named)):
+        assert both.resolve_job_def("own_job").executor_def is dg.multiprocess_executor
+        assert both.resolve_job_def("say_hello").executor_def is dg.in_process_executor
