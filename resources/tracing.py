@@ -135,7 +135,7 @@ def _tracer() -> Any:
 
 def _provider() -> Any:
     """The provider that somebody has set up, else one that exports by OTLP, as the variables OTEL_… say."""
-    from opentelemetry import trace
+    from opentelemetry import propagate, trace  # noqa: F401  the former takes long to load, and no call is to wait
     from opentelemetry.sdk.trace import TracerProvider
 
     if isinstance(found := trace.get_tracer_provider(), TracerProvider):

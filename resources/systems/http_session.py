@@ -38,7 +38,7 @@ class ExternalSession(requests.Session):
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Like `requests`; keeps the answer's ETag for `only_if_unchanged`."""
-        with noted(self.system), tracing.call_span(self.system, method.upper(), shown(url)) as headers:
+        with tracing.call_span(self.system, method.upper(), shown(url)) as headers, noted(self.system):
             if headers:
                 kwargs["headers"] = {**(kwargs.get("headers") or {}), **headers}
             return self._request(method, url, *args, **kwargs)
