@@ -1,5 +1,6 @@
 """Searches that people keep under a name, for themselves or for all."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from resources.database.session import current_session
 from resources.database.tables import SavedQueryTable
 from resources.errors import NotAuthorised, UnknownQuery
+from resources.searches.hits import Search
 from resources.users import Role, User
 
 saved = SavedQueryTable
@@ -36,6 +38,19 @@ def get_query(query_id: UUID, user: User) -> SavedQueryTable:
     if found is None:
         raise UnknownQuery(f"There is no saved query {query_id} that {user} may see.")
     return found
+
+
+def search_of(kind: str, asked: Mapping[str, Any]) -> Search:
+    """The search of parameters as they are kept. Raises InvalidQuery for a kind that cannot be searched."""
+    order = asked.get("order_by")
+    return Search.of(
+        kind,
+        text=asked.get("query") or "",
+        filters=asked.get("filters"),
+        order=(order["element"], order.get("direction", "asc")) if order else None,
+        columns=list(dict.fromkeys(asked.get("response_columns", ()))),
+        is_fuzzy=asked.get("retriever") == "fuzzy",
+    )
 
 
 def delete_query(query_id: UUID, user: User) -> None:

@@ -123,6 +123,8 @@ RULES: Sequence[Rule] = (
     Rule("GET", "/api/search/paths", Role.VIEWER),
     Rule("GET POST", "/api/search/queries", Role.VIEWER),
     Rule("GET DELETE", "/api/search/queries/{query_id}", Role.VIEWER),
+    Rule("GET", "/api/search/queries/{query_id}/run", Role.VIEWER),
+    Rule("GET", "/api/search/queries/{query_id}/export", Role.VIEWER),
     Rule("POST", "/api/search/{kind}", Role.VIEWER),
     Rule("POST", "/api/search/{kind}/export", Role.VIEWER),
     Rule("POST", "/api/search/{kind}/aggregate", Role.VIEWER),

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 from click.testing import CliRunner, Result
 
+from orchestrator_defs.cli.application import operator
 from orchestrator_defs.cli.export import export
 from orchestrator_defs.cli.main import main
+from resources.searches.saved_queries import save_query
 from tests.engine import Engine
 from tests.toy_network import DEVICE, World, add_device, device_workflows
 
@@ -37,3 +39,15 @@ def test_what_cannot_be_asked_is_a_sentence(engine_of) -> None:
         1,
         "Error: The search cannot be read at character 1: the parenthesis is not closed.\n",
     )
+
+
+def test_a_saved_search_is_exported_by_its_id(engine_of) -> None:
+    engine = engine_of(*device_workflows(World()), products=[DEVICE])
+    for name in ("ams1", "lon7"):
+        add_device(engine.bed, hostname=name)
+    parameters = {"query": "ams1", "response_columns": ["description"]}
+    with engine.database.transaction():
+        kept = save_query("mine", "subscriptions", parameters, is_shared=False, user=operator()).query_id
+    assert run(engine, "--saved", str(kept)).output.split() == ["description", "Device", "ams1"]
+    assert "Say what to export" in run(engine).output
+    assert "Say what to export" in run(engine, "products", "--saved", str(kept)).output

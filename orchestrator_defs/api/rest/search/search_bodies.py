@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from orchestrator_defs.api.rest.fields import Shape, Text, UnixTime
 from resources.searches.aggregation import Measure, Operation, Period
 from resources.searches.hits import Found, Search
+from resources.searches.saved_queries import search_of
 
 Path = Annotated[Text, Field(min_length=1, max_length=500, examples=["subscription.product.name"])]
 
@@ -52,14 +53,7 @@ class Query(BaseModel):
 
     def search(self, kind: str) -> Search:
         """The search of these values."""
-        return Search.of(
-            kind,
-            text=self.query or "",
-            filters=self.filters,
-            order=(self.order_by.element, self.order_by.direction) if self.order_by else None,
-            columns=list(dict.fromkeys(self.response_columns)),
-            is_fuzzy=self.retriever == "fuzzy",
-        )
+        return search_of(kind, self.model_dump())
 
 
 class SearchBody(Query):

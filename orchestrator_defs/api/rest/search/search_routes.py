@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi import Query as Parameter
 from starlette.responses import StreamingResponse
 
-from orchestrator_defs.api.dependencies import DatabaseDep
+from orchestrator_defs.api.dependencies import DatabaseDep, UserDep
 from orchestrator_defs.api.rest.fields import Text
 from orchestrator_defs.api.rest.search import saved_searches
 from orchestrator_defs.api.rest.search.search_bodies import (
@@ -24,6 +25,7 @@ from orchestrator_defs.api.rest.search.search_bodies import (
 )
 from orchestrator_defs.api.security.problems import problems
 from resources.database.session import use_one_snapshot
+from resources.searches import saved_queries
 from resources.searches.aggregation import aggregate
 from resources.searches.entities import ENTITIES
 from resources.searches.export import Format, export
@@ -33,6 +35,9 @@ router = APIRouter(prefix="/search", tags=["search"])
 router.include_router(saved_searches.router)
 
 REFUSALS = problems(400, 403, 422, 503)
+RUN_REFUSALS = problems(400, 403, 404, 422, 503)
+CursorDep = Annotated[Text | None, Parameter(max_length=4000, description="`next_page_cursor` of the page before")]
+LimitDep = Annotated[int | None, Parameter(ge=1, le=1000, description="by default 10, or that of the page before")]
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
@@ -104,9 +109,7 @@ def search_entries(
     kind: SearchKind,
     body: SearchBody,
     database: DatabaseDep,
-    cursor: Annotated[
-        Text | None, Parameter(max_length=4000, description="`next_page_cursor` of the page before")
-    ] = None,
+    cursor: CursorDep = None,
 ) -> Hits:
     """A page of what fits the query and the filters, as current as the database."""
     with database.transaction(read_only=True):
@@ -124,6 +127,35 @@ def file_of(parts: Iterator[str], name: str, form: Format) -> StreamingResponse:
     """A streamed file."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"', "Cache-Control": "no-store"}
     return StreamingResponse(parts, media_type=MEDIA[form], headers=headers)
+
+
+# --- by the id of a saved search ---
+
+
+@router.get("/queries/{query_id}/run", summary="Run a saved search", responses=RUN_REFUSALS)
+def run_query(
+    query_id: UUID, database: DatabaseDep, user: UserDep, cursor: CursorDep = None, limit: LimitDep = None
+) -> Hits:
+    """A page of what it finds now."""
+    with database.transaction(read_only=True):
+        use_one_snapshot()
+        kept = saved_queries.get_query(query_id, user)
+        body = Query(**kept.parameters)
+        return Hits.of(find(body.search(kept.kind), limit, cursor), body)
+
+
+@router.get(
+    "/queries/{query_id}/export",
+    summary="Export what a saved search finds",
+    response_class=StreamingResponse,
+    responses={**FILE, **RUN_REFUSALS},
+)
+def export_query(query_id: UUID, database: DatabaseDep, user: UserDep, format: Format = "csv") -> StreamingResponse:
+    """A file of all that it finds now."""
+    with database.transaction(read_only=True):
+        kept = saved_queries.get_query(query_id, user)
+    search = saved_queries.search_of(kept.kind, kept.parameters)
+    return file_of(export(database, search, format), kept.kind, format)
 
 
 @router.post("/{kind}/aggregate", summary="Count and sum what a search finds", responses=REFUSALS)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -199,6 +200,21 @@ def test_a_search_is_saved_listed_replaced_and_deleted(api: httpx.Client) -> Non
     assert api.delete(f"/search/queries/{again['query_id']}").status_code == 204
     assert api.get(f"/search/queries/{again['query_id']}").status_code == 404
     assert api.post("/search/queries", json={**body, "parameters": {"query": "("}}).status_code == 400
+
+
+def test_a_saved_search_is_run_and_exported_by_its_id(api: httpx.Client, devices: list[str]) -> None:
+    order = {"element": "subscription.description"}
+    parameters = {"query": "status:active", "order_by": order, "response_columns": ["subscription.description"]}
+    saved = api.post("/search/queries", json={"name": "mine", "kind": "subscriptions", "parameters": parameters})
+    path = f"/search/queries/{saved.json()['query_id']}"
+    at_once = asked(api, "subscriptions", **parameters, limit=2)
+    found = api.get(f"{path}/run", params={"limit": 2}).json()
+    assert found["data"] == at_once["data"] and len(found["data"]) == 2
+    behind = api.get(f"{path}/run", params={"cursor": found["page_info"]["next_page_cursor"]}).json()
+    assert behind["data"] and behind["data"][0] not in found["data"]
+    exported = api.get(f"{path}/export").text
+    assert exported == api.post("/search/subscriptions/export", json=parameters).text
+    assert api.get(f"/search/queries/{uuid4()}/run").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ LEAST: dict[str, str] = {
             GET /api/search/queries
             POST /api/search/queries
             GET /api/search/queries/{query_id}
+            GET /api/search/queries/{query_id}/run
+            GET /api/search/queries/{query_id}/export
             DELETE /api/search/queries/{query_id}
             POST /api/search/{kind}
             POST /api/search/{kind}/export
