@@ -8,6 +8,7 @@ from functools import cached_property
 from benchmarks.api import api
 from benchmarks.coldstart import cold_start
 from benchmarks.doors import Stage, stage
+from benchmarks.fleet import fleet
 from benchmarks.ground import Ground
 from benchmarks.latency import Repetitions, latency
 from benchmarks.lifecycle import lifecycle, models, steps
@@ -30,6 +31,7 @@ class Extent:
     memory_runs: int
     cold: int
     calls: int
+    fleet: int
 
 
 FULL = Extent(
@@ -45,6 +47,7 @@ FULL = Extent(
     memory_runs=100,
     cold=3,
     calls=50,
+    fleet=2_000,
 )
 QUICK = Extent(
     sizes=(200, 1_000),
@@ -54,6 +57,7 @@ QUICK = Extent(
     memory_runs=2,
     cold=1,
     calls=1,
+    fleet=100,
 )
 
 
@@ -86,6 +90,7 @@ CASES: Mapping[str, Callable[[Bench], Report]] = {
     "steps": lambda bench: steps(bench.networks, bench.extent.times),
     "api": lambda bench: api(bench.networks, bench.extent.calls),
     "lists": lambda bench: lists(bench.networks, bench.extent.calls),
+    "fleet": lambda bench: fleet(bench.ground, bench.extent.fleet),
     "lifecycle": lambda bench: lifecycle(bench.networks, bench.extent.times),
 }
 

@@ -24,6 +24,7 @@ REPORT = Report("storage", "Storage", "A note.", [Row("grouped", {"stock :": 6.0
         pytest.param("storage", "10 ops, mode grouped", marks=pytest.mark.slow),  # both storages
         pytest.param("models", "load, save unchanged", marks=pytest.mark.slow),  # the two databases
         pytest.param("api", "health", marks=pytest.mark.slow),  # the two databases, and a server on each
+        pytest.param("fleet", "in a batch, 8 threads", marks=pytest.mark.slow),
         pytest.param("memory", "a worker", marks=pytest.mark.slow),  # the services, the doors, the workers
     ],
 )
