@@ -26,7 +26,7 @@ from resources.products.node import Node
 from resources.settings import settings
 from resources.systems.netbox import NetBox
 from resources.systems.netbox_records import Device
-from resources.systems.playbooks import Difference, PlaybookRunner
+from resources.systems.playbooks import PlaybookRunner
 from resources.types import ProcessStatus
 
 THREADS = (1, 4, 8)
@@ -54,7 +54,7 @@ class StillRunner(PlaybookRunner):
 
     is_shared: ClassVar[bool] = False
 
-    def check(self, *_: Any, **__: Any) -> tuple[Difference, ...]:
+    def check(self, *_: Any, **__: Any) -> tuple[Any, ...]:
         """No difference."""
         return ()
 

@@ -265,7 +265,8 @@ class Batch:
             for workflow in self._workflows(one)
         ]
         due_at = min(next_due(outcome.result, one.product) for outcome in found)
-        with database.transaction():
+        is_alone = len(found) == 1 and not one.has_drifted  # then one statement records it
+        with database.statements() if is_alone else database.transaction():
             return [
                 (
                     outcome,

@@ -118,7 +118,7 @@ class _Steps:
         context = StepContext(
             UUID(state["process_id"]), self._workflow.name, place.key, SYSTEM, self._log, resources=self._resources
         )
-        with self._database.transaction(read_only=True):
+        with self._database.statements():  # of which each loads a subscription
             call = prepare(place.step, state, Scope(self._resources, context))
         if call is None:
             return state

@@ -57,11 +57,12 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A subscription that is claimed, and its status."""
+    """A subscription that is claimed, its status, and whether its last validation has found drift."""
 
     subscription_id: SubscriptionId
     product: str
     status: SubscriptionLifecycle
+    has_drifted: bool
 
 
 BACKLOG = text("""
@@ -114,7 +115,8 @@ UPDATE validations SET
     due_at = CASE verdict WHEN 'taken' THEN :leased WHEN 'later' THEN :later END,
     claimed_by = CASE WHEN verdict = 'taken' AND NOT is_single THEN :holder END
 FROM found WHERE validations.subscription_id = found.subscription_id
-RETURNING validations.subscription_id, validations.product_id, status, verdict
+RETURNING validations.subscription_id, validations.product_id, status, verdict,
+    coalesce(results @? '$.* ? (@ == "drifted")', false) AS has_drifted
 """)
 
 FOLLOW = text("""
@@ -189,7 +191,7 @@ def claim(
     rows = session.execute(CLAIM, values).all()
     names = {one.product_id: one.product for one in found}
     taken = [
-        Claimed(row.subscription_id, names[row.product_id], SubscriptionLifecycle(row.status))
+        Claimed(row.subscription_id, names[row.product_id], SubscriptionLifecycle(row.status), row.has_drifted)
         for row in rows
         if row.verdict == "taken"
     ]

@@ -55,10 +55,15 @@ def select_headers(*more: Any) -> Headers:
     )
 
 
+_ONE = select_headers().where(SubscriptionTable.subscription_id == sa.bindparam("subscription_id"))
+_ONE_LOCKED = _ONE.with_for_update(of=SubscriptionTable)
+"""Made once: a batch reads a thousand headers a second."""
+
+
 def subscription_header(subscription_id: SubscriptionId, *, for_update: bool = False) -> SubscriptionHeader:
     """Read a header; `for_update` locks the row until the transaction ends."""
-    query = select_headers().where(SubscriptionTable.subscription_id == subscription_id)
-    row = current_session().execute(query.with_for_update(of=SubscriptionTable) if for_update else query).one_or_none()
+    query = _ONE_LOCKED if for_update else _ONE
+    row = current_session().execute(query, {"subscription_id": subscription_id}).one_or_none()
     if row is None:
         raise UnknownSubscription(
             f"There is no subscription {subscription_id}; `orchestrator subscriptions` lists all."
