@@ -361,6 +361,16 @@ def execute(engine: Engine, statement: str) -> None:
         session.execute(text(statement))
 
 
+@pytest.mark.parametrize("moment", ["-infinity", "0044-03-15 00:00:00+00 BC"])
+def test_time_that_python_cannot_express_keeps_no_other_schedule(engine: Engine, moment: str, later: Later) -> None:
+    made(engine)
+    execute(engine, f"UPDATE schedules SET next_run_at = '{moment}'")
+    other = made(engine)
+    with later(HOUR + timedelta(seconds=1)):
+        tick(engine)
+    assert last(engine, other).process_id is not None
+
+
 # --- two locations in one database ---
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from resources.database.time_limit import TimeLimit, decide, limited_by
+from resources.database.time_limit import TimeLimit, decide, in_time, limited_by
 from resources.errors import FormTimedOut
 
 
@@ -73,3 +73,16 @@ def test_the_limit_stays_behind_with_its_transaction(database):
         assert session.scalar(sa.text("SHOW statement_timeout")) != "0"
     with database.transaction() as session:
         assert session.scalar(sa.text("SHOW statement_timeout")) == "0"
+
+
+def test_work_that_hangs_is_given_up():
+    end = threading.Event()
+    with pytest.raises(FormTimedOut, match=r"longer than 0\.1 s"):
+        in_time(0.1, lambda: end.wait(100))
+    end.set()
+
+
+def test_work_in_time_gives_its_result_or_its_own_error():
+    assert in_time(60, lambda: 7) == 7
+    with pytest.raises(TimeoutError, match="its own"):
+        in_time(60, lambda: (_ for _ in ()).throw(TimeoutError("its own")))
