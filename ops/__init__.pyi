@@ -1,5 +1,4 @@
 from .starting.named_forms import register_form as register_form
-from .steps.acceptance import DriftedValue as DriftedValue
 from .steps.acceptance import accepted_values as accepted_values
 from .steps.acceptance import never_accepted as never_accepted
 from .steps.context import StepContext as StepContext

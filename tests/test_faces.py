@@ -28,7 +28,7 @@ HELD = {
         in_use_by_subscriptions list_subscriptions public_url read_metadata session_for value_of write_metadata
     """,
     "ops": """
-        AuthCallback AuthContext CustomerId DriftedValue FormGenerator FormPage OnTimeout PredicateContext ProductId
+        AuthCallback AuthContext CustomerId FormGenerator FormPage OnTimeout PredicateContext ProductId
         REMOVE_KEYS RunPredicate RunPredicateFail RunPredicatePass Step StepContext StepList SubmitFormPage
         SubscriptionId abort accepted_values awaiting_callbacks_exist begin callback_step compare conditional
         customer_contact_list differences done ensure_provisioning_status focussteps foreach init inputstep json_dumps

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ops import DriftedValue, StepContext, differences, report_drift, step
+from ops import StepContext, differences, report_drift, step
 from ops.products.descriptions import described
 from ops.products.playbooks import play
 from resources import (
@@ -256,7 +256,7 @@ def _differences_in_netbox(subscription: L2vpn, netbox: NetBox) -> Iterator[Diff
         yield from differences(f"netbox.{sap.port.title}", {"vlan": str(tagged(sap.vlan))}, {"vlan": str(ours)})
 
 
-def access_point_of(subscription: L2vpnProvisioning, one: DriftedValue) -> str:
+def access_point_of(subscription: L2vpnProvisioning, one: Difference) -> str:
     """The port, by its subscription's id, of the access point whose VLANs differ.
 
     Raises ValueError when the service has no such access point.

@@ -1,20 +1,21 @@
 """Which workflow answers drift, and with which input: what was found becomes the pages of a modification's form."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 from uuid import uuid4
 
 from ops.starting.admission import known_to_form, start_form
 from ops.starting.drift_answer import Answer, DriftAnswer
-from ops.steps.acceptance import DriftedValue, accepted_values, refuse_to_accept
+from ops.steps.acceptance import accepted_values, refuse_to_accept
 from ops.steps.arguments import arguments_of
 from ops.steps.context import Scope
 from ops.steps.forms import Page, fill
 from ops.steps.state import to_json
 from ops.steps.workflow import Workflow
 from resources.errors import FormError, FormIncomplete, StartRefused
+from resources.systems.difference import Difference
 from resources.types import State
 
 MOST_PAGES = 20
@@ -50,14 +51,17 @@ def answering_workflow(
     return found[0]
 
 
-def accepting_pages(workflow: Workflow, given: DriftAnswer, user: str, resources: Mapping[str, Any]) -> list[Page]:
-    """The pages of a modification's form that accept what was found; fields that nothing was found for keep theirs.
+def answering_pages(workflow: Workflow, given: DriftAnswer, user: str, resources: Mapping[str, Any]) -> list[Page]:
+    """The input of the workflow; those fields of a modification for which nothing was found keep their values.
 
     Needs a transaction. Raises StartRefused that names each difference which cannot be accepted, FormInvalid with the
     field that the form refuses, and what the rules of the workflow refuse.
     """
     result, scope = given.result, Scope(resources=resources)
-    differences = [_drifted(one) for one in result.differences]
+    pages: list[Page] = [{"subscription_id": str(result.subscription_id), "version": result.version}]
+    if given.answer is Answer.PUSH_INTENT:
+        return pages
+    differences = [_difference(one) for one in result.differences]
     known = known_to_form(workflow, uuid4(), user)
     of_drift: State = {
         "subscription_id": str(result.subscription_id),
@@ -70,7 +74,6 @@ def accepting_pages(workflow: Workflow, given: DriftAnswer, user: str, resources
         raise FormError(f"{accepts.__name__} returned {type(found).__name__}; it returns fields with their values.")
     left: State = to_json(dict(found), accepts.__name__)
     form = start_form(workflow, scope, given)
-    pages: list[Page] = [{"subscription_id": str(result.subscription_id), "version": result.version}]
     while len(pages) < MOST_PAGES:  # each page takes its own fields of the values
         try:
             fill(form, known, pages, name=workflow.name)
@@ -80,16 +83,17 @@ def accepting_pages(workflow: Workflow, given: DriftAnswer, user: str, resources
             pages.append({name: left.pop(name) for name in asked if name in left})
     if left:
         named = [one for one in differences if one.key in left]
-        unknown = named or [DriftedValue(name, found=value) for name, value in left.items()]
+        unknown = named or [Difference(name, None, value) for name, value in left.items()]
         refuse_to_accept([(one, f"the form of {workflow.name} has no such field") for one in unknown])
     return pages
 
 
-def _by_name(differences: Sequence[DriftedValue]) -> State:
+def _by_name(differences: Sequence[Difference]) -> State:
     """The default: each difference is the field of the name at the end of its path."""
     return accepted_values(differences, lambda key: key)
 
 
-def _drifted(difference: Mapping[str, Any]) -> DriftedValue:
-    known = {one.name for one in fields(DriftedValue)}
-    return DriftedValue(**{name: value for name, value in difference.items() if name in known and value is not None})
+def _difference(kept: Mapping[str, Any]) -> Difference:
+    """A difference as results keep it."""
+    values = (kept.get("path") or "", kept.get("expected"), kept.get("found"))
+    return Difference(*values, kept.get("system") or "", kept.get("severity") or "error")

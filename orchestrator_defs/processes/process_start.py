@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from ops.starting.admission import IdempotentStart, StartRequest, admit
 from ops.starting.drift_answer import LONGEST_REASON, Answer, DriftAnswer
-from ops.starting.drift_answering import accepting_pages, answering_workflow
+from ops.starting.drift_answering import answering_pages, answering_workflow
 from ops.starting.permission import check_may_start
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages
@@ -77,36 +77,22 @@ class ProcessStart:
         asked = {"subscription_id": str(subscription_id), "reason": reason, "workflow": workflow_name}
 
         def admitted(idempotent: IdempotentStart | None) -> ProcessId:
-            return self._answer(answer, subscription_id, reason, user, workflow_name, idempotent)
-
-        return self._once(idempotency_key, (answer.value, [asked], user), admitted)
-
-    def _answer(
-        self,
-        answer: Answer,
-        subscription_id: SubscriptionId,
-        reason: str,
-        user: str,
-        workflow_name: str | None,
-        idempotent: IdempotentStart | None,
-    ) -> ProcessId:
-        database = self._access.database
-        with database.transaction(read_only=True):
-            product, result = subscription_header(subscription_id).product, newest_result(subscription_id)
-        orchestrator = self._access.served.of_product(product.name)
-        workflow = answering_workflow(answer, orchestrator.workflows.values(), product.product_type, workflow_name)
-        check_may_start(workflow, user)
-        result.check_answerable()
-        given = DriftAnswer(answer, reason, result)
-        pages: Sequence[Page] = [{"subscription_id": str(subscription_id), "version": result.version}]
-        if answer is Answer.ACCEPT_REALITY:
+            with self._access.database.transaction(read_only=True):
+                product, result = subscription_header(subscription_id).product, newest_result(subscription_id)
+            orchestrator = self._access.served.of_product(product.name)
+            workflow = answering_workflow(answer, orchestrator.workflows.values(), product.product_type, workflow_name)
+            check_may_start(workflow, user)
+            result.check_answerable()
+            given = DriftAnswer(answer, reason, result)
             with (
                 self._access.form_resources(workflow) as resources,
                 owned_by(self._access.owner_of(orchestrator)),
-                database.transaction(read_only=True),
+                self._access.database.transaction(read_only=True),
             ):
-                pages = accepting_pages(workflow, given, user, resources)
-        return self._admit(orchestrator, workflow, pages, user, idempotent, given)
+                pages = answering_pages(workflow, given, user, resources)
+            return self._admit(orchestrator, workflow, pages, user, idempotent, given)
+
+        return self._once(idempotency_key, (answer.value, [asked], user), admitted)
 
     def _once(
         self,

@@ -8,7 +8,6 @@ from pydantic import ConfigDict, model_validator
 
 from ops import (
     CustomerId,
-    DriftedValue,
     FormGenerator,
     FormPage,
     StepList,
@@ -39,7 +38,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import OneOf
-from resources import State, default_customer_id
+from resources import Difference, State, default_customer_id
 from resources.products.core_link import DRAINED_METRIC, CoreLink, IsisMetric
 from resources.products.inventory import PortRecord, claims_on, find_port, nodes_in_service, ports_in_service
 from resources.products.port import PortMode
@@ -125,7 +124,7 @@ def modify_core_link_form(subscription: CoreLink) -> type[SubmitFormPage]:
     return ModifyCoreLinkPage
 
 
-def accept_core_link(differences: Sequence[DriftedValue]) -> State:
+def accept_core_link(differences: Sequence[Difference]) -> State:
     """A metric that was set by hand, for both ends; the highest is maintenance. Addresses and cable may not stay."""
     addresses = never_accepted("NetBox assigns the addresses of a link when it is made")
     return accepted_values(
@@ -139,7 +138,7 @@ def accept_core_link(differences: Sequence[DriftedValue]) -> State:
     )
 
 
-def _metric_found(one: DriftedValue) -> Mapping[str, Any]:
+def _metric_found(one: Difference) -> Mapping[str, Any]:
     if one.found == DRAINED_METRIC:
         return {"under_maintenance": True}
     return {"isis_metric": one.found, "under_maintenance": False}

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ops import (
     CustomerId,
-    DriftedValue,
     FormGenerator,
     FormPage,
     StepList,
@@ -43,7 +42,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import MOST_CHOICES, Found, OneOf
-from resources import UNTAGGED, State, VlanRanges, default_customer_id
+from resources import UNTAGGED, Difference, State, VlanRanges, default_customer_id
 from resources.products.inventory import PortRecord, find_port, ports_in_service
 from resources.products.l2vpn import L2vpn
 
@@ -82,12 +81,12 @@ def modify_l2vpn_form(subscription: L2vpn) -> FormGenerator:
     return {**service.model_dump(mode="json"), **saps.model_dump(mode="json")}
 
 
-def accept_l2vpn(subscription: L2vpn, differences: Sequence[DriftedValue]) -> State:
+def accept_l2vpn(subscription: L2vpn, differences: Sequence[Difference]) -> State:
     """Speed, policer and VLANs as they were found; numbers of NetBox, and access points, may not."""
     points = {str(sap.port.owner_subscription_id): sap for sap in subscription.virtual_circuit.saps}
     numbers = never_accepted("NetBox assigns it when the service is made")
 
-    def vlan(one: DriftedValue) -> Mapping[str, Any]:
+    def vlan(one: Difference) -> Mapping[str, Any]:
         return {access_point_of(subscription, one): one.found}
 
     found = accepted_values(

@@ -11,7 +11,6 @@ from pydantic_forms.validators import migration_summary
 
 from ops import (
     CustomerId,
-    DriftedValue,
     StepList,
     SubmitFormPage,
     accepted_values,
@@ -46,7 +45,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
-from resources import NETBOX_DEVICE_NAME, Assignee, NetBox, State, default_customer_id, find_product
+from resources import NETBOX_DEVICE_NAME, Assignee, Difference, NetBox, State, default_customer_id, find_product
 from resources.products.inventory import node_named
 from resources.products.node import Node, NodeStatus
 
@@ -114,7 +113,7 @@ def modify_node_form(subscription: Node) -> type[SubmitFormPage]:
     return ModifyNodePage
 
 
-def accept_node(differences: Sequence[DriftedValue]) -> State:
+def accept_node(differences: Sequence[Difference]) -> State:
     """A description and a status that were set elsewhere may stay; addresses, and what makes it a device, may not."""
     other = never_accepted("with that it is another device, for which a node is created")
     return accepted_values(

@@ -8,7 +8,6 @@ from pydantic import ConfigDict
 
 from ops import (
     CustomerId,
-    DriftedValue,
     FormGenerator,
     FormPage,
     StepList,
@@ -37,7 +36,7 @@ from orchestrator_defs import (
     validate_workflow,
 )
 from orchestrator_defs.products.fields import Description, OneOf
-from resources import NetBox, State, default_customer_id, find_product
+from resources import Difference, NetBox, State, default_customer_id, find_product
 from resources.products.inventory import nodes_in_service
 from resources.products.port import Port, PortMode, PortSpeed
 
@@ -92,7 +91,7 @@ def modify_port_form(subscription: Port) -> type[SubmitFormPage]:
     return ModifyPortPage
 
 
-def accept_port(differences: Sequence[DriftedValue]) -> State:
+def accept_port(differences: Sequence[Difference]) -> State:
     """What its modification changes may stay as it was found; the interface, its speed and its mode may not."""
     other = never_accepted("a port keeps its interface; create another port there")
     return accepted_values(
@@ -109,7 +108,7 @@ def accept_port(differences: Sequence[DriftedValue]) -> State:
     )
 
 
-def _description_found(one: DriftedValue) -> Mapping[str, Any]:
+def _description_found(one: Difference) -> Mapping[str, Any]:
     if not one.found:
         raise ValueError("an interface without a description gets that of its subscription")
     return {"port_description": one.found}

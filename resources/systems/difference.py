@@ -25,3 +25,8 @@ class Difference:
     def found(self) -> Any:
         """The same as `actual`, as it is called where it is kept."""
         return self.actual
+
+    @property
+    def key(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]
