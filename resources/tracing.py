@@ -26,10 +26,12 @@ def process_span(name: str, process_id: UUID, begun: datetime, about: Mapping[st
     """The span at the root of a process's trace, from its beginning to now; the spans of its steps lie below."""
     if (tracer := _tracer()) is None:
         return
+    from opentelemetry.context import Context
+
     token = _root.set(process_id)
     try:
-        span = tracer.start_span(name, context=_empty(), start_time=_nanoseconds(begun), attributes=_named(about))
-        span.end()
+        began = int(begun.timestamp() * 1e6) * 1000
+        tracer.start_span(name, context=Context(), start_time=began, attributes=_named(about)).end()
     finally:
         _root.reset(token)
 
@@ -40,32 +42,21 @@ def step_span(name: str, process_id: UUID, about: Mapping[str, str]) -> Iterator
     if (tracer := _tracer()) is None:
         yield
         return
-    with (
-        tracer.start_as_current_span(
-            name, context=_of_process(process_id), attributes=_named(about), **WITHOUT_TEXTS
-        ) as span,
-        _failure_of(span),
-    ):
+    with _span(tracer, name, context=_of_process(process_id), attributes=_named(about)):
         yield
 
 
 @contextmanager
 def call_span(system: str, method: str, url: str) -> Iterator[dict[str, str]]:
     """A span around a call to an external system; the headers with which that continues the trace."""
+    headers: dict[str, str] = {}
     if (tracer := _tracer()) is None:
-        yield {}
+        yield headers
         return
-    from opentelemetry import propagate
-    from opentelemetry.trace import SpanKind
+    from opentelemetry import propagate, trace
 
     about = {"orchestrator.system": system, "http.request.method": method, "url.full": url}
-    with (
-        tracer.start_as_current_span(
-            f"{method} {system}", kind=SpanKind.CLIENT, attributes=about, **WITHOUT_TEXTS
-        ) as span,
-        _failure_of(span),
-    ):
-        headers: dict[str, str] = {}
+    with _span(tracer, f"{method} {system}", kind=trace.SpanKind.CLIENT, attributes=about):
         propagate.inject(headers)
         yield headers
 
@@ -78,34 +69,23 @@ def note_status(status: int) -> None:
         trace.get_current_span().set_attribute("http.response.status_code", status)
 
 
-WITHOUT_TEXTS: dict[str, Any] = {"record_exception": False, "set_status_on_exception": False}
-"""The message of an error may have a value that nobody outside is to see."""
-
-
 @contextmanager
-def _failure_of(span: Any) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        from opentelemetry.trace import StatusCode
+def _span(tracer: Any, name: str, **options: Any) -> Iterator[None]:
+    """A span that keeps the kind of an error, and not its message, which may have a value that nobody is to see."""
+    from opentelemetry.trace import StatusCode
 
-        span.set_attribute("error.type", type(error).__name__)
-        span.set_status(StatusCode.ERROR)
-        raise
+    silent = {"record_exception": False, "set_status_on_exception": False}
+    with tracer.start_as_current_span(name, **options, **silent) as span:
+        try:
+            yield
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+            raise
 
 
 def _named(about: Mapping[str, str]) -> dict[str, str]:
     return {f"orchestrator.{name}": value for name, value in about.items()}
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e6) * 1000
-
-
-def _empty() -> Any:
-    from opentelemetry.context import Context
-
-    return Context()
 
 
 def _of_process(process_id: UUID) -> Any:

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from orchestrator_defs.sensors.sweeper import Sweeper
+from orchestrator_defs.testing import Testbed
 from resources.database import schema
 from resources.database.session import StatementCount, SubscriptionDatabase, current_session
 from resources.figures import counts, scrape
@@ -139,6 +141,18 @@ def test_counts_that_are_folded_are_the_same(network: SubscriptionDatabase) -> N
         counts.fold(least=1)
         assert counts.fold(least=1) == 0
         assert counted() == before == counted_rows()
+
+
+def test_the_sweeper_folds(testbed_of: Callable[..., Testbed], monkeypatch: pytest.MonkeyPatch) -> None:
+    bed = testbed_of([])
+    monkeypatch.setattr(counts, "FOLD_AT_ONCE", 3)
+    monkeypatch.setattr(counts.fold, "__kwdefaults__", {"least": 1, "most": 3})
+    with bed.database.transaction() as session:
+        session.execute(sa.text("INSERT INTO figures (kind, number) SELECT 'x', 1 FROM generate_series(1, 9)"))
+    Sweeper(bed.orchestrator, bed.instance).sweep()
+    with bed.database.transaction(read_only=True) as session:
+        left = session.execute(sa.text("SELECT sum(number), count(*) FILTER (WHERE NOT is_sum) FROM figures")).one()
+        assert tuple(left) == (9, 0)
 
 
 def test_a_few_changes_are_not_worth_a_fold(network: SubscriptionDatabase) -> None:

@@ -1,6 +1,6 @@
 """Metrics for Prometheus: names as in orchestrator-core where it has them, beside an organisation's own collectors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +18,9 @@ router = APIRouter(tags=["engine"])
 OF_PROCESS = ("workflow_name", "workflow_target", "is_task", "last_status")
 TO_LAUNCH = (ProcessStatus.CREATED, ProcessStatus.RESUMED)
 NOT_VALIDATED = "not_validated"
+Labels = tuple[Any, ...]
+Bucket = tuple[Labels, float, int, float]
+"""Labels, upper bound, number, sum."""
 _collectors: list[Any] = []
 
 
@@ -57,97 +60,72 @@ class Engine:
     """The engine's own metrics, as a collector."""
 
     def __init__(self, core: Any, found: Sequence[Figure], present: Present) -> None:
-        self._gauge, self._histogram = core.GaugeMetricFamily, core.HistogramMetricFamily
-        self._states = core.StateSetMetricFamily
-        kinds = groupby(found, key=lambda one: one.kind)
-        self._of = {kind: list(figures) for kind, figures in kinds}
-        self._present = present
+        self._core, self._present = core, present
+        self._of = {kind: list(figures) for kind, figures in groupby(found, key=lambda one: one.kind)}
 
     def collect(self) -> Iterator[Any]:
         """All of them."""
-        processes = self._of.get("processes", [])
+        of, now = self._of.get, self._present
+        processes = of("processes", [])
         by_status = {status: sum(one.number for one in processes if one.status == status) for status in ProcessStatus}
-        running = sum(by_status[status] for status in AT_A_STEP)
-        yield self._subscriptions()
-        yield from self._processes(processes)
-        yield self._status(running)
-        yield self._gauge("wfo_active_process_count", "Processes with a step in progress.", value=running)
-        to_launch = sum(by_status[status] for status in TO_LAUNCH)
-        yield self._gauge("wfo_queue_length", "Processes that wait for a run.", value=to_launch)
-        yield self._waits()
-        yield from self._validations()
-        of_step, of_call = ("workflow_name", "step", "status"), ("system", "outcome")
-        yield self._durations("steps", "wfo_step_seconds", "Attempts at steps, by how long they took.", of_step)
-        yield self._durations("calls", "wfo_external_call_seconds", "Calls of steps to external systems.", of_call)
-
-    def _subscriptions(self) -> Any:
-        labels = ("product_name", "lifecycle_state", "insync")
-        family = self._gauge("wfo_subscriptions_count", "Subscriptions.", labels=labels)
-        for one in self._of.get("subscriptions", []):
-            family.add_metric([one.subject or "", one.status or "", str(one.flag)], one.number)
-        return family
-
-    def _processes(self, processes: Sequence[Figure]) -> Iterator[Any]:
-        count = self._gauge("wfo_process_count", "Processes.", labels=OF_PROCESS)
-        seconds = "How long the processes took that have ended."
-        took = self._gauge("wfo_process_seconds_total_count", seconds, labels=OF_PROCESS)
-        for one in processes:
-            labels = [one.subject or "", one.target or "", str(one.flag), one.status or ""]
-            count.add_metric(labels, one.number)
-            took.add_metric(labels, one.seconds)
-        yield from (count, took)
-
-    def _status(self, running: int) -> Any:
-        paused = EngineStatus.PAUSING if running else EngineStatus.PAUSED
-        now = paused if self._present.is_paused else EngineStatus.RUNNING
-        states = {status.value: status is now for status in EngineStatus}
-        return self._states("wfo_engine_status", "Whether the engine starts anything new.", states)
-
-    def _waits(self) -> Any:
-        family = self._histogram("wfo_wait_age_seconds", "Open waits, by their age.", labels=("kind",))
-        for kind, rows in groupby(sorted(self._present.waits), key=lambda row: row[0]):
-            _add(family, (kind,), AGES, [row[1:] for row in rows])
-        return family
-
-    def _validations(self) -> Iterator[Any]:
-        labels = ("product_name", "result")
-        family = self._gauge("wfo_validations_count", "Subscriptions by their newest result.", labels=labels)
-        for one in self._of.get("validations", []):
-            if one.flag:
-                family.add_metric([one.subject or "", one.status or NOT_VALIDATED], one.number)
-        yield family
-        for name, text, found in (
-            ("wfo_validation_age_seconds", "The age of the oldest newest result.", self._present.oldest),
-            ("wfo_validation_overdue_seconds", "How long the first validation is due.", self._present.overdue),
-        ):
-            family = self._gauge(name, text, labels=("product_name",))
-            for product, seconds in found.items():
-                family.add_metric([product], seconds)
-            yield family
-
-    def _durations(self, kind: str, name: str, text: str, labels: Sequence[str]) -> Any:
-        family = self._histogram(name, text, labels=labels)
-
-        def key(one: Figure) -> tuple[str, ...]:
-            return tuple(value or "" for value in (one.subject, one.name, one.status))[-len(labels) :]
-
-        for found, figures in groupby(sorted(self._of.get(kind, []), key=key), key=key):
-            _add(family, found, BOUNDS, [(one.bound or 0.0, one.number, one.seconds) for one in figures])
-        return family
-
-
-def _add(
-    family: Any,
-    labels: Sequence[str],
-    bounds: Sequence[float],
-    found: Sequence[tuple[float, int, float]],
-) -> None:
-    """Add a histogram of numbers and sums by upper bound; the buckets of Prometheus count all up to theirs."""
-    buckets = [
-        (
-            "+Inf" if bound == bounds[-1] else str(bound),
-            float(sum(number for upto, number, _ in found if upto <= bound)),
+        running, to_launch = (sum(by_status[one] for one in statuses) for statuses in (AT_A_STEP, TO_LAUNCH))
+        status = EngineStatus.RUNNING if not now.is_paused else EngineStatus.PAUSING if running else EngineStatus.PAUSED
+        states = {one.value: one is status for one in EngineStatus}
+        yield self._core.StateSetMetricFamily("wfo_engine_status", "Whether the engine starts anything new.", states)
+        yield self._gauge("wfo_active_process_count", "Processes with a step in progress.", (), [((), running)])
+        yield self._gauge("wfo_queue_length", "Processes that wait for a run.", (), [((), to_launch)])
+        yield self._gauge(
+            "wfo_subscriptions_count",
+            "Subscriptions.",
+            ("product_name", "lifecycle_state", "insync"),
+            [((one.subject, one.status, one.flag), one.number) for one in of("subscriptions", [])],
         )
-        for bound in bounds
-    ]
-    family.add_metric(labels, buckets, sum_value=sum(seconds for *_, seconds in found))
+        labelled = [((one.subject, one.target, one.flag, one.status), one) for one in processes]
+        counted, took = (
+            [(labels, one.number) for labels, one in labelled],
+            [(at, one.seconds) for at, one in labelled],
+        )
+        yield self._gauge("wfo_process_count", "Processes.", OF_PROCESS, counted)
+        yield self._gauge("wfo_process_seconds_total_count", "How long ended processes took.", OF_PROCESS, took)
+        yield self._gauge(
+            "wfo_validations_count",
+            "Subscriptions by their newest result.",
+            ("product_name", "result"),
+            [((one.subject, one.status or NOT_VALIDATED), one.number) for one in of("validations", []) if one.flag],
+        )
+        for name, text, ages in (
+            ("wfo_validation_age_seconds", "The age of the oldest newest result.", now.oldest),
+            ("wfo_validation_overdue_seconds", "How long the first validation is due.", now.overdue),
+        ):
+            yield self._gauge(name, text, ("product_name",), [((product,), age) for product, age in ages.items()])
+        waits = [((kind,), bound, number, seconds) for kind, bound, number, seconds in now.waits]
+        yield self._histogram("wfo_wait_age_seconds", "Open waits, by their age.", ("kind",), AGES, waits)
+        for kind, name, text, labels in (
+            ("steps", "wfo_step_seconds", "Attempts at steps.", ("workflow_name", "step", "status")),
+            ("calls", "wfo_external_call_seconds", "Calls of steps to external systems.", ("system", "outcome")),
+        ):
+            durations = [
+                ((one.subject, one.name, one.status)[-len(labels) :], one.bound or 0.0, one.number, one.seconds)
+                for one in of(kind, [])
+            ]
+            yield self._histogram(name, text, labels, BOUNDS, durations)
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Labels, float]]) -> Any:
+        family = self._core.GaugeMetricFamily(name, text, labels=labels)
+        for values, number in rows:
+            family.add_metric([str(value) for value in values], number)
+        return family
+
+    def _histogram(
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], rows: Iterable[Bucket]
+    ) -> Any:
+        """A histogram of numbers and sums by upper bound; the buckets of Prometheus count all up to theirs."""
+        family = self._core.HistogramMetricFamily(name, text, labels=labels)
+        for values, group in groupby(sorted(rows, key=lambda row: tuple(map(str, row[0]))), key=lambda row: row[0]):
+            found = list(group)
+            buckets = [
+                ("+Inf" if bound == bounds[-1] else str(bound), sum(row[2] for row in found if row[1] <= bound))
+                for bound in bounds
+            ]
+            family.add_metric([str(value) for value in values], buckets, sum_value=sum(row[3] for row in found))
+        return family
