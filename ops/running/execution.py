@@ -428,7 +428,7 @@ def _fail(segment: Segment, place: LedgerStep, claim: Claim, started: datetime, 
             assignee=assignee,
         )
         if recorded is not None:
-            record_failure(segment, claim.state, error)
+            record_failure(segment, claim.state, place.step, error)
         committed = None if recorded is not None else _committed(segment.process_id, place)
     if recorded is not None:
         segment.tag(status=status)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from ops.running.segment import Segment
 from ops.steps.failure_words import reason_of
+from ops.steps.step import Step
 from ops.validating.outcome import differences_of, result_of_error
 from resources.types import State, StepStatus, Target, ValidationResult
 from resources.validations.pace import next_due
@@ -21,11 +22,11 @@ def record_pass(segment: Segment, state: State, outcome: StepStatus) -> dict[str
     return {"validation": f"{ValidationResult.PASSED}{'' if is_recorded else ', not recorded'}"}
 
 
-def record_failure(segment: Segment, state: State, error: BaseException) -> None:
-    """Record the error with which a validation has ended: drift, an outage, or a validation that broke."""
+def record_failure(segment: Segment, state: State, step: Step, error: BaseException) -> None:
+    """Record the error with which a step of a validation has ended it: drift, an outage, or a validation that broke."""
     result = result_of_error(error)
     reason = None if result is ValidationResult.DRIFTED else reason_of(error)
-    _record(segment, state, result, differences=differences_of(error), reason=reason)
+    _record(segment, state, result, differences=differences_of(error, step), reason=reason)
 
 
 def _record(segment: Segment, state: State, result: ValidationResult, **found: Any) -> bool:

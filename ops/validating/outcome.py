@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ops.steps.arguments import arguments_of
 from ops.steps.failure_words import details_of, reason_of
+from ops.steps.step import Step
 from resources.errors import DriftFound, ExternalSystemUnavailable
 from resources.types import ValidationResult
 
@@ -19,23 +21,35 @@ def result_of_error(error: BaseException) -> ValidationResult:
     return ValidationResult.UNREACHABLE if isinstance(error, NO_ANSWER) else ValidationResult.FAILED
 
 
-def differences_of(error: BaseException) -> list[dict[str, Any]]:
-    """The differences that DriftFound lists, as they are kept; of other details, or none, its sentence is the one."""
+def differences_of(error: BaseException, step: Step | None = None) -> list[dict[str, Any]]:
+    """The differences that DriftFound lists, as they are kept; of other details, or none, its sentence is the one.
+
+    One that does not name its system is of the one that the step asks, or else of the first part of its path.
+    """
     if not isinstance(error, DriftFound):
         return []
-    return listed_differences(details_of(error)) or [_difference({"found": reason_of(error)})]
+    asked = _asked_by(step) if step is not None else frozenset()
+    system = next(iter(asked)) if len(asked) == 1 else ""
+    return listed_differences(details_of(error), system) or [_difference({"found": reason_of(error)}, system)]
 
 
-def listed_differences(details: Any) -> list[dict[str, Any]]:
+def listed_differences(details: Any, system: str = "") -> list[dict[str, Any]]:
     """The differences in the details of an error: each mapping with a `path`, alone or in a list."""
     rows = details if isinstance(details, list) else [details]
-    return [_difference(row) for row in rows if isinstance(row, Mapping) and "path" in row]
+    return [_difference(row, system) for row in rows if isinstance(row, Mapping) and "path" in row]
 
 
-def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
+def _asked_by(step: Step) -> frozenset[str]:
+    """The names of the resources that a step takes, apart from the database."""
+    steps = (step, *(step.each.steps if step.each else ()))
+    return frozenset(key for one in steps for key in arguments_of(one.function).resource_keys) - {"database"}
+
+
+def _difference(row: Mapping[str, Any], system: str) -> dict[str, Any]:
     path, severity = str(row.get("path", "")), row.get("severity")
+    place, dot, _ = path.partition(".")
     return {
-        "system": str(row.get("system") or path.partition(".")[0]),
+        "system": str(row.get("system") or system or (place if dot else "")),
         "path": path,
         "expected": row.get("expected"),
         "found": row["found"] if "found" in row else row.get("actual"),

@@ -13,7 +13,7 @@ from ops.steps.failure_words import reason_of
 from ops.steps.invocation import prepare, view
 from ops.steps.items import items_in, result_of, state_with
 from ops.steps.state import Delta, models_in
-from ops.steps.step import Branch, LedgerStep
+from ops.steps.step import Branch, LedgerStep, Step
 from ops.steps.workflow import Workflow
 from ops.validating.outcome import differences_of, result_of_error
 from resources.database.session import SubscriptionDatabase
@@ -50,12 +50,13 @@ def validate_one(
             header = subscription_header(subscription_id)
         state = _first_state(workflow) | state_of_subscription(header)
         result, differences, reason = ValidationResult.PASSED, [], None
+        steps = _Steps(workflow, database, resources, log, state)
         try:
-            _Steps(workflow, database, resources, log, state).run()
+            steps.run()
         except TransportError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001  # an organisation's step may raise anything
-            result, differences = result_of_error(error), differences_of(error)
+            result, differences = result_of_error(error), differences_of(error, steps.reached)
             reason = None if result is ValidationResult.DRIFTED else reason_of(error)
     return Outcome(
         subscription_id,
@@ -91,6 +92,7 @@ class _Steps:
     ) -> None:
         self._workflow, self._database, self._resources, self._log = workflow, database, resources, log
         self._state = state
+        self.reached: Step | None = None
         self._branches: dict[Branch, State] = {}
         self._changes: list[Change] = []
 
@@ -115,6 +117,7 @@ class _Steps:
     def _after(self, place: LedgerStep, state: State) -> State:
         """The state after a step, or after the steps for each of its items."""
         items = self._items(place, state) if place.step.each is not None else None
+        self.reached = place.step
         context = StepContext(
             UUID(state["process_id"]), self._workflow.name, place.key, SYSTEM, self._log, resources=self._resources
         )

@@ -22,7 +22,7 @@ from resources.processes import pause, recovery, schedules
 from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.storage_identity import storage_id
-from resources.types import ProcessStatus
+from resources.types import ProcessStatus, Target
 
 MOST = 20
 """A check lists at most so many of a kind."""
@@ -109,6 +109,14 @@ def _types(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     for clash in type_names([orchestrator]).clashes:
         found, _dot, advice = clash.rpartition(" there. ")
         yield Finding("graphql", Verdict.NOTE, f"{found} there.", advice)
+
+
+def _validations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
+    for name, workflow in sorted(orchestrator.workflows.items()):
+        if workflow.target is Target.VALIDATE and workflow.in_batch and (why := workflow.why_not_in_batch):
+            found = f"{name} takes a process for each subscription and no batch: {why}."
+            advice = "Many small processes are slow; a workflow of functions alone is validated in batches."
+            yield Finding("validations", Verdict.NOTE, found, advice)
 
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
@@ -255,6 +263,7 @@ CHECKS: tuple[Check, ...] = (
     _schema,
     _catalogue,
     _types,
+    _validations,
     _engine,
     _daemon,
     _workers,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from dagster import ConfigurableResource
 
 from ops.steps.step import begin, conditional, step
 from ops.steps.workflow import Workflow
@@ -17,7 +18,7 @@ from orchestrator_defs.testing import Testbed
 from resources.database.session import current_session, statement_counter
 from resources.errors import DriftFound, ExternalSystemUnavailable, UnknownSubscription
 from resources.types import State, ValidationResult
-from resources.validations.results import Outcome
+from resources.validations.results import Outcome, record
 from tests.test_resources.test_domain.domain import Device
 from tests.toy_network import DEVICE, World, add_device, device_workflows
 
@@ -198,3 +199,40 @@ def test_threads_do_not_disturb_each_other(testbed_of: Callable[..., Any]) -> No
     with bed.database.transaction(read_only=True), ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda one: validate_one(workflow, one, bed.database, {}, LOG), ids))
     assert [one.result for one in found] == [ValidationResult.DRIFTED, ValidationResult.PASSED] * 10
+
+
+class Controller(ConfigurableResource[Any]):
+    """An organisation's own system."""
+
+    url: str = ""
+
+
+def test_a_difference_without_a_system_is_of_the_one_that_its_step_asks(testbed_of: Callable[..., Any]) -> None:
+    @step("Compare")
+    def compare(subscription: Device, controller: Controller) -> None:
+        named = {"path": "b", "system": "netbox"}
+        raise DriftFound("It differs.", details=[{"path": "speed", "expected": 1000, "actual": 10}, named])
+
+    @validate_workflow("Compare", product_type="Device")
+    def compare_device() -> Any:
+        return begin >> compare
+
+    resources = {"controller": Controller()}
+    bed = testbed_of((compare_device,), [DEVICE], resources)
+    found = validate_one(compare_device.workflow, add_device(bed), bed.database, resources, LOG)
+    assert [one["system"] for one in found.differences] == ["controller", "netbox"]
+
+
+def test_what_no_json_can_hold_is_recorded_readably(testbed_of: Callable[..., Any]) -> None:
+    @step("Compare")
+    def compare(subscription: Device) -> None:
+        raise DriftFound("It differs.", details=[{"path": "a\0b", "expected": float("nan"), "found": object()}])
+
+    @validate_workflow("Compare", product_type="Device")
+    def compare_device() -> Any:
+        return begin >> compare
+
+    bed = testbed_of((compare_device,), [DEVICE])
+    found = validate_one(compare_device.workflow, add_device(bed), bed.database, {}, LOG)
+    with bed.database.transaction():
+        assert record(found, process_id=None, run_id=None, user="ann", due_at=None)

@@ -21,7 +21,7 @@ from orchestrator_defs.cli import doctor as cli
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.health.readiness import sensors
-from orchestrator_defs.jobs.decorators import task
+from orchestrator_defs.jobs.decorators import task, validate_workflow
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.jobs.type_names import TypeNames
@@ -348,3 +348,19 @@ def test_a_name_that_two_types_of_graphql_would_have_is_a_note(engine, monkeypat
     assert findings(engine, "graphql") == [
         ("note", "GraphQL has a type Box already (a.Box), so b.Box is BBox there.", "Rename the class.")
     ]
+
+
+def test_a_validation_that_needs_a_process_each_is_a_note_that_says_why(engine_of):
+    @inputstep("Ask somebody", Assignee.NOC)
+    def ask_somebody(state):
+        yield None
+
+    @validate_workflow("Validate")
+    def validate_slowly():
+        return begin >> ask_somebody
+
+    ((verdict, found, _),) = findings(engine_of(validate_slowly), "validations")
+    assert verdict == "note"
+    assert found.startswith(
+        "validate_slowly takes a process for each subscription and no batch: its step 'Ask somebody'"
+    )

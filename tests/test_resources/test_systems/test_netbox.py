@@ -402,3 +402,13 @@ def test_the_idempotency_key_goes_with_each_change(lab: Lab, device: Device) -> 
     lab.netbox.reserve_loopback(device.id, idempotency_key="process:step")
     keys = {call.idempotency_key for call in lab.control.calls() if "ip" in call.path.split("/")[2]}
     assert keys == {"process:step"}
+
+
+def test_observation_has_each_object_that_is_named_and_none_for_what_is_gone(lab: Lab, device: Device) -> None:
+    port = lab.netbox.interfaces(device.id)[0]
+    assert lab.netbox.observe(device="ams1", interface=port.id) == {"device": device, "interface": port}
+    assert lab.netbox.observe(device="utr1", interface=port.id + 100_000, l2vpn="none") == {
+        "device": None,
+        "interface": None,
+        "l2vpn": None,
+    }
