@@ -132,6 +132,9 @@ def _is_ours(run: DagsterRun, end: Ended | None, workflows: Mapping[str, Any]) -
     """Whether this location ran it. A deleted task has no process any more."""
     if end is not None:
         return end.location in (None, current_owner().location)
+    location = tags.read(run.tags, tags.LOCATION)
+    if location is not None:
+        return location == current_owner().location
     return run.job_name in workflows or tags.read(run.tags, tags.ACTS_ON) is not None
 
 

@@ -22,7 +22,7 @@ def asset_definitions(catalogue: Catalogue, assets: ProductAssets) -> Definition
     """The definitions of a location's assets; none without products."""
     if not assets.keys:
         return Definitions()
-    job, schedule = product_counts(assets)
+    job, schedule = product_counts(assets, catalogue.owner)
     return Definitions(
         assets=product_assets(catalogue, assets.keys),
         asset_checks=product_checks(assets),

@@ -14,14 +14,15 @@ from dagster import (
 )
 
 from ops.running.asset_reports import ProductAssets, Report, observations, verdicts
+from resources import tags
 from resources.settings import settings
 from resources.validations.standing import standing_of
 
 EVERY_HOUR = "0 * * * *"
 
 
-def product_counts(assets: ProductAssets) -> tuple[JobDefinition, ScheduleDefinition]:
-    """The job `report_product_counts`, and its schedule, which is on."""
+def product_counts(assets: ProductAssets, location: str) -> tuple[JobDefinition, ScheduleDefinition]:
+    """The job `report_product_counts` of a location, and its schedule, which is on."""
 
     @op(required_resource_keys={"database"})
     def report_counts(context: OpExecutionContext) -> Iterator[Output[None] | Report]:
@@ -35,7 +36,11 @@ def product_counts(assets: ProductAssets) -> tuple[JobDefinition, ScheduleDefini
             yield from verdicts(assets, standing)
         yield Output(None)
 
-    @job(executor_def=in_process_executor, description=str(report_counts.description))
+    @job(
+        executor_def=in_process_executor,
+        description=str(report_counts.description),
+        tags={tags.LOCATION: location},  # retention removes its old runs
+    )
     def report_product_counts() -> None:
         report_counts()
 

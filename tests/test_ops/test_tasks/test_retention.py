@@ -7,10 +7,12 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, job
 from sqlalchemy import text
 
+from ops.running.asset_reports import ProductAssets
 from ops.steps.forms import SubmitFormPage
 from ops.steps.step import begin, step
 from ops.tasks import retention
 from ops.waiting.wait_steps import inputstep
+from orchestrator_defs.assets.product_counts import product_counts
 from orchestrator_defs.jobs.decorators import task
 from orchestrator_defs.testing import Testbed
 from resources.errors import NotWaiting
@@ -142,6 +144,15 @@ def test_runs_of_other_jobs_are_kept(bed, later):
     with later(OLD):
         bed.run("task_retention").assert_state({"runs_removed": {}})
     assert bed.instance.get_run_by_id(other.run_id).status is DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("location", ["orchestrator", "another"])
+def test_runs_of_reports_are_those_of_their_location(bed, later, location):
+    report, _ = product_counts(ProductAssets(), location)
+    run = report.execute_in_process(instance=bed.instance, resources={"database": bed.database})
+    with later(OLD):
+        bed.run("task_retention").assert_completed()
+    assert (bed.instance.get_run_by_id(run.run_id) is None) is (location == bed.orchestrator.name)
 
 
 def test_runs_of_another_location_are_kept(bed, later):
