@@ -44,6 +44,7 @@ SUBSCRIPTIONS, SUBSCRIPTION = ("GET", "/api/subscriptions"), ("GET", "/api/subsc
 PROCESSES, PROCESS = ("GET", "/api/processes"), ("GET", "/api/processes/*")
 PRODUCTS, BLOCKS = ("GET", "/api/products"), ("GET", "/api/product_blocks/*")
 VALUES, WORKFLOWS = ("GET", "/api/resource_types/*"), ("GET", "/api/workflows")
+VALIDATION = ("GET", "/api/subscriptions/*/validation")
 SCHEDULES, DESCRIPTIONS = ("GET", "/api/schedules"), ("GET", "/api/subscription_customer_descriptions/*")
 Resolve = Callable[..., Any]
 
@@ -236,7 +237,7 @@ class SchemaTypes:
                 "note: String, version: Int!, metadata: JSON!, fixedInputs: JSON!,"
                 "lastValidated: DateTime, validationResult: String, validationAge: Int"
             ),
-            "validation": field(self.validation),
+            "validation": guarded(self.validation, VALIDATION),
             "product": field(needed(self.product)),
             "customer": field(needed(self.customer)),
             "customerDescriptions": guarded(many(self.description), DESCRIPTIONS),

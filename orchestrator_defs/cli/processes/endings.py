@@ -79,6 +79,8 @@ def _sentences(detail: "ProcessDetail") -> Iterator[str]:
         yield from waiting(detail, wait)
     elif detail.cure:
         yield f"To make the network match the subscription, and end this process: {detail.cure}"
+        accept = f"orchestrator subscriptions accept-reality {detail.subscriptions[0]} --reason WHY"
+        yield f"To accept what was found instead: {accept}"
         yield f"To compare again: orchestrator resume {process_id}"
     elif line.status.is_failure:
         yield f"Once the cause is fixed: orchestrator resume {process_id}"

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.application import ApplicationGroup
+from orchestrator_defs.cli.processes.endings import end
 from orchestrator_defs.cli.subscriptions import drift
 from orchestrator_defs.cli.subscriptions.commands import subscriptions
 from orchestrator_defs.processes.processes import Processes
@@ -102,3 +103,15 @@ def test_lists_show_the_result_and_know_it(engine: Engine, invoke: Invoke, devic
     shown = invoke("subscriptions", "--query", "validation_result:drifted", "--json").output
     assert [one["validation_result"] for one in json.loads(shown)] == ["drifted"]
     assert "drifted" in invoke("subscriptions").output
+
+
+def test_a_validation_that_fails_names_both_ways_out(
+    engine: Engine, world: World, device: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.hostnames[str(device)] = "utr1"
+    validation = engine.run("validate_device", [{"subscription_id": str(device)}])
+    with pytest.raises(SystemExit):
+        end(engine.service.queries.detail(validation))
+    told = capsys.readouterr().err
+    assert f"orchestrator run reconcile_device subscription_id={device}" in told
+    assert f"orchestrator subscriptions accept-reality {device} --reason WHY" in told
