@@ -64,9 +64,9 @@ HOW_TO_ANSWER = (
 )
 
 
-def refused(error: OrchestratorError | ExternalSystemError | TransportError) -> Refusal:
+def refused(error: OrchestratorError | ExternalSystemError | TransportError, step: Step | None = None) -> Refusal:
     """A Dagster failure that shows the error's sentence; the process's row has its traceback."""
-    return Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error))
+    return Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error, step))
 
 
 def claimed_segment(op: OpExecutionContext, workflow: Workflow) -> Segment:
@@ -370,7 +370,7 @@ def _handle_failure(segment: Segment, place: LedgerStep, claim: Claim, started: 
     if committed is None:
         segment.op.log.info(advice(segment, error).format(process_id=segment.process_id))
         if isinstance(error, REFUSALS):
-            raise refused(error) from error
+            raise refused(error, place.step) from error
         raise Refusal(reason_of(error)[: ledger.REASON_LIMIT], failure_metadata(error), error) from error
     return committed
 

@@ -9,7 +9,8 @@ from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from ops.steps.failure_words import details_of
 from ops.steps.state import Delta, masked
-from ops.validating.outcome import listed_differences
+from ops.steps.step import Step
+from ops.validating.outcome import listed_differences, system_asked_by
 from resources.domain.saving.changes import Difference, SubscriptionChange
 from resources.errors import DriftFound
 from resources.types import StepStatus
@@ -55,12 +56,13 @@ def step_metadata(
     return metadata
 
 
-def failure_metadata(error: BaseException) -> dict[str, MetadataValue[Any]]:
+def failure_metadata(error: BaseException, step: Step | None = None) -> dict[str, MetadataValue[Any]]:
     """A failed step: the differences of a validation as a table, or the error's details."""
     details = details_of(error)
     if not details:
         return {}
-    if isinstance(error, DriftFound) and (found := listed_differences(details)):
+    system = system_asked_by(step) if step is not None else ""
+    if isinstance(error, DriftFound) and (found := listed_differences(details, system)):
         return {"differences": _table_of(found)}
     if isinstance(details, list) and all(isinstance(row, dict) for row in details):
         return {"details": _table_of(details)}

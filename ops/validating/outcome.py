@@ -28,8 +28,7 @@ def differences_of(error: BaseException, step: Step | None = None) -> list[dict[
     """
     if not isinstance(error, DriftFound):
         return []
-    asked = _asked_by(step) if step is not None else frozenset()
-    system = next(iter(asked)) if len(asked) == 1 else ""
+    system = system_asked_by(step) if step is not None else ""
     return listed_differences(details_of(error), system) or [_difference({"found": reason_of(error)}, system)]
 
 
@@ -39,10 +38,11 @@ def listed_differences(details: Any, system: str = "") -> list[dict[str, Any]]:
     return [_difference(row, system) for row in rows if isinstance(row, Mapping) and "path" in row]
 
 
-def _asked_by(step: Step) -> frozenset[str]:
-    """The names of the resources that a step takes, apart from the database."""
+def system_asked_by(step: Step) -> str:
+    """The name of the resource that a step takes, apart from the database; empty if there is none, or several."""
     steps = (step, *(step.each.steps if step.each else ()))
-    return frozenset(key for one in steps for key in arguments_of(one.function).resource_keys) - {"database"}
+    asked = {key for one in steps for key in arguments_of(one.function).resource_keys} - {"database"}
+    return asked.pop() if len(asked) == 1 else ""
 
 
 def _difference(row: Mapping[str, Any], system: str) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import pytest
 
 from ops.running.report import LARGEST, MOST_ROWS, failure_metadata, step_metadata
 from ops.steps.state import Delta
+from ops.steps.step import step
 from resources.errors import DriftFound
+from resources.systems.netbox import NetBox
 
 PROCESS = UUID(int=4)
 LARGE = ["x" * 100] * 50_000  # 5 MB
@@ -45,3 +47,12 @@ def test_long_table_of_differences_is_cut() -> None:
 
 def test_large_details_of_a_failure_are_cut() -> None:
     assert size(failure_metadata(DriftFound("drift", details={"log": LARGE}))) < LARGEST
+
+
+def test_differences_name_the_system_that_their_step_asks() -> None:
+    @step("Compare")
+    def compare(netbox: NetBox) -> None:
+        """Nothing."""
+
+    found = failure_metadata(DriftFound("drift", details=[{"path": "site"}]), compare)["differences"].value
+    assert found.records[0].data["system"] == "netbox"
