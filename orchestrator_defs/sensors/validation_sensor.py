@@ -1,6 +1,5 @@
 """A sensor that has the fleet validated: it requests batches for what is due, within a budget, and writes nothing."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from math import ceil
@@ -56,13 +55,13 @@ def validation_sensor(fleet: ValidatedFleet) -> SensorDefinition:
 
     def tick(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         now = clock.now()
-        if (until := _asleep_until(context.cursor)) and now < until:
-            yield SkipReason(json.loads(context.cursor or "{}")["did"])
+        said, until = _read_cursor(context.cursor)
+        if until is not None and now < until:
+            yield SkipReason(said)
             return
         with owned_by(Owner(fleet.name, storage_id(context.instance))):
             requests, said, until = _tick(fleet, context.instance, now)
-        cursor = {"at": now.isoformat(timespec="seconds"), "did": said, "next": until and until.isoformat()}
-        context.update_cursor(json.dumps(cursor))
+        context.update_cursor(f"{said} ({_moment(until or now)})")  # the page's list shows how it begins
         yield from requests
         if not requests:
             yield SkipReason(said)
@@ -77,11 +76,13 @@ def validation_sensor(fleet: ValidatedFleet) -> SensorDefinition:
     )
 
 
-def _asleep_until(cursor: str | None) -> datetime | None:
+def _read_cursor(cursor: str | None) -> tuple[str, datetime | None]:
+    """What the last tick did, and until when it need not look; no time in the first tick, or of an earlier version."""
+    said, _, moment = (cursor or "").rpartition(" (")
     try:
-        return datetime.fromisoformat(json.loads(cursor or "")["next"])
-    except (ValueError, KeyError, TypeError):  # it is the first tick, or a cursor of an earlier version
-        return None
+        return said, datetime.fromisoformat(moment.removesuffix(")"))
+    except ValueError:
+        return said, None
 
 
 def _tick(
