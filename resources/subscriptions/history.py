@@ -181,8 +181,8 @@ _CHANGED = sa.text(
         WHERE l.process_id = :process_id
         WINDOW of_product AS (PARTITION BY s.product_id)
     )
-    SELECT product, number, changed.subscription_id, changed.description, last, before.document, after.document,
-        (SELECT created_by FROM processes WHERE process_id = :process_id)
+    SELECT product, number, changed.subscription_id, changed.description, last,
+        (SELECT created_by FROM processes WHERE process_id = :process_id), before.document, after.document
     FROM changed
     JOIN subscription_versions AS after
         ON after.subscription_id = changed.subscription_id AND after.version = changed.last
@@ -202,8 +202,8 @@ class ProcessChange:
     subscription_id: SubscriptionId
     description: str
     version: int
-    difference: Sequence[Difference]
     created_by: str | None
+    difference: Sequence[Difference]
 
 
 def changes_by(process_id: ProcessId, *, most: int) -> list[ProcessChange]:
@@ -212,18 +212,5 @@ def changes_by(process_id: ProcessId, *, most: int) -> list[ProcessChange]:
     One statement. Secrets are masked.
     """
     rows = current_session().execute(_CHANGED, {"process_id": process_id, "most": most})
-    return [_change(*row) for row in rows]
-
-
-def _change(
-    product: str,
-    number: int,
-    subscription_id: SubscriptionId,
-    description: str,
-    version: int,
-    before: dict[str, Any] | None,
-    after: dict[str, Any],
-    created_by: str | None,
-) -> ProcessChange:
-    changed = difference(before, after)
-    return ProcessChange(product, number, subscription_id, description, version, changed, created_by)
+    changes: list[tuple[Any, ...]] = [(*row[:-2], difference(row[-2], row[-1])) for row in rows]
+    return [ProcessChange(*change) for change in changes]
