@@ -34,7 +34,8 @@ OF_A_NODE = 100
 """So many subscriptions the made-up network has for each node, at least; the nodes come first."""
 NOTE = (
     "`validate_node` as it ships, on nodes; NetBox and the playbook runner answer from memory. In this process,"
-    " from the submission to the end of the process, with its Dagster run around it. Statements of our database only."
+    " from the submission to the end of the process, with its Dagster run around it. Statements of our database only;"
+    " Dagster's log is off, as in every case."
 )
 
 

@@ -25,7 +25,7 @@ from resources.errors import OrchestratorError, ProcessExists, TransportError, U
 from resources.processes import process_rows, validations
 from resources.processes.waits import Wait, WaitKind
 from resources.settings import settings
-from resources.types import State, Target
+from resources.types import State, Target, ValidationResult
 from resources.validations import due, results
 from resources.validations.due import Claimed, Validated
 from resources.validations.pace import next_due, unreachable_pause
@@ -37,6 +37,8 @@ CLAIMED_PER_THREAD = 12
 """How many subscriptions a batch claims at a time, for each of its threads."""
 LOOK_SECONDS, RENEW_SECONDS = 1.0, 60.0
 """How often a batch looks whether it is to stop, and how often it renews the lease of what it has claimed."""
+LINES = 25
+"""How many lines of what passed one event of Dagster has: an event each would cost as much as the comparison."""
 SHOWN = 20
 """How many refusals the state lists; the log has all."""
 
@@ -147,6 +149,7 @@ class Batch:
     claimed: int = 0
     started: int = 0
     refusals: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def run(self) -> bool:
         """Validate; False when the engine was paused, and something may be left. Raises RunMayNotAct when the process
@@ -163,6 +166,7 @@ class Batch:
                 due_again = clock.now() + unreachable_pause() if is_done else self.before
             finally:
                 pool.shutdown(cancel_futures=True)
+                self._log()
                 with suppress(TransportError), self.database.transaction():  # otherwise its lease ends
                     due.release(holder, due_again)
         return is_done
@@ -194,6 +198,7 @@ class Batch:
             now = time.monotonic()
             if now - looked >= LOOK_SECONDS:
                 looked = now
+                self._log()
                 if self._is_paused():
                     return False
             if now - renewed >= RENEW_SECONDS:
@@ -292,4 +297,11 @@ class Batch:
                 said += f": {outcome.reason}"
             if not is_recorded:
                 said += "; not recorded, for a process holds or has changed it: it is due again"
-            self.context.log.info(f"{one.subscription_id} {outcome.workflow}: {said}")
+            self.lines.append(f"{one.subscription_id} {outcome.workflow}: {said}")
+        if len(self.lines) >= LINES or any(outcome.result is not ValidationResult.PASSED for outcome, _ in outcomes):
+            self._log()
+
+    def _log(self) -> None:
+        if self.lines:
+            self.context.log.info("\n".join(self.lines))
+        self.lines = []

@@ -85,7 +85,8 @@ def test_each_has_a_result_and_a_line_of_its_own(fleet: Fleet) -> None:
     run = fleet.batch()
     run.assert_state({"validated": {"passed": 3, "drifted": 0, "unreachable": 0, "failed": 0}})
     assert fleet.results == ["passed"] * 3
-    lines = [event.user_message for event in fleet.bed.instance.all_logs(str(run.process_id))]
+    messages = [event.user_message for event in fleet.bed.instance.all_logs(str(run.process_id))]
+    lines = [line for message in messages for line in message.splitlines()]
     assert sorted(line for line in lines if "validate_device" in line) == sorted(
         f"{name} validate_device: passed" for name in names
     )
@@ -125,6 +126,28 @@ def test_nothing_is_validated_again_before_it_is_due(fleet: Fleet) -> None:
     fleet.batch()
     fleet.batch().assert_state({"validated": {"passed": 0}})
     assert fleet.results == ["passed"]
+
+
+def test_each_of_a_products_validations_is_recorded_and_the_claim_ends_with_the_last(
+    testbed_of: Callable[..., Testbed],
+) -> None:
+    world = World()
+
+    @step("Look")
+    def look(subscription: Device) -> None:
+        world.call("look")
+
+    @validate_workflow("Look at it", product_type="Device")
+    def look_at_it() -> Any:
+        return begin >> look
+
+    fleet = Fleet(testbed_of([*device_workflows(world), look_at_it], [DEVICE]), world)
+    fleet.add("first")
+    fleet.batch()
+    assert sorted(world.calls) == ["compare", "look"]
+    assert fleet.rows("SELECT result, claimed_by, due_at > now() + interval '1 hour' FROM validations") == [
+        ("passed", None, True)
+    ]
 
 
 def test_an_outage_marks_nothing_and_is_tried_again_soon(fleet: Fleet) -> None:
