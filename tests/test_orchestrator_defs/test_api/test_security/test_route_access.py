@@ -74,6 +74,8 @@ LEAST: dict[str, str] = {
             GET /api/subscriptions/{subscription_id}
             GET /api/subscriptions/{subscription_id}/in_use_by
             GET /api/subscriptions/{subscription_id}/depends_on
+            GET /api/subscriptions/{subscription_id}/validation
+            GET /api/subscriptions/{subscription_id}/validations
             GET /api/subscriptions/{subscription_id}/versions
             GET /api/subscriptions/{subscription_id}/versions/{version}
             GET /api/subscription_customer_descriptions/{description_id}
@@ -127,6 +129,8 @@ LEAST: dict[str, str] = {
             PUT /api/processes/{process_id}/back
             PATCH /api/processes/{process_id}
             PUT /api/subscriptions/{subscription_id}/set_in_sync
+            POST /api/subscriptions/{subscription_id}/push_intent
+            POST /api/subscriptions/{subscription_id}/accept_reality
             POST /api/subscription_customer_descriptions/
             PUT /api/subscription_customer_descriptions/
             POST /api/subscription_customer_descriptions
