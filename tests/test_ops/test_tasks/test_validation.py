@@ -1,5 +1,7 @@
 """A batch validates what is due: each subscription by itself, nothing twice, and what is left over is due again."""
 
+import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -11,8 +13,9 @@ import pytest
 from dagster import ResourceParam
 from sqlalchemy import text
 
+from ops.steps.context import StepContext
 from ops.steps.step import begin, step
-from ops.tasks.validation import validated_products
+from ops.tasks.validation import Batch, validated_products
 from ops.waiting.wait_steps import wait_until
 from orchestrator_defs.jobs.decorators import validate_workflow
 from orchestrator_defs.testing import Testbed
@@ -251,6 +254,28 @@ def test_an_aborted_batch_leaves_the_rest_due(
     left = fleet.rows("SELECT count(*) FROM validations WHERE due_at <= now() AND claimed_by IS NULL")
     assert left == [(5 - len(fleet.results),)]
     assert 0 < len(fleet.results) < 5
+
+
+def test_a_killed_batch_leaves_the_rest_due_and_nothing_is_recorded_twice(
+    fleet: Fleet, one_at_a_time: None, forked: Callable[..., int], later: Callable[..., Any]
+) -> None:
+    for number in range(6):
+        fleet.add(f"host{number}")
+
+    def die_at_the_fourth() -> None:
+        orchestrator, calls = fleet.bed.orchestrator, fleet.world.calls
+        fleet.world.call = lambda name: os._exit(9) if len(calls) == 3 else calls.append(name)  # type: ignore[method-assign, func-returns-value]
+        context = StepContext(uuid4(), "task_validate_batch", "validate", "SYSTEM", logging.getLogger(__name__))
+        products = validated_products(orchestrator)
+        Batch(orchestrator, context, fleet.bed.database, products, before=clock.now(), most=None).run()
+
+    assert forked(die_at_the_fourth) == 9
+    assert fleet.results == ["passed"] * 3
+    fleet.batch()
+    assert fleet.results == ["passed"] * 3
+    with later(due.LEASE + timedelta(minutes=1)):
+        fleet.batch()
+    assert fleet.rows("SELECT count(*), count(DISTINCT subscription_id) FROM validation_history") == [(6, 6)]
 
 
 def test_a_batch_whose_lease_has_ended_records_nothing(fleet: Fleet, later: Callable[..., Any]) -> None:
