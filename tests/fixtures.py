@@ -17,6 +17,7 @@ from resources.database import lease
 from resources.database.embedded import EmbeddedServer
 from resources.database.session import StatementCount, SubscriptionDatabase, statement_counter
 from resources.database.throwaway import KeptDatabase, administer, fresh_database, has_database
+from resources.runs.workers.liveness import release_idle
 from resources.testing import restore
 
 DAGSTER_TEMPLATE = "template_dagster"
@@ -78,6 +79,7 @@ def dagster_instance(
     (tmp_path / "dagster.yaml").write_text(json.dumps(overrides))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
+    release_idle()  # what holds a lock counts as busy
     restore(kept_dagster_database, request)
 
 

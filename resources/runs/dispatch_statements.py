@@ -168,13 +168,16 @@ RETURNING run_id, is_resumed
 
 CLAIM_DIRECTLY = f"""
 INSERT INTO orchestrator_dispatch AS d (run_id, location, code, priority, state, worker, claimed_at)
-VALUES (:run_id, '', '', 0, 'claimed', :worker, clock_timestamp())
+SELECT :run_id, '', '', 0, 'claimed', worker, clock_timestamp() FROM orchestrator_workers WHERE worker = :worker
 ON CONFLICT (run_id) DO UPDATE SET
     state = 'claimed', worker = :worker, claimed_at = clock_timestamp(), done_at = NULL, lost_at = NULL
 WHERE d.state = 'done' OR (d.state = 'claimed' AND NOT {IS_ALIVE.format(worker="d.worker")})
 RETURNING run_id
 """
-"""A run that was not launched to workers, entered by the process that executes it. It has no code location."""
+"""A run that was not launched to workers, entered by the process that executes it. It has no code location.
+
+Not by a worker that the table has no longer: it would end itself as soon as it saw that.
+"""
 
 FINISH = """
 UPDATE orchestrator_dispatch SET state = 'done', done_at = clock_timestamp()

@@ -33,7 +33,7 @@ from resources.errors import RunMayNotAct, SettingsError
 from resources.runs import run_execution
 from resources.runs.code_location import CodeLocation
 from resources.runs.dispatch import Demand, Dispatch, Entry, Served
-from resources.runs.workers.liveness import claimed_run
+from resources.runs.workers.liveness import claimed_run, release_idle
 from resources.runs.workers.supervisor import Plan, ensure_supervisor, lost_message
 from resources.runs.workers.supervisor_lock import LauncherLock
 from resources.runs.workers.worker import Limits, report_end, settle
@@ -289,7 +289,8 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             ensure_supervisor(self._instance, self.dispatch, self.plan(location), demand)
 
     def dispose(self) -> None:
-        """Release the launcher lock: the workers need not stay for this process."""
+        """Release the launcher lock, since the workers need not stay for this process, and idle liveness locks."""
+        release_idle()
         if self._launcher_lock is not None:
             self._launcher_lock.release()
             self._launcher_lock = None

@@ -101,7 +101,7 @@ class Worker:
             loaded, socket.gethostname(), supervisor, os.getpid(), is_reserved=is_reserved
         )
         self.liveness = LivenessThread(
-            self.dispatch, self.number, loaded.location, self.wakeup, supervisor, on_orphaned
+            self.dispatch, self.number, loaded.location, self.wakeup.wake, supervisor, on_orphaned
         )
         self.executed = 0
         self._claim_is_unknown = False
@@ -220,7 +220,7 @@ class LivenessThread(GuardianThread):
         dispatch: Dispatch,
         worker: int,
         location: str,
-        wakeup: WakeUp,
+        wake: Callable[[], None],
         supervisor: int,
         on_orphaned: Callable[[], None] = lambda: None,
     ) -> None:
@@ -228,7 +228,7 @@ class LivenessThread(GuardianThread):
         self.dispatch = dispatch
         self.worker = worker
         self.location = location
-        self.wakeup = wakeup
+        self.wake = wake
         self.supervisor = supervisor
         self.on_orphaned = on_orphaned
         self.holds_lock = False
@@ -276,7 +276,7 @@ class LivenessThread(GuardianThread):
         self._beat(session)
         self.holds_lock = True
         self._check_claimed_run()
-        self.wakeup.wake()
+        self.wake()
 
     def _check_claimed_run(self) -> None:
         """React to what happened without a session: the run was canceled, or given up and is another worker's now."""
@@ -296,7 +296,7 @@ class LivenessThread(GuardianThread):
                 if notice.channel == CANCELED:
                     self._cancel(notice.payload)
                 elif notice.payload == self.location:
-                    self.wakeup.wake()
+                    self.wake()
             if time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + HEARTBEAT_SECONDS
                 self._beat(session)
@@ -307,9 +307,12 @@ class LivenessThread(GuardianThread):
         current = self._run_id
         claimed = self.dispatch.beat(self.worker, session)
         if claimed is None:
-            end_this_process("It was without its liveness lock for too long, and is no worker any more.")
-        if current is not None and current not in claimed:
+            self._end_unknown()
+        elif current is not None and current not in claimed:
             self._abandon(current)
+
+    def _end_unknown(self) -> None:
+        end_this_process("It was without its liveness lock for too long, and is no worker any more.")
 
     def _heartbeat(self) -> None:
         self._end_if_overdue()
@@ -361,11 +364,11 @@ class LivenessThread(GuardianThread):
         with self._lock:
             if self._run_id is None:
                 self._finish_thread()
-        self.wakeup.wake()
+        self.wake()
 
     def _finish_thread(self) -> None:
         self.is_finished = True
-        self.wakeup.wake()
+        self.wake()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -25,6 +25,7 @@ from resources.errors import RunMayNotAct
 from resources.processes import recovery
 from resources.processes.owner import Owner
 from resources.runs.code_location import CodeLocation
+from resources.runs.dispatch import Loaded
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.workers import liveness
 from resources.settings import settings
@@ -118,6 +119,7 @@ def elsewhere(ward: Ward, run_id: str) -> Iterator[None]:
 
 
 WORKFLOWS = (two_steps, sleep_a_night)
+DEAD = Loaded("", "", datetime.now(UTC))
 
 
 @pytest.fixture
@@ -441,7 +443,7 @@ def test_process_that_is_gone_is_given_up_after_a_while(ward, monkeypatch):
     ward.run_of(run_id, DagsterRunStatus.STARTED)
     run = ward.instance.get_run_by_id(run_id)
     dispatch = ward.instance.run_launcher.dispatch
-    assert dispatch.claim_directly(run_id, 10**6), "no such worker ever held its lock"
+    assert dispatch.claim_directly(run_id, dispatch.register(DEAD, "ams1", 0, 1)), "nothing holds its lock"
     assert ward.instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
     assert "nothing to repair" in ward.sweep()
     dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
@@ -457,7 +459,7 @@ def test_run_that_celery_has_is_left_to_the_run_monitoring(ward, monkeypatch):
     ward.run_of(run_id, DagsterRunStatus.STARTED)
     ward.instance.add_run_tags(run_id, {tags.CELERY_SENT: "1"})
     dispatch = ward.instance.run_launcher.dispatch
-    assert dispatch.claim_directly(run_id, 10**6), "no such worker ever held its lock"
+    assert dispatch.claim_directly(run_id, dispatch.register(DEAD, "ams1", 0, 1)), "nothing holds its lock"
     assert dispatch.entry(run_id).lost_seconds is not None
     dispatch._rows("UPDATE orchestrator_dispatch SET lost_at = lost_at - interval '6 seconds'")
     monkeypatch.setattr(DagsterInstance, "run_monitoring_enabled", True)

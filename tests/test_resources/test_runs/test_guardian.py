@@ -10,7 +10,7 @@ import pytest
 from resources.runs import guardian
 from resources.runs.guardian import GuardianThread
 from resources.runs.storage.event_watch import EventWatch
-from resources.runs.workers.worker import LivenessThread, WakeUp
+from resources.runs.workers.worker import LivenessThread
 from tests.waiting import GENEROUS_SECONDS, eventually
 
 PROLOGUE = """
@@ -95,7 +95,7 @@ def test_a_liveness_thread_with_an_error_that_nobody_expected_ends_its_process(m
 
     ended: list[str] = []
     monkeypatch.setattr(guardian, "end_this_process", ended.append)
-    LivenessThread(Broken(), 7, "toys", WakeUp(), 0).run()  # type: ignore[arg-type]
+    LivenessThread(Broken(), 7, "toys", lambda: None, 0).run()  # type: ignore[arg-type]
     assert "nobody expected this" in ended[0]
 
 
