@@ -158,6 +158,11 @@ class ProcessTable(Table):
         Index("ix_processes_kind_and_status", "is_task", "last_status", text("last_modified_at DESC")),
         Index("ix_processes_last_modified_at", text("last_modified_at DESC")),
         Index("ix_processes_created_by", text("lower(created_by)"), text("started_at DESC")),
+        Index(
+            "ix_processes_words",
+            text("process_words(last_step, failed_reason, created_by, note)"),
+            postgresql_using="gin",
+        ),
         Index("ix_processes_children_at_work", "parent_process_id", postgresql_where=text(AT_WORK)),
         Index(
             "ix_processes_old_tasks", "last_modified_at", postgresql_where=text("is_task AND last_status = 'completed'")

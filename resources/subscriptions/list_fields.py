@@ -265,7 +265,7 @@ class ListFields:
         self.noun = noun
         self.fields = fields
         self._prefix = re.sub("(?<=ss)es$|s$", ".", noun.lower())
-        self._words = words or (lambda: _OwnColumns(fields))
+        self._words = words or (lambda: OwnColumns(fields))
         self._by_name = {_plain(name): field for field in fields for name in (field.name, *field.also)}
 
     @property
@@ -367,7 +367,7 @@ class ListFields:
 
 
 @dataclass(frozen=True)
-class _OwnColumns:
+class OwnColumns:
     """The words of a list without an index of words: they are looked for in its columns."""
 
     fields: Sequence[Field]

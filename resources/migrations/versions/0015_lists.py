@@ -1,4 +1,4 @@
-"""Lists that are sorted by description, and phrases that are found by an index: words that follow one another."""
+"""Indexes of lists: by description, phrases as words that follow one another, and the words of processes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,17 +35,35 @@ UPDATE {table} SET search = ts_delete(search, ARRAY(
 )) WHERE search IS NOT NULL
 """
 
+PROCESS_WORDS = r"""
+CREATE OR REPLACE FUNCTION process_words(last_step text, failed_reason text, created_by text, note text)
+RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000
+RETURN array_to_tsvector(ARRAY(
+    SELECT DISTINCT left(word, 250) FROM regexp_split_to_table(
+        lower(coalesce(last_step, '') || ' ' || coalesce(failed_reason, '') || ' '
+              || coalesce(created_by, '') || ' ' || coalesce(note, '')),
+        '[\t\n\r -/:-@\[-`{-~]+') AS word
+    WHERE word <> ''
+))
+"""
+
 
 def upgrade() -> None:
     """Make."""
     for table in TABLES:
         _rewrite(table, FILL.format(table=table))
+    op.execute(PROCESS_WORDS)
+    words = sa.text("process_words(last_step, failed_reason, created_by, note)")
+    op.create_index("ix_processes_words", "processes", [words], postgresql_using="gin")
+    op.execute("ANALYZE processes")  # how frequent its words are
     # Not of the whole description, which may be longer than an index takes.
     op.create_index("ix_subscriptions_description_order", "subscriptions", [sa.text("left(description, 200)")])
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_index("ix_processes_words", "processes")
+    op.execute("DROP FUNCTION process_words(text, text, text, text)")
     op.drop_index("ix_subscriptions_description_order", "subscriptions")
     for table in TABLES:
         _rewrite(table, TAKE_BACK.format(table=table))

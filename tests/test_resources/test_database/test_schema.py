@@ -54,7 +54,7 @@ def test_the_indexes_are_as_if_made_from_the_models(database: SubscriptionDataba
     with database.engine.begin() as connection:
         migrated = set(connection.scalars(definitions, {"schema": "public"}))
         connection.execute(sa.text("CREATE SCHEMA models"))
-        connection.execute(sa.text("SET LOCAL search_path TO models"))
+        connection.execute(sa.text("SET LOCAL search_path TO models, public"))  # which has the functions of indexes
         Table.metadata.create_all(connection, checkfirst=False)
         declared = set(connection.scalars(definitions, {"schema": "models"}))
         connection.rollback()
