@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 
-from benchmarks.api import NOTE, Call, Scene, costs_on, row, scene
-from benchmarks.networks import Network
+from benchmarks.api import NOTE, Call, Cost, Scene, costs_on, row, scene
+from benchmarks.networks import Network, node_pages
 from benchmarks.report import Report, Row
+from resources.database.session import statement_counter
 
 CLIENTS, SECONDS = 8, 5
+CREATE = "a whole create workflow"
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor totalItems sortFields filterFields }"
 ARGUMENTS = "$first: Int!, $after: Int!, $sortBy: [GraphqlSort!], $filterBy: [GraphqlFilter!], $query: String"
 PASSED = "first: $first, after: $after, sortBy: $sortBy, filterBy: $filterBy, query: $query"
@@ -48,9 +50,25 @@ def lists(both: tuple[Network, Network], times: int) -> Report:
     """Each call on both networks in turns, and eight clients at once."""
     costs = costs_on(both, CALLS, times)
     sizes = both[0].subscriptions, both[1].subscriptions
-    rows = [row(name, costs[name], sizes) for name, _ in CALLS]
+    costs[CREATE] = _created(both, times)
+    rows = [row(name, costs[name], sizes) for name in costs]
     note = f"{NOTE.format(times=times)} Eight clients at once are a process of their own, for {SECONDS} s."
     return Report("lists", "Lists and pages of the web client", note, [*rows, _crowd(both[1])])
+
+
+def _created(both: tuple[Network, Network], times: int) -> tuple[Cost, Cost]:
+    """What a whole create workflow costs in this process, from its form to its end, without a server."""
+    costs = Cost(), Cost()
+    for turn in range(times + 1):  # the first one warms up
+        for network, cost in zip(both, costs, strict=True):
+            with statement_counter(network.hand.database.engine) as counted:
+                began = time.perf_counter()
+                network.hand.run("create_node", *node_pages(f"whole{turn}"))
+                spent = (time.perf_counter() - began) * 1000
+            if turn:
+                cost.ms.append(spent)
+                cost.statements = counted.count
+    return costs
 
 
 def _crowd(many: Network) -> Row:
