@@ -254,6 +254,8 @@ class ProcessWaitTable(Table):
 
 # --- subscriptions ---
 
+_HEADER = ["product_id", "status", "insync", "customer_id", "start_date", "end_date", "created_at"]
+
 
 class SubscriptionTable(Table):
     """A customer's instance of a product.
@@ -280,15 +282,7 @@ class SubscriptionTable(Table):
         Index(
             "ix_subscriptions_header",
             "subscription_id",
-            postgresql_include=[
-                "product_id",
-                "status",
-                "insync",
-                "customer_id",
-                "start_date",
-                "end_date",
-                "created_at",
-            ],
+            postgresql_include=_HEADER,
         ),
         CheckConstraint("version > 0", name="version_positive"),
     )
