@@ -17,7 +17,7 @@ BigInt BlockOwner Boolean CustomerDescription CustomerType DateTime FixedInput F
 IPv4Address IPv4Interface IPv4Network IPv6Address IPv6Interface IPv6Network Int JSON Mutation MutationError
 NotFoundError PageInfo Payload PlainSubscription ProcessCreated ProcessStep ProcessType ProductBlock
 ProductBlockInstance ProductType Query ResourceType ScheduledTask SortOrder String SubscriptionInterface UUID
-UserPermissions Version VlanRangesType Workflow WorkflowStep
+UserPermissions Validation Version VlanRangesType Workflow WorkflowStep
 """
 RESERVED = frozenset(_RESERVED.split())
 """What the server itself names so."""

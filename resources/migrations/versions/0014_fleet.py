@@ -83,7 +83,9 @@ EXECUTE FUNCTION validate_answered()
 
 # Figures: each change appends what it adds to a count, or takes from it, so that no two transactions want one row.
 # What a row of a table counts as: its subject, status and flag, and the seconds that it adds.
-TOOK = "extract(epoch FROM last_modified_at - started_at) * (last_status IN ('completed', 'aborted'))::int"
+# A moment without end took no time.
+TOOK = """CASE WHEN isfinite(started_at) AND isfinite(last_modified_at) AND last_status IN ('completed', 'aborted')
+    THEN extract(epoch FROM last_modified_at - started_at) ELSE 0 END"""
 COUNTED = {
     "subscriptions": ("product_id", "status", "insync", "0"),
     "validations": ("product_id", "result", "due_at IS NOT NULL", "0"),
@@ -125,7 +127,9 @@ BEGIN
     INSERT INTO figures (kind, subject, name, status, bound, number, seconds)
     SELECT 'steps', workflow_id, step_key, status, duration_bound(took), count(*), sum(took)
     FROM (
-        SELECT workflow_id, step_key, status, extract(epoch FROM finished_at - line.started_at) AS took
+        SELECT workflow_id, step_key, status,
+            CASE WHEN isfinite(finished_at) AND isfinite(line.started_at)
+                THEN extract(epoch FROM finished_at - line.started_at) ELSE 0 END AS took
         FROM {rows} AS line JOIN processes USING (process_id)
         WHERE NOT starts_with(step_key, '__') AND strpos(step_key, '[') = 0
     ) AS lines
