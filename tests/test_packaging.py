@@ -76,6 +76,7 @@ def test_metadata_has_the_extras(metadata: Message) -> None:
         "redis",
         "celery",
         "kubernetes",
+        "otel",
         "testing",
         "test",
     }
@@ -87,7 +88,7 @@ def test_what_is_imported_is_declared(metadata: Message) -> None:
         canonicalize_name(one.name)
         for one in requirements
         if one.marker is None
-        or str(one.marker) in {f'extra == "{extra}"' for extra in ("embedded", "redis", "celery", "testing")}
+        or str(one.marker) in {f'extra == "{extra}"' for extra in ("embedded", "redis", "celery", "otel", "testing")}
     }
     brought_by = packages_distributions()
     imported = {one.name.partition(".")[0] for module in project_modules().values() for one in module.imports}
