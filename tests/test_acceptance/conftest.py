@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.waiting import GENEROUS_SECONDS, eventually
 
 PROJECT = Path(__file__).parents[2]
@@ -230,9 +230,3 @@ def webserver(project: Project) -> Iterator[Webserver]:
     """`dagster dev`: webserver, daemon and code location, ended as Ctrl-C ends them."""
     with project.webserver("dagster", "dev") as server:
         yield server
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

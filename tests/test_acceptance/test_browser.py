@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.ports import free_port
 from tests.test_acceptance.conftest import Project, fresh_home
 from tests.waiting import GENEROUS_SECONDS, eventually
 
@@ -163,9 +163,3 @@ def _answers(address: str) -> bool:
         return getattr(error, "code", 500) < 500
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,7 +15,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.test_acceptance.conftest import PROJECT, Project, free_port, fresh_home
+from tests.ports import free_port
+from tests.test_acceptance.conftest import PROJECT, Project, fresh_home
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up"), pytest.mark.timeout(1200)]

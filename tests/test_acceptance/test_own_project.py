@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.architecture import ROOT
-from tests.test_acceptance.conftest import Webserver, free_port, fresh_home, interrupt
+from tests.ports import free_port
+from tests.test_acceptance.conftest import Webserver, fresh_home, interrupt
 from tests.waiting import GENEROUS_SECONDS, eventually
 from tests.wheels import environment
 

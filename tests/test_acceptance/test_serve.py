@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from tests.ports import free_port
 from tests.test_acceptance.conftest import Project, Webserver, fresh_home
 from tests.waiting import GENEROUS_SECONDS, eventually
 
@@ -59,9 +59,7 @@ def _parent(stat: Path) -> int | None:
 
 @contextmanager
 def served(project: Project, *words: str, prefix: str = "", **variables: str) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ("orchestrator", "serve", "--port", str(port), *words)
     with project.service(*command, **OPEN, **variables) as process:
         server = Served(port, prefix, process)

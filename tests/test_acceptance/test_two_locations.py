@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.test_acceptance.conftest import PROJECT, Project, Webserver, fresh_home
 from tests.waiting import GENEROUS_SECONDS, eventually
 
@@ -206,10 +206,8 @@ def two(tmp_path: Path) -> Iterator[Two]:
     (tmp_path / "workspace.yaml").write_text(WORKSPACE)
     (tmp_path / "acme.py").write_text(ACME)
     (tmp_path / "registrar").mkdir()
-    with socket.socket() as probe, fresh_home() as home:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-        probe.close()
+    with fresh_home() as home:
+        port = free_port()
         two = Two(home, tmp_path, port)
         with two.service("orchestrator", "up", "--no-examples", "--port", str(port)) as process:
             for ready in ("Ready: the daemon", "runs of acme", "runs of orchestrator"):

@@ -13,16 +13,14 @@ from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
 from resources.lab.launcher import lab_home
 from resources.settings import settings
+from tests.ports import free_port
 from tests.waiting import eventually
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> WatchedServer:
     """One whose command is still to be said."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return WatchedServer(Serving(port=port), tmp_path, said.append, threading.Event())
+    return WatchedServer(Serving(port=free_port()), tmp_path, said.append, threading.Event())
 
 
 said: list[str] = []

@@ -21,6 +21,7 @@ from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from resources.runs.launching.celery_launcher import OrchestratorCeleryLauncher
+from tests.ports import free_port
 
 REDIS = shutil.which("redis-server")
 BIN = Path(sys.executable).parent
@@ -113,10 +114,7 @@ defs = orchestrator.definitions
 @contextmanager
 def redis_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """A Redis of the test's own; its address. `port`: where one was before."""
-    if port is None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or free_port()
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no", "loglevel": "warning"}
     words = [str(REDIS)]
     for name, value in options.items():
