@@ -56,9 +56,10 @@ class Server:
 
 @pytest.fixture
 def servers(engine: Engine, broker: str) -> Iterator[list[Server]]:
-    """Two, after what is sent when they begin."""
-    both = [Server(engine, broker) for _ in range(2)]
+    """Two, after what is sent when they begin; the first is the one that listens."""
+    first = Server(engine, broker)
     eventually(lambda: listeners(engine) == 1)
+    both = [first, Server(engine, broker)]
     for server in both:
         server.browser.quiet()
     yield both
