@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from dagster import Definitions, in_process_executor
 
-from orchestrator_defs.assets.definitions_of_assets import asset_definitions, assets_of
+from orchestrator_defs.assets.asset_definitions import asset_definitions, assets_of
 from orchestrator_defs.jobs.decorators import WorkflowJob
 from orchestrator_defs.jobs.orchestrator import DatabaseResource, Orchestrator, Sample
 from orchestrator_defs.processes.launching import launch_next

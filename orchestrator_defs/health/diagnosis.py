@@ -9,6 +9,7 @@ from typing import Any
 
 from dagster import DagsterInstance, RunsFilter
 
+from ops.tasks.validation import systems_of
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.type_names import type_names
 from resources import clock
@@ -22,6 +23,7 @@ from resources.processes import pause, recovery, schedules
 from resources.processes.owner import Owner
 from resources.runs.launching.launcher import WarmRunLauncher
 from resources.runs.storage_identity import storage_id
+from resources.settings import settings
 from resources.types import ProcessStatus, Target
 
 MOST = 20
@@ -117,6 +119,13 @@ def _validations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Fin
             found = f"{name} takes a process for each subscription and no batch: {why}."
             advice = "Many small processes are slow; a workflow of functions alone is validated in batches."
             yield Finding("validations", Verdict.NOTE, found, advice)
+    validations = [one for one in orchestrator.workflows.values() if one.target is Target.VALIDATE]
+    used = frozenset[str]().union(*map(systems_of, validations))
+    for name in sorted(settings().validations_per_system.keys() - used):
+        found = f"VALIDATIONS_PER_SYSTEM limits {name!r}, which no validation of {orchestrator.name} uses."
+        names = ", ".join(sorted(used)) or "none"
+        advice = f"Correct the name, unless it is of another location; its validations use: {names}."
+        yield Finding("validations", Verdict.NOTE, found, advice)
 
 
 def _engine(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:

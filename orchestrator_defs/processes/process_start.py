@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ops.starting.admission import IdempotentStart, StartRequest, admit
+from ops.starting.answering_workflow import answering_pages, answering_workflow
 from ops.starting.drift_answer import LONGEST_REASON, Answer, DriftAnswer
-from ops.starting.drift_answering import answering_pages, answering_workflow
 from ops.starting.permission import check_may_start
 from ops.starting.startable import startable
 from ops.steps.forms import Page, as_pages

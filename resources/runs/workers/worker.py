@@ -76,7 +76,7 @@ class Limits:
 class Worker:
     """A worker in its own process. A reserved one takes no bulk, so that people need not wait behind it.
 
-    `on_orphaned` is called each second, in another thread, from when its supervisor is gone until the run in hand ends.
+    `on_orphaned` is called each second, in another thread, from when its supervisor is gone until its run ends.
     """
 
     def __init__(

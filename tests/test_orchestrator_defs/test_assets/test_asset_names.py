@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator_defs.assets.asset_definitions import asset_definitions, assets_of
 from orchestrator_defs.assets.asset_names import asset_keys, owners
-from orchestrator_defs.assets.definitions_of_assets import asset_definitions, assets_of
 from resources.catalogue.catalogue import Catalogue, Product, WorkflowEntry
 from resources.types import ProductLifecycle, Target
 from tests.test_resources.test_domain.domain import DeviceInactive

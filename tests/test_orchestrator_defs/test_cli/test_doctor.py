@@ -18,6 +18,7 @@ from sqlalchemy import text
 from ops.steps.step import StepList, begin, step
 from ops.waiting.wait_steps import inputstep
 from orchestrator_defs.cli import doctor as cli
+from orchestrator_defs.health import diagnosis
 from orchestrator_defs.health.diagnosis import Verdict, diagnose
 from orchestrator_defs.health.inflight import Mismatch, mismatches
 from orchestrator_defs.health.readiness import sensors
@@ -27,6 +28,7 @@ from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.jobs.type_names import TypeNames
 from orchestrator_defs.processes.scheduling import Scheduling
 from orchestrator_defs.sensors.schedule_sensor import schedule_sensor
+from resources.systems.netbox import NetBox
 from resources.types import Assignee, ProcessStatus
 from tests.engine import Engine
 from tests.ticks import daemon_context
@@ -348,6 +350,23 @@ def test_a_name_that_two_types_of_graphql_would_have_is_a_note(engine, monkeypat
     assert findings(engine, "graphql") == [
         ("note", "GraphQL has a type Box already (a.Box), so b.Box is BBox there.", "Rename the class.")
     ]
+
+
+def test_a_limit_for_a_system_that_no_validation_uses_is_a_note_with_the_names_there_are(engine_of, monkeypatch):
+    limits = SimpleNamespace(validations_per_system={"netbox": 3, "netbocks": 3})
+    monkeypatch.setattr(diagnosis, "settings", lambda: limits)
+
+    @step("Compare")
+    def compare_it(netbox: NetBox) -> None:
+        pass
+
+    @validate_workflow("Validate")
+    def validate_it():
+        return begin >> compare_it
+
+    ((verdict, found, advice),) = findings(engine_of(validate_it), "validations")
+    assert (verdict, "'netbocks'" in found) == ("note", True)
+    assert advice.endswith("its validations use: netbox.")
 
 
 def test_a_validation_that_needs_a_process_each_is_a_note_that_says_why(engine_of):

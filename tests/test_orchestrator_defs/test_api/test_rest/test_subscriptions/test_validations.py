@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from ops.starting.answering_workflow import answering_workflow
 from ops.starting.drift_answer import Answer
-from ops.starting.drift_answering import answering_workflow
 from resources.errors import StartRefused
 from resources.secrecy import MASK, remember
 from tests.drift import HOSTNAME, write_result
