@@ -192,6 +192,17 @@ class Stormy(Project):
             return bool(self.rows(query, database))
         return True
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What a failure of the block leaves unfinished, and what works on it, beside the failure."""
+        try:
+            yield
+        except AssertionError:
+            for database, query in WHY:
+                print(query, *self.rows(query, database), sep="\n    ")  # noqa: T201
+            print(self.command("orchestrator", "doctor").stdout)  # noqa: T201
+            raise
+
 
 @pytest.fixture
 def stormy(tmp_path: Path) -> Iterator[Stormy]:
@@ -247,11 +258,23 @@ def test_whatever_is_killed_or_frozen_everything_comes_to_its_end_once(stormy: S
         each_in_turn(stormy)
         at_random(stormy, chance, until)
     sleeper.join()
-    eventually(lambda: not stormy.has(UNFINISHED), "the end of all processes", seconds=240)
-    check(stormy)
+    with stormy.explained():
+        eventually(lambda: not stormy.has(UNFINISHED), "the end of all processes", seconds=240)
+        check(stormy)
 
 
 UNFINISHED = "SELECT last_status FROM processes WHERE last_status NOT IN ('completed', 'failed') AND NOT is_task"
+COLUMNS = "last_status, last_step, run_id, recoveries"
+SESSION = "state, wait_event_type, wait_event, xact_start, left(query, 90)"
+WHY = (
+    ("orchestrator", f"SELECT process_id, {COLUMNS} FROM processes WHERE NOT is_task AND last_status <> 'completed'"),
+    ("dagster", "SELECT * FROM orchestrator_dispatch WHERE state <> 'done'"),
+    ("dagster", "SELECT * FROM orchestrator_workers"),
+    ("dagster", "SELECT run_id, status, create_timestamp, update_timestamp FROM runs ORDER BY id DESC LIMIT 12"),
+    ("dagster", "SELECT t.status, t.timestamp, left(tick_body, 600) FROM job_ticks t ORDER BY id DESC LIMIT 6"),
+    ("dagster", f"SELECT pid, {SESSION} FROM pg_stat_activity WHERE state <> 'idle'"),
+)
+"""What is read when a storm leaves something behind."""
 AGAIN = """SELECT process_id, step_key, count(*) FROM process_steps WHERE status IN ('success', 'complete')
 GROUP BY process_id, step_key HAVING count(*) > 1"""
 LAST_SWEEP = """SELECT extract(epoch FROM now()) - extract(epoch FROM max(t.timestamp AT TIME ZONE 'UTC'))

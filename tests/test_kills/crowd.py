@@ -290,7 +290,8 @@ def check():
         for process_id in ids:
             row, lines = process_rows.get_process(process_id), ledger.steps_of(process_id)
             if row.state != interventions.state_after(lines):
-                lies.append(f"{process_id}: its state is not what its ledger makes")
+                told = [(line.position, line.step_key, line.status, line.set, line.removed) for line in lines]
+                lies.append(f"{process_id} is {row.last_status} with the state {row.state}, its ledger makes {told}")
             if waits.find_open(process_id):
                 lies.append(f"{process_id} is {row.last_status}, and waits")
             done = [line.step_key for line in lines if line.step_key in row.step_keys]
