@@ -289,7 +289,10 @@ def check():
         ids = list(session.scalars(text("SELECT process_id FROM processes")))
         for process_id in ids:
             row, lines = process_rows.get_process(process_id), ledger.steps_of(process_id)
-            if row.state != interventions.state_after(lines):
+            has_begun = any(line.step_key == "start" for line in lines)  # its line has the state that it began with
+            if not has_begun and row.last_status != "aborted":
+                lies.append(f"{process_id} is {row.last_status}, and has never begun")
+            if has_begun and row.state != interventions.state_after(lines):
                 told = [(line.position, line.step_key, line.status, line.set, line.removed) for line in lines]
                 lies.append(f"{process_id} is {row.last_status} with the state {row.state}, its ledger makes {told}")
             if waits.find_open(process_id):
