@@ -147,6 +147,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.api.dagster_page",
         "orchestrator_defs.api.security",
         "orchestrator_defs.api.server_settings",
+        "orchestrator_defs.health",
         "orchestrator_defs.jobs",
         "orchestrator_defs.processes",
         "orchestrator_defs.serving",

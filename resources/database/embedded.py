@@ -401,7 +401,10 @@ def restart_embedded(host: str) -> bool:
     with _lock:
         servers = [server for server in _servers.values() if str(server.data) == host]
         for server in servers:
-            server.attach()
+            try:
+                server.attach()
+            except EmbeddedServerError:  # it may have been killed again while it started; a second failure has a reason
+                server.attach()
     return bool(servers)
 
 

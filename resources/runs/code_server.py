@@ -3,8 +3,11 @@
 import logging
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
+
+from dagster import DagsterInstance
 
 # Assembled like `dagster code-server start`: a server, and an object that answers for code which it has loaded or
 # which another process has after a reload. Dagster has no public way to serve code that is loaded already.
@@ -21,16 +24,33 @@ log = logging.getLogger("dagster.code_server")
 
 HEARTBEAT_SECONDS = 30
 """The process of a reload ends so long after its code server was killed; Dagster's own default."""
+DATABASE_SECONDS, PAUSE_SECONDS = 60.0, 0.5
+"""How long to wait for the database, and how often to ask."""
 
 
 def serve_code(origin: CodeLocationOrigin, socket: Path, instance: InstanceRef) -> None:
     """Serve a code location on a socket until SIGTERM, which also ends the process of a reload."""
+    wait_for_database(instance)
     executor, ended = FuturesAwareThreadPoolExecutor(), threading.Event()
     servicer: Any = ReloadableCode(origin, instance, executor, ended)
     server: Any = DagsterGrpcServer(ended, servicer, log, executor, socket=str(socket))
     # Loading the code has set another handler.
     signal.signal(signal.SIGTERM, lambda *_: end_this_process())
     server.serve()
+
+
+def wait_for_database(instance: InstanceRef) -> None:
+    """Wait while the database is away: Dagster reads it when it loads code, and would show that error for ever."""
+    give_up = time.monotonic() + DATABASE_SECONDS
+    while time.monotonic() < give_up:
+        try:
+            with DagsterInstance.from_ref(instance) as opened:
+                opened.run_storage.get_cursor_values({"code server"})
+        except Exception as error:  # noqa: BLE001  if it lasts, Dagster's page shows it
+            log.warning("The database does not answer, and the code is loaded when it does: %s", error)
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 class ReloadableCode:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -81,6 +82,14 @@ class CodeServer:
             elif has_code:
                 self._had_code, self._wait = True, FIRST_WAIT
 
+    def start_again(self) -> None:
+        """Start it again although it runs: it does not do its work."""
+        if self._child is not None:
+            self._child.kill(signal.SIGKILL)  # the next check finds its end
+        else:
+            self._command.stop(STOP_SECONDS)
+            self.start()
+
     def _has_lost_code(self) -> bool:
         """Whether the process with the code died, or died while it loaded; code that cannot be loaded looks so, too."""
         return self._had_code or (time.monotonic() > self._has_code_by and _answers(self.path))
@@ -151,6 +160,13 @@ class CodeServers:
         """Start ended servers again. Call it regularly."""
         for server in self._servers:
             server.check()
+
+    def start_again(self, location: str) -> bool:
+        """Start the code server of a location again although it runs; False when none of these serves it."""
+        found = [server for server in self._servers if server.location.name == location]
+        for server in found:
+            server.start_again()
+        return bool(found)
 
     def stop(self) -> None:
         """Stop them; returns when they have ended."""

@@ -93,7 +93,7 @@ def serve(serving: Serving) -> int:
             children = ForkedChildren()
             stack = None
             if serving.reports is not None and served is not None:
-                stack = Stack(serving, folder, children, Reports(serving.reports), before)
+                stack = Stack(serving, folder, children, Reports(serving.reports), servers, before)
                 stack.prepare(served)
                 parts.callback(stack.stop)
             gc.collect()

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +16,9 @@ from pathlib import Path
 from dagster import DagsterInstance
 
 from orchestrator_defs.api.dagster_page import Location
+from orchestrator_defs.api.server.code_servers import CodeServers
+from orchestrator_defs.health.diagnosis import late_sensors
+from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.served import Served
 from orchestrator_defs.processes.instance import dagster_instance
 from orchestrator_defs.serving import Serving
@@ -37,6 +40,10 @@ SHIPPED = "orchestrator_defs"
 POLL_SECONDS = 0.1
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
+LOOK_SECONDS = 15.0
+"""How often to see whether the sensors run."""
+LATE_SECONDS, MOST_DOUBLINGS = 60.0, 4
+"""How long sensors that do not run are given after a start of daemon or code; so often that is doubled."""
 RUN_SECONDS = 10.0
 """How long workers may finish their runs."""
 
@@ -79,13 +86,21 @@ class CodeBefore:
 class Stack:
     """The parts beside a server. Daemon and supervisor are its children, and share what it has loaded.
 
-    `before`: the files of the code before it was loaded, if workers can share that.
+    `servers`: the code servers, which are started again when the sensors of their locations do not run. `before`: the
+    files of the code before it was loaded, if workers can share that.
     """
 
     def __init__(
-        self, serving: Serving, folder: Path, children: ForkedChildren, report: Reports, before: CodeBefore | None
+        self,
+        serving: Serving,
+        folder: Path,
+        children: ForkedChildren,
+        report: Reports,
+        servers: CodeServers,
+        before: CodeBefore | None,
     ) -> None:
         self.folder = folder
+        self.servers = servers
         self.children = children
         self.report = report
         self.before = before
@@ -100,6 +115,9 @@ class Stack:
         self._daemon_log = folder / "daemon.log"
         self._daemon_started = 0.0
         self._daemon_is_ready = False
+        self._orchestrators: Sequence[Orchestrator] = ()
+        self._next_look = 0.0
+        self._late_looks = 0
         self._restarts = Restarts()
         self._is_stopping = False
         self._instance: DagsterInstance | None = None
@@ -108,6 +126,7 @@ class Stack:
     def prepare(self, served: Served) -> None:
         """Prepare the database, with schema and catalogues."""
         database = served.prepare()
+        self._orchestrators = served.orchestrators
         self.code = [one.code for one in served.orchestrators if one.code is not None]
         with database.transaction(read_only=True):
             is_empty = not subscription_ids(after=None, limit=1)
@@ -143,6 +162,7 @@ class Stack:
     def check(self) -> None:
         """Check the parts. Call it regularly."""
         self._check_daemon()
+        self._check_sensors()
         self._check_examples()
         for manager in self._managers:
             manager.check()
@@ -163,6 +183,7 @@ class Stack:
     def _start_daemon(self) -> None:
         self._daemon_started = time.time()
         self._daemon_is_ready = False
+        self._next_look = time.monotonic() + LATE_SECONDS
         self.children.fork(DAEMON, self._be_daemon, self._restart_daemon, without=self._listener)
 
     def _be_daemon(self, _report: Report) -> int:
@@ -196,6 +217,27 @@ class Stack:
             self.report(f"The daemon has no heartbeat after {START_SECONDS:g} seconds.")
             self.children.kill_all(signal.SIGKILL, DAEMON)  # another takes its place, so many times
             self._daemon_started = time.time()
+
+    def _check_sensors(self) -> None:
+        """Start what does not work: the code of locations whose sensors do not run, and then the daemon, too.
+
+        All have their processes and their heartbeats then, such as a code server whose code could not be loaded while
+        the database was away. Each attempt is given twice the time of the one before.
+        """
+        if self._instance is None or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        with suppress(*DATABASE_ERRORS):
+            states = self._instance.all_instigator_state()
+            late = {one.name: found for one in self._orchestrators if (found := next(late_sensors(one, states), ""))}
+            for location, found in late.items():
+                if self.servers.start_again(location):
+                    self.report(f"{found} The code server of {location} is started again.")
+            if late and self._late_looks % 2:
+                self.report("The daemon is started again, too.")
+                self.children.kill_all(signal.SIGKILL, DAEMON)
+            self._next_look += LATE_SECONDS * 2 ** min(self._late_looks, MOST_DOUBLINGS) if late else 0.0
+            self._late_looks = self._late_looks + 1 if late else 0
 
     def _fail(self, what: str) -> None:
         self.report(f"{what} The end of {self._daemon_log}:\n{tail(self._daemon_log)}", is_fatal=True)

@@ -147,6 +147,22 @@ def test_a_user_survives_the_death_of_the_server(home: Path, monkeypatch: pytest
     server.detach()
 
 
+def test_a_start_that_is_killed_itself_is_made_once_more(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = EmbeddedServer(home)
+    monkeypatch.setitem(embedded._servers, home, server)
+    failures = iter([EmbeddedServerError("killed while it started")])
+    attached = []
+
+    def attach(self: EmbeddedServer) -> None:
+        attached.append(self)
+        if (error := next(failures, None)) is not None:
+            raise error
+
+    monkeypatch.setattr(EmbeddedServer, "attach", attach)
+    assert embedded.restart_embedded(str(server.data))
+    assert attached == [server, server]
+
+
 def test_a_server_whose_recovery_was_killed_is_started_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL says for ever that it is in recovery, when the process that does it was killed."""
     monkeypatch.setattr(embedded, "LOST_RECOVERY_SECONDS", 0.1)

@@ -4,16 +4,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from dagster import deserialize_value
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import ListRepositoriesResponse
 
+from resources.errors import DatabaseUnreachable
+from resources.runs import code_server
 from tests.test_resources.test_runs.test_child_process import gone
-
-pytestmark = pytest.mark.slow
 
 DEFINITIONS = """
 import dagster as dg
@@ -68,6 +71,7 @@ def repositories(client: DagsterGrpcClient) -> list[str]:
     return [symbol.repository_name for symbol in answer.repository_symbols]
 
 
+@pytest.mark.slow
 def test_it_has_the_code_of_its_parent_and_after_a_reload_the_present_one(server: int, folder: Path) -> None:
     client = DagsterGrpcClient(socket=str(folder / "code.sock"))
     give_up = time.monotonic() + 60
@@ -81,3 +85,22 @@ def test_it_has_the_code_of_its_parent_and_after_a_reload_the_present_one(server
         client.reload_code(60)
         assert repositories(client) == [name]
     assert client.get_server_id() != before
+
+
+def test_code_is_loaded_when_the_database_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster would show for ever that it did not when the code was loaded."""
+    away = iter([DatabaseUnreachable("away"), DatabaseUnreachable("away")])
+    asked = []
+
+    class Storage:
+        def get_cursor_values(self, keys: set[str]) -> dict[str, str]:
+            asked.append(keys)
+            if (error := next(away, None)) is not None:
+                raise error
+            return {}
+
+    instance = SimpleNamespace(run_storage=Storage())
+    monkeypatch.setattr(code_server.DagsterInstance, "from_ref", lambda _: nullcontext(instance))
+    monkeypatch.setattr(code_server, "PAUSE_SECONDS", 0.0)
+    code_server.wait_for_database(cast(Any, None))
+    assert len(asked) == 3

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from orchestrator_defs.api.dagster_page import locations_of
 from orchestrator_defs.api.server.code_servers import CodeServer, CodeServers
+from resources.runs.forked_children import ForkedChildren
 from tests.waiting import eventually
 
 MODULE = "load_from: [{python_module: {module_name: mine}}]"
@@ -90,5 +92,26 @@ def test_code_server_that_lost_its_code_before_it_was_seen_is_started_again(
         server.check()
         assert server._command.pid == first
         eventually(lambda: server.check() or server._command.pid != first, "another code server")
+    finally:
+        server.stop()
+
+
+def test_code_server_that_does_not_work_is_started_again(tmp_path: Path) -> None:
+    """As a command, also when it was a child of the server."""
+    (tmp_path / "workspace.yaml").write_text("load_from: [{python_file: mine.py}]")
+    (location,) = locations_of({"workspace": [str(tmp_path / "workspace.yaml")]})
+    instance: Any = Instance()
+    server = CodeServer(location, tmp_path / "code.sock", instance)
+    server._command.command = ["sleep", "1000"]
+    children = ForkedChildren()
+    server._child = children.fork("code server", lambda _: time.sleep(1000) or 0)
+    try:
+        server.start_again()
+        eventually(lambda: children.reap() or server.exit_status is not None, "the end of the child")
+        server.check()
+        first = server._command.pid
+        assert first is not None
+        server.start_again()
+        assert server._command.pid not in (None, first)
     finally:
         server.stop()

@@ -2,9 +2,11 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,12 +15,32 @@ from orchestrator_defs.serving import Serving
 from resources.runs.forked_children import Child, ForkedChildren
 
 
+class Servers:
+    """The code servers, which remember what was started again."""
+
+    def __init__(self) -> None:
+        self.started_again: list[str] = []
+
+    def start_again(self, location: str) -> bool:
+        """All locations are served but one."""
+        self.started_again.append(location)
+        return location != "elsewhere"
+
+
+class Instance:
+    """As far as a stack asks it for sensors."""
+
+    def all_instigator_state(self) -> list[Any]:
+        """Nothing that is used here."""
+        return []
+
+
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stack, int]]:
     """It forks nothing; and the descriptor from which its reports can be read."""
     monkeypatch.setattr(ForkedChildren, "fork", lambda *_, **__: None)
     reads, writes = os.pipe()
-    yield Stack(Serving(), tmp_path, ForkedChildren(), Reports(writes), None), reads
+    yield Stack(Serving(), tmp_path, ForkedChildren(), Reports(writes), cast(Any, Servers()), None), reads
     os.close(reads)
     os.close(writes)
 
@@ -55,3 +77,71 @@ def test_reports_to_nobody_are_no_error(tmp_path: Path) -> None:
     os.close(reads)
     Reports(writes)("Ready")
     os.close(writes)
+
+
+class Late:
+    """A stack whose sensors are late when it is said, on a clock of its own."""
+
+    def __init__(self, parts: Stack, monkeypatch: pytest.MonkeyPatch, locations: list[str]) -> None:
+        self.parts = parts
+        self.now = time.monotonic() + 1000.0
+        self.is_late = True
+        self.killed: list[float] = []
+        faked: Any = parts
+        faked._instance = Instance()
+        faked._orchestrators = [SimpleNamespace(name=name) for name in locations]
+        monkeypatch.setattr("orchestrator_defs.api.server.stack.late_sensors", self._late)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(parts.children, "kill_all", lambda *_: self.killed.append(self.now))
+
+    def _late(self, _orchestrator: Any, _states: Any) -> Iterator[str]:
+        yield from ["The sensor wake last ran 61 seconds ago."] if self.is_late else []
+
+    def look(self, seconds: float) -> list[str]:
+        """What is started again when the stack looks each second, so many times."""
+        servers: Any = self.parts.servers
+        before = len(servers.started_again)
+        for _ in range(int(seconds)):
+            self.now += 1
+            self.parts._check_sensors()
+        return servers.started_again[before:]
+
+
+def test_code_whose_sensors_do_not_run_is_started_again(
+    stack: tuple[Stack, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, and has a process: the code could not be loaded while the database was away."""
+    parts, descriptor = stack
+    late = Late(parts, monkeypatch, ["things"])
+    assert late.look(1) == ["things"]
+    assert [one["text"] for one in reported(descriptor)] == [
+        "The sensor wake last ran 61 seconds ago. The code server of things is started again."
+    ]
+    assert late.killed == []
+
+
+def test_code_that_cannot_run_is_started_again_ever_more_seldom(
+    stack: tuple[Stack, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each second time with the daemon, which may be what does not work."""
+    late = Late(stack[0], monkeypatch, ["things"])
+    attempts = late.look(3600)
+    assert 4 <= len(attempts) <= 8
+    assert len(late.killed) == len(attempts) // 2
+
+
+def test_sensors_that_run_again_leave_no_trace(stack: tuple[Stack, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(stack[0], monkeypatch, ["things"])
+    late.look(1000)
+    late.is_late = False
+    assert late.look(1000) == []
+    late.is_late = True
+    assert late.look(60) == ["things"]
+
+
+def test_code_of_a_server_elsewhere_is_left_alone(stack: tuple[Stack, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, descriptor = stack
+    Late(parts, monkeypatch, ["elsewhere"]).look(1)
+    os.set_blocking(descriptor, False)
+    with pytest.raises(BlockingIOError):
+        reported(descriptor)
