@@ -34,6 +34,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.domain.models",
         "resources.domain.saving",
     ),
+    "resources.service_import": (
+        "resources.database",
+        "resources.domain",
+        "resources.domain.models",
+        "resources.domain.saving",
+    ),
     "resources.processes": ("resources.database", "resources.domain.saving", "resources.subscriptions"),
     "resources.searches": (
         "resources.database",

@@ -64,6 +64,14 @@ COMMANDS = {
         "orchestrator_defs.cli.catalogue:catalogue",
         "Compare products, blocks and workflows of the code with the database.",
     ),
+    "import": (
+        "orchestrator_defs.cli.imports.commands:imports",
+        "Take over what exists already: subscriptions, and their history.",
+    ),
+    "import services": (
+        "orchestrator_defs.cli.imports.services:services",
+        "Import the services of FILE (.csv, .json, .jsonl, .yaml) as subscriptions of a product, in sync.",
+    ),
     "db": (
         "orchestrator_defs.cli.db:db",
         "Migrate, show and compare the schema of the database.",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
@@ -21,9 +22,12 @@ def copy_rows(table: type[Table], columns: Collection[str], rows: Iterable[Seque
     assert connection is not None, "a session in a transaction has a connection"
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     command = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.__tablename__), names)
-    with connection.cursor() as cursor, cursor.copy(command) as copy:
-        for row in rows:
-            copy.write_row([json.dumps(one) if isinstance(one, dict | list) else one for one in row])
+    try:
+        with connection.cursor() as cursor, cursor.copy(command) as copy:
+            for row in rows:
+                copy.write_row([json.dumps(one) if isinstance(one, dict | list) else one for one in row])
+    except psycopg.IntegrityError as error:  # which SQLAlchemy, that does not know of the COPY, does not see
+        raise sa.exc.IntegrityError(f"COPY {table.__tablename__}", None, error) from error
 
 
 def vacuum(database: SubscriptionDatabase) -> None:

@@ -55,6 +55,10 @@ _READ_BLOCK = sql(
     + " WHERE b.subscription_instance_id = :block",
     block=sa.Uuid,
 )
+_READ_BLOCKS = sql(
+    _TREE.format(root="subscription_instance_id = ANY(:blocks)") + f"SELECT {_BLOCKS}",
+    blocks=UUIDS,
+)
 _READ_PRODUCT = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = :product_id", product_id=sa.Uuid)
 _HEADER_LENGTH, _PRODUCT_LENGTH = len(fields(HeaderRecord)), len(fields(ProductRecord))
 
@@ -81,6 +85,12 @@ def read_block(block_id: UUID) -> tuple[str, Blocks]:
         raise InvalidBlocks(f"There is no block {block_id}.")
     status, blocks, places = found
     return status, _blocks(blocks, places, None)
+
+
+def read_blocks(block_ids: Iterable[UUID]) -> Blocks:
+    """Read several blocks and what they hold; those that are not there are left out."""
+    blocks, places = current_session().execute(_READ_BLOCKS, {"blocks": list(block_ids)}).one()
+    return _blocks(blocks, places, None)
 
 
 def read_product(product_id: UUID) -> ProductRecord:

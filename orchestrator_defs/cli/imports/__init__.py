@@ -1,0 +1,1 @@
+"""`orchestrator import`: what exists already, taken over."""

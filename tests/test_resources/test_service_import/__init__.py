@@ -1,0 +1,1 @@
+"""Importing services that exist already."""
