@@ -15,7 +15,7 @@ from resources.domain.models.shapes import base_of, block_bases, shape_of
 _RESERVED = """
 BigInt BlockOwner Boolean CustomerDescription CustomerType DateTime FixedInput Float GraphqlFilter GraphqlSort ID
 IPv4Address IPv4Interface IPv4Network IPv6Address IPv6Interface IPv6Network Int JSON Mutation MutationError
-NotFoundError PageInfo Payload PlainSubscription ProcessCreated ProcessStep ProcessType ProductBlock
+NotFoundError PageInfo PastValidation Payload PlainSubscription ProcessCreated ProcessStep ProcessType ProductBlock
 ProductBlockInstance ProductType Query ResourceType ScheduledTask SortOrder String SubscriptionInterface UUID
 UserPermissions Validation Version VlanRangesType Workflow WorkflowStep
 """

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from resources import clock
 from resources.database.fleet_tables import ValidationTable
 from resources.database.session import current_session
 from resources.database.tables import CustomerDescriptionTable as Description
@@ -18,7 +17,7 @@ from resources.figures import totals
 from resources.pages.block_pages import BlockPages
 from resources.pages.row_pages import RowPages, by_holder, columns_of, worded
 from resources.pages.selection import Line, Selection
-from resources.secrecy import redacted
+from resources.pages.validation_pages import OF_NEWEST, add_history, add_newest
 from resources.subscriptions.customers import Customer, customers_of
 from resources.subscriptions.list_fields import Column, Condition
 from resources.subscriptions.lists import BESIDE, NEWEST_FIRST
@@ -32,7 +31,6 @@ OWN = columns_of(SubscriptionTable, "document search product_id locked_by out_of
 }
 PRODUCT = columns_of(ProductTable, "fixed_inputs owner") | {"status": worded(product.status)}
 DESCRIPTIONS = columns_of(Description, "search")
-VALIDATION = columns_of(ValidationTable, "subscription_id product_id claimed_by results")
 RELATIONS = {"inUseBySubscriptions": Direction.IN_USE_BY, "dependsOnSubscriptions": Direction.DEPENDS_ON}
 SUBSCRIPTIONS: Any = SubscriptionTable.__table__
 More: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
@@ -45,7 +43,7 @@ class SubscriptionPages(RowPages):
     def __init__(self, models: Mapping[str, type[DomainModel]]) -> None:
         super().__init__(subscription.subscription_id, SUBSCRIPTION_FIELDS, NEWEST_FIRST, BESIDE, totals.SUBSCRIPTIONS)
         self.models = models
-        self.more: dict[str, More] = {}
+        self.more: dict[str, More] = {"validations": add_history}
         self.fill_products: Callable[[Sequence[Line], Selection], None] = lambda _lines, _selection: None
 
     def blocks_by_id(self, ids: Collection[UUID], selection: Selection) -> dict[UUID, Line]:
@@ -130,8 +128,8 @@ class SubscriptionPages(RowPages):
             self.name_customers(lines, selection.under("customer"))
         if "customerDescriptions" in selection:
             _add_descriptions(holders)
-        if not OF_VALIDATION.keys().isdisjoint(selection.below):
-            _add_validations(holders)
+        if not OF_NEWEST.keys().isdisjoint(selection.below):
+            add_newest(holders)
         if "productBlockInstances" in selection or self._typed(selection):
             BlockPages(holders).add(lines, selection, self.models)
         for name, direction in RELATIONS.items():
@@ -156,30 +154,6 @@ def product_columns(selection: Selection) -> dict[str, Any]:
 def customer_line(one: Customer) -> Line:
     """A customer with the names of its fields."""
     return {"customerId": one.customer_id, "fullname": one.fullname, "shortcode": one.shortcode}
-
-
-def _add_validations(holders: Mapping[Any, list[Line]]) -> None:
-    """Add the newest validations, with secrets masked."""
-    query = sa.select(validation.subscription_id, *VALIDATION.values())
-    for row in current_session().execute(query.where(validation.subscription_id.in_(list(holders)))):
-        found = dict(zip(VALIDATION, row[1:], strict=True))
-        found["differences"] = redacted(found["differences"])
-        for line in holders[row[0]]:
-            line |= {name: read(found) for name, read in OF_VALIDATION.items()}
-
-
-def _age(found: Line) -> int | None:
-    last = found["finishedAt"]
-    return None if last is None else int((clock.now() - last).total_seconds())
-
-
-OF_VALIDATION: Mapping[str, Callable[[Line], Any]] = {
-    "validation": lambda found: found if found["result"] else None,
-    "lastValidated": lambda found: found["finishedAt"],
-    "validationResult": lambda found: found["result"],
-    "validationAge": _age,
-}
-"""The fields of a subscription that come from its newest validation."""
 
 
 def _add_descriptions(holders: Mapping[Any, list[Line]]) -> None:

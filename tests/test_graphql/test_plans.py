@@ -12,6 +12,7 @@ from tests.test_graphql.test_statements import WITH_BLOCKS
 
 BIG = (
     "validations",
+    "validation_history",
     "subscriptions",
     "processes",
     "subscription_instances",
@@ -97,3 +98,8 @@ def test_blocks_of_many_are_found_one_by_one(ask: Asker, network: Network, plans
     blocks = plans[-1]
     assert scanned(plans) == []
     assert "Hash Join" not in blocks and "Merge Join" not in blocks
+
+
+def test_the_history_of_validations_comes_from_its_index(ask: Asker, plans: list[str]) -> None:
+    ask.data("{ subscriptions { page { validations(first: 3) { page { result } pageInfo { totalItems } } } } }")
+    assert scanned(plans) == []

@@ -213,12 +213,14 @@ def test_what_is_not_authorised_is_an_error_and_the_rest_is_answered(
     secured: Callable[..., Asker], network: Network
 ) -> None:
     made = network.node("aut1")
-    policy = Recorder("/api/processes", "/api/subscriptions/domain-model/*", "/api/products")
+    below = ("domain-model/*", "*/validations")
+    policy = Recorder("/api/processes", "/api/products", *(f"/api/subscriptions/{one}" for one in below))
     viewer = secured("viewer", options={"policy": policy})
     answer = viewer(
         """query($id: String!) { products { page { name } } version { applicationVersions }
         subscriptions(filterBy: {field: "subscriptionId", value: $id}) { page { description
           processes { page { note } } productBlockInstances { id }
+          validations { page { result } }
           ... on NodeSubscription { node { nodeName } } inUseBySubscriptions { page { note } } } } }""",
         id=str(made.subscription_id),
     )
@@ -227,6 +229,7 @@ def test_what_is_not_authorised_is_an_error_and_the_rest_is_answered(
             "description": "Node aut1",
             "processes": None,
             "productBlockInstances": None,
+            "validations": None,
             "node": None,
             "inUseBySubscriptions": {"page": []},
         }
@@ -237,6 +240,7 @@ def test_what_is_not_authorised_is_an_error_and_the_rest_is_answered(
         ("products", "not_authorized"),
         ("processes", "not_authorized"),
         ("productBlockInstances", "not_authorized"),
+        ("validations", "not_authorized"),
         ("node", "not_authorized"),
     }
 

@@ -44,7 +44,7 @@ SUBSCRIPTIONS, SUBSCRIPTION = ("GET", "/api/subscriptions"), ("GET", "/api/subsc
 PROCESSES, PROCESS = ("GET", "/api/processes"), ("GET", "/api/processes/*")
 PRODUCTS, BLOCKS = ("GET", "/api/products"), ("GET", "/api/product_blocks/*")
 VALUES, WORKFLOWS = ("GET", "/api/resource_types/*"), ("GET", "/api/workflows")
-VALIDATION = ("GET", "/api/subscriptions/*/validation")
+VALIDATION, VALIDATIONS = ("GET", "/api/subscriptions/*/validation"), ("GET", "/api/subscriptions/*/validations")
 SCHEDULES, DESCRIPTIONS = ("GET", "/api/schedules"), ("GET", "/api/subscription_customer_descriptions/*")
 Resolve = Callable[..., Any]
 
@@ -119,6 +119,12 @@ ARGUMENTS = {
     "filterBy": GraphQLArgument(many(FILTER)),
     "query": GraphQLArgument(TEXT),
 }
+OF_HISTORY = {name: ARGUMENTS[name] for name in ("first", "after")}
+FOUND = (
+    "workflow: String, result: String!, reason: String, severity: String, differences: JSON!, version: Int,"
+    "processId: UUID, runId: String, finishedAt: DateTime, seconds: Float"
+)
+"""What a validation found."""
 PAGE_INFO = object_type(
     "PageInfo",
     lambda: plain(
@@ -160,13 +166,8 @@ class SchemaTypes:
         self.workflow = object_type("Workflow", self._of_workflow)
         self.process = object_type("ProcessType", self._of_process, key="processId")
         self.instance = object_type("ProductBlockInstance", self._of_instance)
-        self.validation = object_type(
-            "Validation",
-            lambda: plain(
-                "workflow: String, result: String!, reason: String, severity: String, differences: JSON!, version: Int,"
-                "processId: UUID, runId: String, finishedAt: DateTime, seconds: Float, dueAt: DateTime"
-            ),
-        )
+        self.validation = object_type("Validation", lambda: plain(f"{FOUND}, dueAt: DateTime"))
+        past = object_type("PastValidation", lambda: plain(f"{FOUND}, createdBy: String"))
         self.step = object_type(
             "ProcessStep",
             lambda: plain(
@@ -176,6 +177,7 @@ class SchemaTypes:
         )
         self.subscription_page = self._page("SubscriptionInterface", self.interface)
         self.process_page = self._page("ProcessType", self.process)
+        self.validation_page = self._page("PastValidation", past)
         other = GraphQLObjectType(
             "PlainSubscription", self._of_subscription, [self.interface], extensions={KEY: "subscriptionId"}
         )
@@ -238,6 +240,7 @@ class SchemaTypes:
                 "lastValidated: DateTime, validationResult: String, validationAge: Int"
             ),
             "validation": guarded(self.validation, VALIDATION),
+            "validations": guarded(self.validation_page, VALIDATIONS, args=OF_HISTORY),
             "product": field(needed(self.product)),
             "customer": field(needed(self.customer)),
             "customerDescriptions": guarded(many(self.description), DESCRIPTIONS),
