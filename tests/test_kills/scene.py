@@ -151,7 +151,7 @@ class Scene:
         query = "SELECT last_status FROM processes WHERE process_id = ANY(%s::uuid[])"
         self.wait_for(lambda: {row[0] for row in self.rows(query, process_ids)} <= {"completed", "failed"}, seconds)
 
-    def wait_for(self, question: Any, seconds: float = GENEROUS_SECONDS) -> None:
+    def wait_for(self, question: Any, seconds: float = GENEROUS_SECONDS, pause: float = 0.2) -> None:
         """Until the answer is true; a database that is away for a moment is asked again."""
         give_up = time.monotonic() + seconds
         while True:
@@ -159,7 +159,7 @@ class Scene:
                 if question():
                     return
             assert time.monotonic() < give_up, self.story()
-            time.sleep(0.2)
+            time.sleep(pause)
 
     def story(self) -> str:
         """What there is to tell when it takes too long."""
