@@ -1,6 +1,7 @@
 """The environment, read once; names as in orchestrator-core where they exist there."""
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ from resources.users import Role
 
 PROJECT_MARKERS = ("dagster.yaml", "workspace.yaml")
 DATA = ".orchestrator"
+ADDRESS = "up.address"
+"""The file in the home with the address of `orchestrator up` and its process, while that runs."""
 
 
 class Settings(BaseSettings):
@@ -167,5 +170,19 @@ def default_customer_id() -> str:
 
 
 def public_url(path: str) -> str:
-    """The address at which other systems reach a path of the server, such as the route of a callback."""
-    return f"{settings().base_url.rstrip('/')}{path}"
+    """The address at which other systems reach a path of the server, such as the route of a callback.
+
+    Without BASE_URL that is the address of the `orchestrator up` which runs in this project, on whatever port.
+    """
+    found = settings()
+    known = found.base_url if "base_url" in found.model_fields_set else address_of_up() or found.base_url
+    return f"{known.rstrip('/')}{path}"
+
+
+def address_of_up() -> str | None:
+    """Where `orchestrator up` of this project serves, if it runs: it keeps its address and process there."""
+    with suppress(SettingsError, OSError, ValueError):
+        address, _, pid = (settings().home / ADDRESS).read_text().partition(" ")
+        os.kill(int(pid), 0)
+        return address
+    return None

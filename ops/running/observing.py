@@ -9,7 +9,7 @@ from ops.running.segment import Segment
 from ops.steps.step import LedgerStep
 from resources import tracing
 from resources.database.session import SubscriptionDatabase
-from resources.figures.calls import add_calls
+from resources.figures.call_durations import add_calls
 from resources.systems import calls
 
 log = logging.getLogger(__name__)

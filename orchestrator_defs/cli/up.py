@@ -22,7 +22,7 @@ from resources.database.embedded import embedded_home, embedded_server, embedded
 from resources.database.reaper import open_lock, running_pid, try_lock
 from resources.errors import REFUSALS, SettingsError
 from resources.lab.launcher import lab_answers, lab_home, lab_url, pid_file
-from resources.settings import project_folder, settings
+from resources.settings import ADDRESS, project_folder, settings
 
 SHIPPED, WORKSPACE = "orchestrator_defs", "workspace.yaml"
 STOP_SECONDS = 10.0
@@ -133,10 +133,23 @@ def _only_one(folder: Path, serving: Serving) -> Iterator[None]:
         _wait_for_port(serving, STOP_SECONDS if left_over else 0.0)
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({"pid": os.getpid(), "address": serving.address}).encode(), 0)
-        yield
+        with _address_kept(serving.address):
+            yield
         os.ftruncate(lock, 0)
     finally:
         os.close(lock)
+
+
+@contextmanager
+def _address_kept(address: str) -> Iterator[None]:
+    """Let commands beside this one know where the server is: their runs link to it, and are called back there."""
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    (home / ADDRESS).write_text(f"{address} {os.getpid()}")
+    try:
+        yield
+    finally:
+        (home / ADDRESS).unlink(missing_ok=True)
 
 
 def _where_it_runs(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Where embedded data belong: in DAGSTER_HOME wherever one stands, else in the project's folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from resources.database.embedded import embedded_server
 from resources.errors import SettingsError
-from resources.settings import Settings, project_folder, settings
+from resources.settings import ADDRESS, Settings, project_folder, public_url, settings
 
 
 @pytest.fixture
@@ -92,3 +93,25 @@ def test_an_unusable_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             settings()
     finally:
         settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("pid", "base_url", "expected"),
+    [
+        (os.getpid(), None, "http://127.0.0.1:8131/api/x"),
+        (os.getpid(), "https://orchestrator.example.org/", "https://orchestrator.example.org/api/x"),
+        (2**22 + 1, None, "http://localhost:8080/api/x"),  # no machine has a process of that number
+    ],
+)
+def test_links_lead_to_the_orchestrator_up_that_runs_here(
+    project: Path, monkeypatch: pytest.MonkeyPatch, pid: int, base_url: str | None, expected: str
+) -> None:
+    (project / ".orchestrator").mkdir()
+    (project / ".orchestrator" / ADDRESS).write_text(f"http://127.0.0.1:8131/ {pid}")
+    monkeypatch.delenv("BASE_URL", raising=False)
+    if base_url:
+        monkeypatch.setenv("BASE_URL", base_url)
+    settings.cache_clear()
+    found = public_url("/api/x")
+    settings.cache_clear()
+    assert found == expected

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dagster import DagsterInstance
 
@@ -106,9 +107,10 @@ class Stack:
         self.before = before
         self.code: list[CodeLocation] = []
         self.has_examples = serving.examples
+        options = [f"--{key.replace('_', '-')}={one}" for key, given in serving.code.items() for one in _listed(given)]
         self.examples = ChildProcess(
             "The making of the example network",
-            [sys.executable, "-m", "orchestrator_defs.cli.main", "demo", "--only-create"],
+            [sys.executable, "-m", "orchestrator_defs.cli.main", "demo", "--only-create", *options],
             log=folder / "examples.log",
         )
         self._listener: socket.socket | None = None
@@ -130,8 +132,9 @@ class Stack:
         self.code = [one.code for one in served.orchestrators if one.code is not None]
         with database.transaction(read_only=True):
             is_empty = not subscription_ids(after=None, limit=1)
-        is_shipped = any(getattr(code.pointer, "module", None) == SHIPPED for code in self.code)
-        self.has_examples = self.has_examples and is_empty and is_shipped
+        shipped = [code.name for code in self.code if getattr(code.pointer, "module", None) == SHIPPED]
+        self.has_examples = self.has_examples and is_empty and bool(shipped)
+        self.examples.command += [f"--location={name}" for name in shipped[:1]]  # there may be others beside it
         where = f"embedded, in {embedded_server().data}" if database.is_embedded else str(database.url)
         self.report(f"The database is ready: {where}.")
         database.dispose()  # children must not use its connections
@@ -279,3 +282,7 @@ class Stack:
                 self.report("Unfinished processes continue from their last committed step at the next start.")
                 return
             time.sleep(POLL_SECONDS)
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]

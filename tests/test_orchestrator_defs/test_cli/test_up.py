@@ -12,7 +12,7 @@ from orchestrator_defs.cli.watched_server import ServerFailed, WatchedServer
 from orchestrator_defs.serving import Serving
 from resources.errors import SettingsError
 from resources.lab.launcher import lab_home
-from resources.settings import settings
+from resources.settings import address_of_up, settings
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -121,6 +121,13 @@ def test_there_is_only_one_of_a_project(tmp_path: Path, server: WatchedServer) -
             pass
     with _only_one(tmp_path, serving):
         pass
+
+
+def test_commands_beside_it_know_its_address_as_long_as_it_runs(tmp_path: Path) -> None:
+    serving = Serving(port=free_port())
+    with _only_one(tmp_path, serving):
+        assert address_of_up() == serving.address
+    assert address_of_up() is None
 
 
 def test_a_port_of_somebody_elses_is_refused_at_once(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_no_file_is_named_that_an_installed_distribution_does_not_have(tmp_path:
 def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster looks into pyproject.toml, and whoever names it into workspace.yaml."""
+    """Also when somebody names workspace.yaml."""
     write_project(tmp_path / "acme", ProductSpec("Line"))
     monkeypatch.chdir(tmp_path / "acme")
 
@@ -78,6 +78,17 @@ def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
 
     found = [(one.location_name, one.loadable_target_origin.module_name) for one in origins]
     assert found == 2 * [("acme", "acme.definitions")]
+
+
+def test_a_location_that_is_added_to_the_workspace_is_found_without_naming_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path / "acme", ProductSpec("Line"))
+    monkeypatch.chdir(tmp_path / "acme")
+    with Path("workspace.yaml").open("a") as workspace:
+        workspace.write("  - python_module: {module_name: orchestrator_defs, location_name: shipped}\n")
+
+    assert [one.location_name for one in workspaces.find({})] == ["acme", "shipped"]
 
 
 def test_an_empty_folder_that_exists_is_used(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from orchestrator_defs.api.server.stack import DAEMON, Reports, Stack
 from orchestrator_defs.serving import Serving
+from resources.database.session import SubscriptionDatabase
+from resources.runs.code_location import CodeLocation
 from resources.runs.forked_children import Child, ForkedChildren
 
 
@@ -70,6 +72,20 @@ def test_a_daemon_that_ends_with_the_rest_is_not_started_again(stack: tuple[Stac
     os.set_blocking(descriptor, False)
     with pytest.raises(BlockingIOError):
         reported(descriptor)
+
+
+def test_the_examples_are_of_the_shipped_location_when_there_are_several(
+    tmp_path: Path, database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SubscriptionDatabase, "dispose", lambda _: None)
+    places = {"mine": "acme.definitions", "shipped": "orchestrator_defs"}
+    codes = [CodeLocation.of_module(name, module, "defs", tmp_path) for name, module in places.items()]
+    found = [SimpleNamespace(code=code) for code in codes]
+    serving = Serving(code={"workspace": ["two.yaml"]}, examples=True)
+    parts = Stack(serving, tmp_path, ForkedChildren(), lambda _: None, None)  # type: ignore[arg-type]
+    parts.prepare(SimpleNamespace(prepare=lambda: database, orchestrators=found))  # type: ignore[arg-type]
+    assert parts.has_examples
+    assert parts.examples.command[-3:] == ["--only-create", "--workspace=two.yaml", "--location=shipped"]
 
 
 def test_reports_to_nobody_are_no_error(tmp_path: Path) -> None:
