@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFTESTS = $(shell find tests -name conftest.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up dev test slow lint types bench demo db wheel clean ci
+.PHONY: help install run up dev test slow lint types docs bench demo db wheel clean ci
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*?## "} /^[a-z]+:.*?## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ types: install  ## mypy, strict: the packages, the benchmarks and the fixtures o
 	$(BIN)/mypy
 	$(BIN)/mypy tests/architecture.py $(CONFTESTS)
 
+docs: install  ## the documents as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: install  ## measure what is claimed about speed; some ten minutes
 	$(BIN)/python -m benchmarks
 
@@ -55,7 +58,7 @@ wheel: install  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove what tools left behind; not .venv and not the embedded data
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 ci:  ## what the continuous integration runs, in an environment of its own

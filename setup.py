@@ -32,8 +32,14 @@ TESTING = [
     "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
 ]
 
+DOCS = [
+    "mkdocs>=1.6,<2",  # the documents as a site, ...
+    "mkdocs-material>=9.5,<10",  # ... as it looks
+]
+
 TEST = [
     *TESTING,
+    *DOCS,
     *REDIS,
     "opentelemetry-sdk>=1.30,<2",  # spans in memory
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
@@ -48,6 +54,7 @@ TEST = [
     "ruff>=0.17,<0.18",  # what a formatter says must not change by itself
     "mypy>=2.4,<3",
     "types-PyYAML",
+    "bump-my-version>=1.2,<2",  # raises the version, with changelog and tag
     "build>=1.2",  # the packaging test builds a wheel ...
     "setuptools>=77",  # ... without a network, so with this setuptools
 ]
@@ -127,6 +134,7 @@ setup(
         "redis": REDIS,
         "kubernetes": KUBERNETES,
         "otel": OTEL,
+        "docs": DOCS,
         "testing": TESTING,
         "test": TEST,
     },

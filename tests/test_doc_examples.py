@@ -4,8 +4,9 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,12 +24,14 @@ from ops.starting.drift_answer import Answer
 from orchestrator_defs.scaffolding.product import ProductSpec
 from orchestrator_defs.scaffolding.project import write_project
 from orchestrator_defs.testing import Run, Testbed
-from resources.errors import ExternalSystemError, ExternalSystemUnavailable, StartRefused
+from resources.errors import ExternalSystemError, ExternalSystemUnavailable, FormInvalid, StartRefused
 from tests.architecture import ROOT
 from tests.drift import write_result
 
 ACCEPT = Answer.ACCEPT_REALITY
-PAGES = ("forms", "external_systems", "steps", "validation", "testing")
+PAGES = ("forms", "external_systems", "steps", "validation", "testing", "model_a_product", "write_a_workflow", "waits")
+BEFORE = {"write_a_workflow": ("model_a_product",)}
+"""Pages from which others go on."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -72,7 +75,7 @@ def page_of(project: ModuleType) -> Callable[[str], ModuleType]:
 
     def load(page: str) -> ModuleType:
         module = ModuleType(f"examples_of_{page}")
-        code = "\n".join(blocks(page, "python"))
+        code = "\n".join(block for one in (*BEFORE.get(page, ()), page) for block in blocks(one, "python"))
         exec(compile(code, f"docs/{page}.md", "exec"), module.__dict__)
         return module
 
@@ -89,12 +92,13 @@ def controller(project: ModuleType) -> Iterator[Any]:
 def bed_of(testbed_of: Callable[..., Testbed], controller: Any) -> Callable[..., Testbed]:
     """A test bed of a page's workflows, with the project's own product and controller."""
 
-    def make(*workflows: Any, **systems: Any) -> Testbed:
+    def make(*workflows: Any, products: Sequence[Any] = (), **systems: Any) -> Testbed:
         from acme.definitions.line import WORKFLOWS  # type: ignore[import-not-found]
         from acme.resources.controller import Controller  # type: ignore[import-not-found]
         from acme.resources.line import PRODUCTS  # type: ignore[import-not-found]
 
-        return testbed_of([*WORKFLOWS, *workflows], PRODUCTS, {"controller": Controller(url=controller.url), **systems})
+        external = {"controller": Controller(url=controller.url), **systems}
+        return testbed_of([*WORKFLOWS, *workflows], [*PRODUCTS, *products], external)
 
     return make
 
@@ -414,6 +418,68 @@ def test_a_system_that_does_not_answer_is_no_drift(
 
     run.assert_status("api_unavailable")
     assert line.subscription.insync
+
+
+# --- docs/model_a_product.md, docs/write_a_workflow.md ---
+
+
+def test_the_prefix_lives_its_whole_life(page_of: Callable[[str], ModuleType], bed_of: Callable[..., Testbed]) -> None:
+    page = page_of("write_a_workflow")
+    bed = bed_of(*page.WORKFLOWS, products=page.PRODUCTS)
+    line = created(bed)
+    pages = [{"product": "IPv4 prefix"}, {"line_id": str(line.subscription_id)}, {"prefix": "2001:db8::/48"}]
+
+    with pytest.raises(FormInvalid, match="this product takes prefixes of IPv4"):
+        bed.run("create_prefix", pages)
+    prefix = bed.run("create_prefix", [*pages[:2], {"prefix": "192.0.2.0/24"}])
+    prefix.assert_completed()
+    expected = {"prefix": "192.0.2.0/24", "route_id": 1000, "metric": 100, "title": "192.0.2.0/24 on C-1001"}
+    bed.assert_blocks(prefix.subscription_id, {"family": 4, "prefix": {**expected, "line": {"site": "Utrecht"}}})
+
+    bed.run("modify_prefix", [on(prefix), {"metric": 5}]).assert_completed()
+    bed.run("validate_prefix", on(prefix)).assert_completed()
+    page.ROUTERS.routes[str(prefix.subscription_id)]["metric"] = 7
+    bed.run("validate_prefix", on(prefix)).assert_drift("routers.metric is 7 and should be 5")
+
+
+def test_a_line_that_a_prefix_uses_is_not_terminated(
+    page_of: Callable[[str], ModuleType], bed_of: Callable[..., Testbed]
+) -> None:
+    page = page_of("write_a_workflow")
+    bed = bed_of(*page.WORKFLOWS, products=page.PRODUCTS)
+    line = created(bed)
+    pages = [{"product": "IPv4 prefix"}, {"line_id": str(line.subscription_id)}, {"prefix": "192.0.2.0/24"}]
+    prefix = bed.run("create_prefix", pages)
+
+    with pytest.raises(StartRefused, match="in use"):
+        bed.run("terminate_line", on(line))
+    bed.run("terminate_prefix", on(prefix)).assert_completed()
+    bed.run("terminate_line", on(line)).assert_completed()
+
+
+# --- docs/waits.md ---
+
+
+def test_the_visit_waits_for_a_person_a_moment_a_callback_and_a_link(
+    page_of: Callable[[str], ModuleType], bed_of: Callable[..., Testbed], later: Callable[..., Any]
+) -> None:
+    page = page_of("waits")
+    bed = bed_of(page.visit_site)
+
+    run = bed.run("visit_site", on(created(bed)))
+    run.assert_suspended(at="approve_visit")
+    run.answer({"visit_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()})
+    run.assert_waiting(at="wait_until_visit_at")
+    with later(timedelta(hours=2)):
+        bed.wake()
+    run.assert_awaiting_callback()
+    run.callback({"done": True, "report": "all well"})
+    for hours in (3, 4):
+        run.assert_waiting(at="wait_for_link")
+        with later(timedelta(hours=hours)):
+            bed.wake()
+    run.assert_completed()
+    run.assert_state({"report": "all well", "link": "up"})
 
 
 # --- docs/testing.md ---

@@ -77,6 +77,7 @@ def test_metadata_has_the_extras(metadata: Message) -> None:
         "celery",
         "kubernetes",
         "otel",
+        "docs",
         "testing",
         "test",
     }

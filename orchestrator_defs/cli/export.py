@@ -17,7 +17,14 @@ from resources.searches.saved_queries import get_query, search_of
 @click.command()
 @click.argument("kind", type=click.Choice(list(ENTITIES)), required=False)
 @query_option
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="CSV for spreadsheets, JSON for programs.",
+)
 @click.option(
     "--column", "columns", multiple=True, metavar="PATH", help="Only these, as `product.name`; may be repeated."
 )

@@ -142,7 +142,7 @@ def heal(control: LabControl) -> None:
 
 
 @lab.command()
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the last ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with what was sent.")
 @with_control
 def calls(control: LabControl, limit: int, as_json: bool) -> None:

@@ -35,7 +35,7 @@ def schedules() -> None:
 
 
 @schedules.command("list")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @json_option
 @click.pass_obj
 def list_command(application: Application, limit: int, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from orchestrator_defs.api.graphql.federation import ReadKeys, by_uuid, federate
 from orchestrator_defs.api.graphql.mutations import mutations
 from orchestrator_defs.api.graphql.roots import Reading, SchemaTypes, lists_of
 from orchestrator_defs.api.graphql.selecting import Asked, Selected
+from orchestrator_defs.api.graphql.type_texts import describe
 from orchestrator_defs.api.security.access_rules import Call
 from orchestrator_defs.api.security.authorisation import Authorisation
 from orchestrator_defs.api.security.graphql_limits import Limits
@@ -38,9 +39,8 @@ def make_executor(served: Served, settings: ApiSettings) -> Executor:
     changes = GraphQLObjectType("Mutation", mutations(types.description, settings.oauth2_active))
 
     def schema(more: Mapping[str, Any]) -> GraphQLSchema:
-        return GraphQLSchema(
-            GraphQLObjectType("Query", {**types.query(reading), **more}), changes, types=types.subscriptions
-        )
+        query = GraphQLObjectType("Query", {**types.query(reading), **more})
+        return describe(GraphQLSchema(query, changes, types=types.subscriptions))
 
     text = sdl(schema({}))
     whole = schema(federated(lambda: text, types.keyed(), _readers(types, reading), types.rule_of))

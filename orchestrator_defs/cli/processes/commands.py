@@ -58,11 +58,17 @@ for command in interventions.COMMANDS:
 
 
 @process.command("list")
-@click.option("--status", "statuses", multiple=True, type=click.Choice([s.value for s in ProcessStatus]))
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([s.value for s in ProcessStatus]),
+    help="Only processes of this status; may be repeated.",
+)
 @click.option("--workflow", help="Only processes of this workflow.")
 @click.option("--tasks/--no-tasks", "is_task", default=None, help="Only tasks, or none.")
 @query_option
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many, newest first.")
 @json_option
 @click.pass_obj
 def list_command(
