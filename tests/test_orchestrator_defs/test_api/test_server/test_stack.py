@@ -82,7 +82,7 @@ def test_the_examples_are_of_the_shipped_location_when_there_are_several(
     codes = [CodeLocation.of_module(name, module, "defs", tmp_path) for name, module in places.items()]
     found = [SimpleNamespace(code=code) for code in codes]
     serving = Serving(code={"workspace": ["two.yaml"]}, examples=True)
-    parts = Stack(serving, tmp_path, ForkedChildren(), lambda _: None, None)  # type: ignore[arg-type]
+    parts = Stack(serving, tmp_path, ForkedChildren(), lambda _: None, Servers(), None)  # type: ignore[arg-type]
     parts.prepare(SimpleNamespace(prepare=lambda: database, orchestrators=found))  # type: ignore[arg-type]
     assert parts.has_examples
     assert parts.examples.command[-3:] == ["--only-create", "--workspace=two.yaml", "--location=shipped"]
