@@ -20,6 +20,7 @@ from ops.steps.workflow import PredicateContext, RunPredicateFail, RunPredicateP
 from resources.database import time_limit
 from resources.database.session import SubscriptionDatabase
 from resources.domain.saving.headers import SubscriptionHeader, subscription_header
+from resources.domain.saving.records import HeaderRecord, ProductRecord
 from resources.errors import (
     FormError,
     KeyUsed,
@@ -305,7 +306,7 @@ def start_form(
             page = yield subscription_page(workflow)
             header = subscription_header(page.subscription_id)
             check_usable(workflow, header, answers)
-            known |= state_of_subscription(header)
+            known |= state_of_subscription(header, header.product, header.version)
         own = workflow.initial_input_form
         if own is not None:
             result = yield from pages_of(own, known, scope)
@@ -394,13 +395,13 @@ def _product_state(product_id: UUID) -> State:
     return {"product": str(product.product_id), "product_name": product.name}
 
 
-def state_of_subscription(header: SubscriptionHeader) -> State:
+def state_of_subscription(header: SubscriptionHeader | HeaderRecord, product: ProductRecord, version: int) -> State:
     """What the engine's own page adds to the first state."""
     return {
         "subscription_id": str(header.subscription_id),
-        "product": str(header.product.product_id),
-        "product_name": header.product.name,
+        "product": str(product.product_id),
+        "product_name": product.name,
         "customer_id": header.customer_id,
-        "version": header.version,
+        "version": version,
         "subscription": {"subscription_id": str(header.subscription_id), "description": header.description},
     }

@@ -21,6 +21,7 @@ from ops.validating.single import validate_one
 from resources import clock
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
+from resources.domain.saving.reading import ReadAhead, read_ahead
 from resources.errors import OrchestratorError, ProcessExists, TransportError, UnknownSubscription
 from resources.processes import process_rows, validations
 from resources.processes.waits import Wait, WaitKind
@@ -184,8 +185,10 @@ class Batch:
             if (running < threads and not is_empty) or not running:
                 taken = self._claim(threads * CLAIMED_PER_THREAD)
                 is_empty = not taken
+                with self.database.statements():  # one, where each would send one of its own
+                    ahead = read_ahead(one.subscription_id for one in taken) if taken else {}
                 for one in taken:
-                    pool.submit(copy_context().run, self._validate, one, found.put)
+                    pool.submit(copy_context().run, self._validate, one, ahead.get(one.subscription_id), found.put)
                 running += len(taken)
             if not running:
                 return True
@@ -254,19 +257,19 @@ class Batch:
         own = validations_of(self.fleet.workflows, kind)
         return [workflow for workflow in own if one.status in workflow.rule.usable_when]
 
-    def _validate(self, one: Claimed, put: Callable[[Any], None]) -> None:
+    def _validate(self, one: Claimed, ahead: ReadAhead | None, put: Callable[[Any], None]) -> None:
         """Compare a subscription and record what was found, in a thread."""
         try:
-            put((one, self._outcomes(one)))
+            put((one, self._outcomes(one, ahead)))
         except UnknownSubscription:  # it was deleted meanwhile
             put((one, []))
         except BaseException as error:  # noqa: BLE001  the main thread raises it
             put((one, error))
 
-    def _outcomes(self, one: Claimed) -> list[tuple[Outcome, bool]]:
+    def _outcomes(self, one: Claimed, ahead: ReadAhead | None) -> list[tuple[Outcome, bool]]:
         context, database = self.context, self.database
         found = [
-            validate_one(workflow, one.subscription_id, database, context.resources, log)
+            validate_one(workflow, one.subscription_id, database, context.resources, log, ahead)
             for workflow in self._workflows(one)
         ]
         due_at = min(next_due(outcome.result, one.product) for outcome in found)

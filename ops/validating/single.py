@@ -18,7 +18,7 @@ from ops.steps.workflow import Workflow
 from ops.validating.outcome import differences_of, result_of_error
 from resources.database.session import SubscriptionDatabase
 from resources.database.tables import ProcessStepTable
-from resources.domain.saving.headers import subscription_header
+from resources.domain.saving.reading import ReadAhead, given_ahead, read_subscription
 from resources.errors import StateError, TransactionReadsOnly, TransportError, WorkflowError
 from resources.processes.waits import Wait
 from resources.types import State, SubscriptionId, ValidationResult
@@ -38,36 +38,33 @@ def validate_one(
     database: SubscriptionDatabase,
     resources: Mapping[str, Any],
     log: Logger,
+    ahead: ReadAhead | None = None,
 ) -> Outcome:
     """Run the steps of a validation and return what it found; writes nothing. May run in several threads.
 
     `resources` are those of the workflow's steps, by key. Only transactions that read are opened, and none is held open
-    while a step talks to another system. Raises UnknownSubscription, and TransportError while the database is away.
+    while a step talks to another system. The first step that takes the subscription gets the rows that were read
+    `ahead`, while they are fresh. Raises UnknownSubscription, and TransportError while the database is away.
     """
     started = time.monotonic()
     with database.detached():
-        with database.statements():
-            header = subscription_header(subscription_id)
-        state = _first_state(workflow) | state_of_subscription(header)
+        if ahead is None or not ahead.is_fresh:
+            with database.statements():
+                ahead = ReadAhead(read_subscription(subscription_id))
+        record, product = ahead.rows
+        state = _first_state(workflow) | state_of_subscription(record.header, product, record.version)
         result, differences, reason = ValidationResult.PASSED, [], None
         steps = _Steps(workflow, database, resources, log, state)
         try:
-            steps.run()
+            with given_ahead(ahead):
+                steps.run()
         except TransportError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001  # an organisation's step may raise anything
             result, differences = result_of_error(error), differences_of(error, steps.reached)
             reason = None if result is ValidationResult.DRIFTED else reason_of(error)
-    return Outcome(
-        subscription_id,
-        workflow.name,
-        header.product.name,
-        result,
-        header.version,
-        time.monotonic() - started,
-        differences,
-        reason,
-    )
+    seconds = time.monotonic() - started
+    return Outcome(subscription_id, workflow.name, product.name, result, record.version, seconds, differences, reason)
 
 
 def _first_state(workflow: Workflow) -> State:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from resources.database import hung_server
 from resources.database.embedded import embedded_uri, restart_embedded
 from resources.database.moments import read_every_moment
-from resources.database.time_limit import TimeLimit, current_limit
+from resources.database.time_limit import apply_limit, current_limit
 from resources.errors import (
     DatabaseBusy,
     DatabaseFull,
@@ -125,23 +125,33 @@ class SubscriptionDatabase:
                 _engines[key] = _make_engine(self.url)
             return _engines[key]
 
-    @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[Session]:
+    def transaction(self, *, read_only: bool = False) -> AbstractContextManager[Session]:
         """Open a session as the current one; commit at the end, roll back on an error.
 
         Inside a transaction of the same context and database it joins that one, which then decides. The first statement
         is sent with BEGIN, and then this raises DatabaseUnreachable, TransactionReadsOnly for a write in a read-only
         transaction, or FormTimedOut after the context's time limit.
         """
+        return self._session("reading" if read_only else "plain")
+
+    def statements(self) -> AbstractContextManager[Session]:
+        """Open a session as the current one in which each statement commits by itself: for a single statement.
+
+        Sends neither BEGIN nor COMMIT, and takes no connection before its first statement. Inside a transaction it
+        joins that one.
+        """
+        return self._session("statements")
+
+    @contextmanager
+    def _session(self, kind: str) -> Iterator[Session]:
         engine = self.engine
         outer = _session.get()
         if outer is not None and _engine_of(outer) is engine:
             yield outer
             return
-        bind = engine.execution_options(postgresql_readonly=True) if read_only else engine
-        with Session(bind, expire_on_commit=False) as session:
+        with Session(_variant(engine, kind), expire_on_commit=False) as session:
             if (limit := current_limit()) is not None:
-                _apply_limit(limit, session)
+                apply_limit(limit, session)
             if (seconds := _lock_wait.get()) is not None:
                 event.listen(session, "after_begin", partial(_bound_waits, seconds))
             token = _session.set(session)
@@ -150,16 +160,6 @@ class SubscriptionDatabase:
                 session.commit()
             finally:
                 _session.reset(token)
-
-    @contextmanager
-    def statements(self) -> Iterator[Session]:
-        """Open a session as the current one in which each statement commits by itself: for a single statement.
-
-        Sends neither BEGIN nor COMMIT. Inside a transaction it joins that one.
-        """
-        with self.transaction() as session:
-            commit_with_each_statement()
-            yield session
 
     @contextmanager
     def detached(self) -> Iterator[None]:
@@ -198,15 +198,16 @@ class SubscriptionDatabase:
             engine.dispose()
 
 
-def _apply_limit(limit: TimeLimit, session: Session) -> None:
-    """Make the server stop a statement when the limit passes, and send none after that; costs one statement."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "reading": {"postgresql_readonly": True},
+    "statements": {"isolation_level": "AUTOCOMMIT"},
+}
 
-    def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
-        limit.check()
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(limit.left * 1000))}")
-        event.listen(connection, "before_cursor_execute", lambda *_: limit.check())
 
-    event.listen(session, "after_begin", begin)
+def _variant(engine: sa.Engine, kind: str) -> sa.Engine:
+    """The engine with the options of a kind of session, made once: to make it costs a tenth of a short transaction."""
+    made: dict[str, sa.Engine] = vars(engine).setdefault("variants", {"plain": engine})
+    return made.get(kind) or made.setdefault(kind, engine.execution_options(**_OPTIONS[kind]))
 
 
 @contextmanager

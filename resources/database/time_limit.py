@@ -9,6 +9,10 @@ from contextvars import ContextVar, copy_context
 from enum import Enum, auto
 from typing import TypeVar
 
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
 from resources.errors import FormTimedOut
 
 Result = TypeVar("Result")
@@ -107,3 +111,14 @@ def in_time(seconds: float, work: Callable[[], Result]) -> Result:
             raise
         limit.expire()
         raise limit.error() from None
+
+
+def apply_limit(limit: TimeLimit, session: Session) -> None:
+    """Make the server stop a statement when the limit passes, and send none after that; costs one statement."""
+
+    def begin(_session: Session, _transaction: object, connection: sa.Connection) -> None:
+        limit.check()
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(limit.left * 1000))}")
+        event.listen(connection, "before_cursor_execute", lambda *_: limit.check())
+
+    event.listen(session, "after_begin", begin)

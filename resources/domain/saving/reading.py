@@ -1,9 +1,12 @@
 """Reads the rows of subscriptions, blocks and their history, each in one statement."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -49,6 +52,14 @@ _READ_SUBSCRIPTION = sql(
     + "FROM subscriptions s JOIN products p USING (product_id) WHERE s.subscription_id = :subscription_id",
     subscription_id=sa.Uuid,
 )
+_READ_MANY = sql(
+    f"""
+SELECT {_HEADER}, {_PRODUCT}, s.insync, s.version, found.* FROM subscriptions s JOIN products p USING (product_id)
+CROSS JOIN LATERAL ({_TREE.format(root="subscription_id = s.subscription_id")} SELECT {_BLOCKS}) found
+WHERE s.subscription_id = ANY(:subscription_ids)
+""",
+    subscription_ids=UUIDS,
+)
 _READ_BLOCK = sql(
     _TREE.format(root="subscription_instance_id = :block")
     + f"SELECT s.status, {_BLOCKS} FROM subscription_instances b JOIN subscriptions s USING (subscription_id)"
@@ -63,18 +74,63 @@ _READ_PRODUCT = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = :pr
 _HEADER_LENGTH, _PRODUCT_LENGTH = len(fields(HeaderRecord)), len(fields(ProductRecord))
 
 
-def read_subscription(subscription_id: UUID) -> tuple[SubscriptionRecord, ProductRecord]:
+ReadRows: TypeAlias = tuple[SubscriptionRecord, ProductRecord]
+FRESH_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class ReadAhead:
+    """Rows of a subscription that serve one reading, while they are fresh."""
+
+    rows: ReadRows
+    until: float = field(default_factory=lambda: time.monotonic() + FRESH_SECONDS)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether they may still be used."""
+        return time.monotonic() < self.until
+
+
+_ahead: ContextVar[ReadAhead | None] = ContextVar("read_ahead", default=None)
+
+
+def read_subscription(subscription_id: UUID) -> ReadRows:
     """Read all rows of a subscription, of the blocks of others that it reaches, and of its product.
 
     Raises UnknownSubscription.
     """
+    ahead = _ahead.get()
+    if ahead is not None and ahead.rows[0].header.subscription_id == subscription_id and ahead.is_fresh:
+        ahead.until = 0.0
+        return ahead.rows
     found = current_session().execute(_READ_SUBSCRIPTION, {"subscription_id": subscription_id}).first()
     if found is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
-    row = tuple(found)
+    return _rows(tuple(found))
+
+
+def read_ahead(subscription_ids: Iterable[UUID]) -> dict[UUID, ReadAhead]:
+    """Read several in one statement, by id; those that there are."""
+    found = current_session().execute(_READ_MANY, {"subscription_ids": list(subscription_ids)})
+    each = (ReadAhead(_rows(tuple(row))) for row in found)
+    return {one.rows[0].header.subscription_id: one for one in each}
+
+
+@contextmanager
+def given_ahead(ahead: ReadAhead) -> Iterator[None]:
+    """Let the block's first reading of this subscription have these rows, for work that notices when it has changed."""
+    token = _ahead.set(ahead)
+    try:
+        yield
+    finally:
+        _ahead.reset(token)
+
+
+def _rows(row: tuple[Any, ...]) -> ReadRows:
     header, product = row[:_HEADER_LENGTH], row[_HEADER_LENGTH : _HEADER_LENGTH + _PRODUCT_LENGTH]
     insync, version, blocks, places = row[_HEADER_LENGTH + _PRODUCT_LENGTH :]
-    record = SubscriptionRecord(HeaderRecord(*header), insync, version, _blocks(blocks, places, subscription_id))
+    own = HeaderRecord(*header)
+    record = SubscriptionRecord(own, insync, version, _blocks(blocks, places, own.subscription_id))
     return record, ProductRecord(*product)
 
 

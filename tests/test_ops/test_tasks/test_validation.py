@@ -20,6 +20,7 @@ from ops.waiting.wait_steps import wait_until
 from orchestrator_defs.jobs.decorators import validate_workflow
 from orchestrator_defs.testing import Testbed
 from resources import clock
+from resources.database.session import statement_counter
 from resources.errors import ExternalSystemUnavailable
 from resources.processes import interventions, pause
 from resources.settings import settings
@@ -93,6 +94,28 @@ def test_each_has_a_result_and_a_line_of_its_own(fleet: Fleet) -> None:
     assert sorted(line for line in lines if "validate_device" in line) == sorted(
         f"{name} validate_device: passed" for name in names
     )
+
+
+def test_a_batch_reads_what_it_claims_in_one_statement_and_records_each_in_one_of_its_own(fleet: Fleet) -> None:
+    for number in range(10):
+        fleet.add(f"device{number}")
+    with statement_counter(fleet.bed.database.engine) as sent:
+        fleet.batch()
+    assert fleet.results == ["passed"] * 10
+    assert len([one for one in sent.statements if "WITH RECURSIVE tree" in one]) == 1
+    assert len([one for one in sent.statements if "INSERT INTO validation_history" in one]) == 10
+
+
+def test_what_changed_after_it_was_read_ahead_is_not_recorded(fleet: Fleet) -> None:
+    first = fleet.add("first")
+
+    def change() -> None:
+        with fleet.bed.database.detached():
+            fleet.change(f"UPDATE subscriptions SET version = 2 WHERE subscription_id = '{first}'")
+
+    fleet.when_compared(change)
+    fleet.batch().assert_state({"validated": {"passed": 0, "failed": 0}})
+    assert fleet.due_in(first) < timedelta(minutes=11)
 
 
 def test_drift_is_marked_and_shown_and_the_batch_is_green(fleet: Fleet) -> None:

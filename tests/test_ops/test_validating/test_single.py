@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from dagster import ConfigurableResource
+from sqlalchemy import text
 
 from ops.steps.step import begin, conditional, step
 from ops.steps.workflow import Workflow
@@ -16,6 +17,7 @@ from ops.waiting.parallel import foreach, parallel
 from orchestrator_defs.jobs.decorators import validate_workflow
 from orchestrator_defs.testing import Testbed
 from resources.database.session import current_session, statement_counter
+from resources.domain.saving.reading import ReadAhead, read_ahead
 from resources.errors import DriftFound, ExternalSystemUnavailable, UnknownSubscription
 from resources.types import State, ValidationResult
 from resources.validations.results import Outcome, record
@@ -71,14 +73,46 @@ def test_a_workflow_as_it_is_finds_the_drift(testbed_of: Callable[..., Any]) -> 
     assert (found.version, found.product, found.workflow) == (1, "Test Device", "validate_device")
 
 
-def test_it_reads_in_two_statements_and_writes_nothing(testbed_of: Callable[..., Any]) -> None:
+def test_it_reads_in_one_statement_and_writes_nothing(testbed_of: Callable[..., Any]) -> None:
     world = World()
     bed = testbed_of(device_workflows(world), [DEVICE])
     subscription_id = add_device(bed, world)
     workflow = bed.orchestrator.workflow("validate_device")
     with statement_counter(bed.database.engine) as sent:
         validate_one(workflow, subscription_id, bed.database, {}, LOG)
-    assert [one.split()[0] for one in sent.statements] == ["SELECT", "WITH"]
+    assert [one.split()[0] for one in sent.statements] == ["WITH"]
+
+
+def test_what_was_read_ahead_is_compared_once_and_only_while_it_is_fresh(testbed_of: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @step("Look")
+    def look(subscription: Device) -> None:
+        seen.append(subscription.device.hostname)
+
+    @step("Look again")
+    def look_again(subscription: Device) -> None:
+        look.function(subscription)
+
+    @validate_workflow("Look twice", product_type="Device")
+    def look_twice() -> Any:
+        return begin >> look >> look_again
+
+    bed: Testbed = testbed_of((look_twice,), [DEVICE])
+    known = add_device(bed)
+
+    def ahead() -> ReadAhead:
+        with bed.database.statements():
+            return read_ahead([known])[known]
+
+    fresh, stale = ahead(), ahead()
+    stale.until = 0.0
+    with bed.database.transaction() as session:
+        session.execute(text("""UPDATE subscription_instances SET values = values || '{"hostname": "new"}'"""))
+    validate_one(look_twice.workflow, known, bed.database, {}, LOG, fresh)
+    assert seen == ["ams1", "new"]
+    validate_one(look_twice.workflow, known, bed.database, {}, LOG, stale)
+    assert seen[2:] == ["new", "new"]
 
 
 @pytest.mark.parametrize(
