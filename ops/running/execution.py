@@ -45,6 +45,7 @@ from resources.processes.waits import Wait, WaitKind
 from resources.runs.guardian import forks_leave
 from resources.runs.refusal import Refusal
 from resources.types import ProcessId, ProcessStatus, State, StepStatus
+from resources.validations import failing
 
 IN_PROCESS = frozenset({in_process_executor.name, "execute_in_process_executor"})
 """The executors that run all steps of a run in one process."""
@@ -447,7 +448,7 @@ def engine_errors_recorded(segment: Segment, place: LedgerStep) -> Iterator[None
         cause = refusal.__cause__ or refusal
         if not (isinstance(cause, RunMayNotAct) or may_pass(cause)):
             with segment.database.transaction():
-                recovery.fail_after_run(segment.process_id, segment.run_id, reason_of(cause))
+                failing.fail_after_run(segment.process_id, segment.run_id, reason_of(cause))
         raise
     except Exception as error:
         if not (may_pass(error) or _is_retried_in_run(segment.op, place, error)):
@@ -464,8 +465,10 @@ def _fail_for_engine(segment: Segment, place: LedgerStep, error: Exception) -> N
     record = record_of(segment, place, datetime.now(UTC), StepStatus.FAILED, Delta({}, []), line)
     with segment.database.transaction():
         written = {"reason": reason, "traceback": traceback_of(error)}
-        if ledger.record_failure(record, status=ProcessStatus.FAILED, **written) is None:  # the step is committed
-            recovery.fail_after_run(segment.process_id, segment.run_id, reason)
+        if ledger.record_failure(record, status=ProcessStatus.FAILED, **written) is not None:
+            failing.record_failed(segment.process_id, reason)
+        else:  # the step is committed
+            failing.fail_after_run(segment.process_id, segment.run_id, reason)
 
 
 def _committed(process_id: ProcessId, place: LedgerStep) -> Done | None:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from ops.starting.admission import StartRequest, admit
 from ops.steps.arguments import arguments_of
 from ops.steps.context import StepContext
+from ops.steps.failure_words import reason_of
 from ops.steps.step import Step, step
 from ops.steps.workflow import Workflow
 from ops.validating.single import validate_one
@@ -22,7 +23,7 @@ from resources import clock
 from resources.catalogue.catalogue import Catalogue
 from resources.database.session import SubscriptionDatabase
 from resources.domain.saving.reading import ReadAhead, read_ahead
-from resources.errors import OrchestratorError, ProcessExists, TransportError, UnknownSubscription
+from resources.errors import OrchestratorError, ProcessExists, RunMayNotAct, TransportError, UnknownSubscription
 from resources.processes import process_rows, validations
 from resources.processes.waits import Wait, WaitKind
 from resources.settings import settings
@@ -165,6 +166,11 @@ class Batch:
             try:
                 is_done = self._work(pool, threads)
                 due_again = clock.now() + unreachable_pause() if is_done else self.before
+            except (RunMayNotAct, TransportError):
+                raise
+            except Exception:  # the next batch may meet it again
+                due_again = clock.now() + unreachable_pause()
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
                 self._log()
@@ -272,6 +278,16 @@ class Batch:
             validate_one(workflow, one.subscription_id, database, context.resources, log, ahead)
             for workflow in self._workflows(one)
         ]
+        try:
+            return self._recorded(one, found)
+        except TransportError:
+            raise
+        except Exception as error:  # noqa: BLE001  # what was found cannot be stored, and the next batch would find it
+            reason, nothing = reason_of(error), ValidationResult.FAILED
+            return self._recorded(one, [replace(each, result=nothing, differences=(), reason=reason) for each in found])
+
+    def _recorded(self, one: Claimed, found: list[Outcome]) -> list[tuple[Outcome, bool]]:
+        context, database = self.context, self.database
         due_at = min(next_due(outcome.result, one.product) for outcome in found)
         is_alone = len(found) == 1 and not one.has_drifted  # then one statement records it
         with database.statements() if is_alone else database.transaction():

@@ -60,7 +60,7 @@ def validate_one(
                 steps.run()
         except TransportError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # an organisation's step may raise anything
+        except BaseException as error:  # noqa: BLE001  # an organisation's step may raise anything
             result, differences = result_of_error(error), differences_of(error, steps.reached)
             reason = None if result is ValidationResult.DRIFTED else reason_of(error)
     seconds = time.monotonic() - started

@@ -24,6 +24,7 @@ from resources.runs.launching.launcher import PARENT_RUN, ROOT_RUN, launches_to_
 from resources.runs.run_events import report_event
 from resources.types import ProcessId
 from resources.users import SYSTEM
+from resources.validations import failing
 
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
 """The back-off of a request whose run ended before it claimed the process; it doubles after each further time."""
@@ -163,6 +164,6 @@ def _mark_as_failed(service: Processes, process_id: ProcessId, reason: str) -> N
         process_rows.lock_row(process_id)
         found = [one for one in recovery.states_of([process_id]) if one.status in recovery.IN_PROGRESS]
         for one in found:
-            recovery.mark_as_failed(one, reason)
+            failing.mark_as_failed(one, reason)
     for one in found:
         report_event(service.instance, process_id, one.run_id, f"The process has failed: {reason}")

@@ -35,6 +35,7 @@ from resources.runs.storage_identity import storage_id
 from resources.runs.workers.worker import report_end
 from resources.settings import settings
 from resources.types import ProcessId, ProcessStatus
+from resources.validations import failing
 
 BATCH = 200
 """How many processes, and how many runs, one sweep checks; the next one continues from there."""
@@ -232,7 +233,7 @@ class Sweeper:
 
     def _mark_as_failed(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         with self.database.transaction(read_only=self.is_preview):
-            has_failed = self.is_preview or recovery.mark_as_failed(one, reason)
+            has_failed = self.is_preview or failing.mark_as_failed(one, reason)
         if has_failed:
             sweep.report.append(f"{one.process_id} has failed: {reason}")
         if has_failed and not self.is_preview:

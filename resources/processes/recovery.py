@@ -153,14 +153,11 @@ def continue_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
     return False
 
 
-def fail_after_run(process_id: ProcessId, run_id: str, reason: str) -> bool:
-    """Mark a process as failed after a run that knows its own end; False when another run has it, or it has stopped."""
-    found = [one for one in states_of([process_id]) if one.run_id == run_id and one.status in IN_PROGRESS]
-    return bool(found) and mark_as_failed(found[0], reason)
-
-
 def mark_as_failed(found: ProcessState, reason: str) -> bool:
-    """Mark a process whose run is lost as failed; False when that is no longer needed. A person may resume it."""
+    """Mark a process whose run is lost as failed; False when that is no longer needed. A person may resume it.
+
+    For `resources.validations.failing`, which also says what it means for a validation.
+    """
     row = _lock_if_unchanged(found)
     if row is None:
         return False

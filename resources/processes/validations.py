@@ -26,9 +26,12 @@ UNDER_WAY = [
     ProcessStatus.RUNNING,
     ProcessStatus.RESUMED,
     ProcessStatus.WAITING,
+    ProcessStatus.AWAITING_CALLBACK,
     ProcessStatus.ABORTING,
 ]
 """Statuses of a validation that will still end by itself."""
+UNFINISHED = [*UNDER_WAY, ProcessStatus.SUSPENDED]
+"""Statuses of a validation beside which none is started."""
 
 
 def under_way() -> int:

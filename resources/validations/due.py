@@ -106,7 +106,7 @@ WITH picked AS MATERIALIZED (
             SELECT 1 FROM processes_subscriptions link
             JOIN processes USING (process_id) JOIN workflows USING (workflow_id)
             WHERE link.subscription_id = picked.subscription_id AND workflows.target = 'VALIDATE'
-            AND processes.last_status = ANY(:under_way)
+            AND processes.last_status = ANY(:unfinished)
         ) THEN 'later'
         ELSE 'taken' END AS verdict
     FROM picked JOIN subscriptions USING (subscription_id)
@@ -185,7 +185,7 @@ def claim(
         "later": now + min(unreachable_pause(), *(maximum_age(name) for name in quotas)),
         "holder": str(holder),
         "limit": limit,
-        "under_way": [*validations.UNDER_WAY],
+        "unfinished": [*validations.UNFINISHED],
         "out_of_sync": settings().validate_out_of_sync_subscriptions,
     }
     rows = session.execute(CLAIM, values).all()

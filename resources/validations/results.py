@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from resources.database.session import current_session
+from resources.database.storable import storable
 from resources.database.typed_sql import sql
 from resources.processes.validations import end_those_that_drifted
 from resources.types import ProcessId, SubscriptionId, ValidationResult
@@ -85,7 +86,7 @@ def _parameters(
         "subscription_id": outcome.subscription_id,
         "workflow": outcome.workflow,
         "result": outcome.result.value,
-        "reason": outcome.reason[:REASON_LIMIT] if outcome.reason else None,
+        "reason": storable(outcome.reason)[:REASON_LIMIT] if outcome.reason else None,
         "severity": outcome.severity,
         "differences": differences,
         "version": outcome.version,

@@ -1,6 +1,8 @@
 """A validation that is a process of its own is recorded in the transaction that ends or fails it."""
 
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,16 +10,19 @@ import pytest
 import sqlalchemy as sa
 from dagster import DagsterEventType, TableMetadataValue
 
+from ops.running import execution
 from ops.steps.step import begin, step
 from orchestrator_defs.jobs.decorators import validate_workflow
 from orchestrator_defs.testing import Run, Testbed
+from resources import clock
 from resources.database.fleet_tables import ValidationHistoryTable, ValidationTable
 from resources.database.session import current_session
 from resources.domain.saving.authorship import Author, authored_by
 from resources.errors import DriftFound, ExternalSystemUnavailable
-from resources.processes import ledger, validations
+from resources.processes import ledger, recovery, validations
 from resources.subscriptions.history import read_history
 from resources.types import State
+from resources.validations import failing
 from tests.marks import put_out_of_sync
 from tests.test_resources.test_domain.domain import Device
 from tests.toy_network import DEVICE, World, add_device, device_workflows
@@ -49,6 +54,12 @@ class Network:
     def history(self) -> list[ValidationHistoryTable]:
         with self.bed.database.transaction(read_only=True) as session:
             return list(session.scalars(sa.select(ValidationHistoryTable).order_by(sa.text("history_id"))))
+
+    def assert_failed_and_due_later(self, reason: str) -> None:
+        (line,) = self.history
+        assert (line.result, self.newest.result, self.insync) == ("failed", "failed", True)
+        assert reason in str(line.reason)
+        assert self.newest.due_at is not None and self.newest.due_at > clock.now() + timedelta(minutes=9)
 
     @property
     def insync(self) -> bool:
@@ -95,6 +106,58 @@ def test_what_kept_it_from_looking_is_recorded(testbed_of: Callable[..., Any], e
     network.run("look_at_device")
     assert (network.newest.result, network.insync) == (result, True)
     assert str(error) in str(network.newest.reason)
+
+
+def exit_python(subscription: Device) -> None:
+    sys.exit(3)
+
+
+def break_engine(*_: Any) -> None:
+    raise LookupError("The engine is broken.")
+
+
+def test_one_that_leaves_python_has_failed(testbed_of: Callable[..., Any]) -> None:
+    @validate_workflow("Look", product_type="Device")
+    def look_at_device() -> Any:
+        return begin >> step("Look")(exit_python)
+
+    network = Network(testbed_of, look_at_device)
+    network.run("look_at_device").assert_status("failed")
+    network.assert_failed_and_due_later("sys.exit(3)")
+
+
+@pytest.mark.parametrize("place", ["_claim", "_attempt", "record_failure"])
+def test_one_that_the_engine_fails_has_failed_and_is_due_after_a_pause(
+    network: Network, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    network.world.broken = {"compare"}  # so that there is a failure to record
+    monkeypatch.setattr(execution, place, break_engine)
+    network.run().assert_status("failed")
+    network.assert_failed_and_due_later("The engine is broken.")
+
+
+def test_one_whose_run_is_lost_for_good_has_failed_and_is_due_after_a_pause(network: Network) -> None:
+    page = {"subscription_id": str(network.device)}
+    process_id = network.bed.processes.starts.start("validate_device", [page], user="ann")
+    with network.bed.database.transaction():
+        (found,) = recovery.states_of([process_id])
+        assert failing.mark_as_failed(found, "Its run was lost.")
+    network.assert_failed_and_due_later("Its run was lost.")
+    assert (network.history[0].process_id, network.history[0].created_by) == (process_id, "ann")
+
+
+def test_a_process_fails_though_its_result_cannot_be_recorded(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_id = network.bed.processes.starts.start(
+        "validate_device", [{"subscription_id": str(network.device)}], user="ann"
+    )
+    monkeypatch.setattr(failing, "record", lambda *_, **__: current_session().execute(sa.text("SELECT 1 / 0")))
+    with network.bed.database.transaction():
+        failing.mark_as_failed(recovery.states_of([process_id])[0], "Its run was lost.")
+    with network.bed.database.transaction(read_only=True):
+        assert recovery.states_of([process_id])[0].status == "failed"
+    assert network.history == []
 
 
 def test_a_pass_clears_the_mark_and_ends_the_validation_that_made_it(network: Network) -> None:

@@ -16,16 +16,17 @@ from sqlalchemy import text
 from ops.steps.context import StepContext
 from ops.steps.step import begin, step
 from ops.tasks.validation import Batch, validated_products
+from ops.validating import single
 from ops.waiting.wait_steps import wait_until
 from orchestrator_defs.jobs.decorators import validate_workflow
 from orchestrator_defs.testing import Testbed
 from resources import clock
 from resources.database.session import statement_counter
 from resources.errors import ExternalSystemUnavailable
-from resources.processes import interventions, pause
+from resources.processes import interventions, pause, recovery
 from resources.settings import settings
 from resources.types import ProcessStatus, State, SubscriptionLifecycle, ValidationResult
-from resources.validations import due
+from resources.validations import due, failing, results
 from resources.validations.results import Outcome, record
 from tests.test_resources.test_domain.domain import Device
 from tests.toy_network import DEVICE, World, add_device, device_workflows
@@ -195,6 +196,52 @@ def test_one_that_breaks_stops_none_of_the_others(fleet: Fleet, one_at_a_time: N
     fleet.when_compared(lambda: exec_raise(RuntimeError("a bug")))
     fleet.batch().assert_completed()
     assert fleet.results == ["failed", "passed"]
+
+
+class Escaped(BaseException):
+    """Nothing that a step should raise."""
+
+
+def test_whatever_one_raises_is_its_own_result(fleet: Fleet, one_at_a_time: None) -> None:
+    def escape() -> None:
+        raise Escaped("out")
+
+    fleet.add("first")
+    fleet.add("second")
+    fleet.when_compared(escape)
+    fleet.batch().assert_state({"validated": {"passed": 1, "failed": 1}})
+
+
+def test_what_cannot_be_stored_of_one_is_its_failure(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or every batch would fail that claims it."""
+    wrong = fleet.add("wrong")
+    fleet.add("right")
+    fleet.world.hostnames[str(wrong)] = "other"
+    found = {"system": "x", "path": "x", "expected": "\0", "found": None, "severity": "error"}
+    monkeypatch.setattr(single, "differences_of", lambda error, _: [found])
+    fleet.batch().assert_state({"validated": {"passed": 1, "failed": 1, "drifted": 0}})
+    assert fleet.due_in(wrong) > timedelta(minutes=59)
+
+
+def test_a_batch_that_breaks_leaves_a_pause_before_its_rest_is_due(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fleet.add("first")
+    monkeypatch.setattr(results, "record", lambda *_, **__: False)
+    monkeypatch.setattr(Batch, "_report", lambda *_: 1 / 0)
+    fleet.batch().assert_failed()
+    assert fleet.due_in(first) > timedelta(minutes=4)
+
+
+def test_what_a_lost_batch_had_claimed_is_due_after_a_pause(fleet: Fleet) -> None:
+    first = fleet.add("first")
+    process_id = fleet.bed.processes.starts.start("task_validate_batch", [], user="ann")
+    products = validated_products(fleet.bed.orchestrator)
+    with fleet.bed.database.transaction():
+        assert due.claim(products, process_id, limit=5)[0]
+        assert failing.mark_as_failed(recovery.states_of([process_id])[0], "Its run was lost.")
+    assert fleet.due_in(first) > timedelta(minutes=4)
+    assert fleet.rows("SELECT claimed_by FROM validations") == [(None,)]
 
 
 def test_a_batch_is_no_larger_than_the_settings_say(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,6 +414,19 @@ def test_it_is_not_started_again_while_its_process_is_unfinished(
     fleet = Fleet(testbed_of([waiting_validation(world)], [DEVICE]), world)
     fleet.add("first")
     fleet.batch()
+    with later(due.LEASE + timedelta(minutes=1)):
+        fleet.batch().assert_state({"validations_started": 0})
+
+
+@pytest.mark.parametrize("status", ["suspended", "awaiting_callback"])
+def test_it_is_not_started_again_while_its_process_waits_for_somebody(
+    testbed_of: Callable[..., Testbed], later: Callable[..., Any], status: str
+) -> None:
+    world = World()
+    fleet = Fleet(testbed_of([waiting_validation(world)], [DEVICE]), world)
+    fleet.add("first")
+    fleet.batch()
+    fleet.change(f"UPDATE processes SET last_status = '{status}' WHERE last_status NOT IN ('completed')")
     with later(due.LEASE + timedelta(minutes=1)):
         fleet.batch().assert_state({"validations_started": 0})
 
