@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     )
     tracing_enabled: bool = Field(False, description="write traces of OpenTelemetry; needs the extra `otel`")
     history_retention_days: int = Field(
-        90, ge=1, description="results of validations and fired times are deleted after so many days"
+        90, ge=1, description="results of validations and checks, and fired times, are deleted after so many days"
     )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(

@@ -28,12 +28,10 @@ from resources.settings import public_url, settings
 from resources.subscriptions.history import ProcessChange, changes_by
 from resources.types import State, Target
 from resources.validations.pace import maximum_age
-from resources.validations.standing import NEVER, Standing, products_validated_by, standing_of
+from resources.validations.standing import DRIFT, IN_TIME, NEVER, Standing, products_validated_by, standing_of
 
 log = logging.getLogger(__name__)
 
-DRIFT, IN_TIME = "drift", "validated_in_time"
-"""The names of a product's checks."""
 VALIDATED = "validated"
 """The key under which the state of a batch has how many subscriptions it has validated, by result."""
 MOST_CHANGES = 10

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from resources.processes.owner import current_owner
 from resources.runs.storage.event_log import PooledEventLogStorage
 from resources.settings import settings
 from resources.types import ProcessId, State
+from resources.validations.standing import ASSETS, DRIFT, IN_TIME
 
 CHUNK = 200
 PAUSE_SECONDS = 0.1
@@ -65,9 +66,16 @@ def remove_old_runs(workflows: Callable[[], Mapping[str, Any]]) -> Step:
 
 @step("Remove old history")
 def remove_old_history(context: StepContext, database: SubscriptionDatabase) -> State:
-    """Remove results of validations and fired times older than HISTORY_RETENTION_DAYS. Adds `history_removed`."""
+    """Remove results of validations and of the products' checks, and fired times, that are older than
+    HISTORY_RETENTION_DAYS. Adds `history_removed`.
+    """
     before = clock.now() - timedelta(days=settings().history_retention_days)
     removed = {table: sum(_deleted(database, table, before)) for table in old_history.HISTORIES}
+    storage = context.instance.event_log_storage
+    if isinstance(storage, PooledEventLogStorage):
+        removed["asset_check_executions"] = sum(
+            _in_chunks(lambda: storage.delete_check_results(ASSETS, [DRIFT, IN_TIME], before, CHUNK * 10))
+        )
     for table, rows in removed.items():
         context.log.info("%s: %s rows are removed; their space is reusable.", table, f"{rows:,}")
     return {"history_removed": removed}
@@ -147,12 +155,19 @@ def _process_of(run: DagsterRun) -> ProcessId | None:
         return None
 
 
-def _deleted(database: SubscriptionDatabase, table: str, before: Any) -> Iterator[int]:
+def _deleted(database: SubscriptionDatabase, table: str, before: datetime) -> Iterator[int]:
+    def delete() -> int:
+        with database.transaction():
+            return old_history.delete_history(table, before=before, limit=CHUNK * 10)
+
     with database.detached():
-        while True:
-            with database.transaction():
-                found = old_history.delete_history(table, before=before, limit=CHUNK * 10)
-            yield found
-            if found < CHUNK * 10:
-                return
-            time.sleep(PAUSE_SECONDS)
+        yield from _in_chunks(delete)
+
+
+def _in_chunks(delete: Callable[[], int]) -> Iterator[int]:
+    """Delete until fewer go than a chunk has."""
+    while True:
+        yield (found := delete())
+        if found < CHUNK * 10:
+            return
+        time.sleep(PAUSE_SECONDS)

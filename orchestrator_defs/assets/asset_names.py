@@ -7,7 +7,8 @@ from hashlib import sha256
 
 from dagster import AssetKey
 
-PREFIX = "products"
+from resources.validations.standing import ASSETS
+
 LONGEST_TAG = 63
 EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 """What Dagster takes for an address; every other owner is a team."""
@@ -18,7 +19,7 @@ def asset_keys(names: Iterable[str]) -> Mapping[str, AssetKey]:
     names = list(names)
     number = Counter(map(fitted, names))
     return {
-        name: AssetKey([PREFIX, plain if number[plain := fitted(name)] == 1 else f"{plain}_{_hash(name)}"])
+        name: AssetKey([ASSETS, plain if number[plain := fitted(name)] == 1 else f"{plain}_{_hash(name)}"])
         for name in names
     }
 

@@ -10,8 +10,8 @@ from dagster import (
     multi_asset_check,
 )
 
-from ops.running.asset_reports import DRIFT, IN_TIME, ProductAssets, verdicts
-from resources.validations.standing import standing_of
+from ops.running.asset_reports import ProductAssets, verdicts
+from resources.validations.standing import DRIFT, IN_TIME, standing_of
 
 DESCRIPTIONS = {
     DRIFT: "The newest validation of each subscription found the network as it should be.",

@@ -11,6 +11,8 @@ from resources.database.session import current_session
 from resources.figures.counts import subscription_counts, validation_counts
 from resources.types import ProcessId, SubscriptionId, SubscriptionLifecycle
 
+ASSETS, DRIFT, IN_TIME = "products", "drift", "validated_in_time"
+"""The first part of the key of each product's asset, and the names of its checks."""
 WORST = 10
 """How many differences are shown."""
 LOOKED_AT = 100

@@ -6,6 +6,7 @@ dagster-postgres decides what is written and read; this decides when, and throug
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,8 +21,8 @@ from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 # The argument of `store_event`.
 from dagster._core.events.log import EventLogEntry
 
-# The table, for one INSERT of many rows.
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+# The tables, for one INSERT of many rows, and because no public call deletes old results of checks.
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from resources.runs.storage.event_groups import EventGroups, Row
@@ -105,6 +106,21 @@ class PooledEventLogStorage(PostgresEventLogStorage):
         columns: Any = SqlEventLogStorageTable.c
         with self._connect() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(columns.run_id.in_(run_ids))) or 0
+
+    def delete_check_results(self, asset: str, checks: Sequence[str], before: datetime, limit: int) -> int:
+        """Delete the oldest results, at most `limit`, of checks of these names of assets under `asset`; how many.
+
+        The newest of each check stays. Dagster keeps all of them, also when their runs are deleted.
+        """
+        table: Any = AssetCheckExecutionsTable
+        ours = table.c.asset_key.startswith(f'["{asset}", ', autoescape=True) & table.c.check_name.in_(checks)
+        newest = sa.select(sa.func.max(table.c.id)).where(ours).group_by(table.c.asset_key, table.c.check_name)
+        is_old = (
+            ours & (table.c.create_timestamp < before.astimezone(UTC).replace(tzinfo=None)) & table.c.id.not_in(newest)
+        )
+        old = sa.select(table.c.id).where(is_old).order_by(table.c.id).limit(limit)
+        with self._connect() as connection:
+            return connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
 
     def store_event(self, event: EventLogEntry) -> None:
         """Write one event in one statement: dagster-postgres adds a NOTIFY, to which this Dagster does not listen."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job
+from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance, DagsterRunStatus, job, op
 from sqlalchemy import text
 
 from ops.running.asset_reports import ProductAssets
@@ -206,3 +206,33 @@ def test_the_events_that_went_are_counted(testbed_of, dagster_instance: DagsterI
     events = len(dagster_instance.all_logs(str(old.process_id)))
     with later(OLD):
         bed.run("task_retention").assert_state({"runs_removed": {"ends:success": 1}, "events_removed": events})
+
+
+@op
+def evaluate(context):
+    for key, check in ((["products", "Node"], "drift"), (["products", "Node"], "own"), (["other"], "drift")):
+        context.log_event(AssetCheckEvaluation(asset_key=AssetKey(key), check_name=check, passed=True))
+
+
+@pytest.mark.parametrize(("days", "left"), [(89, 3), (91, 1)])
+def test_old_results_of_our_checks_are_removed_but_the_newest(
+    testbed_of, dagster_instance: DagsterInstance, later, monkeypatch, days, left
+):
+    @job
+    def evaluates():
+        evaluate()
+
+    monkeypatch.setattr(retention, "CHUNK", 1)
+    for _ in range(3):
+        evaluates.execute_in_process(instance=dagster_instance)
+    bed = Testbed(testbed_of([ends]).orchestrator, dagster_instance)
+    with later(timedelta(days=days)):
+        run = bed.run("task_retention")
+    assert run.state["history_removed"]["asset_check_executions"] == 3 - left
+
+    def results(*key, check):
+        found = AssetCheckKey(AssetKey(key), check)
+        return len(dagster_instance.event_log_storage.get_asset_check_execution_history(found, limit=9))
+
+    kept = results("products", "Node", check="drift"), results("products", "Node", check="own")
+    assert (*kept, results("other", check="drift")) == (left, 3, 3)
