@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from resources.database import schema
+from resources.database.own_tables import own_tables
 from resources.database.session import SubscriptionDatabase, place
 from resources.errors import REFUSALS
 
@@ -23,6 +24,9 @@ def upgrade(revision: str) -> None:
         before = schema.current(database)
         schema.upgrade(database, revision)
         click.echo(_moved(database, before))
+        for tables in own_tables():
+            tables.upgrade(database)
+            click.echo(f"The tables of '{tables.name}' are at revision {tables.current(database) or 'none'}.")
 
 
 @db.command()
@@ -45,7 +49,13 @@ def current() -> None:
     with _database() as database:
         revision = schema.current(database)
         click.echo(f"{_capital(place(database.url))}: {revision or 'no schema'}{_remark(revision)}")
-        if revision != schema.head():
+        is_behind = revision != schema.head()
+        for tables in own_tables():
+            found, newest = tables.current(database), tables.head
+            remark = "up to date" if found == newest else f"this code needs {newest}: run `orchestrator db upgrade`"
+            click.echo(f"Tables of '{tables.name}': {found or 'none yet'} ({remark})")
+            is_behind = is_behind or found != newest
+        if is_behind:
             raise click.exceptions.Exit(1)
 
 
@@ -62,7 +72,7 @@ def history() -> None:
 def check() -> None:
     """Compare the database with the models. Exit code 1 when they differ."""
     with _database() as database:
-        differences = schema.check(database)
+        differences = [*schema.check(database), *(one for tables in own_tables() for one in tables.check(database))]
         for difference in differences:
             click.echo(difference)
         if differences:

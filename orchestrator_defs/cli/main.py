@@ -76,6 +76,10 @@ COMMANDS = {
         "orchestrator_defs.cli.db:db",
         "Migrate, show and compare the schema of the database.",
     ),
+    "db own": (
+        "orchestrator_defs.cli.projects.tables:own",
+        "Write and take back migrations of tables of your own; `orchestrator db upgrade` applies them.",
+    ),
     "lab": (
         "orchestrator_defs.cli.lab:lab",
         "A simulated NetBox, playbook runner and devices, for an embedded database without NETBOX_URL or PLAYBOOK_URL.",

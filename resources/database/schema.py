@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import ProgrammingError
 
 from resources.database import fleet_tables  # noqa: F401  its tables belong to the schema, too
+from resources.database.own_tables import own_tables
 from resources.database.session import SubscriptionDatabase, place
 from resources.database.tables import TRIGGERS, Table
 from resources.errors import SchemaOutOfDate
@@ -105,7 +106,8 @@ def check(database: SubscriptionDatabase) -> list[str]:
 
 
 def ensure_current(database: SubscriptionDatabase) -> None:
-    """Check that the code can work with the database: one statement, once in a process.
+    """Check that the code can work with the database, also with tables of packages: one statement for each, once in a
+    process.
 
     The embedded database is migrated; any other server is not, and SchemaOutOfDate names the command.
     """
@@ -118,6 +120,13 @@ def ensure_current(database: SubscriptionDatabase) -> None:
             raise SchemaOutOfDate(_out_of_date(database, found))
         _refuse_unknown(database, found)
         upgrade(database)
+    for tables in own_tables():
+        if tables.current(database) != tables.head:
+            if not database.is_embedded:
+                raise SchemaOutOfDate(
+                    f"The tables of '{tables.name}' are not up to date. Run `orchestrator db upgrade`."
+                )
+            tables.upgrade(database)
     _current.add(key)
 
 

@@ -1,10 +1,10 @@
-"""What alembic runs for each command; `schema.py` hands it the connection."""
+"""What alembic runs for each command; `schema.py`, or `own_tables.py`, hands it the connection and what is compared."""
 
 from alembic import context
 
 from resources.database.tables import Table
 
-connection = context.config.attributes["connection"]
-context.configure(connection, target_metadata=Table.metadata, version_table=context.config.attributes["version_table"])
+given = {"target_metadata": Table.metadata, **context.config.attributes}
+context.configure(**given)
 with context.begin_transaction():
     context.run_migrations()
