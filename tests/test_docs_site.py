@@ -1,6 +1,7 @@
 """The documents as a site: everything has a place in it, links hold here and there, the reference has everything."""
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,12 @@ def places(nav: Any) -> Iterator[str]:
 
 
 def test_every_page_has_a_place_in_the_navigation() -> None:
-    """Else nobody finds it; put a new document under `nav` in mkdocs.yml."""
-    placed = list(places(yaml.load((ROOT / "mkdocs.yml").read_text(), Tags)["nav"]))
+    """Once; a document that mkdocs.yml does not name gets one under "More"."""
+    nav = yaml.load((ROOT / "mkdocs.yml").read_text(), Tags)["nav"]
     pages = {path.name for path in DOCS.glob("*.md")} | set(site_pages.PAGES) | set(site_pages.OUTSIDE.values())
 
-    assert sorted(placed) == sorted(pages)
+    assert sorted(places(site_pages.with_more(nav))) == sorted(pages)
+    assert site_pages.with_more(nav[:-1])[-1] == {"More": ["contributing.md", "project.md"]}
 
 
 def anchors(document: Path) -> set[str]:
@@ -95,6 +97,19 @@ def test_pictures_are_small() -> None:
     assert [path.name for path in DOCS.rglob("*.png") if path.stat().st_size > 150_000] == []
 
 
+def test_every_place_of_the_version_has_the_same() -> None:
+    """One command raises them all: `bump-my-version bump`."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bumpversion"]
+    version = config["current_version"]
+    missing = [
+        one["filename"]
+        for one in config["files"]
+        if one.get("search", version).format(current_version=version) not in (ROOT / one["filename"]).read_text()
+    ]
+
+    assert missing == []
+
+
 # --- the reference ---
 
 
@@ -112,7 +127,7 @@ def test_every_option_says_what_it_does() -> None:
         if not option.help and not option.hidden
     ]
 
-    assert silent == []
+    assert silent == [], "give each its `help=`"
 
 
 def test_the_reference_has_every_command_and_option() -> None:
@@ -148,4 +163,4 @@ def test_every_graphql_type_of_ours_says_what_it_is() -> None:
         if (is_object_type(one) or is_interface_type(one) or is_input_object_type(one)) and not one.description
     ]
 
-    assert silent == []
+    assert silent == [], "give each a sentence in orchestrator_defs/api/graphql/type_texts.py"

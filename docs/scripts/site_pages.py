@@ -175,6 +175,20 @@ PAGES = {
 # --- the site ---
 
 
+def on_config(config: Any) -> Any:
+    """Give every document a place in the navigation."""
+    config.nav = with_more(config.nav)
+    return config
+
+
+def with_more(nav: Sequence[Any]) -> list[Any]:
+    """The navigation, and behind it the pages that it does not name."""
+    named = str(nav)
+    pages = sorted([*(path.name for path in (ROOT / "docs").glob("*.md")), *OUTSIDE.values()])
+    more = [name for name in pages if f"'{name}'" not in named]
+    return [*nav, {"More": more}] if more else list(nav)
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the reference, the documents beside docs/, and the files that documents link."""
     from mkdocs.structure.files import File  # the tests of the reference need none of it

@@ -15,6 +15,7 @@ TEXTS = {
     "MutationError": "Why a change was refused.",
     "NotFoundError": "There is nothing with this id.",
     "PageInfo": "Where a page stands in its list, how long that is, and by what it can be sorted and filtered.",
+    "PastValidation": "A validation of a subscription that has ended, and what it found.",
     "Payload": "The pages of a form, one mapping for each.",
     "PlainSubscription": "A subscription to a product that the code does not have.",
     "ProcessCreated": "The process that was started.",
