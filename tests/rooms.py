@@ -47,6 +47,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "resources.processes",
         "resources.subscriptions",
     ),
+    "resources.core_import": (
+        "resources.database",
+        "resources.domain",
+        "resources.domain.models",
+        "resources.domain.saving",
+    ),
     "resources.pages": (
         "resources.database",
         "resources.domain.models",

@@ -72,6 +72,10 @@ COMMANDS = {
         "orchestrator_defs.cli.imports.services:services",
         "Import the services of FILE (.csv, .json, .jsonl, .yaml) as subscriptions of a product, in sync.",
     ),
+    "import core": (
+        "orchestrator_defs.cli.imports.core:core",
+        "Take over subscriptions and processes of orchestrator-core 5 into this database; ids and dates stay.",
+    ),
     "db": (
         "orchestrator_defs.cli.db:db",
         "Migrate, show and compare the schema of the database.",

@@ -124,7 +124,7 @@ class SubscriptionModel(HeaderModel):
         Raises UnknownSubscription, ProductNotInRegistry, WrongProduct, InvalidLifecycle when the class does not fit the
         status, and pydantic's ValidationError when the rows do not fit the class.
         """
-        return cls._from_record(*read_subscription(_uuid(subscription_id, UnknownSubscription)))
+        return cls.from_record(*read_subscription(_uuid(subscription_id, UnknownSubscription)))
 
     @classmethod
     def as_of(cls, subscription_id: UUID | str, moment: datetime | int) -> Self:
@@ -136,7 +136,7 @@ class SubscriptionModel(HeaderModel):
         key = _uuid(subscription_id, UnknownSubscription)
         past = read_past(key, moment)
         documents = {each: version.document for each, version in past.items()}
-        subscription = cls._from_record(*past_record(documents, key, past[key].version))
+        subscription = cls.from_record(*past_record(documents, key, past[key].version))
         subscription._is_past = True
         return subscription
 
@@ -181,6 +181,31 @@ class SubscriptionModel(HeaderModel):
             dict([new_root]) if new_root else {},
             product=ProductModel.of(product),
         )
+
+    @classmethod
+    def from_record(cls, record: SubscriptionRecord, product: ProductRecord) -> Self:
+        """Make a subscription of rows that were read already. Raises as `from_subscription`."""
+        status = SubscriptionLifecycle(record.header.status)
+        subscription_id = record.header.subscription_id
+        try:
+            model = cls._class_for(product.name, status)
+            subscription = model(
+                **header_values(record.header, product),
+                insync=record.insync,
+                version=record.version,
+                **plain_values(model, product.fixed_inputs),
+                **Assembler(record.blocks, status).root_fields(model, subscription_id),
+            )
+        except (OrchestratorError, ValidationError) as error:
+            error.add_note(f"This is {product.name} subscription {subscription_id}, version {record.version}.")
+            raise
+        subscription._known = replace(record, blocks=record.blocks.own(subscription_id))
+        return subscription
+
+    def replacing(self, other: "SubscriptionModel") -> Self:
+        """This one, to be saved as the next version of another with the same id, which was read."""
+        self._known, self.version = other._known, other.version
+        return self
 
     def save(self) -> SubscriptionChange | None:
         """Write what has changed, in a constant number of statements.
@@ -232,25 +257,6 @@ class SubscriptionModel(HeaderModel):
                 f"Product {product_name!r} is modelled by {model.__name__}, which is not a {cls.__name__}."
             )
         return model
-
-    @classmethod
-    def _from_record(cls, record: SubscriptionRecord, product: ProductRecord) -> Self:
-        status = SubscriptionLifecycle(record.header.status)
-        subscription_id = record.header.subscription_id
-        try:
-            model = cls._class_for(product.name, status)
-            subscription = model(
-                **header_values(record.header, product),
-                insync=record.insync,
-                version=record.version,
-                **plain_values(model, product.fixed_inputs),
-                **Assembler(record.blocks, status).root_fields(model, subscription_id),
-            )
-        except (OrchestratorError, ValidationError) as error:
-            error.add_note(f"This is {product.name} subscription {subscription_id}, version {record.version}.")
-            raise
-        subscription._known = replace(record, blocks=record.blocks.own(subscription_id))
-        return subscription
 
     def _as(
         self,

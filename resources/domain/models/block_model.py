@@ -68,6 +68,11 @@ def resolve(types: Sequence[type[Block]], name: str, status: SubscriptionLifecyc
     return next((block for block in candidates if issubclass(block, tuple(declared))), None)
 
 
+def block_class(name: str, status: SubscriptionLifecycle) -> type[BlockModel] | None:
+    """The class of the block of this name in a status; None when no class of it is loaded."""
+    return class_for(_bases[name], status) if name in _bases else None
+
+
 def secret_fields(name: str) -> frozenset[str]:
     """The fields of a block, by its name, that hold secrets in any status. Raises InvalidBlocks for an unknown one."""
     if name not in _bases:

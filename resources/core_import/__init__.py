@@ -1,0 +1,1 @@
+"""Reads a database of orchestrator-core, and writes what is in it into ours."""
