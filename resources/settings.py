@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     history_retention_days: int = Field(
         90, ge=1, description="results of validations and checks, and fired times, are deleted after so many days"
     )
+    schedule_rights_days: int | None = Field(
+        None,
+        ge=1,
+        description="a schedule starts nothing when its user's roles were recorded longer ago; never if not set",
+    )
     task_log_retention_days: int = Field(3, ge=0, description="completed tasks are deleted after so many days")
     validate_out_of_sync_subscriptions: bool = Field(
         False, description="validate also subscriptions that are out of sync by something else than a validation"

@@ -134,7 +134,8 @@ def drift(key: AssetKey, found: Standing) -> AssetCheckEvaluation:
         check_name=DRIFT,
         passed=not drifted,
         severity=AssetCheckSeverity.ERROR if is_error or not found.worst else AssetCheckSeverity.WARN,
-        description=f"{drifted:,} of {sum(found.by_result.values()):,} differ from what they should be.",
+        description=f"{drifted:,} of {sum(found.by_result.values()):,} {'differs' if drifted == 1 else 'differ'}"
+        " from what the subscription says.",
         metadata=metadata,
     )
 

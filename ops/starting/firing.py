@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid5
 
 from ops.starting.admission import StartRequest, checked, write_start
 from ops.steps.workflow import Workflow
+from resources import clock
 from resources.catalogue.kinds import ENGINE
 from resources.database.session import SubscriptionDatabase
 from resources.database.storable import storable
@@ -16,6 +17,7 @@ from resources.database.time_limit import in_time
 from resources.errors import (
     REFUSALS,
     EnginePaused,
+    NotAuthorised,
     OrchestratorError,
     ScheduleInvalid,
     StartRefused,
@@ -25,6 +27,7 @@ from resources.errors import (
 from resources.processes import schedules
 from resources.processes.due_times import Due, due_time
 from resources.processes.schedules import Firing, Schedule
+from resources.settings import settings
 from resources.types import State
 from resources.users import SYSTEM, Role, User
 
@@ -32,6 +35,10 @@ FORM_SECONDS = 20.0
 """How long a form may take; one that hangs must not keep the schedules behind it."""
 LONGEST_REFUSAL = 2000
 GONE = "The code has no workflow {} any more: remove the schedule, or bring the workflow back."
+STALE = (
+    "It starts as {!r}, whose roles were recorded on {:%F}, more than {} days ago (SCHEDULE_RIGHTS_DAYS). Whoever"
+    " answers for it now changes it: `orchestrator schedules change {}`."
+)
 DOUBT = "The schedule is older than the record of its maker's roles: change it, which asks for them."
 
 
@@ -85,14 +92,23 @@ def fire(
 
 def _request(schedule: Schedule, due: Due, workflow: Workflow, resources: Mapping[str, Any]) -> StartRequest:
     process_id = uuid5(schedule.schedule_id, due.at.isoformat())
+    _check_rights_are_recent(schedule)
     user = _user_of(schedule)
     return StartRequest(workflow, schedule.inputs, user, process_id, str(process_id), resources=resources)
+
+
+def _check_rights_are_recent(schedule: Schedule) -> None:
+    """Raise NotAuthorised when nobody has confirmed for too long that this user may do it."""
+    days = settings().schedule_rights_days
+    if days is not None and clock.now() - schedule.rights_at > timedelta(days=days):
+        raise NotAuthorised(STALE.format(schedule.starts_as, schedule.rights_at, days, schedule.schedule_id))
 
 
 def made_as(user: str) -> dict[str, Any]:
     """Who makes a schedule, as it is kept: each firing asks the workflow's role and callback about this user."""
     roles, claims = (user.roles, user.claims) if isinstance(user, User) else ((), {})
-    return {"name": str(user), "roles": sorted(roles), "claims": json.loads(json.dumps(dict(claims), default=str))}
+    known = {"name": str(user), "roles": sorted(roles), "at": clock.now().isoformat()}
+    return known | {"claims": json.loads(json.dumps(dict(claims), default=str))}
 
 
 def _user_of(schedule: Schedule) -> User:

@@ -30,7 +30,7 @@ COMMANDS = {
     ),
     "schedules": (
         "orchestrator_defs.cli.schedules:schedules",
-        "List, make and remove schedules, which start workflows by themselves.",
+        "List, make, change and remove schedules, which start workflows by themselves.",
     ),
     "engine": (
         "orchestrator_defs.cli.engine:engine",

@@ -1,6 +1,7 @@
-"""`orchestrator schedules`: list, make and remove the schedules that start workflows by themselves."""
+"""`orchestrator schedules`: list, make, change and remove the schedules that start workflows by themselves."""
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 
 @click.group(cls=ApplicationGroup)
 def schedules() -> None:
-    """List, make and remove schedules, which start workflows by themselves.
+    """List, make, change and remove schedules, which start workflows by themselves.
 
     The sensor `run_time_schedules` of Dagster's daemon fires them.
     """
@@ -44,11 +45,11 @@ def list_command(application: Application, limit: int, as_json: bool) -> None:
         found = kept.list_schedules(limit=limit)
     if as_json:
         return show_json([_as_json(one) for one in found])
-    table = Table("Id", "Name", "Workflow", "When", "Next run", "Last run", "Made by", box=None, pad_edge=False)
+    table = Table("Id", "Name", "Workflow", "When", "Next run", "Last run", "Starts as", box=None, pad_edge=False)
     for one in found:
         last = _outcome(one.last_run) if one.last_run else "none yet"
         about = (str(one.schedule_id)[:8], one.name, one.workflow_name, _when(one), _next(one), last)
-        table.add_row(*map(escape, (*about, str(one.created_by))))
+        table.add_row(*map(escape, (*about, str(one.starts_as))))
     return show_on_screen(table if found else "There is none. Those of built-in tasks are in Dagster's page.")
 
 
@@ -65,24 +66,40 @@ def show(application: Application, schedule_id: str, as_json: bool) -> None:
         return show_json(_as_json(one) | {"firings": [asdict(firing) for firing in firings]})
     facts = {"schedule": one.schedule_id, "name": one.name, "workflow": one.workflow_name, "when": _when(one)}
     facts |= {"next run": _next(one), "missed times": one.missed, "inputs": one.inputs, "made by": one.created_by}
+    facts["starts as"] = f"{one.starts_as}, with the roles of {one.rights_at:%F %T %Z}"
     for name, value in facts.items():
         show_on_screen(f"[bold]{name}[/]: {escape(str(value))}")
     return show_on_screen(escape("\n".join(map(_outcome, firings)) or "It has not fired yet."))
 
 
+def schedule_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What a schedule is made of."""
+    for option in reversed(
+        (
+            click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]..."),
+            click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with `inputs`: the pages."),
+            click.option(
+                "--cron", metavar="TEXT", help="As in a crontab: '10 0 * * 1-5'; of six fields, seconds first."
+            ),
+            click.option("--every", metavar="TIME", help="At an interval: 30m, 4h, 1d, 2w."),
+            click.option("--at", metavar="MOMENT", help="Once: 2030-01-31T08:00."),
+            click.option("--timezone", default="UTC", show_default=True, help="Whose wall clock --cron and --at mean."),
+            click.option("--name", help="What people read; the workflow's description by default."),
+            click.option("--missed", type=click.Choice(RULES), help="Which missed times fire; the last by default."),
+            click.option(
+                "--grace", type=click.IntRange(0), help="So many seconds late is missed; a minute by default."
+            ),
+            code_options,
+            click.pass_obj,
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @schedules.command()
 @click.argument("workflow")
-@click.argument("fields", nargs=-1, metavar="[FIELD=VALUE]...")
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="YAML file with `inputs`: the pages of the form.")
-@click.option("--cron", metavar="TEXT", help="As in a crontab: '10 0 * * 1-5'; with six fields, seconds first.")
-@click.option("--every", metavar="TIME", help="At an interval: 30m, 4h, 1d, 2w.")
-@click.option("--at", metavar="MOMENT", help="Once: 2030-01-31T08:00.")
-@click.option("--timezone", default="UTC", show_default=True, help="Whose wall clock --cron and --at mean.")
-@click.option("--name", help="What people read; the workflow's description if none is given.")
-@click.option("--missed", type=click.Choice(RULES), help="Which missed times fire; the last by default.")
-@click.option("--grace", type=click.IntRange(0), help="So many seconds late is missed; a minute if none is given.")
-@code_options
-@click.pass_obj
+@schedule_options
 def add(
     application: Application,
     /,
@@ -102,6 +119,33 @@ def add(
         inputs = read_inputs(config, fields) or []
         made = Scheduling(service).create(**asked, inputs=inputs, user=operator())
     click.echo(f"Schedule {made.schedule_id} of {workflow} is made; it fires next at {_next(made)}.")
+
+
+@schedules.command()
+@click.argument("schedule_id")
+@schedule_options
+def change(
+    application: Application,
+    /,
+    schedule_id: str,
+    fields: tuple[str, ...],
+    config: Path | None,
+    name: str | None,
+    missed: str | None,
+    grace: int | None,
+    **when: str,
+) -> None:
+    """Change a schedule (its id or the beginning of it). It then starts as you, also when nothing else changes."""
+    asked: dict[str, Any] = {"name": name}
+    asked |= {key: value for key, value in (("missed", missed), ("grace_seconds", grace)) if value is not None}
+    if when["cron"] or when["every"] or when["at"]:
+        asked["trigger"], asked["trigger_kwargs"] = _trigger(**when)
+    with reading(application):
+        found = kept.find_schedule_id(schedule_id)
+    with application.processes() as service:
+        inputs = read_inputs(config, fields)
+        changed = Scheduling(service).change(found, **asked, inputs=inputs, user=operator())
+    click.echo(f"Schedule {found} is changed and starts as {changed.starts_as}; it fires next at {_next(changed)}.")
 
 
 @schedules.command()
@@ -143,4 +187,5 @@ def _outcome(firing: Firing) -> str:
 
 
 def _as_json(one: Schedule) -> dict[str, Any]:
-    return {name: value for name, value in asdict(one).items() if name not in ("made_as", "workflow_owner")}
+    own = {name: value for name, value in asdict(one).items() if name not in ("made_as", "workflow_owner")}
+    return own | {"starts_as": one.starts_as, "rights_at": one.rights_at}

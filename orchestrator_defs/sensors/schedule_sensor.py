@@ -69,7 +69,7 @@ def schedule_tick(orchestrator: Orchestrator) -> Tick:
             except EnginePaused as error:
                 lines.append(f"what is due fires after the pause: {error}")
             if lines:  # the page lists cursors; the lines it shows when a tick is clicked
-                context.update_cursor(f"{clock.now():%T}: {started} started, {len(lines) - started} not")
+                context.update_cursor(_said(len(lines), started))
         yield from tick_result(context, lines, launched, "No schedule is due.")
 
     return tick
@@ -94,6 +94,11 @@ def _fire_due(orchestrator: Orchestrator, service: Processes) -> Iterator[tuple[
                     if firing := fire(schedule, workflow, service.database, service.form_resources, now):
                         fires = True
                         yield schedule, firing
+
+
+def _said(fired: int, started: int) -> str:
+    times = f"{fired} due {'time' if fired == 1 else 'times'}"
+    return f"{clock.now():%T}: {times} fired, of which {started} started a process."
 
 
 def _name(schedule: Schedule) -> str:

@@ -434,7 +434,7 @@ class ScheduleTable(Table):
     """Of the times that passed while nothing fired: fire `all`, the `last`, or `none` that is later than the grace."""
     grace_seconds: Mapped[int | None]
     made_as: Mapped[Json | None]
-    """The `name`, `roles` and `claims` of whoever made or last changed it: as this user it starts processes."""
+    """`name`, `roles` and `claims` of who made or last changed it, `at` that time: as this user it starts processes."""
 
 
 class SavedQueryTable(Table):

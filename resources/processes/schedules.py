@@ -49,6 +49,17 @@ class Schedule:
     workflow_owner: str | None
     last_run: Firing | None = None
 
+    @property
+    def starts_as(self) -> str | None:
+        """As whom it starts processes: who made it, or changed it last."""
+        return self.created_by if self.made_as is None else str(self.made_as["name"])
+
+    @property
+    def rights_at(self) -> datetime:
+        """When the roles of this user were recorded."""
+        at = (self.made_as or {}).get("at")
+        return datetime.fromisoformat(at) if at else self.created_at
+
 
 _SCHEDULE = (
     ScheduleTable.schedule_id,

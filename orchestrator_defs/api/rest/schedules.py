@@ -113,6 +113,8 @@ class Schedule(BaseModel):
     missed: MissedRule
     grace_seconds: Grace
     last_run: Firing | None = Field(description="null when it has not fired yet")
+    starts_as: str | None = Field(description="who made or last changed it: as this user it starts processes")
+    rights_at: UnixTime = Field(description="when the roles of this user were recorded")
 
     @classmethod
     def of(cls, kept: KeptSchedule, **more: Any) -> Self:

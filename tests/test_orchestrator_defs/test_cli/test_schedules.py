@@ -14,6 +14,7 @@ from ops import SubmitFormPage, begin, step
 from orchestrator_defs import task
 from orchestrator_defs.cli import main as cli
 from orchestrator_defs.sensors.schedule_sensor import schedule_sensor
+from resources.users import Role, User
 from tests.engine import Engine
 from tests.ticks import daemon_context
 
@@ -79,6 +80,30 @@ def test_schedule_is_made_listed_fired_shown_and_removed(
     assert command("list", "--json") == "[]\n"
 
 
+def test_a_change_says_from_now_on_when_with_what_and_as_whom(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("add", "paint", "colour=red", "--every", "1h", "--name", "Fresh paint")
+    before = the_one(command)
+    monkeypatch.setattr("orchestrator_defs.cli.schedules.operator", lambda: User("bob", roles=[Role.ADMIN]))
+    said = command("change", before["schedule_id"][:8], "colour=blue", "--every", "2h", "--missed", "none")
+    found = the_one(command)
+    assert said.startswith(f"Schedule {found['schedule_id']} is changed and starts as bob; it fires next at 20")
+    changes = {"inputs": [{"colour": "blue"}], "trigger_kwargs": {"hours": 2}, "missed": "none", "starts_as": "bob"}
+    moments = {name: found[name] for name in ("next_run_at", "rights_at")}
+    assert found == before | changes | moments
+
+
+def test_a_schedule_is_taken_over_by_a_change_of_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    command("add", "paint", "colour=red", "--every", "1h")
+    before = the_one(command)
+    monkeypatch.setattr("orchestrator_defs.cli.schedules.operator", lambda: User("bob", roles=[Role.ADMIN]))
+    command("change", before["schedule_id"])
+    found = the_one(command)
+    assert found == before | {"starts_as": "bob", "rights_at": found["rights_at"]}
+    assert "starts as: bob, with the roles of 20" in command("show", found["schedule_id"])
+
+
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
@@ -114,5 +139,5 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 
 
 def test_unknown_schedule_is_refused(command: Command) -> None:
-    for name in ("show", "remove"):
+    for name in ("show", "change", "remove"):
         assert "There is no schedule whose id begins with 'abc'" in command(name, "abc", exit_code=1)

@@ -28,6 +28,7 @@ from resources.errors import OrchestratorError
 from resources.processes import schedules
 from resources.processes.old_history import delete_history
 from resources.processes.schedules import Firing, Schedule
+from resources.settings import settings
 from resources.users import Role, User
 from tests.engine import Engine
 from tests.ticks import daemon_context
@@ -158,7 +159,7 @@ def test_tick_says_in_its_cursor_how_many_have_started(engine: Engine, later: La
     sensor = schedule_sensor(engine.orchestrator, engine.orchestrator.jobs)
     with later(HOUR + timedelta(seconds=1)):
         found = sensor.evaluate_tick(daemon_context(engine.instance))
-    assert str(found.cursor).endswith(": 1 started, 1 not")
+    assert str(found.cursor).endswith(": 2 due times fired, of which 1 started a process.")
 
 
 def test_tick_with_nothing_due_asks_once(engine: Engine, statements: StatementCount) -> None:
@@ -406,6 +407,28 @@ def test_role_that_the_workflow_needs_since_refuses_it(engine: Engine, later: La
     with later(HOUR + timedelta(seconds=1)), least_roles({"night_*": Role.ADMIN}):
         tick(engine)
     assert "needs the role admin" in str(last(engine, schedule_id).refusal)
+
+
+@pytest.mark.parametrize(("days", "starts"), [(29, True), (31, False)])
+def test_rights_that_nobody_has_confirmed_for_too_long_refuse_it(
+    engine: Engine, later: Later, monkeypatch: pytest.MonkeyPatch, days: int, starts: bool
+) -> None:
+    monkeypatch.setenv("SCHEDULE_RIGHTS_DAYS", "30")
+    settings.cache_clear()
+    schedule_id = made(engine)
+    with later(timedelta(days=days)):
+        tick(engine)
+        found = last(engine, schedule_id)
+        Scheduling(engine.service).change(schedule_id, user=User("bob"))
+        confirmed = schedule(engine, schedule_id)
+    with later(timedelta(days=days, hours=2)):
+        tick(engine)
+    assert (found.process_id is not None) == starts
+    assert starts or "starts as 'ada', whose roles were recorded on" in str(found.refusal)
+    assert (confirmed.starts_as, confirmed.created_by) == ("bob", "ada")
+    assert last(engine, schedule_id).process_id is not None
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 def test_who_changes_a_schedule_answers_for_it(engine: Engine, later: Later) -> None:

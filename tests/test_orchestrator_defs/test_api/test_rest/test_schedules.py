@@ -98,6 +98,8 @@ def test_a_schedule_is_made_with_an_id_and_the_time_of_its_first_start(made):
         "missed",
         "grace_seconds",
         "last_run",
+        "starts_as",
+        "rights_at",
         "message",
         "status",
     ]
@@ -268,7 +270,8 @@ def update(api, **body):
 def test_a_schedule_gets_another_name_and_keeps_its_time(api, made):
     answer = update(api, schedule_id=made["schedule_id"], name="Other")
     assert answer.status_code == 200
-    assert answer.json() == made | {"name": "Other", "message": "The schedule was changed.", "status": "UPDATED"}
+    changed = {"name": "Other", "rights_at": answer.json()["rights_at"]}
+    assert answer.json() == made | changed | {"message": "The schedule was changed.", "status": "UPDATED"}
 
 
 def test_a_schedule_gets_another_trigger_and_so_another_time(api, made):
