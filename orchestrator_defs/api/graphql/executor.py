@@ -22,7 +22,7 @@ from graphql import (
     validate,
 )
 
-from orchestrator_defs.api.graphql.plain_fields import CONTEXT
+from orchestrator_defs.api.graphql.plain_fields import EXECUTED_BY
 from orchestrator_defs.api.graphql.selecting import Asked, Selected, select
 from orchestrator_defs.api.security.graphql_limits import Limits, OutOfTime, in_time, measure, parsed
 from orchestrator_defs.api.security.problems import AWAY, status_of
@@ -129,7 +129,7 @@ class Executor:
                     variable_values=dict(prepared.variables),
                     operation_name=prepared.name,
                     context_value=context,
-                    execution_context_class=CONTEXT,
+                    **EXECUTED_BY,
                 )
         except OutOfTime:
             late = f"The query took longer than {self.limits.seconds:g} seconds. Ask for less at once."

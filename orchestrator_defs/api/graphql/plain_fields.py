@@ -7,19 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from graphql import (
-    ExecutionContext,
-    FieldNode,
-    GraphQLField,
-    GraphQLObjectType,
-    Undefined,
-    is_leaf_type,
-    is_non_null_type,
-    version_info,
-)
+from graphql import GraphQLField, GraphQLObjectType, Undefined, execution, is_leaf_type, is_non_null_type
 from graphql.pyutils import Path
 
 Write = Callable[[Any], Any]
+OF_3_2: Any = vars(execution).get("ExecutionContext")
+"""What executes in graphql-core 3.2; 3.3 has an `Executor`, which hands over more with each field."""
 _plain: WeakKeyDictionary[GraphQLObjectType, Mapping[str, tuple[Write, bool]]] = WeakKeyDictionary()
 
 
@@ -28,17 +21,17 @@ def own(source: Any, info: Any) -> Any:
     return source.get(info.field_name)
 
 
-class PlainFieldsFirst(ExecutionContext):
+class PlainFieldsFirst(OF_3_2 or vars(execution)["Executor"]):  # type: ignore[misc]
     """Executes the plain fields of an object in a loop."""
 
     def execute_fields(
-        self, parent_type: GraphQLObjectType, source_value: Any, path: Path | None, fields: dict[str, list[FieldNode]]
+        self, parent_type: GraphQLObjectType, source_value: Any, path: Path | None, fields: dict[str, Any], *more: Any
     ) -> dict[str, Any]:
         """The values of the selected fields of an object, by response name, in order."""
         found: dict[str, Any] = {}
         known = _plain_fields(parent_type)
         for response_name, nodes in fields.items():
-            name = nodes[0].name.value
+            name = (nodes[0] if OF_3_2 else nodes[0].node).name.value
             if name in known:
                 write, may_be_null = known[name]
                 value = source_value.get(name)
@@ -52,7 +45,8 @@ class PlainFieldsFirst(ExecutionContext):
                         pass
                     else:
                         continue
-            value = self.execute_field(parent_type, source_value, nodes, Path(path, response_name, parent_type.name))
+            at = Path(path, response_name, parent_type.name)
+            value = self.execute_field(parent_type, source_value, nodes, at, *more)
             if value is not Undefined:
                 found[response_name] = value
         return found
@@ -77,5 +71,5 @@ def _kind(field: GraphQLField) -> Any:
     return kind.of_type if is_non_null_type(kind) else kind
 
 
-CONTEXT = PlainFieldsFirst if version_info[:2] == (3, 2) else ExecutionContext
-"""Later versions hand over fields in another form."""
+EXECUTED_BY: Any = {"execution_context_class" if OF_3_2 else "executor_class": PlainFieldsFirst}
+"""The argument of `execute_sync` that says so."""
