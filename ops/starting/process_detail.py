@@ -97,7 +97,7 @@ class ProcessDetail:
     @property
     def committed(self) -> list[StepKey]:
         """The keys of the committed steps, in order."""
-        return committed_of(self.steps)
+        return committed_of((step.key, step.status) for step in self.steps)
 
     @property
     def wait(self) -> WaitDetail | None:
@@ -139,9 +139,9 @@ def process_detail(
     )
 
 
-def committed_of(steps: Iterable[StepDetail]) -> list[StepKey]:
+def committed_of(steps: Iterable[tuple[StepKey, StepStatus]]) -> list[StepKey]:
     """The keys of the committed steps, in order."""
-    done = (step.key for step in steps if step.status.is_committed)
+    done = (key for key, status in steps if status.is_committed)
     return [key for key in done if not (key.startswith(OTHER_LINES) or ledger.is_of_item(key))]
 
 

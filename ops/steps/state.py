@@ -264,10 +264,16 @@ def marks_in(value: Any, loc: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from marks_in(item, (*loc, index))
 
 
+PLAIN = (str, int, float, type(None))
+"""Most of what JSON has. It is asked for first: to ask whether a text is a mapping costs several times as much."""
+
+
 def reveal(value: Any) -> Any:
     """Convert marked secrets back into SecretStr; a deep copy."""
+    if isinstance(value, PLAIN):
+        return value
     if isinstance(value, Mapping):
-        if set(value) == {SECRET}:
+        if len(value) == 1 and SECRET in value:
             secrecy.remember(str(value[SECRET]))
             return SecretStr(value[SECRET])
         return {key: reveal(item) for key, item in value.items()}
@@ -278,8 +284,10 @@ def reveal(value: Any) -> Any:
 
 def masked(value: Any) -> Any:
     """Replace marked secrets by asterisks."""
+    if isinstance(value, PLAIN):
+        return value
     if isinstance(value, Mapping):
-        if set(value) == {SECRET}:
+        if len(value) == 1 and SECRET in value:
             return MASK
         return {key: masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

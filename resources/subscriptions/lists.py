@@ -147,7 +147,7 @@ def subscription_ids(
 
 def subscription_line(subscription_id: SubscriptionId) -> SubscriptionLine:
     """Read one. Raises UnknownSubscription."""
-    row = current_session().execute(_lines().where(subscription.subscription_id == subscription_id)).one_or_none()
+    row = current_session().execute(_ONE, {"subscription_id": subscription_id}).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
     return _lines_of([row])[0]
@@ -157,6 +157,9 @@ def _lines() -> Headers:
     beside, validation = SubscriptionMetadataTable, ValidationTable
     found = select_headers(beside.metadata_, validation.finished_at, validation.result)
     return found.outerjoin(beside, BESIDE[beside]).join(validation, BESIDE[validation])
+
+
+_ONE = _lines().where(subscription.subscription_id == sa.bindparam("subscription_id"))
 
 
 def _lines_of(rows: Sequence[sa.Row[*tuple[Any, ...]]]) -> list[SubscriptionLine]:

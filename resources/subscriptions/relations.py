@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -136,6 +137,7 @@ def _directly_related(subscription_ids: Collection[SubscriptionId]) -> sa.Compou
     return sa.union(*(sa.select(edge.c.target).where(edge.c.source.in_(subscription_ids)) for edge in both))
 
 
+@cache
 def reconcile_workflow() -> sa.ScalarSelect[str]:
     """A column of a query on subscriptions: the workflow that reconciles one of this product, or NULL."""
     workflow, of_product = WorkflowTable, ProductWorkflowTable
@@ -171,9 +173,16 @@ def _neighbours(
     statuses: Collection[SubscriptionLifecycle] | None,
     depth: int,
 ) -> sa.Select[*tuple[Any, ...]]:
-    reached = _reached(subscription_id, direction, min(depth, DEPTH_LIMIT))
-    subscription = SubscriptionTable
-    query = (
+    query = _all_neighbours(direction).params(start=subscription_id, depth=min(depth, DEPTH_LIMIT))
+    if statuses is not None:
+        query = query.where(SubscriptionTable.status.in_([SubscriptionLifecycle(status).value for status in statuses]))
+    return query
+
+
+@cache
+def _all_neighbours(direction: Direction) -> sa.Select[*tuple[Any, ...]]:
+    reached, subscription = _reached(direction), SubscriptionTable
+    return (
         sa.select(
             subscription.subscription_id,
             subscription.description,
@@ -187,21 +196,17 @@ def _neighbours(
         .join(reached, reached.c.subscription_id == subscription.subscription_id)
         .join(ProductTable, ProductTable.product_id == subscription.product_id)
     )
-    if statuses is not None:
-        query = query.where(subscription.status.in_([SubscriptionLifecycle(status).value for status in statuses]))
-    return query
 
 
 def _neighbour(row: sa.Row[*tuple[Any, ...]]) -> RelatedSubscription:
     return RelatedSubscription(row[0], row[1], SubscriptionLifecycle(row[2]), *row[3:])
 
 
-def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subquery:
+def _reached(direction: Direction) -> sa.Subquery:
     """The subscriptions within `depth` steps and their distance; UNION ends circles, the depth limits the work."""
     edge = edges(direction)
-    way = sa.select(sa.literal(start, sa.Uuid()).label("subscription_id"), sa.literal(0).label("depth")).cte(
-        "way", recursive=True
-    )
+    start, depth = sa.bindparam("start", type_=sa.Uuid()), sa.bindparam("depth", type_=sa.Integer())
+    way = sa.select(start.label("subscription_id"), sa.literal(0).label("depth")).cte("way", recursive=True)
     onward = (sa.select(edge.c.target, way.c.depth + 1).join(way, way.c.subscription_id == edge.c.source)).where(
         way.c.depth < depth, edge.c.target != start
     )
@@ -210,6 +215,7 @@ def _reached(start: SubscriptionId, direction: Direction, depth: int) -> sa.Subq
     return nearest.group_by(way.c.subscription_id).subquery("nearest")
 
 
+@cache
 def edges(direction: Direction) -> sa.Subquery:
     """One row for each relation between blocks of two subscriptions, as source and target subscription."""
     user, used = aliased(SubscriptionInstanceTable), aliased(SubscriptionInstanceTable)

@@ -72,18 +72,20 @@ class SubscriptionState(SubscriptionHeader):
     relations: RelationStatus
 
 
+_STATE = (
+    select_headers(WorkflowTable.name, ProcessTable.last_status, ProcessTable.failed_reason, reconcile_workflow())
+    .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
+    .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
+    .where(SubscriptionTable.subscription_id == sa.bindparam("subscription_id"))
+)
+
+
 def subscription_state(subscription_id: SubscriptionId, *, with_neighbours: bool = True) -> SubscriptionState:
     """Read the facts, in a constant number of statements. Raises UnknownSubscription.
 
     Without its neighbours it fits only rules that do not ask for them.
     """
-    query = (
-        select_headers(WorkflowTable.name, ProcessTable.last_status, ProcessTable.failed_reason, reconcile_workflow())
-        .outerjoin(ProcessTable, ProcessTable.process_id == SubscriptionTable.locked_by)
-        .outerjoin(WorkflowTable, WorkflowTable.workflow_id == ProcessTable.workflow_id)
-        .where(SubscriptionTable.subscription_id == subscription_id)
-    )
-    row = current_session().execute(query).one_or_none()
+    row = current_session().execute(_STATE, {"subscription_id": subscription_id}).one_or_none()
     if row is None:
         raise UnknownSubscription(f"There is no subscription {subscription_id}.")
     workflow, status, reason, reconcile = row[HEADER_LENGTH:]

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from resources.database.session import current_session
+from resources.database.typed_sql import UUIDS, sql
 from resources.domain.models.block_model import BlockModel
 from resources.domain.models.declaration import DomainModel
 from resources.domain.saving.documents import ID, OWNER, Document, is_block, is_block_list
-from resources.domain.saving.reading import RelatedBlock, blocks_using
 from resources.domain.saving.rows_from_models import held_blocks, shown_values
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import OrchestratorError, UnknownSubscription
@@ -78,8 +78,10 @@ def _of_model(model: SubscriptionModel) -> Document:
 
 def _values(model: DomainModel) -> Document:
     """Stored values, and computed fields of the class."""
-    computed = model.model_dump(mode="json", include=set(type(model).model_computed_fields))
-    return {**shown_values(model), **computed}
+    values = shown_values(model)
+    if computed := set(type(model).model_computed_fields):
+        values |= model.model_dump(mode="json", include=computed)
+    return values
 
 
 def _blocks(holder: DomainModel) -> Document:
@@ -146,21 +148,29 @@ def _filled(value: Any, known: Mapping[str, Document], within: frozenset[str]) -
 # --- who uses the blocks ---
 
 
+# As text, for nothing here is done with ids but to show them.
+_USERS = sql(
+    """
+SELECT r.depends_on_id::text, i.subscription_instance_id::text, i.subscription_id::text
+FROM subscription_instance_relations r
+JOIN subscription_instances i ON i.subscription_instance_id = r.in_use_by_id
+WHERE r.depends_on_id = ANY(:blocks)
+ORDER BY r.attribute, r.position, i.subscription_instance_id
+""",
+    blocks=UUIDS,
+)
+
+
 def _show_users(fields: Document, filter_owner_relations: bool) -> None:
     blocks = list(_all_blocks(fields))
-    users: dict[UUID, list[RelatedBlock]] = {}
-    for user in blocks_using({UUID(block[ID]) for block in blocks}):
-        users.setdefault(user.of, []).append(user)
+    users: dict[str, list[Document]] = {block[ID]: [] for block in blocks}
+    for of, user, owner in current_session().connection().execute(_USERS, {"blocks": [*map(UUID, users)]}):
+        users[of].append({ID: user, "subscription_id": owner})
     for block in blocks:
-        using = [
-            user
-            for user in users.get(UUID(block[ID]), [])
-            if not (filter_owner_relations and str(user.subscription_id) == block[OWNER])
-        ]
-        block["in_use_by_ids"] = [str(user.subscription_instance_id) for user in using]
-        block["in_use_by_relations"] = [
-            {ID: str(user.subscription_instance_id), "subscription_id": str(user.subscription_id)} for user in using
-        ]
+        without = block[OWNER] if filter_owner_relations else None
+        using = [user for user in users[block[ID]] if user["subscription_id"] != without]
+        block["in_use_by_ids"] = [user[ID] for user in using]
+        block["in_use_by_relations"] = using
 
 
 def _all_blocks(holder: Document) -> Iterator[Document]:

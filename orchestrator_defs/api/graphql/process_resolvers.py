@@ -80,7 +80,7 @@ def permissions(line: Line, info: Any) -> Line:
     workflow = _workflow(line, info)
     allowed = UserPermissions(retry_allowed=False, resume_allowed=False)
     if workflow is not None:
-        committed = committed_of(map(step_detail, line["_ledger"]))
+        committed = committed_of((one.step_key, StepStatus(one.status)) for one in line["_ledger"])
         waits_at = next((key for _, key in line["_waits"]), None)
         allowed = user_permissions(workflow, committed, context.user, waits_at=waits_at)
     return {

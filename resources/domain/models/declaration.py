@@ -32,9 +32,10 @@ class DomainModel(BaseModel, Specialised):
     @classmethod
     def _without_computed_fields(cls, data: Any) -> Any:
         """A dump has them, and must be read again."""
-        if not cls.model_computed_fields or not isinstance(data, Mapping):
+        computed = cls.model_computed_fields
+        if not isinstance(data, Mapping) or computed.keys().isdisjoint(data):
             return data
-        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
+        return {name: value for name, value in data.items() if name not in computed}
 
     @classmethod
     def plain_fields(cls) -> Mapping[str, PlainField]:
