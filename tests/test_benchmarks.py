@@ -4,11 +4,15 @@ import json
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks import results
+from benchmarks.client import OwnProcess
 from benchmarks.report import Report, Row, table
 from benchmarks.wire import wire
 from resources.database.embedded import EmbeddedServer
@@ -53,6 +57,35 @@ def test_results_are_kept_by_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_figure_is_compared_with_the_earlier_one() -> None:
     shown = table(REPORT, {"grouped": {"ms": 100.0}})
     assert list(shown.columns[1].cells) == ["0.50"]
+
+
+class _Closing(BaseHTTPRequestHandler):
+    """Answers with what was asked, and closes the connection unannounced, as a server does with an idle one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps([self.path, json.loads(body)]).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_client_says_how_long_it_waited_and_connects_again() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Closing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", transport=OwnProcess()) as client:
+            answers = [client.post(f"/a?b={number}", json={"one": number}) for number in (1, 2)]
+        server.shutdown()
+    for number, answer in zip((1, 2), answers, strict=True):
+        assert (answer.status_code, answer.json()) == (201, [f"/a?b={number}", {"one": number}])
+        assert answer.extensions["ms"] > 0
 
 
 def test_the_wire_counts_what_the_driver_sends(server: EmbeddedServer, database: SubscriptionDatabase) -> None:
