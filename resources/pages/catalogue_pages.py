@@ -20,7 +20,7 @@ from resources.database.tables import (
     ScheduleTable,
     WorkflowTable,
 )
-from resources.pages.row_pages import by_holder, columns_of, worded
+from resources.pages.row_pages import Link, by_holder, columns_of, worded
 from resources.pages.selection import Line, ListQuery, Selection, Total, page_of
 from resources.pages.subscription_pages import PRODUCT, SUBSCRIPTIONS, SubscriptionPages, customer_line
 from resources.searches.catalogue_fields import (
@@ -38,6 +38,7 @@ MOST = 100_000
 product, block, value, workflow = ProductTable, ProductBlockTable, ResourceTypeTable, WorkflowTable
 schedule = ScheduleTable
 of_product, of_block = ProductProductBlockTable, ProductBlockResourceTypeTable
+OF_PRODUCT = Link(SUBSCRIPTIONS.c.product_id, SUBSCRIPTIONS)
 relation, of_workflow = ProductBlockRelationTable, ProductWorkflowTable
 
 
@@ -172,7 +173,7 @@ class CataloguePages:
                 inputs = sorted(line["_inputs"].items())
                 line["fixedInputs"] = [{"name": name, "value": input_text(one)} for name, one in inputs]
             for each in selection.each("subscriptions"):
-                self.subscriptions.of_parents(holders, each, SUBSCRIPTIONS.c.product_id, SUBSCRIPTIONS)
+                self.subscriptions.of_parents(holders, each, OF_PRODUCT)
 
 
 def customer_page(subscriptions: SubscriptionPages, selection: Selection) -> Line:

@@ -15,7 +15,7 @@ from resources.domain.models.declaration import DomainModel
 from resources.domain.models.shapes import base_of, block_bases, camel, shape_of
 from resources.figures import totals
 from resources.pages.block_pages import BlockPages
-from resources.pages.row_pages import RowPages, by_holder, columns_of, worded
+from resources.pages.row_pages import HOLDERS, Link, Reading, RowPages, by_holder, columns_of, worded
 from resources.pages.selection import Line, Selection
 from resources.pages.validation_pages import OF_NEWEST, add_history, add_newest
 from resources.subscriptions.customers import Customer, customers_of
@@ -31,10 +31,23 @@ OWN = columns_of(SubscriptionTable, "document search product_id locked_by out_of
 }
 PRODUCT = columns_of(ProductTable, "fixed_inputs owner") | {"status": worded(product.status)}
 DESCRIPTIONS = columns_of(Description, "search")
-RELATIONS = {"inUseBySubscriptions": Direction.IN_USE_BY, "dependsOnSubscriptions": Direction.DEPENDS_ON}
 SUBSCRIPTIONS: Any = SubscriptionTable.__table__
+OF_CUSTOMER = Link(subscription.customer_id, SUBSCRIPTIONS)
 More: TypeAlias = Callable[[Mapping[Any, list[Line]], Selection], None]
 """Reads what belongs to lines, by their ids, as a selection says, and lays it into them."""
+
+
+def _related(direction: Direction) -> Link:
+    edge = edges(direction)
+    pairs = sa.select(edge.c.source, edge.c.target).where(edge.c.source.in_(sa.bindparam(HOLDERS, expanding=True)))
+    pair = pairs.distinct().subquery("pair")
+    return Link(pair.c.source, sa.join(pair, SUBSCRIPTIONS, subscription.subscription_id == pair.c.target))
+
+
+RELATIONS = {
+    "inUseBySubscriptions": _related(Direction.IN_USE_BY),
+    "dependsOnSubscriptions": _related(Direction.DEPENDS_ON),
+}
 
 
 class SubscriptionPages(RowPages):
@@ -64,21 +77,21 @@ class SubscriptionPages(RowPages):
         """Add the subscriptions of customers."""
         holders = {one["customerId"]: [one] for one in customers}
         for each in selection.each("subscriptions") if holders else ():
-            self.of_parents(holders, each, subscription.customer_id, SUBSCRIPTIONS)
+            self.of_parents(holders, each, OF_CUSTOMER)
 
     # --- the rows ---
 
-    def lines(
+    def reading(
         self,
         page: sa.Subquery,
         selection: Selection,
         order: Sequence[Column] = (),
         extra: Sequence[Column] = (),
         where: Sequence[Condition] = (),
-    ) -> Iterable[tuple[Line, Sequence[Any]]]:
+    ) -> Reading:
         """The selected columns, with the product, its fixed inputs and the metadata."""
         own = {name: OWN[name] for name in selection.below if name in OWN}
-        of_product = product_columns(selection.under("product"))
+        of_product = product_columns(selection.under("product").below)
         columns: list[Any] = [subscription.subscription_id, subscription.status, subscription.customer_id, product.name]
         with_inputs = "fixedInputs" in selection or self._typed(selection)
         with_metadata = "metadata" in selection
@@ -97,7 +110,8 @@ class SubscriptionPages(RowPages):
         statement = statement.where(*where).order_by(*order, subscription.subscription_id)
         a, b = len(columns), len(columns) + len(own)
         c = b + len(of_product)
-        for row in current_session().connection().execute(statement):
+
+        def line_of(row: Sequence[Any]) -> tuple[Line, Sequence[Any]]:
             line: Line = dict(zip(own, row[a:b], strict=True))
             line |= {"_id": row[0], "_status": row[1], "_customer": row[2], "_product": row[3]}
             line["product"] = dict(zip(of_product, row[b:c], strict=True))
@@ -106,7 +120,9 @@ class SubscriptionPages(RowPages):
                 line |= {camel(name): value for name, value in row[c].items() if camel(name) not in line}
             if with_metadata:
                 line["metadata"] = row[c + with_inputs] or {}
-            yield line, row[c + len(more) :]
+            return line, row[c + len(more) :]
+
+        return statement, line_of
 
     def _typed(self, selection: Selection) -> bool:
         """Whether fields of models are selected."""
@@ -132,22 +148,18 @@ class SubscriptionPages(RowPages):
             add_newest(holders)
         if "productBlockInstances" in selection or self._typed(selection):
             BlockPages(holders).add(lines, selection, self.models)
-        for name, direction in RELATIONS.items():
+        for name, link in RELATIONS.items():
             for each in selection.each(name):
-                edge = edges(direction)
-                pairs = sa.select(edge.c.source, edge.c.target).where(edge.c.source.in_(list(holders)))
-                pair = pairs.distinct().subquery("pair")
-                joined = sa.join(pair, SUBSCRIPTIONS, subscription.subscription_id == pair.c.target)
-                self.of_parents(holders, each, pair.c.source, joined)
+                self.of_parents(holders, each, link)
         for name, read in self.more.items():
             for each in selection.each(name):
                 read(holders, each)
 
 
-def product_columns(selection: Selection) -> dict[str, Any]:
-    """The columns of a product that is selected beside something else."""
-    own = {name: PRODUCT[name] for name in selection.below if name in PRODUCT}
-    hidden = {"_inputs": product.fixed_inputs} if "fixedInputs" in selection else {}
+def product_columns(names: Collection[str]) -> dict[str, Any]:
+    """The columns of a product of which these fields are selected, beside something else."""
+    own = {name: PRODUCT[name] for name in names if name in PRODUCT}
+    hidden = {"_inputs": product.fixed_inputs} if "fixedInputs" in names else {}
     return {"_id": product.product_id, **hidden, **own}
 
 

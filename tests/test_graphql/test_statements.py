@@ -1,10 +1,12 @@
 """Each document takes a constant number of statements whatever the number of rows, and reads what it selects."""
 
 import re
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from resources.pages.subscription_pages import SubscriptionPages
 from tests.engine import Engine
 from tests.test_graphql import test_documents as documents
 from tests.test_graphql.conftest import Asker, Network
@@ -60,6 +62,25 @@ def test_detail_of_a_subscription_takes_four_statements(ask: Asker, network: Net
 def test_detail_of_a_process_takes_five_statements(ask: Asker, engine: Engine) -> None:
     process_id = engine.run("create_device", [{"product": "Test Device"}, {"hostname": "five"}])
     assert len(ask.statements(documents.PROCESS, processId=str(process_id))) == 5
+
+
+def test_a_list_is_composed_once_and_one_with_a_condition_each_time(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed, really = [], SubscriptionPages.reading
+
+    def counted(*arguments: Any) -> Any:
+        composed.append(1)
+        return really(*arguments)
+
+    monkeypatch.setattr(SubscriptionPages, "reading", counted)
+    listed = "{ subscriptions(first: 7) { page { inUseBySubscriptions(first: 7) { page { description } } } } }"
+    assert ask.data(listed) == ask.data(listed)
+    assert len(composed) == 2, "the list, and the one below each of its rows"
+    aged = '{ subscriptions(filterBy: [{field: "validationAge", value: ">1s"}]) { page { description } } }'
+    ask.data(aged)
+    ask.data(aged)
+    assert len(composed) == 4, "an age is of this moment"
 
 
 def test_only_what_is_selected_is_read(ask: Asker) -> None:
