@@ -311,7 +311,8 @@ class Batch:
         for outcome, is_recorded in outcomes:
             said = outcome.result.value
             if outcome.differences:
-                said += f" at {', '.join(difference['path'] for difference in outcome.differences[:SHOWN])}"
+                places = [one["path"] or str(one["found"]) for one in outcome.differences[:SHOWN]]
+                said += f" at {', '.join(places)}"
             if outcome.reason:
                 said += f": {outcome.reason}"
             if not is_recorded:

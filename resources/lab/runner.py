@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -109,9 +110,9 @@ def lock_devices(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("lab devices", 0))))
 
 
-def read_configs(connection: sa.Connection) -> Configs:
-    """The configuration of every device, by name."""
-    rows = connection.execute(sa.select(devices).order_by(devices.c.name))
+def read_configs(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> Configs:
+    """The configuration of every device, or of those that fit the conditions, by name."""
+    rows = connection.execute(sa.select(devices).where(*where).order_by(devices.c.name))
     return {row.name: empty_config() | row.config for row in rows}
 
 
@@ -125,7 +126,7 @@ def write_config(connection: sa.Connection, name: str, config: Config | None) ->
 
 
 def _apply(connection: sa.Connection, job: dict[str, Any]) -> dict[str, Any]:
-    configs = read_configs(connection)
+    configs = read_configs(connection, _is_concerned(job["extra_vars"]))
     wanted = rendered(job["playbook"], job["extra_vars"], configs)
     found = differences(
         {name: wanted.get(name, empty_config()) for name in wanted | configs},
@@ -136,6 +137,14 @@ def _apply(connection: sa.Connection, job: dict[str, Any]) -> dict[str, Any]:
             if wanted.get(name) != configs.get(name):
                 write_config(connection, name, wanted.get(name))
     return {"status": "successful", "changed": bool(found) and not job["check"], "differences": found}
+
+
+def _is_concerned(variables: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    """The devices that a playbook names, and those that have its service: a job costs the same in any network."""
+    listed = [end for value in variables.values() if isinstance(value, list) for end in value]
+    names = [str(one.get("device")) for one in (variables, *listed) if isinstance(one, Mapping)]
+    has_service: sa.ColumnElement[bool] = devices.c.config["services"].has_key(str(variables.get("service")))
+    return devices.c.name.in_(names) | has_service
 
 
 def _earlier(connection: sa.Connection, key: str) -> dict[str, Any] | None:

@@ -125,18 +125,21 @@ FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS asked(product_id uuid, latest 
 WHERE validations.product_id = asked.product_id AND due_at > asked.latest AND claimed_by IS NULL
 """)
 
+# A page of all subscriptions, by their key: to look for those that can be validated would read the whole table.
 ALL_DUE = text("""
-WITH asked AS MATERIALIZED (
-    SELECT subscription_id FROM subscriptions JOIN products USING (product_id)
+WITH page AS MATERIALIZED (
+    SELECT subscription_id, product_id, status, locked_by, insync, out_of_sync_by FROM subscriptions
+    WHERE subscription_id > :after ORDER BY subscription_id LIMIT :most
+), asked AS MATERIALIZED (
+    SELECT subscription_id FROM page JOIN products USING (product_id)
     JOIN jsonb_to_recordset(CAST(:asked AS jsonb)) AS one(name text, statuses jsonb) ON one.name = products.name
-    WHERE subscription_id > :after AND one.statuses ? subscriptions.status AND locked_by IS NULL
+    WHERE one.statuses ? page.status AND locked_by IS NULL
     AND (insync OR out_of_sync_by = 'validation' OR :out_of_sync)
-    ORDER BY subscription_id LIMIT :most
 ), made AS (
     UPDATE validations SET due_at = :now FROM asked
     WHERE validations.subscription_id = asked.subscription_id AND claimed_by IS NULL
 )
-SELECT count(*), max(subscription_id::text) FROM asked
+SELECT (SELECT count(*) FROM asked), max(subscription_id::text), count(*) FROM page
 """)
 
 
@@ -260,7 +263,7 @@ def follow_shorter_ages(found: Collection[Backlog]) -> None:
 def make_all_due(
     products: Collection[Validated], now: datetime, after: SubscriptionId
 ) -> tuple[int, SubscriptionId | None]:
-    """Make the next subscriptions due that can be validated: how many, and the last; None at the end."""
+    """Make those of a page of subscriptions due that can be validated: how many, and the last; None at the end."""
     values = {
         "asked": json.dumps([{"name": one.product, "statuses": sorted(one.statuses)} for one in products]),
         "after": after,
@@ -269,8 +272,8 @@ def make_all_due(
         "out_of_sync": settings().validate_out_of_sync_subscriptions,
     }
     _lock()
-    number, last = current_session().execute(ALL_DUE, values).one()
-    return number, UUID(last) if number == CHUNK else None
+    number, last, looked_at = current_session().execute(ALL_DUE, values).one()
+    return number, UUID(last) if looked_at == CHUNK else None
 
 
 def _lock() -> None:

@@ -1,5 +1,6 @@
 """A fleet in the lab, of which some are changed by hand: just those are found, answered, and clean afterwards."""
 
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -7,14 +8,21 @@ import pytest
 from dagster import DagsterRunStatus, RunsFilter
 from sqlalchemy import text
 
+from ops.products.port import interface_description, port_variables
 from ops.starting.drift_answer import Answer
 from orchestrator_defs.location import complete_definitions
+from orchestrator_defs.testing import Testbed
+from resources.lab.devices import rendered
+from resources.lab.inventory import Inventory
+from resources.lab.runner import read_configs, write_config
+from resources.products.port import PortMode
 from resources.types import ProcessStatus
 from tests.scale import Scaled
 from tests.test_products.conftest import OPERATOR, Network
 from tests.ticks import daemon_context, execute, sensor_of
 
-PORTS_OF_NODE = 12
+SPEEDS = ("10G", "100G", "400G")
+PORTS_PER_SPEED = 12
 
 
 class Fleet:
@@ -22,18 +30,38 @@ class Fleet:
 
     def __init__(self, network: Network) -> None:
         self.network, self.instance = network, network.processes.instance
+        self.bed = Testbed(network.orchestrator, self.instance)
         self.defs = complete_definitions(network.orchestrator)
         self.ports: dict[UUID, tuple[str, str]] = {}
 
     def grow(self, size: int) -> None:
         """Add nodes with ports until there are so many subscriptions."""
-        number = 0
-        while self.rows("SELECT count(*) FROM subscriptions")[0][0] < size:
+        left = size - int(self.rows("SELECT count(*) FROM subscriptions")[0][0])
+        for number in count():
+            if left <= 0:
+                return
             name = f"fleet{number}"
-            self.network.node(name)
-            for place in range(1, PORTS_OF_NODE + 1):
-                self.ports[self.network.port(name, f"1/2/{place}")] = (name, f"1/2/{place}")
-            number += 1
+            node = self.network.subscription(self.network.node(name))
+            ports = [(speed, place) for speed in SPEEDS for place in range(1, PORTS_PER_SPEED + 1)][: max(1, left - 1)]
+            with self.network.database.transaction(), self.network.database.engine.begin() as lab:
+                made = [self._port(node, speed, place, Inventory(lab)) for speed, place in ports]
+                config = {name: read_configs(lab)[name]}
+                for one in made:
+                    config = rendered("configure_port", port_variables(one), config)
+                write_config(lab, name, config[name])
+            self.ports |= {one.subscription_id: (name, one.port.port_name) for one in made}
+            left -= 1 + len(made)
+
+    def _port(self, node: Any, speed: str, place: int, inventory: Inventory) -> Any:
+        """A port in service, as its create workflow leaves it here and in NetBox."""
+        name = f"1/{SPEEDS.index(speed) + 2}/{place}"
+        (interface,) = inventory.with_values("dcim/interfaces", device=node.node.ims_id, name=name)
+        values = {"node": node.node, "port_name": name, "port_mode": PortMode.TAGGED, "auto_negotiation": False}
+        values |= {"lldp": False, "enabled": True, "ims_id": interface.id}
+        port = self.bed.add(f"Port {speed}", description=f"{node.node.node_name} {name} {speed}", port=values)
+        changes = {"description": interface_description(port), "enabled": True}
+        inventory.update("dcim/interfaces", interface.id, changes, partial=True)
+        return port
 
     def rows(self, query: str) -> list[Any]:
         with self.network.database.transaction(read_only=True) as session:
@@ -63,6 +91,7 @@ class Fleet:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_what_was_changed_by_hand_is_found_answered_and_clean(network: Network, scaled: Scaled) -> None:
     """One round of the daemon marks these and no others, with their differences and no red run."""
     fleet = Fleet(network)
