@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from resources.database.fleet_tables import FiringTable
 from resources.database.session import current_session
 from resources.database.tables import (
     ProductBlockRelationTable,
@@ -68,6 +69,14 @@ SCHEDULE_FIELDS = ListFields(
     Field("workflowId", Kind.ID, schedule.workflow_id),
     Field("trigger", Kind.TEXT, schedule.trigger),
 )
+
+
+def _of_last_run(column: Any) -> Any:
+    """A column of the newest firing of a schedule."""
+    of_schedule = sa.select(column).where(FiringTable.schedule_id == schedule.schedule_id)
+    return of_schedule.order_by(FiringTable.due_at.desc()).limit(1).scalar_subquery()
+
+
 KINDS: Mapping[str, Listed] = {
     "products": Listed(
         product.product_id,
@@ -111,6 +120,9 @@ KINDS: Mapping[str, Listed] = {
             "nextRunTime": schedule.next_run_at,
             "workflowId": schedule.workflow_id,
             "trigger": schedule.trigger,
+            "lastRunTime": _of_last_run(FiringTable.due_at),
+            "lastProcessId": _of_last_run(FiringTable.process_id),
+            "lastRefusal": _of_last_run(FiringTable.refusal),
         },
         SCHEDULE_FIELDS,
         hidden={"_arguments": schedule.trigger_kwargs},

@@ -68,9 +68,9 @@ def test_two_daemons_killed_at_random_fire_each_time_once_and_validate_nothing_t
     """All missed times are to fire; what was fired is launched by whoever lives."""
     times, things = scaled(200, least=2 * SCHEDULES) // SCHEDULES, scaled(1000, least=10)
     with scene(Path(__file__).with_name("fleet.py")) as place:
-        moments = place.ask("prepare", str(SCHEDULES), str(times), str(things))
         daemons = Daemons(place)
         try:
+            moments = place.ask("prepare", str(SCHEDULES), str(times), str(things))  # while they start
             kills = killed_at_random(place, daemons, until=SCHEDULES * times)
             place.wait_for(lambda: len(place.rows(ENDED)) >= SCHEDULES * times)
             place.wait_for(lambda: place.rows("SELECT count(*) FROM validation_history")[0][0] >= things)

@@ -190,7 +190,10 @@ class SchemaTypes:
         """The roots."""
         scheduled = object_type(
             "ScheduledTask",
-            lambda: plain("id: UUID!, name: String!, nextRunTime: DateTime, trigger: String!, workflowId: UUID!"),
+            lambda: plain(
+                "id: UUID!, name: String!, nextRunTime: DateTime, trigger: String!, workflowId: UUID!,"
+                "lastRunTime: DateTime, lastProcessId: UUID, lastRefusal: String"
+            ),
         )
         about = object_type("Version", lambda: plain("applicationVersions: [String!]!"))
         listed = {

@@ -372,6 +372,18 @@ def test_time_that_python_cannot_express_keeps_no_other_schedule(engine: Engine,
     assert last(engine, other).process_id is not None
 
 
+def test_a_time_that_has_fired_does_not_fire_again_though_a_clock_was_put_back(engine: Engine, later: Later) -> None:
+    schedule_id = made(engine)
+    due_at = schedule(engine, schedule_id).next_run_at
+    assert due_at is not None
+    with later(HOUR + timedelta(seconds=1)):
+        tick(engine)
+        execute(engine, f"UPDATE schedules SET next_run_at = '{due_at.isoformat()}'")
+        said, _ = tick(engine)
+    assert (engine.count_processes(), said) == (1, "No schedule is due.")
+    assert schedule(engine, schedule_id).next_run_at == due_at + HOUR
+
+
 # --- two locations in one database ---
 
 
