@@ -27,6 +27,10 @@ OTEL = [
     "opentelemetry-exporter-otlp-proto-http>=1.30,<2",  # ... and this sends them to a collector
 ]
 
+PORT = [
+    "libcst>=1.4,<2",  # `orchestrator port-code` changes code and keeps its form
+]
+
 TESTING = [
     *EMBEDDED,  # tests run against a real PostgreSQL
     "pytest>=8.3",  # resources.testing and orchestrator_defs.testing are plugins of it, for tests of your own workflows
@@ -41,6 +45,7 @@ TEST = [
     *TESTING,
     *DOCS,
     *REDIS,
+    *PORT,
     "opentelemetry-sdk>=1.30,<2",  # spans in memory
     *CELERY,  # and the workers of many machines against a real Redis, where there is one
     "check-jsonschema>=0.31",  # ships the schema of compose files
@@ -134,6 +139,7 @@ setup(
         "redis": REDIS,
         "kubernetes": KUBERNETES,
         "otel": OTEL,
+        "port": PORT,
         "docs": DOCS,
         "testing": TESTING,
         "test": TEST,

@@ -107,6 +107,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "orchestrator_defs.testing": ("orchestrator_defs.jobs", "orchestrator_defs.processes"),
     "orchestrator_defs.serving": (),
     "orchestrator_defs.scaffolding": (),
+    "orchestrator_defs.porting": ("orchestrator_defs.scaffolding",),
     "orchestrator_defs.api.server_settings": (),
     "orchestrator_defs.api.form_threads": (),
     "orchestrator_defs.api.dependencies": (
@@ -168,6 +169,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "orchestrator_defs.cli": (
         "orchestrator_defs.health",
         "orchestrator_defs.jobs",
+        "orchestrator_defs.porting",
         "orchestrator_defs.processes",
         "orchestrator_defs.scaffolding",
         "orchestrator_defs.serving",
@@ -220,6 +222,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "orchestrator_defs.api.security.graphql_limits",
     ),
     "pytest": ("resources.testing", "orchestrator_defs.testing"),  # plugins for those who write workflows
+    "libcst": ("orchestrator_defs.porting", "orchestrator_defs.cli.projects.port_code"),  # by an extra only
     "jinja2": ("orchestrator_defs.scaffolding",),
     "click": ("orchestrator_defs.cli", "resources.runs.refusal"),  # the latter so that Dagster's commands show it well
     "rich": ("orchestrator_defs.cli",),

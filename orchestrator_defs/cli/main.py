@@ -104,6 +104,10 @@ COMMANDS = {
         "orchestrator_defs.cli.init:init",
         "Write a project of your own into the new folder DIR: a product with its whole life, a fake, tests.",
     ),
+    "port-code": (
+        "orchestrator_defs.cli.projects.port_code:port_code",
+        "Carry the project of orchestrator-core in DIR over, into a package beside its code, and list what is left.",
+    ),
     "demo": (
         "orchestrator_defs.cli.demo:demo",
         "Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.",

@@ -1,0 +1,1 @@
+"""Product blocks of the project."""

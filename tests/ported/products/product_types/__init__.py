@@ -1,0 +1,1 @@
+"""Product types of the project."""

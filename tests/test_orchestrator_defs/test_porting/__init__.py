@@ -1,0 +1,1 @@
+"""Carrying a project of orchestrator-core over."""
