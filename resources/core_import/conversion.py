@@ -27,29 +27,22 @@ class Converted:
     lost: list[str]
 
 
-class Converter:
-    """Makes models of subscriptions; `products` are ours by the ids that they have there."""
+def convert(batch: Batch, subscription_id: UUID, products: Mapping[UUID, ProductRecord]) -> Converted:
+    """Make the model of one subscription of a batch; `products` are ours by the ids that they have there.
 
-    def __init__(self, products: Mapping[UUID, ProductRecord]) -> None:
-        self._products = products
-
-    def convert(self, batch: Batch, subscription_id: UUID) -> Converted:
-        """Make the model of one subscription of a batch.
-
-        Raises InvalidBlocks, other errors of ours for a product without model or a status without class, and pydantic's
-        ValidationError.
-        """
-        row = batch.headers[subscription_id]
-        product = self._products[row["product_id"]]
-        status = SubscriptionLifecycle(row["status"])
-        cls = class_for(SUBSCRIPTION_MODEL_REGISTRY[product.name], status)
-        own = batch.own(subscription_id)
-        blocks = _reached(batch, own)
-        records = {block.id: _record(block, status) for block in blocks}
-        places = {place: key for block in blocks for place, key in _held(block)} | dict(_roots(cls, status, own))
-        record = SubscriptionRecord(_header(row, product), row["insync"], 1, Blocks(records, places))
-        model = SubscriptionModel.from_record(record, product)
-        return Converted(model, list(_lost(model, own)))
+    Raises errors of ours, such as InvalidBlocks, ValueError for an unknown status, and pydantic's ValidationError.
+    """
+    row = batch.headers[subscription_id]
+    product = products[row["product_id"]]
+    status = SubscriptionLifecycle(row["status"])
+    cls = class_for(SUBSCRIPTION_MODEL_REGISTRY[product.name], status)
+    own = batch.own(subscription_id)
+    blocks = _reached(batch, own)
+    records = {block.id: _record(block, status) for block in blocks}
+    places = {place: key for block in blocks for place, key in _held(block)} | dict(_roots(cls, status, own))
+    record = SubscriptionRecord(_header(row, product), row["insync"], 1, Blocks(records, places))
+    model = SubscriptionModel.from_record(record, product)
+    return Converted(model, list(_lost(model, own)))
 
 
 def used_by(batch: Batch, subscription_id: UUID) -> Iterator[SourceBlock]:

@@ -59,22 +59,12 @@ class Report:
         if self.told[kind] <= MOST_KEPT:
             self.findings.append(finding)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything of the source is here, equal."""
-        return not self.findings
-
-    @property
-    def dropped(self) -> int:
-        """So many findings more than it keeps."""
-        return self.told.total() - len(self.findings)
-
     def as_json(self) -> dict[str, Any]:
         """The report as JSON."""
-        found = [asdict(each) for each in self.findings]
-        return {"counts": {kind: dict(each) for kind, each in self.counts.items()}, "findings": found} | (
-            {"more_findings": self.dropped} if self.dropped else {}
-        )
+        more = self.told.total() - len(self.findings)
+        counts = {kind: dict(each) for kind, each in self.counts.items()}
+        found = {"counts": counts, "findings": [asdict(each) for each in self.findings]}
+        return found | ({"more_findings": more} if more else {})
 
 
 def line_of(finding: Finding) -> str:

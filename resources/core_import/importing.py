@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from resources.core_import.conversion import Converter, used_by
+from resources.core_import.conversion import convert, used_by
 from resources.core_import.findings import Outcome, Report
 from resources.core_import.past_processes import PastProcesses, ended, unknown_workflows, workflow_ids
 from resources.core_import.products import match_products
@@ -106,14 +106,14 @@ class CoreImport:
                     with self.database.transaction(read_only=self.options.is_dry):
                         told = self._write(batch, [key])
                 except (psycopg.Error, DBAPIError) as error:
-                    failed[key] = str(getattr(error, "orig", error)).splitlines()[0]
+                    failed[key] = _refusal(error)
                 else:
                     del failed[key]
                     self._tell(told)
             if len(failed) == before:
                 break
         for key, reason in failed.items():
-            self._leave_out(key, f"The database refuses it: {reason}")
+            self._leave_out(key, reason)
 
     def _write(self, batch: Batch, turn: list[UUID]) -> "list[Told]":
         """Write these in the current transaction; what to tell of them once it is committed."""
@@ -145,10 +145,12 @@ class CoreImport:
         if batch.headers[key]["product_id"] not in self._products:
             return "Its product is left out."
         try:
-            converted = Converter(self._products).convert(batch, key)
+            converted = convert(batch, key, self._products)
             return NewRows.of(converted.model), converted.lost
         except (OrchestratorError, ValidationError, ValueError) as error:
             return reason_of(error)
+        except Exception as error:  # noqa: BLE001  # a validator is an organisation's code, which may raise anything
+            return f"Its model fails with {type(error).__name__}: {error}"
 
     def _compared(self, batch: Batch, stored: Stored, rows: NewRows, extras: Extras) -> tuple[Outcome, str]:
         """Compare with what is here, and replace that if it is to be."""
@@ -226,8 +228,7 @@ class CoreImport:
         try:
             return self._write_processes(past, batch, [row])
         except (psycopg.Error, DBAPIError) as error:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
-            return [(row["process_id"], Outcome.LEFT_OUT, f"The database refuses it: {reason}")]
+            return [(row["process_id"], Outcome.LEFT_OUT, _refusal(error))]
 
     def _write_processes(self, past: PastProcesses, batch: ProcessBatch, rows: list[Row]) -> "list[Told]":
         with self.database.transaction(read_only=self.options.is_dry):
@@ -266,3 +267,7 @@ def reason_of(error: Exception) -> str:
         notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("This is block")]
         return " ".join(["; ".join(faults) + ".", *notes[:1]])
     return str(error)
+
+
+def _refusal(error: Exception) -> str:
+    return f"The database refuses it: {str(getattr(error, 'orig', error)).splitlines()[0]}"

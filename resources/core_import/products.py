@@ -16,15 +16,15 @@ from resources.domain.saving.records import ProductRecord
 
 
 def match_products(theirs: Iterable[Row], report: Report) -> dict[UUID, ProductRecord]:
-    """Our products by the ids that they have there; tells of those that have none here, or another fixed input."""
+    """Our products by the ids that they have there; tells of those with subscriptions that have none."""
     ours = _ours()
     found: dict[UUID, ProductRecord] = {}
     for row in theirs:
         match = _match(row, ours)
         if isinstance(match, str):
-            number = row["subscriptions"]
-            left = f"{number:,} subscription{'s' * (number != 1)} left out" if number else "it has no subscription"
-            report.tell("product", row["name"], Outcome.LEFT_OUT, f"{match}; {left}.")
+            if number := row["subscriptions"]:
+                left = f"{number:,} subscription{'s' * (number != 1)} left out"
+                report.tell("product", row["name"], Outcome.LEFT_OUT, f"{match}; {left}.")
         else:
             found[row["product_id"]] = match
     return found

@@ -36,7 +36,10 @@ SELECT p.product_id, p.name, p.tag, p.product_type,
        AS fixed_inputs, (SELECT count(*) FROM subscriptions s WHERE s.product_id = p.product_id) AS subscriptions
 FROM products p ORDER BY p.name
 """
-WORKFLOWS = "SELECT workflow_id, name, target, description, is_task, created_at FROM workflows ORDER BY name"
+WORKFLOWS = """
+SELECT workflow_id, name, target, description, is_task, created_at FROM workflows
+WHERE workflow_id IN (SELECT workflow_id FROM processes) ORDER BY name
+"""
 # UNION, not UNION ALL: subscriptions may use each other's blocks.
 REACHED = """
 WITH RECURSIVE reached(id) AS (
@@ -175,12 +178,8 @@ class CoreDatabase:
         return self._rows(PRODUCTS)
 
     def workflows(self) -> list[Row]:
-        """The workflows, also those that it no longer has."""
+        """The workflows of the processes, also those that it no longer has."""
         return self._rows(WORKFLOWS)
-
-    def count(self, table: str) -> int:
-        """How many rows a table has."""
-        return int(self._connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) or 0)
 
     def subscriptions(self, size: int) -> Iterator[Batch]:
         """All subscriptions, in the order of their ids, so many at a time."""

@@ -62,7 +62,7 @@ def core(
         output.show_json({"dry_run": dry_run, **found.as_json()})
     else:
         _show(found, dry_run=dry_run)
-    if not found.is_whole:
+    if found.findings:
         raise click.exceptions.Exit(1)
 
 

@@ -81,6 +81,7 @@ def test_a_database_of_its_own_is_equal(bed: Testbed) -> None:
 
 
 @pytest.mark.scale
+@pytest.mark.timeout(7200)
 def test_many_are_equal(
     bed: Testbed, imported: Import, core: psycopg.Connection, scaled: Scaled, capsys: pytest.CaptureFixture[str]
 ) -> None:
