@@ -157,7 +157,8 @@ class SubscriptionDatabase:
             token = _session.set(session)
             try:
                 yield session
-                session.commit()
+                if session.in_transaction():  # else nothing was sent
+                    session.commit()
             finally:
                 _session.reset(token)
 

@@ -115,6 +115,20 @@ def test_what_was_read_ahead_is_compared_once_and_only_while_it_is_fresh(testbed
     assert seen[2:] == ["new", "new"]
 
 
+def test_drift_from_rows_that_have_changed_since_is_looked_for_again(testbed_of: Callable[..., Any]) -> None:
+    """The version of a subscription says nothing of its neighbours' blocks."""
+    world = World()
+    bed = testbed_of(device_workflows(world), [DEVICE])
+    known = add_device(bed, world)
+    with bed.database.statements():
+        ahead = read_ahead([known])[known]
+    with bed.database.transaction() as session:
+        session.execute(text("""UPDATE subscription_instances SET values = values || '{"hostname": "new"}'"""))
+    world.hostnames[str(known)] = "new"
+    found = validate_one(bed.orchestrator.workflow("validate_device"), known, bed.database, {}, LOG, ahead)
+    assert (found.result, world.calls) == (ValidationResult.PASSED, ["compare"] * 2)
+
+
 @pytest.mark.parametrize(
     ("error", "result", "reason"),
     [
