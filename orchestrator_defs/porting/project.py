@@ -15,6 +15,7 @@ from orchestrator_defs.porting.rewriting import (
     import_lines,
     missing,
     place_of,
+    registers_products,
     their_module,
     workflow_functions,
 )
@@ -231,10 +232,15 @@ class Porting:
                 workflows += found
         products: list[str] = []
         for module in self.modules.values():
-            if any("SUBSCRIPTION_MODEL_REGISTRY" in one.uses and not one.imported for one in module.statements):
+            if any(registers_products(one) for one in module.statements):
                 alias = f"{module.name.rpartition('.')[2]}_products" if products else "PRODUCTS"
                 imports.append(import_lines(self._home(module, "resources"), [("PRODUCTS", alias)]))
                 products.append(f"*{alias}")
+        if not products:
+            sentence = (
+                "No SUBSCRIPTION_MODEL_REGISTRY.update({…}) is written out; list the products of build_definitions."
+            )
+            self.findings.append(Finding(f"{self.package}/definitions/__init__.py", 1, sentence))
         listed = "".join(f"        {name},\n" for name in workflows)
         text = (
             '"""What Dagster loads and people launch: every product and every workflow by name."""\n\n'

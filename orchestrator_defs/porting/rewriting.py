@@ -76,7 +76,7 @@ class Idioms(cst.CSTTransformer):
         """The statement as it is written here; None if nothing is."""
         if m.matches(statement.node, LAZY):
             return None
-        if m.matches(statement.node, REGISTERED):
+        if registers_products(statement):
             return self._products(statement)
         changed = statement.node.visit(self)
         assert isinstance(changed, cst.BaseStatement)
@@ -117,9 +117,10 @@ class Idioms(cst.CSTTransformer):
 
     def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
         """A workflow's decorator names the product type, which migrations kept."""
-        if not WORKFLOWS.intersection(decorators(original_node)):
+        kinds = set(decorators(original_node))
+        name, code = original_node.name.value, self.module.tree.code_for_node(original_node)
+        if not (WORKFLOWS & kinds or ("workflow" in kinds and "SYSTEM" not in code)):
             return updated_node
-        name = original_node.name.value
         product_type = self.migrated.workflows.get(name)
         changed = []
         for one in updated_node.decorators:
@@ -183,6 +184,11 @@ def import_lines(home: str, names: list[tuple[str, str]]) -> str:
         if len(line) <= LONGEST
         else "".join((f"from {home} import (\n", *(f"    {one},\n" for one in listed), ")\n"))
     )
+
+
+def registers_products(statement: Statement) -> bool:
+    """Whether a statement gives models to products, written out."""
+    return m.matches(statement.node, REGISTERED)
 
 
 def workflow_functions(module: SourceModule) -> Iterator[Statement]:

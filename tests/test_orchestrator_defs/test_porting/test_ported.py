@@ -155,20 +155,43 @@ def test_a_dry_run_shows_differences_and_writes_nothing(tmp_path: Path) -> None:
 
 def project(folder: Path, **files: str) -> Path:
     for name, text in files.items():
-        path = folder / "own" / f"{name.replace('__', '/')}.py"
+        path = folder / "own" / f"{name.replace('__', '/', 1)}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return folder / "own"
 
 
+REGISTRY = (
+    "from orchestrator.domain import SUBSCRIPTION_MODEL_REGISTRY\n"
+    "from products.box import Box\n\n"
+    'SUBSCRIPTION_MODEL_REGISTRY.update({"Box": Box})\n'
+)
+BOX = (
+    "from orchestrator.domain.base import SubscriptionModel\n\nclass Box(SubscriptionModel, is_base=True):\n    pass\n"
+)
+BOXES = 'new = {"products": {"Box": {"product_type": "Box", "tag": "BOX", "description": "a box"}}}\n'
+
+
 def test_nothing_left_is_exit_code_zero_and_code_that_cannot_be_read_is_two(tmp_path: Path) -> None:
-    whole = port(
-        project(tmp_path / "a", products__box='"""A box."""\nfrom orchestrator.domain.base import SubscriptionModel\n')
-    )
-    assert (whole.exit_code, "things are left" in whole.stdout) == (0, False)
+    known = project(tmp_path / "a", products____init__=REGISTRY, products__box=BOX, migrations__one=BOXES)
+    whole = port(known)
+    assert (whole.exit_code, "left" in whole.stdout) == (0, False), whole.stdout
     broken = port(project(tmp_path / "b", products__box="def (:\n"))
     assert (broken.exit_code, "cannot be carried over" in broken.stderr) == (2, True)
     assert not (tmp_path / "b" / "own" / "own").exists()
+
+
+def test_products_and_product_types_that_are_nowhere_written_out_are_left(tmp_path: Path) -> None:
+    workflow = (
+        "from orchestrator.core.targets import Target\n"
+        "from orchestrator.core.workflow import workflow\n\n\n"
+        '@workflow("Grow", target=Target.MODIFY)\n'
+        "def grow_box():\n"
+        "    pass\n"
+    )
+    shown = port(project(tmp_path, products__box=BOX, workflows__box=workflow)).stdout
+    assert "own/definitions/__init__.py:1: No SUBSCRIPTION_MODEL_REGISTRY.update" in shown
+    assert "workflows/box.py:6: grow_box: Give its decorator `product_type=`" in shown
 
 
 def test_imports_inside_functions_and_of_whole_modules_are_carried_over(tmp_path: Path) -> None:
@@ -182,7 +205,7 @@ def test_imports_inside_functions_and_of_whole_modules_are_carried_over(tmp_path
         "    return help_out(State) or helpers.help_out(1)\n"
     )
     folder = project(tmp_path, workflows__steps=inside, workflows__helpers="def help_out(x):\n    return x\n")
-    assert port(folder).exit_code == 0
+    port(folder)
     text = (folder / "own" / "ops" / "steps.py").read_text()
     assert "from own.ops import helpers" in text
     assert "    from resources import State\n    from own.ops.helpers import help_out\n" in text
