@@ -18,6 +18,8 @@ def check_inputs(request: StartRequest) -> list[Any]:
     except FormIncomplete as error:
         raise ScheduleInvalid(str(error)) from error
     pages: list[Any] = to_json(list(request.pages), "The input")
+    if request.workflow.has_subscription:  # the beginning of its id may fit others as well, once there are more
+        pages[0] = {**pages[0], "subscription_id": str(state["subscription_id"])}
     if set(_secrets(state)) & set(_texts(pages)):
         raise ScheduleInvalid(f"{request.workflow.name} was given a secret, which a schedule would store readably.")
     return pages

@@ -181,6 +181,13 @@ def test_schedule_with_many_missed_times_does_not_delay_the_others(engine: Engin
     assert order.count(slow) == 60
 
 
+def test_a_subscription_that_is_named_by_the_beginning_of_its_id_is_kept_whole(engine: Engine) -> None:
+    device = engine.of(engine.run("create_device", [{"product": DEVICE.name}, {"hostname": "ams1"}])).row
+    subscription_id = device.state["subscription_id"]
+    schedule_id = made(engine, "validate_device", [{"subscription_id": subscription_id[:6], "version": None}])
+    assert schedule(engine, schedule_id).inputs == [{"subscription_id": subscription_id, "version": None}]
+
+
 # --- one commit ---
 
 
