@@ -47,7 +47,7 @@ def test_every_page_has_a_place_in_the_navigation() -> None:
     pages = {path.name for path in DOCS.glob("*.md")} | set(site_pages.PAGES) | set(site_pages.OUTSIDE.values())
 
     assert sorted(places(site_pages.with_more(nav))) == sorted(pages)
-    assert site_pages.with_more(nav[:-1])[-1] == {"More": ["contributing.md", "project.md"]}
+    assert {"contributing.md", "project.md"} <= set(site_pages.with_more(nav[:-1])[-1]["More"])
 
 
 def anchors(document: Path) -> set[str]:

@@ -3,6 +3,7 @@
 `mkdocs build --strict` calls it. `python docs/scripts/site_pages.py FOLDER` writes the reference alone, as Markdown.
 """
 
+import inspect
 import posixpath
 import re
 import sys
@@ -158,7 +159,7 @@ def _field(name: str, field: Any) -> list[str]:
 
 def _text(text: str, *, lines: bool = False) -> str:
     text = text.split("\f")[0].replace("\b\n", "")
-    return text.strip() if lines else " ".join(text.split()).replace("|", "\\|")
+    return inspect.cleandoc(text) if lines else " ".join(text.split()).replace("|", "\\|")
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
