@@ -4,6 +4,7 @@
 """
 
 import inspect
+import os
 import posixpath
 import re
 import sys
@@ -35,6 +36,8 @@ OUTSIDE = {
 """Documents beside docs/, and the pages that they become."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 MADE = "*This page is made from the code when the site is built.*"
+MERMAID = os.environ.get("MERMAID_JS")
+"""The script that draws the pictures, for networks that do not reach unpkg.com."""
 CODE_OPTIONS = ("module_name", "python_file", "attribute", "working_directory", "workspace")
 TESTED = ApiSettings(oauth2_active=False)
 
@@ -179,6 +182,8 @@ PAGES = {
 def on_config(config: Any) -> Any:
     """Give every document a place in the navigation."""
     config.nav = with_more(config.nav)
+    if MERMAID:
+        config.extra_javascript.append("mermaid.min.js")
     return config
 
 
@@ -196,6 +201,8 @@ def on_files(files: Any, config: Any) -> Any:
 
     for name, page in PAGES.items():
         files.append(File.generated(config, name, content=page()))
+    if MERMAID:
+        files.append(File.generated(config, "mermaid.min.js", content=Path(MERMAID).read_bytes()))
     for source, name in OUTSIDE.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text(encoding="utf-8")))
     texts = [(one.src_uri, one.content_string) for one in files.documentation_pages()]
