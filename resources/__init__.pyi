@@ -7,6 +7,9 @@ from .database.tables import SubscriptionInstanceRelationTable as SubscriptionIn
 from .database.tables import SubscriptionInstanceTable as SubscriptionInstanceTable
 from .database.tables import SubscriptionTable as SubscriptionTable
 from .domain.blocks import ProductBlockModel as ProductBlockModel
+from .domain.models.formerly import FilledBy as FilledBy
+from .domain.models.formerly import Formerly as Formerly
+from .domain.models.formerly import StoredBlock as StoredBlock
 from .domain.models.vlans import UNTAGGED as UNTAGGED
 from .domain.models.vlans import VlanRanges as VlanRanges
 from .domain.subscription_model import SubscriptionModel as SubscriptionModel

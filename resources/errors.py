@@ -16,6 +16,7 @@ OrchestratorError
 │   ├── ProductInUse
 │   ├── ProductNotInRegistry
 │   ├── CatalogueOutOfDate
+│   ├── CatalogueBlocked
 │   └── ModelDeclarationError
 ├── SubscriptionError
 │   ├── UnknownSubscription
@@ -172,6 +173,10 @@ class ProductNotInRegistry(CatalogueError):
 
 class CatalogueOutOfDate(CatalogueError):
     """The catalogue in the database differs from the code; run `orchestrator catalogue apply`."""
+
+
+class CatalogueBlocked(CatalogueError):
+    """A change of the catalogue would make subscriptions unreadable, or delete what the back-fill has yet to read."""
 
 
 class CatalogueClash(CatalogueError):

@@ -8,6 +8,8 @@ HIDDEN = ".dagster/orchestrator_"
 
 PROCESS = "orchestrator/process"
 SUBSCRIPTION = "orchestrator/subscription"
+PROGRESS = "orchestrator/progress"
+"""How far a long step of a run is."""
 USER = "user"
 """Dagster's own tag, which its page shows as "Launched by"."""
 

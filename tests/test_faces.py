@@ -15,12 +15,13 @@ from tests.architecture import FLOORS, ROOT, face_names, project_modules
 HELD = {
     "resources": """
         Assignee ChildrenFailed Customer Customers Device Difference DriftFound EnginePaused ExternalSession
-        ExternalSystemError ExternalSystemUnavailable ExternalText FormError FormIncomplete FormInvalid
+        ExternalSystemError ExternalSystemUnavailable ExternalText FilledBy FormError FormIncomplete
+        FormInvalid Formerly
         InconsistentData Interface
         InvalidLifecycle ModelDeclarationError NETBOX_DESCRIPTION NETBOX_DEVICE_NAME NETBOX_INTERFACE_NAME NETBOX_NAME
         NetBox NotAuthorised OrchestratorError PlaybookFailed PlaybookRunner ProcessFailure ProcessFailureError
         ProcessStatus ProcessTable Product ProductBlockModel ProductLifecycle ProductTable Role SI SettingsError
-        StaleSubscription StartRefused State StateError StepStatus SubscriptionDatabase SubscriptionError
+        StaleSubscription StartRefused State StateError StepStatus StoredBlock SubscriptionDatabase SubscriptionError
         SubscriptionInstanceRelationTable SubscriptionInstanceTable SubscriptionLifecycle SubscriptionLocked
         SubscriptionModel SubscriptionTable Target TimedOut UNTAGGED UnknownProduct UnknownSubscription
         UnknownWorkflow User VlanRanges WorkflowDeclarationError count_subscriptions current_session

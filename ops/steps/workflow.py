@@ -58,7 +58,10 @@ AuthCallback: TypeAlias = Callable[[AuthContext], bool | Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Workflow:
-    """The declaration of a workflow. `steps` is the whole list, from start to done."""
+    """The declaration of a workflow. `steps` is the whole list, from start to done.
+
+    `formerly`: its former names, the oldest first; processes that were started under one continue.
+    """
 
     name: str
     description: str
@@ -73,6 +76,7 @@ class Workflow:
     takes_subscription: bool = True
     in_batch: bool = True
     accepts: Accepts | None = None
+    formerly: tuple[str, ...] = ()
 
     @property
     def is_task(self) -> bool:

@@ -19,7 +19,7 @@ def db() -> None:
 @db.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Migrate up to REVISION (head: the revision of this version)."""
+    """Migrate up to REVISION (head, or heads: the revision of this version)."""
     with _database() as database:
         before = schema.current(database)
         schema.upgrade(database, revision)
@@ -29,11 +29,11 @@ def upgrade(revision: str) -> None:
             click.echo(f"The tables of '{tables.name}' are at revision {tables.current(database) or 'none'}.")
 
 
-@db.command()
-@click.argument("revision")
+@db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("revision", default="-1")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def downgrade(revision: str, yes: bool) -> None:
-    """Migrate down to REVISION (base: empty). Data that the older schema cannot hold is lost."""
+    """Migrate down to REVISION (base: empty; -1: the one before). Data that the older schema cannot hold is lost."""
     with _database() as database:
         before = schema.current(database)
         if not yes:
@@ -60,8 +60,17 @@ def current() -> None:
 
 
 @db.command()
-def history() -> None:
+def heads() -> None:
+    """Show the newest revision of this version; there is one branch, so there is one."""
+    click.echo(f"{schema.head()} (head)")
+
+
+@db.command()
+@click.option("-v", "--verbose", is_flag=True, hidden=True)
+@click.option("-c", "--indicate-current", is_flag=True, hidden=True)
+def history(verbose: bool, indicate_current: bool) -> None:
     """List the revisions, oldest first; the database's is marked."""
+    del verbose, indicate_current  # as orchestrator-core has them: it is always so
     with _database() as database:
         revision = schema.current(database)
         for known in schema.history():
@@ -92,6 +101,36 @@ def reset(yes: bool) -> None:
             click.confirm(f"All data in the {place(database.url)} will be lost. Continue?", abort=True)
         schema.reset(database)
         click.echo(f"The {place(database.url)} is empty, at revision {schema.current(database)}.")
+
+
+_CATALOGUE = (
+    "no migration is written for {}: `orchestrator catalogue plan` shows what the code changes in the database, and "
+    "`orchestrator catalogue apply` changes it."
+)
+REPLACED = {
+    "migrate-domain-models": _CATALOGUE.format("models of products"),
+    "migrate-workflows": _CATALOGUE.format("workflows"),
+    "migrate-tasks": _CATALOGUE.format("tasks"),
+    "revision": _CATALOGUE.format("products and workflows"),
+    "init": "no folder of migrations is needed: `orchestrator db upgrade` makes and migrates the schema, and "
+    "`orchestrator init DIR` writes a project.",
+    "merge": "nothing is to be merged: the schema has one branch, and products are no migrations.",
+}
+"""Commands of orchestrator-core's `db` that mean nothing here -> what does their work."""
+
+
+def _replaced(name: str, sentence: str) -> click.Command:
+    def refuse(**_: object) -> None:
+        raise click.ClickException(f"`db {name}`: {sentence}")
+
+    short = f"Of orchestrator-core: {sentence.partition(':')[0]}."
+    rest = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True}
+    return click.Command(name, settings, refuse, [rest], help=short, hidden=True)
+
+
+for _name, _sentence in REPLACED.items():
+    db.add_command(_replaced(_name, _sentence))
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from ops.tasks.validation import systems_of
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.type_names import type_names
 from resources import clock
+from resources.catalogue.differences import counted
 from resources.catalogue.kinds import ENGINE, NOBODY
-from resources.catalogue.plan import counted
 from resources.database import schema
 from resources.database.session import place
 from resources.errors import OrchestratorError, TransportError

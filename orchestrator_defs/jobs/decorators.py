@@ -38,6 +38,7 @@ from ops.steps.workflow import AuthCallback, RunPredicate, Workflow
 from orchestrator_defs.jobs.launchpad import Launchpad, how_to_fill, only_page, start_schema
 from resources import tags
 from resources.declaring import declares
+from resources.domain.models.formerly import former_names
 from resources.errors import WorkflowDeclarationError
 from resources.subscriptions.usability import DEFAULT_RULES, UsabilityRule
 from resources.types import SubscriptionLifecycle, Target
@@ -73,8 +74,9 @@ class WorkflowJob(JobDefinition):
 
 
 class StartRules(TypedDict, total=False):
-    """The rules of a workflow for its start and its continuation."""
+    """The rules of a workflow for its start and its continuation, and `formerly`, its former name or names."""
 
+    formerly: str | Sequence[str]
     authorize_callback: AuthCallback | None
     retry_auth_callback: AuthCallback | None
     run_predicate: RunPredicate | None
@@ -161,6 +163,7 @@ def validate_workflow(
     run_predicate: RunPredicate | None = None,
     usable_when: Iterable[SubscriptionLifecycle] | None = None,
     in_batch: bool = True,
+    formerly: str | Sequence[str] = (),
 ) -> Decorated:
     """Make a workflow that compares a subscription with reality.
 
@@ -175,6 +178,7 @@ def validate_workflow(
         run_predicate=run_predicate,
         usable_when=usable_when,
         in_batch=in_batch,
+        formerly=formerly,
     )
 
 
@@ -266,6 +270,7 @@ def _decorated(
             takes_subscription=takes_subscription,
             in_batch=in_batch,
             accepts=accepts,
+            formerly=former_names(rules.get("formerly")),
         )
         return job_of(spec, doc=function.__doc__)
 

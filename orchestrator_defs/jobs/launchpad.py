@@ -35,7 +35,7 @@ from orchestrator_defs.jobs.form_sketch import UNKNOWN, FieldSketch, FormSketch,
 from resources.catalogue.apply import catalogue_id
 from resources.catalogue.catalogue import Product
 from resources.catalogue.kinds import PRODUCT
-from resources.catalogue.rows import former_names
+from resources.domain.models.formerly import former_names
 from resources.runs.refusal import InvalidRunConfig
 from resources.types import Target
 

@@ -194,7 +194,8 @@ def _by_name(jobs: Iterable[WorkflowJob]) -> dict[str, Workflow]:
 
 def _entry(workflow: Workflow, types: Iterable[str], *, is_built_in: bool) -> WorkflowEntry:
     of_types = tuple(each for each in types if workflow.may_run_on(each)) or workflow.product_types
-    return WorkflowEntry(workflow.name, workflow.target, workflow.description, workflow.is_task, of_types, is_built_in)
+    words = workflow.name, workflow.target, workflow.description, workflow.is_task
+    return WorkflowEntry(*words, of_types, is_built_in, workflow.formerly)
 
 
 def _keep_libraries_quiet() -> None:

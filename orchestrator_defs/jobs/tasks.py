@@ -10,6 +10,7 @@ from ops.steps.forms import FormGenerator, SubmitFormPage
 from ops.steps.predicates import no_uncompleted_instance
 from ops.steps.step import StepList, begin, step
 from ops.steps.workflow import Workflow
+from ops.tasks.backfill import bring_up
 from ops.tasks.maintenance import check_catalogue, check_workflows, delete_old_tasks, load_every_subscription
 from ops.tasks.resumption import resume_waiting, wake_late_callbacks
 from ops.tasks.retention import remove_old_history, remove_old_runs
@@ -106,11 +107,21 @@ def _tasks_of(registry: Registry) -> list[WorkflowJob]:
     def task_validate_awaiting_callbacks() -> StepList:
         return begin >> wake_late_callbacks(workflows)
 
+    @task("Bring subscriptions up to the models", run_predicate=no_uncompleted_instance)
+    def task_backfill() -> StepList:
+        """Bring subscriptions up to the models.
+
+        `orchestrator catalogue apply` notes which: those to which a new, moved or converted value, or another product,
+        has to come. A batch is a transaction; stopped, the next run continues.
+        """
+        return begin >> bring_up(catalogue)
+
     @task("Validate products and subscriptions", run_predicate=no_uncompleted_instance)
     def task_validate_products() -> StepList:
         return begin >> check_catalogue(catalogue) >> check_workflows(catalogue) >> load_every_subscription
 
     return [
+        task_backfill,
         task_resume_workflows,
         task_retention,
         task_validate_awaiting_callbacks,

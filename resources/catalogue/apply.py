@@ -8,14 +8,14 @@ from uuid import UUID, uuid5
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from resources.catalogue.kinds import BLOCK, KINDS, LINKS, PRODUCT, Kind, Link
+from resources.catalogue.kinds import BLOCK, KINDS, LINKS, PRODUCT, VALUE, Kind, Link
 from resources.catalogue.owners import Share
 from resources.catalogue.plan import Match, match, surplus_values, vanished
 from resources.catalogue.rows import DeclaredCatalogue
 from resources.catalogue.stored import count_all_holders
-from resources.catalogue.value_edits import BlockEdit, edit_stored_values
+from resources.catalogue.value_edits import BlockEdit, edit_root_fields, edit_stored_values
 from resources.database.session import current_session
-from resources.database.tables import Table
+from resources.database.tables import ProductBlockResourceTypeTable, ResourceTypeTable, Table
 from resources.types import ProductLifecycle
 
 Ids = Mapping[Kind, Mapping[str, UUID]]
@@ -28,10 +28,13 @@ def catalogue_id(kind: str, name: str) -> UUID:
     return uuid5(NAMESPACE, f"{kind}:{name}")
 
 
-def make_so(share: Share, *, drop_values: bool = False) -> None:
+Fills = Mapping[tuple[str, str], Any]
+
+
+def make_so(share: Share, fills: Fills, *, drop_values: bool = False) -> None:
     """Write every difference. The caller holds the catalogue's lock and commits."""
     declared, matched = share.declared, match(share.declared, share.stored)
-    edit_stored_values(_edits(declared, matched, drop_values=drop_values))
+    _edit_subscriptions(share, matched, fills, drop_values=drop_values)
     for kind in KINDS:
         _take_away(kind, share, matched)
     ids = _ids(share, matched)
@@ -40,13 +43,34 @@ def make_so(share: Share, *, drop_values: bool = False) -> None:
     _put_links(declared, ids)
 
 
-def add_to(share: Share) -> None:
+def add_to(share: Share, fills: Fills) -> None:
     """Write the differences that remove nothing. The caller holds the catalogue's lock and commits."""
     declared, matched = share.declared, match(share.declared, share.stored)
-    edit_stored_values(_edits(declared, matched, drop_values=False))
+    _edit_subscriptions(share, matched, fills, drop_values=False)
     ids = _ids(share, matched)
+    _carry(share, matched)
     _put_rows(_with_stored_inputs(share, matched), ids)
     _put_links(declared, ids)
+
+
+def _carry(share: Share, matched: Match) -> None:
+    """Remove the links of values that others take over, and their types when no block has them."""
+    carried, stored = share.declared.carried, share.stored
+    blocks, links = matched.names[BLOCK], ProductBlockResourceTypeTable
+    pairs = [(blocks[block], value) for block, value in carried if block in blocks]
+    gone = {
+        (stored[BLOCK][block].id, share.everything[VALUE][value].id)
+        for block, value in pairs
+        if value in stored[BLOCK][block].links["values"]
+    }
+    if gone:
+        columns = sa.tuple_(links.product_block_id, links.resource_type_id)
+        current_session().execute(sa.delete(links).where(columns.in_(gone)))
+        unused = ResourceTypeTable.resource_type_id.in_([value for _, value in gone]) & ~sa.exists().where(
+            links.resource_type_id == ResourceTypeTable.resource_type_id
+        )
+        named = ResourceTypeTable.resource_type.not_in(share.declared.values)
+        current_session().execute(sa.delete(ResourceTypeTable).where(unused, named))
 
 
 def _with_stored_inputs(share: Share, matched: Match) -> DeclaredCatalogue:
@@ -79,14 +103,31 @@ def _new_id(kind: Kind, name: str, row: Any, taken: Set[UUID]) -> UUID:
     return found if found not in taken else catalogue_id(of, f"{row.owner}:{name}")
 
 
-def _edits(declared: DeclaredCatalogue, matched: Match, *, drop_values: bool) -> dict[str, BlockEdit]:
+def _edit_subscriptions(share: Share, matched: Match, fills: Fills, *, drop_values: bool) -> None:
+    """Rename, fill and drop what subscriptions hold, in a number of statements that no number of them changes."""
+    moved = {
+        share.stored[PRODUCT][known].id: dict(share.declared.products[name].moved)
+        for name, known in matched.names[PRODUCT].items()
+        if share.declared.products[name].moved
+    }
+    edit_root_fields(moved)
+    edit_stored_values(_edits(share.declared, matched, fills, drop_values=drop_values))
+
+
+def _edits(declared: DeclaredCatalogue, matched: Match, fills: Fills, *, drop_values: bool) -> dict[str, BlockEdit]:
     surplus = surplus_values(declared, matched, count_all_holders()) if drop_values else {}
     edits: dict[str, BlockEdit] = {}
     for name, known in matched.names[BLOCK].items():
-        renamed = matched.renamed_values.get(name, {})
-        dropped = surplus.get(known, set())
-        if name != known or renamed or dropped:
-            edits[known] = BlockEdit(name, renamed, dropped)
+        moved = declared.blocks[name].moved
+        edit = BlockEdit(
+            name,
+            {**moved, **matched.renamed_values.get(name, {})},
+            surplus.get(known, set()),
+            {value: given for (block, value), given in fills.items() if block == name},
+            moved,
+        )
+        if name != known or edit.renamed or edit.dropped or edit.filled:
+            edits[known] = edit
     return edits
 
 
@@ -142,13 +183,17 @@ def _put_links(declared: DeclaredCatalogue, ids: Ids) -> None:
         _upsert(link.table, rows, link.columns, tuple(rows[0].keys() - set(link.columns)) if rows else ())
 
 
-def _wanted(link: Link, declared: DeclaredCatalogue, ids: Ids) -> dict[tuple[UUID, UUID], dict[str, int | None]]:
-    """The links that the code declares, as the ids of both ends, with the numbers of blocks that a block may hold."""
-    wanted: dict[tuple[UUID, UUID], dict[str, int | None]] = {}
+def _wanted(link: Link, declared: DeclaredCatalogue, ids: Ids) -> dict[tuple[UUID, UUID], dict[str, Any]]:
+    """The links that the code declares, as the ids of both ends, with numbers of blocks and types of values."""
+    wanted: dict[tuple[UUID, UUID], dict[str, Any]] = {}
     for holder, row in declared.of(link.holder).items():
         held = getattr(row, link.name)
         for name in held:
-            limits = {"min": held[name].minimum, "max": held[name].maximum} if link.name == "holds" else {}
+            limits: dict[str, Any] = {}
+            if link.name == "holds":
+                limits = {"min": held[name].minimum, "max": held[name].maximum}
+            elif link.name == "values":
+                limits = {"type": held[name].type}
             wanted[ids[link.holder][holder], ids[link.held][name]] = limits
     return wanted
 

@@ -12,25 +12,36 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from resources.catalogue.apply import add_to, make_so
-from resources.catalogue.kinds import ENGINE, NOBODY
+from resources.catalogue.apply import Fills, add_to, make_so
+from resources.catalogue.backlog import Chooser, Splits, enqueue, has_backlog
+from resources.catalogue.kinds import BLOCK, ENGINE, NOBODY, PRODUCT
 from resources.catalogue.owners import become_owner, belongings, share_of
-from resources.catalogue.plan import CataloguePlan, compare
-from resources.catalogue.rows import DeclaredCatalogue, ProductRow, WorkflowRow, block_rows, former_names, root_blocks
+from resources.catalogue.plan import CatalogueChange, CataloguePlan, compare
+from resources.catalogue.rows import (
+    DeclaredCatalogue,
+    ProductRow,
+    WorkflowRow,
+    block_rows,
+    members,
+    moved_fields,
+    required_blocks,
+    root_blocks,
+)
 from resources.catalogue.stored import read_catalogue
 from resources.database.session import SubscriptionDatabase, current_session
-from resources.database.tables import EngineSettingsTable
+from resources.database.tables import EngineSettingsTable, ProductTable
 from resources.declaring import check_kinds
+from resources.domain.models.formerly import former_names
 from resources.domain.models.registry import SUBSCRIPTION_MODEL_REGISTRY, VALIDATED_WITHIN
 from resources.domain.subscription_model import SubscriptionModel
-from resources.errors import CatalogueError, CatalogueOutOfDate, ModelDeclarationError
+from resources.errors import CatalogueBlocked, CatalogueError, CatalogueOutOfDate, ModelDeclarationError
 from resources.types import ProductLifecycle, Target
 
 LONGEST_TAG = 20
 LONGEST_NAME = 255
 LONGEST_DESCRIPTION = 2000
 SHORTEST_AGE, LONGEST_AGE = timedelta(minutes=1), timedelta(days=3650)
-HASH_FORMAT = 2
+HASH_FORMAT = 3
 """Raise it when the same models give other rows, so that databases are updated."""
 
 
@@ -42,6 +53,7 @@ class Product:
     carried over. Never remove it: a new database derives the id from the oldest name.
     `validated_within`: no active subscription's last validation is to be older; VALIDATE_WITHIN_HOURS by default.
     `owners`: whom to ask about it, as mail addresses or names of teams, for its asset in Dagster's page.
+    `split_from`: the product of which it takes over subscriptions, those for which the function `split_when` is true.
     """
 
     name: str
@@ -54,14 +66,22 @@ class Product:
     formerly: str | Sequence[str] = ()
     validated_within: timedelta | None = None
     owners: Sequence[str] = ()
+    split_from: str = ""
+    split_when: Chooser | None = None
 
     def __post_init__(self) -> None:
-        said = {name: value for name, value in vars(self).items() if name != "model"}  # the catalogue checks models
+        unchecked = ("model", "split_when")  # the catalogue checks models
+        said = {name: value for name, value in vars(self).items() if name not in unchecked}
         check_kinds(f"Product {self.name!r}", get_type_hints(Product), said, ModelDeclarationError)
         if not SHORTEST_AGE <= (self.validated_within or SHORTEST_AGE) <= LONGEST_AGE:
             raise ModelDeclarationError(
                 f"Product {self.name!r} is to be validated within {self.validated_within}; give a time between a minute"
                 " and ten years."
+            )
+        if bool(self.split_from) != callable(self.split_when):
+            raise ModelDeclarationError(
+                f"Product {self.name!r} takes over subscriptions of another: give both `split_from`, its name, and "
+                "`split_when`, a function of a subscription."
             )
 
 
@@ -75,6 +95,7 @@ class WorkflowEntry:
     is_task: bool
     product_types: tuple[str, ...] = ()
     is_built_in: bool = False
+    formerly: tuple[str, ...] = ()
 
 
 class Catalogue:
@@ -99,30 +120,75 @@ class Catalogue:
         self.rows = _declared(self.products, self.workflows, owner)
         self.hash = _hash(self.rows)
 
-    def plan(self, *, drop_values: bool = False, take_over: str | None = None) -> CataloguePlan:
+    @property
+    def splits(self) -> Splits:
+        """Which products take over subscriptions of which."""
+        found: dict[str, tuple[tuple[str, Chooser], ...]] = {}
+        for product in self.products:
+            if product.split_when is not None:
+                found[product.split_from] = (*found.get(product.split_from, ()), (product.name, product.split_when))
+        return found
+
+    def plan(
+        self, *, drop_values: bool = False, take_over: str | None = None, fills: Fills | None = None
+    ) -> CataloguePlan:
         """The changes that `apply` would make to the database of the current transaction. Raises CatalogueClash."""
         if take_over is not None:
             belongings(take_over)
         share = share_of(self.owner, self.rows, read_catalogue(), take_over)
-        return compare(self.owner, share, drop_values=drop_values)
+        return compare(self.owner, share, drop_values=drop_values, fills=self._checked(fills))
 
-    def apply(self, *, remove: bool = False, drop_values: bool = False, take_over: str | None = None) -> CataloguePlan:
+    def _checked(self, fills: Fills | None) -> Fills:
+        """The values that whoever applies gives to blocks without them. Raises CatalogueError."""
+        for (block, name), given in (fills or {}).items():
+            value = self.rows.blocks[block].values.get(name) if block in self.rows.blocks else None
+            if value is None or value.reads is None:
+                raise CatalogueError(f"The code has no value '{block}.{name}' that could be filled.")
+            try:
+                value.reads(given)
+            except ValueError as error:
+                raise CatalogueError(f"'{block}.{name}' cannot be filled with {given!r}: {error}.") from error
+        return fills or {}
+
+    def apply(
+        self,
+        *,
+        remove: bool = False,
+        drop_values: bool = False,
+        take_over: str | None = None,
+        fills: Fills | None = None,
+    ) -> CataloguePlan:
         """Write the code's catalogue into the database, and return the changes.
 
         What the code does not declare stays, unless `remove`; values that the models no longer have stay stored, unless
         `drop_values`, which removes too. `take_over`: a former name of this location, whose rows and processes become
-        its own. Works in the current transaction, which holds the catalogue's lock until its end; the caller commits.
-        May run twice. Raises CatalogueClash when another location owns what the code declares.
+        its own. `fills`: (block, value) -> what instances without it get. Works in the current transaction, which holds
+        the catalogue's lock until its end; the caller commits. The subscriptions that the back-fill has to visit are
+        noted. May run twice. Raises CatalogueClash when another location owns what the code declares, and
+        CatalogueBlocked when subscriptions would fail to load, or values would go that the back-fill has yet to read.
         """
         _lock()
         if take_over is not None:
             become_owner(self.owner, take_over)
         share = share_of(self.owner, self.rows, read_catalogue(), take_over)
-        plan = compare(self.owner, share, drop_values=drop_values)
-        if (remove or drop_values) and plan:
-            make_so(share, drop_values=drop_values)
-        elif plan := plan.additions:
-            add_to(share)
+        plan = compare(self.owner, share, drop_values=drop_values, fills=self._checked(fills))
+        removes = remove or drop_values
+        if not removes:
+            plan = plan.additions
+        if plan.blocked:
+            raise CatalogueBlocked(_listed("Nothing was changed, for this cannot be applied as it is:", plan.blocked))
+        if drop_values and (plan.reads_old_values or has_backlog(ProductTable.owner == self.owner)):
+            raise CatalogueBlocked(
+                "Nothing was changed: the back-fill has yet to read values that --drop-values would delete. Apply "
+                "without it, run `orchestrator catalogue backfill`, then drop them."
+            )
+        if removes and plan:
+            make_so(share, fills or {}, drop_values=drop_values)
+        elif plan:
+            add_to(share, fills or {})
+        blocks, products = plan.refilled(BLOCK), plan.refilled(PRODUCT)
+        if blocks or products:
+            enqueue(blocks, products)
         self._remember()
         return plan
 
@@ -178,12 +244,17 @@ def _lock() -> None:
 
 def _out_of_date(plan: CataloguePlan) -> str:
     """A sentence with the changes that are needed, and the command that makes them."""
-    listed = "".join(f"\n  {change}" for change in plan.changes[:10])
-    more = f"\n  … and {len(plan) - 10} more" if len(plan) > 10 else ""
-    return (
+    return _listed(
         f"The catalogue in the database lacks what code location '{plan.owner}' declares. See `orchestrator catalogue "
-        f"plan`, then run `orchestrator catalogue apply`, with the options that name this location.{listed}{more}"
+        "plan`, then run `orchestrator catalogue apply`, with the options that name this location.",
+        plan.changes,
     )
+
+
+def _listed(sentence: str, changes: Sequence[CatalogueChange]) -> str:
+    listed = "".join(f"\n  {change}" for change in changes[:10])
+    more = f"\n  … and {len(changes) - 10} more" if len(changes) > 10 else ""
+    return f"{sentence}{listed}{more}"
 
 
 def _refuse(error: type[CatalogueError], faults: list[str]) -> None:
@@ -276,7 +347,8 @@ def _declared(products: Sequence[Product], workflows: Sequence[WorkflowEntry], o
 
 def _workflow_row(workflow: WorkflowEntry, owner: str) -> WorkflowRow:
     owner = ENGINE if workflow.is_built_in else owner
-    return WorkflowRow(workflow.name, workflow.target.value, workflow.description, workflow.is_task, owner)
+    target, formerly = workflow.target.value, workflow.formerly
+    return WorkflowRow(workflow.name, target, workflow.description, workflow.is_task, owner, formerly)
 
 
 def _product_row(product: Product, workflows: Iterable[WorkflowEntry], owner: str) -> ProductRow:
@@ -292,6 +364,9 @@ def _product_row(product: Product, workflows: Iterable[WorkflowEntry], owner: st
         roots=frozenset(root_blocks(product.model)),
         workflows=frozenset(w.name for w in workflows if product.product_type in w.product_types),
         owner=owner,
+        moved=moved_fields(members([product.model])),
+        required=required_blocks(members([product.model])),
+        split_from=product.split_from,
     )
 
 
@@ -308,4 +383,6 @@ def _hash(rows: DeclaredCatalogue) -> str:
 
 def _plain(value: Any) -> Any:
     """Convert what json cannot write: rows to mappings, sets to sorted lists."""
-    return sorted(value) if isinstance(value, frozenset) else vars(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return {name: one for name, one in vars(value).items() if not callable(one)}

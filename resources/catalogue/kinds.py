@@ -7,6 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from resources.database.tables import (
+    ProcessTable,
     ProductBlockRelationTable,
     ProductBlockResourceTypeTable,
     ProductBlockTable,
@@ -43,7 +44,16 @@ class Kind:
     users: tuple[Any, str, sa.ColumnElement[int]] | None = None
     """The column by which subscriptions use it, its own column there, and how to count the uses."""
     when_renamed: str = ""
+    in_flight: sa.Subquery | None = None
+    """By `used`, what processes that have not ended need: the `number` of these processes."""
 
+
+_HELD, _INSTANCE = SubscriptionTable.locked_by, SubscriptionInstanceTable
+_WORKFLOW_OF, _STATUS = ProcessTable.workflow_id, ProcessTable.last_status
+_OF_PRODUCTS = sa.select(SubscriptionTable.product_id.label("used"), sa.func.count(sa.distinct(_HELD)).label("number"))
+_OF_BLOCKS = sa.select(_INSTANCE.product_block.label("used"), sa.func.count(sa.distinct(_HELD)).label("number"))
+_OF_WORKFLOWS = sa.select(_WORKFLOW_OF.label("used"), sa.func.count().label("number"))
+_JOINED = _OF_BLOCKS.join(SubscriptionTable, SubscriptionTable.subscription_id == _INSTANCE.subscription_id)
 
 PRODUCT = Kind(
     "product",
@@ -54,6 +64,7 @@ PRODUCT = Kind(
     ended="end_date",
     users=(SubscriptionTable.product_id, "product_id", sa.func.count()),
     when_renamed="; the row and its id stay",
+    in_flight=_OF_PRODUCTS.where(_HELD.is_not(None)).group_by(SubscriptionTable.product_id).subquery(),
 )
 BLOCK = Kind(
     "product block",
@@ -68,9 +79,18 @@ BLOCK = Kind(
         sa.func.count(sa.distinct(SubscriptionInstanceTable.subscription_id)),
     ),
     when_renamed="; its instances are renamed with it",
+    in_flight=_JOINED.where(_HELD.is_not(None)).group_by(_INSTANCE.product_block).subquery(),
 )
 VALUE = Kind("resource type", ResourceTypeTable, "resource_type_id", name="resource_type")
-WORKFLOW = Kind("workflow", WorkflowTable, "workflow_id", owned=("target", "is_task", "owner"), ended="deleted_at")
+WORKFLOW = Kind(
+    "workflow",
+    WorkflowTable,
+    "workflow_id",
+    owned=("target", "is_task", "owner"),
+    ended="deleted_at",
+    when_renamed="; its processes are those of the new name",
+    in_flight=_OF_WORKFLOWS.where(_STATUS.not_in(("completed", "aborted"))).group_by(_WORKFLOW_OF).subquery(),
+)
 
 KINDS = (PRODUCT, BLOCK, VALUE, WORKFLOW)
 

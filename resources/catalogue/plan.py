@@ -4,28 +4,45 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from resources.catalogue.differences import (
+    Counts,
+    Difference,
+    column_differences,
+    count,
+    hold_differences,
+    link_differences,
+    moved_fields,
+    retyped_values,
+    root_differences,
+    stored_name,
+    value_differences,
+)
 from resources.catalogue.kinds import BLOCK, KINDS, NOBODY, PRODUCT, VALUE, WORKFLOW, Kind, Names, Title
 from resources.catalogue.owners import Share
-from resources.catalogue.rows import BlockRow, DeclaredCatalogue, Multiplicity, ProductRow, ValueRow
+from resources.catalogue.rows import BlockRow, DeclaredCatalogue, ProductRow, ValueRow
 from resources.catalogue.stored import (
     Holders,
+    Pair,
     StoredCatalogue,
     StoredRow,
     count_all_holders,
     count_holders,
     count_lacking,
+    count_places,
+    held_values,
 )
 
-UNHELD = Holders(0, 0)
 READING_ORDER = (WORKFLOW, VALUE, BLOCK, PRODUCT)
 Action = Literal["create", "update", "remove"]
 
 
 @dataclass(frozen=True)
 class CatalogueChange:
-    """A difference. `subscriptions`: how many it affects. `warning`: think before applying it.
+    """A difference. `subscriptions`: how many it affects. `processes`: how many in flight need the row.
 
-    `takes_away`: it removes or retires something, so somebody has to consent. `adopts`: only the owner changes.
+    `warning`: think before applying it. `takes_away`: it removes or retires something, so somebody has to consent.
+    `adopts`: only the owner changes. `blocked`: it cannot be applied, since subscriptions would fail to load.
+    `refills`: the product or block whose subscriptions the back-fill has to visit.
     """
 
     action: Action
@@ -36,9 +53,18 @@ class CatalogueChange:
     warning: bool = False
     takes_away: bool = False
     adopts: bool = False
+    processes: int = 0
+    blocked: bool = False
+    refills: str = ""
+
+    @property
+    def touched(self) -> str:
+        """What it affects, in words."""
+        numbers = {"subscription": self.subscriptions, "process in flight": self.processes}
+        return ", ".join(count(number, what) for what, number in numbers.items() if number)
 
     def __str__(self) -> str:
-        touched = f" [{_count(self.subscriptions, 'subscription')}]" if self.subscriptions else ""
+        touched = f" [{self.touched}]" if self.touched else ""
         return f"{self.action} {self.kind} '{self.name}': {self.detail}{touched}"
 
 
@@ -76,6 +102,20 @@ class CataloguePlan:
     def removals(self) -> "CataloguePlan":
         """The changes that remove or retire something."""
         return replace(self, changes=tuple(change for change in self.changes if change.takes_away))
+
+    @property
+    def blocked(self) -> tuple[CatalogueChange, ...]:
+        """The changes that cannot be applied, since subscriptions would fail to load."""
+        return tuple(change for change in self.changes if change.blocked)
+
+    @property
+    def reads_old_values(self) -> bool:
+        """Whether the back-fill has to read what is stored before values may be deleted."""
+        return any(one.refills and not one.takes_away for one in self.changes)
+
+    def refilled(self, kind: Kind) -> list[str]:
+        """The products, or blocks, whose subscriptions the back-fill has to visit."""
+        return sorted({one.refills for one in self.changes if one.kind == kind.title and one.refills})
 
     @property
     def needed(self) -> "CataloguePlan":
@@ -137,41 +177,56 @@ def vanished(kind: Kind, share: Share, matched: Match) -> Iterator[tuple[StoredR
             yield row, kind is WORKFLOW or row.subscriptions > 0 or name in kept_values or is_left
 
 
-def compare(owner: str, share: Share, *, drop_values: bool = False) -> CataloguePlan:
+def compare(
+    owner: str, share: Share, *, drop_values: bool = False, fills: Mapping[Pair, Any] | None = None
+) -> CataloguePlan:
     """All changes that `apply` would make to the share of a location."""
     matched = match(share.declared, share.stored)
-    counts = _Counts.of(share.declared, share.stored, matched, drop_values=drop_values)
+    counts = _counts(share.declared, share.stored, matched, fills or {}, drop_values=drop_values)
     found = _Comparison(share, matched, counts)
     changes = tuple(change for kind in READING_ORDER for change in found.changes(kind))
     return CataloguePlan(changes, owner, share.others())
 
 
-@dataclass(frozen=True)
-class _Counts:
+def _counts(
+    declared: DeclaredCatalogue,
+    stored: StoredCatalogue,
+    matched: Match,
+    fills: Mapping[Pair, Any],
+    *,
+    drop_values: bool,
+) -> Counts:
     """The counts of instances that the comparison needs."""
+    gone: list[Pair] = []
+    wanted: dict[Pair, Iterable[str]] = {}
+    retyped: list[Pair] = []
+    for name, known in matched.names[BLOCK].items():
+        row, before, moved = declared.blocks[name], stored[BLOCK][known], matched.renamed_values.get(name, {})
+        held = before.links["values"].keys()
+        gone += [(known, value) for value in sorted(held - row.values.keys())]
+        for value in sorted(row.values.keys() - held - set(moved.values())):
+            one = row.values[value]
+            if one.origin or (name, value) in fills:
+                wanted[known, value] = ()
+            elif one.required_in:
+                wanted[known, value] = one.required_in
+        retyped += [(known, stored_name(moved, value)) for value in retyped_values(row, before, moved)]
+    fields: dict[Kind, list[Pair]] = {
+        kind: [(known, old) for name, known in matched.names[kind].items() for old in declared.of(kind)[name].moved]
+        for kind in (BLOCK, PRODUCT)
+    }
+    return Counts(
+        count_all_holders() if drop_values else count_holders(gone),
+        count_lacking(wanted),
+        held_values(retyped),
+        count_places(fields[BLOCK], fields[PRODUCT]),
+        drop_values,
+        declared.carried,
+        fills,
+    )
 
-    holders: Mapping[tuple[str, str], Holders]
-    lacking: Mapping[tuple[str, str], int]
-    dropping: bool
 
-    @classmethod
-    def of(
-        cls, declared: DeclaredCatalogue, stored: StoredCatalogue, matched: Match, *, drop_values: bool
-    ) -> "_Counts":
-        gone: list[tuple[str, str]] = []
-        required: dict[tuple[str, str], Iterable[str]] = {}
-        for name, known in matched.names[BLOCK].items():
-            row, held = declared.blocks[name], stored[BLOCK][known].links["values"].keys()
-            gone += [(known, value) for value in sorted(held - row.values.keys())]
-            arrived = row.values.keys() - held - set(matched.renamed_values.get(name, {}).values())
-            required |= {(known, v): row.values[v].required_in for v in sorted(arrived) if row.values[v].required_in}
-        holders = count_all_holders() if drop_values else count_holders(gone)
-        return cls(holders, count_lacking(required), drop_values)
-
-
-def surplus_values(
-    declared: DeclaredCatalogue, matched: Match, holders: Mapping[tuple[str, str], Holders]
-) -> dict[str, set[str]]:
+def surplus_values(declared: DeclaredCatalogue, matched: Match, holders: Mapping[Pair, Holders]) -> dict[str, set[str]]:
     """For each stored block name: values that instances hold and the model lacks."""
     declared_names = {known: name for name, known in matched.names[BLOCK].items()}
     surplus: dict[str, set[str]] = {}
@@ -185,23 +240,12 @@ def surplus_values(
 
 
 @dataclass(frozen=True)
-class _Difference:
-    """A difference in a row that both have; `subscriptions` when it does not affect all that use the row."""
-
-    detail: str
-    takes_away: bool = False
-    warning: bool = False
-    subscriptions: int | None = None
-    adopts: bool = False
-
-
-@dataclass(frozen=True)
 class _Comparison:
     """Both catalogues, and the pairs of their rows."""
 
     share: Share
     matched: Match
-    counts: _Counts
+    counts: Counts
 
     @property
     def declared(self) -> DeclaredCatalogue:
@@ -218,67 +262,99 @@ class _Comparison:
         for name, row in self.declared.of(kind).items():
             known = self.matched.names[kind].get(name)
             if known is None:
-                yield CatalogueChange("create", kind.title, name, _summary(row))
+                yield self._created(kind, row)
                 continue
             before = self.stored[kind][known]
             for one in self._differences(kind, row, before):
-                touched = before.subscriptions if one.subscriptions is None else one.subscriptions
-                yield CatalogueChange(
-                    "update", kind.title, name, one.detail, touched, one.warning, one.takes_away, one.adopts
-                )
+                yield _changed(kind, name, before, one)
         if kind is BLOCK and self.counts.dropping:
-            yield from _dropped(surplus_values(self.declared, self.matched, self.counts.holders), self.counts.holders)
+            yield from self._dropped()
         for row, kept in vanished(kind, self.share, self.matched):
             if kind is BLOCK and row.name in self.share.heirs:
                 heir = self.share.heirs[row.name] or NOBODY
                 detail = f"no longer in the code; it becomes that of '{heir}', which uses it"
                 yield CatalogueChange("update", kind.title, row.name, detail, row.subscriptions, takes_away=True)
             elif not kept or (kind.ended and not row.retired):
-                yield _vanished(kind, row)
+                yield self._vanished(kind, row)
 
-    def _differences(self, kind: Kind, row: Any, before: StoredRow) -> Iterator[_Difference]:
+    def _created(self, kind: Kind, row: Any) -> CatalogueChange:
+        known = self.matched.names[PRODUCT].get(row.split_from) if kind is PRODUCT else None
+        if known is None:
+            return CatalogueChange("create", kind.title, row.name, _summary(row))
+        source = self.stored[PRODUCT][known]
+        detail = f"{_summary(row)}; the back-fill gives it those subscriptions of '{row.split_from}' that belong to it"
+        touched = source.subscriptions, source.processes
+        return CatalogueChange(
+            "create", kind.title, row.name, detail, touched[0], processes=touched[1], refills=row.split_from
+        )
+
+    def _differences(self, kind: Kind, row: Any, before: StoredRow) -> Iterator[Difference]:
+        names = {known: name for name, known in self.matched.names[BLOCK].items()}
         if before.name != row.name:
-            yield _Difference(f"renamed from '{before.name}'{kind.when_renamed}")
+            yield Difference(f"renamed from '{before.name}'{kind.when_renamed}", refills=kind is PRODUCT)
         if before.retired:
             status = f"; its status becomes '{row.status}'" if kind is PRODUCT else ""
-            yield _Difference(f"is back in the code{status}")
+            yield Difference(f"is back in the code{status}")
         for column, old in before.columns.items():
             if old != getattr(row, column):
-                yield from _column(column, old, getattr(row, column))
+                yield from column_differences(column, old, getattr(row, column))
         if kind is PRODUCT:
-            blocks = self.matched.names[BLOCK]
-            yield from _links("root block", {blocks.get(root, root) for root in row.roots}, before.links["roots"])
-            yield from _links("workflow", row.workflows, before.links["workflows"])
+            yield from root_differences(row, before, names)
+            workflows = {known: name for name, known in self.matched.names[WORKFLOW].items()}
+            there = {workflows.get(name, name) for name in before.links["workflows"]}
+            yield from link_differences("workflow", row.workflows, there)
+            yield from moved_fields(kind, row, before, self.counts)
         if kind is BLOCK:
-            yield from self._values(row, before)
-            yield from self._holds(row.holds, before.links["holds"])
+            yield from value_differences(row, before, self.matched.renamed_values.get(row.name, {}), self.counts)
+            yield from hold_differences(row, before, names)
+            yield from moved_fields(kind, row, before, self.counts)
 
-    def _values(self, row: BlockRow, before: StoredRow) -> Iterator[_Difference]:
-        held, moved = before.links["values"].keys(), self.matched.renamed_values.get(row.name, {})
-        for old, new in moved.items():
-            holders = self.counts.holders.get((before.name, old), UNHELD)
-            where = f"moved in {_count(holders.instances, 'instance')}" if holders.instances else "no instance holds it"
-            detail = f"value '{old}' renamed to '{new}'; {where}"
-            yield _Difference(detail, subscriptions=holders.subscriptions)
-        for value in sorted(row.values.keys() - held - set(moved.values())):
-            lacking = self.counts.lacking.get((before.name, value), 0)
-            yield _Difference(_added(row.values[value], lacking), warning=lacking > 0, subscriptions=lacking)
-        for value in sorted(held - row.values.keys() - moved.keys()):
-            holders = self.counts.holders.get((before.name, value), UNHELD)
-            if not (self.counts.dropping and holders.instances):  # else `_dropped` reports it
-                yield _Difference(_removed(value, holders), True, holders.instances > 0, holders.subscriptions)
-
-    def _holds(self, new: Mapping[str, Multiplicity], before: Mapping[str, Multiplicity]) -> Iterator[_Difference]:
+    def _dropped(self) -> Iterator[CatalogueChange]:
         names = {known: name for name, known in self.matched.names[BLOCK].items()}
-        old = {names.get(held, held): number for held, number in before.items()}
-        for name, number in sorted(new.items()):
-            if name not in old:
-                yield _Difference(f"may hold '{name}' ({number})")
-            elif number != old[name]:
-                yield _Difference(f"number of '{name}': {old[name]} → {number}")
-        yield from (
-            _Difference(f"no longer holds '{name}'", takes_away=True) for name in sorted(old.keys() - new.keys())
+        for block, values in sorted(surplus_values(self.declared, self.matched, self.counts.holders).items()):
+            for value in sorted(values):
+                held = self.counts.holders[block, value]
+                detail = f"value '{value}' dropped from {count(held.instances, 'instance')}"
+                number = held.subscriptions
+                yield CatalogueChange(
+                    "update", BLOCK.title, block, detail, number, True, takes_away=True, refills=names[block]
+                )
+
+    def _vanished(self, kind: Kind, row: StoredRow) -> CatalogueChange:
+        has, blocked = row.subscriptions, False
+        detail = "no block has it" if kind is VALUE else "no longer in the code"
+        if kind is VALUE and row.name in {name for _, name in self.declared.carried}:
+            return CatalogueChange("remove", kind.title, row.name, f"{detail}; another takes it over")
+        if kind is WORKFLOW:
+            detail += "; its processes keep their history"
+            if row.processes:
+                detail += ", and those that have not ended cannot continue: let them end first, or abort them"
+        if has:
+            detail += ", but subscriptions have it: kept as 'end of life'"
+        if has and kind is PRODUCT and any(one.split_from == row.name for one in self.declared.products.values()):
+            detail, blocked = "keep it in the code until the back-fill has given away its subscriptions", True
+        warns = has > 0 or (kind is WORKFLOW and row.processes > 0)
+        return CatalogueChange(
+            "remove", kind.title, row.name, detail, has, warns, True, processes=row.processes, blocked=blocked
         )
+
+
+def _changed(kind: Kind, name: str, before: StoredRow, one: Difference) -> CatalogueChange:
+    touched = before.subscriptions if one.subscriptions is None else one.subscriptions
+    is_row_alone = one.adopts or (kind is not WORKFLOW and not touched)
+    return CatalogueChange(
+        "update",
+        kind.title,
+        name,
+        one.detail,
+        touched,
+        one.warning,
+        one.takes_away,
+        one.adopts,
+        0 if is_row_alone else before.processes,
+        one.blocked,
+        name if one.refills and touched else "",
+    )
 
 
 def _summary(row: Any) -> str:
@@ -292,73 +368,3 @@ def _summary(row: Any) -> str:
         case ValueRow():
             return row.description
     return f"{row.target}{', a task' if row.is_task else ''}"
-
-
-def _column(column: str, old: Any, new: Any) -> Iterator[_Difference]:
-    match column:
-        case "fixed_inputs":
-            for key in sorted(new.keys() | old.keys()):
-                was, becomes = ("nothing" if one.get(key) is None else one[key] for one in (old, new))
-                if old.get(key) != new.get(key):
-                    yield _Difference(f"fixed input {key}: {was} → {becomes}", takes_away=key not in new)
-        case "owner":
-            yield _Difference(f"becomes that of '{new}'; so far that of '{old or NOBODY}'", adopts=True)
-        case "is_task":
-            yield _Difference("becomes a task" if new else "is no longer a task")
-        case _:
-            yield _Difference(f"{column.removeprefix('product_')}: {old} → {new}")
-
-
-def _links(what: str, new: Iterable[str], old: Iterable[str]) -> Iterator[_Difference]:
-    wanted, there = set(new), set(old)
-    yield from (_Difference(f"{what} '{name}' added") for name in sorted(wanted - there))
-    yield from (_Difference(f"{what} '{name}' removed", takes_away=True) for name in sorted(there - wanted))
-
-
-def _added(value: ValueRow, lacking: int) -> str:
-    if not lacking:
-        return f"value '{value.name}' added"
-    statuses = ", ".join(sorted(value.required_in))
-    return (
-        f"value '{value.name}' added, required when {statuses} and without a default: "
-        f"{_count(lacking, 'subscription')} without it would fail to load; give it a default or fill it first"
-    )
-
-
-def _removed(value: str, held: Holders) -> str:
-    if not held.instances:
-        return f"value '{value}' removed; no instance holds it"
-    kept = _count(held.instances, "instance")
-    return f"value '{value}' removed; {kept} hold it and keep it until it is applied with --drop-values"
-
-
-def _dropped(surplus: Mapping[str, set[str]], holders: Mapping[tuple[str, str], Holders]) -> Iterator[CatalogueChange]:
-    for block, values in sorted(surplus.items()):
-        for value in sorted(values):
-            held = holders[block, value]
-            detail = f"value '{value}' dropped from {_count(held.instances, 'instance')}"
-            yield CatalogueChange("update", BLOCK.title, block, detail, held.subscriptions, True, takes_away=True)
-
-
-def _vanished(kind: Kind, row: StoredRow) -> CatalogueChange:
-    has = row.subscriptions
-    detail = "no block has it" if kind is VALUE else "no longer in the code"
-    if kind is WORKFLOW:
-        detail += "; its processes keep their history"
-    if has:
-        detail += ", but subscriptions have it: kept as 'end of life'"
-    return CatalogueChange("remove", kind.title, row.name, detail, has, has > 0, takes_away=True)
-
-
-def counted(numbers: Mapping[str, int]) -> str:
-    """Numbers of rows in words."""
-    listed = [f"{number} {_plural(what) if number != 1 else what}" for what, number in numbers.items()]
-    return " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
-
-
-def _plural(what: str) -> str:
-    return f"{what}{'e' * what.endswith('s')}s"
-
-
-def _count(number: int, what: str) -> str:
-    return counted({what: number})

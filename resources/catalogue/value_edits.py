@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
 from resources.database.session import current_session
 from resources.database.tables import SubscriptionInstanceTable, SubscriptionTable, SubscriptionVersionTable
+from resources.database.typed_sql import sql
 
 # Documents are trees of blocks, so the edit is recursive; a temporary function keeps it one statement per table.
 # When a block has a value under its new name already, that one stays.
@@ -23,7 +26,7 @@ BEGIN
                FROM jsonb_array_elements(node) WITH ORDINALITY AS items(item, place)),
             '[]');
     ELSIF jsonb_typeof(node) = 'object' THEN
-        RETURN coalesce(
+        RETURN coalesce(edit -> 'filled', '{}') || coalesce(
             (SELECT jsonb_object_agg(
                         coalesce(edit -> 'renamed' ->> key, key),
                         CASE WHEN key = 'name' AND edit IS NOT NULL THEN edit -> 'name'
@@ -39,15 +42,57 @@ END $$
 DROP_FUNCTION = sa.text("DROP FUNCTION pg_temp.edit_values(jsonb, jsonb)")
 NO_SYNC = {"synchronize_session": False}
 MENTIONS_A_BLOCK = "$.**.name ? (@ == $names[*])"
+# A block that has both fields keeps both, as the code that wrote the old one may still run.
+MOVE_RELATIONS = sql(
+    """
+UPDATE subscription_instance_relations r SET attribute = moved.new
+FROM subscription_instances i, jsonb_each(:moved) AS b(block, names), jsonb_each_text(b.names) AS moved(old, new)
+WHERE i.subscription_instance_id = r.in_use_by_id AND i.product_block = b.block AND r.attribute = moved.old
+  AND NOT EXISTS (SELECT FROM subscription_instance_relations o
+                  WHERE o.in_use_by_id = r.in_use_by_id AND o.attribute = moved.new)
+""",
+    moved=JSONB,
+)
+_RENAMED_KEYS = """
+    SELECT jsonb_object_agg(coalesce(:moved -> ({product}) ->> key, key), value
+                            ORDER BY coalesce(:moved -> ({product}) ? key, false) DESC)
+    FROM jsonb_each({document})
+"""
+MOVE_ROOTS = tuple(
+    sql(statement, moved=JSONB)
+    for statement in (
+        """
+UPDATE subscription_instances i SET attribute = :moved -> (s.product_id::text) ->> i.attribute FROM subscriptions s
+WHERE s.subscription_id = i.subscription_id AND :moved -> (s.product_id::text) ? i.attribute
+""",
+        "UPDATE subscriptions s SET document = ("
+        + _RENAMED_KEYS.format(product="s.product_id::text", document="s.document")
+        + ") WHERE :moved ? (s.product_id::text)",
+        "UPDATE subscription_versions v SET document = ("
+        + _RENAMED_KEYS.format(product="v.document #>> '{product,product_id}'", document="v.document")
+        + ") WHERE :moved ? (v.document #>> '{product,product_id}')",
+    )
+)
+
+
+def edit_root_fields(moved: Mapping[UUID, Mapping[str, str]]) -> None:
+    """Rename the fields that hold the root blocks of products: (id -> former name -> name); the caller commits."""
+    parameters = {"moved": {str(product): dict(names) for product, names in moved.items()}}
+    for statement in MOVE_ROOTS if moved else ():
+        current_session().execute(statement, parameters)
 
 
 @dataclass(frozen=True)
 class BlockEdit:
-    """The edit of all instances of a block: its new name, values renamed (old -> new), values dropped."""
+    """The edit of all instances of a block: its new name, what is renamed (old -> new), values dropped, and those that
+    an instance without them gets. `moved`: of what is renamed, the fields that hold blocks.
+    """
 
     name: str
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: Set[str] = frozenset()
+    filled: Mapping[str, Any] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 def edit_stored_values(edits: Mapping[str, BlockEdit]) -> None:
@@ -61,12 +106,19 @@ def edit_stored_values(edits: Mapping[str, BlockEdit]) -> None:
     session = current_session()
     wanted = sa.cast(
         {
-            block: {"name": edit.name, "renamed": dict(edit.renamed), "dropped": sorted(edit.dropped)}
+            block: {
+                "name": edit.name,
+                "renamed": dict(edit.renamed),
+                "dropped": sorted(edit.dropped),
+                "filled": dict(edit.filled),
+            }
             for block, edit in edits.items()
         },
         JSONB,
     )
     session.execute(MAKE_FUNCTION)
+    if moved := {block: dict(edit.moved) for block, edit in edits.items() if edit.moved}:
+        session.execute(MOVE_RELATIONS, {"moved": moved})
     _edit_instances(wanted, list(edits))
     for table in (SubscriptionTable, SubscriptionVersionTable):
         names = sa.cast({"names": list(edits)}, JSONB)

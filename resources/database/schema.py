@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import ProgrammingError
 
-from resources.database import fleet_tables  # noqa: F401  its tables belong to the schema, too
+from resources.database import catalogue_tables, fleet_tables  # noqa: F401  their tables belong to the schema, too
 from resources.database.own_tables import own_tables
 from resources.database.session import SubscriptionDatabase, place
 from resources.database.tables import TRIGGERS, Table

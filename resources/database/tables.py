@@ -115,6 +115,8 @@ class ProductBlockResourceTypeTable(Table):
     resource_type_id: Mapped[UUID] = mapped_column(
         ForeignKey("resource_types.resource_type_id", ondelete="CASCADE"), primary_key=True
     )
+    type: Mapped[str | None] = mapped_column(String(2000))
+    """The type of the values as the code last declared it; NULL from before types were kept."""
 
 
 class ProductBlockRelationTable(Table):

@@ -172,7 +172,13 @@ class SubscriptionModel(HeaderModel):
         `new_root`: (field, block) that replaces the old block in that field. Raises UnknownProduct,
         ProductNotInRegistry, WrongProduct, InvalidLifecycle, and InvalidBlocks when an old block does not fit.
         """
-        product = read_product(_uuid(new_product_id, UnknownProduct))
+        return cls.of_product(old, read_product(_uuid(new_product_id, UnknownProduct)), new_root)
+
+    @classmethod
+    def of_product(
+        cls, old: "SubscriptionModel", product: ProductRecord, new_root: tuple[str, BlockModel] | None = None
+    ) -> Self:
+        """As `from_other_product`, of a product whose row is read."""
         model = cls._class_for(product.name, old.status)
         return old._as(
             model,

@@ -7,9 +7,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from resources.domain.models.fields import BlockField, Field, PlainField, classify, is_unresolved
+from resources.domain.models.formerly import of_dump, past_of
 from resources.domain.models.lifecycle import Specialised, class_for, forget, register
 from resources.errors import ModelDeclarationError
 from resources.types import SubscriptionLifecycle
+
+DUMPED = ("subscription_instance_id", "subscription_id")
+"""An id that is a text: a block or a subscription came out of JSON."""
 
 
 class DomainModel(BaseModel, Specialised):
@@ -30,12 +34,15 @@ class DomainModel(BaseModel, Specialised):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_computed_fields(cls, data: Any) -> Any:
-        """A dump has them, and must be read again."""
-        computed = cls.model_computed_fields
-        if not isinstance(data, Mapping) or computed.keys().isdisjoint(data):
+    def _from_dump(cls, data: Any) -> Any:
+        """A dump has computed fields, and perhaps fields from before a change, and must be read again."""
+        if not isinstance(data, Mapping):
             return data
-        return {name: value for name, value in data.items() if name not in computed}
+        if past_of(cls) and any(isinstance(data.get(key), str) for key in DUMPED):
+            data = of_dump(cls, data)
+        if not cls.model_computed_fields:
+            return data
+        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
 
     @classmethod
     def plain_fields(cls) -> Mapping[str, PlainField]:

@@ -71,6 +71,7 @@ _READ_BLOCKS = sql(
     blocks=UUIDS,
 )
 _READ_PRODUCT = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = :product_id", product_id=sa.Uuid)
+_READ_PRODUCTS = sql(f"SELECT {_PRODUCT} FROM products p WHERE p.product_id = ANY(:product_ids)", product_ids=UUIDS)
 _HEADER_LENGTH, _PRODUCT_LENGTH = len(fields(HeaderRecord)), len(fields(ProductRecord))
 
 
@@ -155,6 +156,14 @@ def read_product(product_id: UUID) -> ProductRecord:
     if found is None:
         raise UnknownProduct(f"There is no product {product_id}; `orchestrator catalogue plan` shows what is missing.")
     return ProductRecord(*found)
+
+
+def read_products(product_ids: Iterable[UUID]) -> dict[UUID, ProductRecord]:
+    """Read products by id; those that are unknown are left out."""
+    if not (wanted := list(product_ids)):
+        return {}
+    found = [ProductRecord(*row) for row in current_session().execute(_READ_PRODUCTS, {"product_ids": wanted})]
+    return {record.product_id: record for record in found}
 
 
 def _blocks(rows: list[Any], relations: list[Any], subscription_id: UUID | None) -> Blocks:

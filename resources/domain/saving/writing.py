@@ -1,6 +1,6 @@
 """Writes subscriptions into rows: a constant number of statements saves what changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -113,6 +113,27 @@ _UPDATE_INSYNC = sql(
     version=sa.Integer,
     insync=sa.Boolean,
 )
+_REWRITE = sql(
+    """
+WITH made AS (
+    SELECT m.*, m.is_changed OR m.product_id <> s.product_id AS is_new FROM subscriptions s
+    JOIN jsonb_to_recordset(:rows) AS m(subscription_id uuid, product_id uuid, document jsonb, search text,
+                                        is_changed boolean) USING (subscription_id)
+), saved AS (
+    UPDATE subscriptions s
+    SET product_id = made.product_id, version = s.version + made.is_new::int, document = made.document,
+        search = CAST(made.search AS tsvector)
+    FROM made WHERE s.subscription_id = made.subscription_id
+    RETURNING s.subscription_id, s.version, s.document, made.is_new
+)
+INSERT INTO subscription_versions (subscription_id, version, document, process_id, step_key, created_by)
+SELECT subscription_id, version, document, :process_id, :step_key, :created_by FROM saved WHERE is_new
+""",
+    rows=JSONB,
+    process_id=sa.Uuid,
+    step_key=sa.String,
+    created_by=sa.String,
+)
 _UPSERT_BLOCKS = sql(
     """
 INSERT INTO subscription_instances
@@ -214,6 +235,33 @@ def update_subscription(writing: Writing) -> Saved:
     return _write(_UPDATE_SUBSCRIPTION, writing)
 
 
+def rewrite_subscriptions(writings: Sequence[Writing]) -> None:
+    """Write many subscriptions whose rows are locked; commits nothing.
+
+    One whose blocks or product have changed gets a new version, and of the others the document and the words.
+    """
+    changes = [writing.changes for writing in writings]
+    roots = {key: place for writing in writings for place, key in writing.blocks.roots()}
+    session = current_session()
+    if blocks := [_block_row(one, roots.get(key)) for each in changes for key, one in each.changed.items()]:
+        session.execute(_UPSERT_BLOCKS, {"rows": blocks})
+    if held := [_held_row(place, key) for each in changes for place, key in each.held.items()]:
+        session.execute(_UPSERT_RELATIONS, {"rows": held})
+    author = current_author()
+    rows = [
+        {
+            "subscription_id": str(one.header.subscription_id),
+            "product_id": str(one.header.product_id),
+            "document": one.document,
+            "search": one.search,
+            "is_changed": bool(one.changes),
+        }
+        for one in writings
+    ]
+    told = {"process_id": author.process_id, "step_key": author.step_key, "created_by": author.user}
+    session.execute(_REWRITE, {"rows": rows, **told})
+
+
 def update_insync(subscription_id: UUID, version: int, insync: bool) -> None:
     """Write only the flag, which has no version and no history. Raises StaleSubscription."""
     parameters = {"subscription_id": subscription_id, "version": version, "insync": insync}
@@ -265,7 +313,7 @@ def _write_blocks(blocks: Blocks, changes: BlockChanges) -> None:
         rows = [_block_row(record, roots.get(key)) for key, record in sorted(changes.changed.items())]
         session.execute(_UPSERT_BLOCKS, {"rows": rows})
     if changes.held:
-        rows = [_relation_row(place) | {"depends_on_id": str(held)} for place, held in sorted(changes.held.items())]
+        rows = [_held_row(place, held) for place, held in sorted(changes.held.items())]
         session.execute(_UPSERT_RELATIONS, {"rows": rows})
     if changes.released:
         session.execute(_DELETE_RELATIONS, {"rows": [_relation_row(place) for place in sorted(changes.released)]})
@@ -287,6 +335,10 @@ def _block_row(record: BlockRecord, root: Place | None) -> dict[str, Any]:
 
 def _relation_row(place: Place) -> dict[str, Any]:
     return {"in_use_by_id": str(place.holder), "attribute": place.attribute, "position": place.position}
+
+
+def _held_row(place: Place, held: UUID) -> dict[str, Any]:
+    return _relation_row(place) | {"depends_on_id": str(held)}
 
 
 def _refuse_removal_of_used(subscription_id: UUID, removed: frozenset[UUID]) -> None:

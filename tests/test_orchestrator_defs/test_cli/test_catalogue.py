@@ -96,7 +96,7 @@ def test_values_are_dropped_only_after_a_yes(invoke: Invoke) -> None:
 @pytest.mark.usefixtures("with_a_site")
 def test_dropping_values_needs_a_flag_where_nobody_can_be_asked(invoke: Invoke) -> None:
     refused = invoke("apply", "--drop-values", code=SMALLER)
-    assert refused.exit_code == 1 and "Say so with --yes." in refused.output
+    assert refused.exit_code == 3 and "Say so with --yes." in refused.output
     assert invoke("apply", "--drop-values", "--yes", code=SMALLER).output.endswith("Applied.\n")
 
 
@@ -112,7 +112,7 @@ def test_nothing_is_removed_without_a_yes(invoke: Invoke) -> None:
 def test_where_nobody_can_be_asked_removing_is_refused_with_the_flag(invoke: Invoke) -> None:
     invoke("apply")
     refused = invoke("apply", code=NOTHING)
-    assert refused.exit_code == 1 and "Say so with --remove, or --keep to leave that alone." in refused.output
+    assert refused.exit_code == 3 and "Say so with --remove, or --keep to leave that alone." in refused.output
     assert invoke("plan", "--check").exit_code == 0
     assert invoke("apply", "--remove", code=NOTHING).output.endswith("Applied.\n")
     assert invoke("plan", "--check").exit_code == 1
@@ -144,7 +144,7 @@ def test_taking_over_asks_and_lists_what(invoke: Invoke) -> None:
     invoke("apply")
     refused = invoke("apply", "--take-over", "orchestrator", code=RENAMED)
     question = "1 product, 1 product block and 1 workflow of 'orchestrator' will belong to 'renamed', for good."
-    assert refused.exit_code == 1 and question in refused.output and "Say so with --yes." in refused.output
+    assert refused.exit_code == 3 and question in refused.output and "Say so with --yes." in refused.output
     assert invoke("apply", "--take-over", "orchestrator", code=RENAMED, answer="y\n").output.endswith("Applied.\n")
     assert invoke("plan", "--check", code=RENAMED).exit_code == 0
 
