@@ -15,6 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from ops.steps.context import Scope, StepContext, resource_key
 from ops.steps.state import REMOVE_KEYS, is_same, reveal, shown, to_json
 from resources.database.session import SubscriptionDatabase
+from resources.domain.models.formerly import KEPT
 from resources.domain.subscription_model import SubscriptionModel
 from resources.errors import InvalidLifecycle, StateError, WorkflowDeclarationError
 from resources.types import State
@@ -110,9 +111,10 @@ class Argument:
         if self.annotation is _MISSING:
             return reveal(value)
         try:
-            return _adapter(self.annotation).validate_python(reveal(value))
+            return _adapter(self.annotation).validate_python(reveal(value), context=KEPT)
         except ValidationError as error:
-            fault = error.errors()[0]["msg"]
+            first = error.errors()[0]
+            fault = ": ".join([*map(str, first["loc"]), first["msg"]])
             wanted = _named(self.annotation)
             raise StateError(f"{function} takes {self.name!r} as {wanted}; {shown(value)} is not: {fault}.") from None
 

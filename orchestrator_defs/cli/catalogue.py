@@ -102,7 +102,7 @@ class Blocked(click.ClickException):
 
 @click.group(cls=CatalogueGroup)
 def catalogue() -> None:
-    """Compare products, blocks and workflows of the code with the database, and bring subscriptions up to them."""
+    """Compare products, blocks and workflows of the code with the database."""
 
 
 @catalogue.command()

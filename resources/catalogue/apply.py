@@ -97,10 +97,11 @@ def _ids(share: Share, matched: Match) -> Ids:
 
 
 def _new_id(kind: Kind, name: str, row: Any, taken: Set[UUID]) -> UUID:
-    of, oldest = kind.title.replace(" ", "_"), (*row.formerly, name)[0]
-    found = catalogue_id(of, oldest)
-    # A row of another location that once had this name has kept the id.
-    return found if found not in taken else catalogue_id(of, f"{row.owner}:{name}")
+    of, known_as = kind.title.replace(" ", "_"), (*row.formerly, name)[0]
+    # A row that once had this name, perhaps of another location, has kept the id.
+    while (found := catalogue_id(of, known_as)) in taken:
+        known_as = f"{getattr(row, 'owner', '')}:{known_as if known_as.startswith(':') else name}"
+    return found
 
 
 def _edit_subscriptions(share: Share, matched: Match, fills: Fills, *, drop_values: bool) -> None:

@@ -103,8 +103,8 @@ def _retyped(value: ValueRow, old: str, stored: Iterable[tuple[Any, int]]) -> Di
         example, _, why = unfit[0]
         such = "a secret" if value.is_secret else f"such as {example!r:.80}: {why:.200}"
         detail += (
-            f"; {count(sum(each[1] for each in unfit), 'instance')} hold what does not fit, {such}; say how to convert "
-            "it by Formerly(convert=…), or store what fits first"
+            f"; in {count(sum(each[1] for each in unfit), 'instance')} what is stored does not fit, {such}; say how to "
+            "convert it by Formerly(convert=…), or store what fits first"
         )
     elif converted:
         detail += f"; the back-fill converts it in {count(converted, 'instance')}"

@@ -1,6 +1,7 @@
 """Says in words what a value of a block is: its type, and where a block from before it gets it from."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -53,7 +54,8 @@ def _is_limit(value: Any) -> bool:
 def origin_of(cls: type[DomainModel], field: PlainField) -> str:
     """Where a block from before the field gets its value, in words; empty when nowhere."""
     marks = past_of(cls).get(field.name, ())
-    sources = [str(one) for one in reversed(marks) if not (isinstance(one, Formerly) and _is_of_itself(one, field))]
+    named = [replace(one, name=one.name or field.name) if isinstance(one, Formerly) else one for one in reversed(marks)]
+    sources = [str(one) for one in named if not (isinstance(one, Formerly) and _is_of_itself(one, field))]
     if sources:
         return " or ".join(sources)
     if field.has_default and field.absent not in (None, []):
@@ -68,7 +70,7 @@ def sources_of(cls: type[DomainModel], name: str) -> tuple[tuple[str, str], ...]
 
 
 def _is_of_itself(marker: Formerly, field: PlainField) -> bool:
-    return marker.is_name_only or (marker.name in ("", field.name) and not marker.block)
+    return marker.is_name_only or (marker.name == field.name and not marker.block)
 
 
 def reader_of(cls: type[DomainModel], name: str) -> Callable[[Any], Any]:

@@ -4,16 +4,13 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 
 from resources.domain.models.fields import BlockField, Field, PlainField, classify, is_unresolved
-from resources.domain.models.formerly import of_dump, past_of
+from resources.domain.models.formerly import KEPT, former_names, of_dump
 from resources.domain.models.lifecycle import Specialised, class_for, forget, register
 from resources.errors import ModelDeclarationError
 from resources.types import SubscriptionLifecycle
-
-DUMPED = ("subscription_instance_id", "subscription_id")
-"""An id that is a text: a block or a subscription came out of JSON."""
 
 
 class DomainModel(BaseModel, Specialised):
@@ -34,12 +31,12 @@ class DomainModel(BaseModel, Specialised):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_dump(cls, data: Any) -> Any:
-        """A dump has computed fields, and perhaps fields from before a change, and must be read again."""
+    def _from_dump(cls, data: Any, info: ValidationInfo) -> Any:
+        """A dump has computed fields, and must be read again; one that was kept may be from before a change."""
         if not isinstance(data, Mapping):
             return data
-        if past_of(cls) and any(isinstance(data.get(key), str) for key in DUMPED):
-            data = of_dump(cls, data)
+        if info.context is KEPT:
+            return of_dump(cls, data, former_names(getattr(cls, "formerly", None)))
         if not cls.model_computed_fields:
             return data
         return {name: value for name, value in data.items() if name not in cls.model_computed_fields}

@@ -13,19 +13,24 @@ from pydantic_core import to_json
 from resources.errors import InvalidBlocks, ModelDeclarationError
 from resources.types import SubscriptionLifecycle
 
+KEPT: Mapping[str, bool] = {"kept": True}
+"""The validation context of what the engine has kept since before a change of the code, perhaps."""
 MASK = "**********"
 """What a document of the past has instead of a secret."""
 
 
 @dataclass(frozen=True)
 class StoredBlock:
-    """A block as it is stored, with the values that its class no longer has, as JSON."""
+    """A block as it is stored, with the values that its class no longer has, as JSON.
+
+    One that the state of a process has kept knows no status, and no blocks but those that it holds.
+    """
 
     name: str
     values: Mapping[str, Any]
     label: str | None
-    subscription_id: UUID
-    status: SubscriptionLifecycle
+    subscription_id: UUID | str | None
+    status: SubscriptionLifecycle | None
     nearest: Callable[[str], "list[StoredBlock]"] = field(repr=False, compare=False)
     """By their name: the blocks that the fewest steps lead to, from holder to held or back."""
 
@@ -111,22 +116,21 @@ def renames_of(cls: type[BaseModel]) -> Iterator[tuple[str, str]]:
         yield from ((one.name, name) for one in marks if isinstance(one, Formerly) and one.is_name_only)
 
 
-def present_values(cls: type[BaseModel], plain: Container[str], block: StoredBlock) -> Mapping[str, Any]:
+def present_values(cls: type[BaseModel], plain: Container[str], block: StoredBlock) -> dict[str, Any]:
     """The stored values of the `plain` fields as the class names and types them now.
 
-    Raises InvalidBlocks when a function of a field fails.
-
-    Reading does this until the back-fill has stored the result, and always for what was stored in the past.
+    Reading does this until the back-fill has stored the result, and always for what was stored in the past. Raises
+    InvalidBlocks when a function of a field fails.
     """
-    values = block.values
+    values = dict(block.values)
     for name, marks in past_of(cls).items():
         if name not in plain:
             continue
         try:
             if name in values:
-                values = {**values, name: _converted(cls, name, values[name], marks)}
+                values[name] = _converted(cls, name, values[name], marks)
             elif found := next(_of_the_past(name, marks, block), None):
-                values = {**values, name: found[0]}
+                values[name] = found[0]
         except InvalidBlocks:
             raise
         except Exception as error:  # a function of an organisation raises what it likes
@@ -142,18 +146,34 @@ def filler_of(cls: type[BaseModel], name: str) -> FilledBy | None:
     return next((one for one in past_of(cls).get(name, ()) if isinstance(one, FilledBy)), None)
 
 
-def of_dump(cls: type[BaseModel], data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A dump that the state of a process has kept since before a change: renamed and converted as stored values are."""
-    for name, marks in past_of(cls).items():
-        if name in data:
-            data = {**data, name: _converted(cls, name, data[name], marks)}
-            continue
-        for one in reversed(marks):
-            if isinstance(one, Formerly) and not one.block and one.name in data:
-                value = one.convert(data[one.name]) if one.convert else data[one.name]
-                data = {**{key: kept for key, kept in data.items() if key != one.name}, name: value}
-                break
-    return data
+def of_dump(cls: type[BaseModel], data: Mapping[str, Any], former_blocks: Container[str]) -> Mapping[str, Any]:
+    """A dump that was kept over a change, as in the state of a process, read as stored values are.
+
+    What the class no longer has is left out, and a block of a former name gets the present one. Of other blocks only
+    those that the dump holds can be asked.
+    """
+    if past_of(cls):
+        data = present_values(cls, cls.model_fields, _dumped_block(data))
+    if data.get("name") in former_blocks:
+        data = {key: value for key, value in data.items() if key != "name"}
+    known = {*cls.model_fields, *(info.alias for info in cls.model_fields.values() if info.alias)}
+    return {key: value for key, value in data.items() if key in known}
+
+
+def _dumped_block(data: Mapping[str, Any]) -> StoredBlock:
+    def nearest(name: str) -> list[StoredBlock]:
+        level: list[Any] = list(data.values())
+        while level:
+            held = [
+                each for one in level for each in (one if isinstance(one, list) else [one]) if isinstance(each, dict)
+            ]
+            if found := [_dumped_block(one) for one in held if one.get("name") == name]:
+                return found
+            level = [value for one in held for value in one.values()]
+        return []
+
+    owner = data.get("owner_subscription_id") or data.get("subscription_id")
+    return StoredBlock(str(data.get("name")), data, data.get("label"), owner, data.get("status"), nearest)
 
 
 def _converted(cls: type[BaseModel], name: str, value: Any, marks: tuple[Marker, ...]) -> Any:

@@ -161,3 +161,39 @@ def test_show_opens_one_product(invoke: Invoke) -> None:
 def test_an_unknown_product_is_a_sentence_and_no_traceback(invoke: Invoke) -> None:
     result = invoke("show", "Router")
     assert (result.exit_code, result.output) == (1, "Error: The code has no product 'Router'; it has: 'Node'.\n")
+
+
+# --- exit codes, and values that are given ---
+
+
+@pytest.fixture
+def bigger() -> Catalogue:
+    with registry_kept():
+        fields = {"node_name": str, "site": str | None, "role": str}
+        return Catalogue([product(model("CliModel", {"node": block("Node", fields)}))], [CREATE_NODE])
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_the_exit_code_of_a_plan_says_what_kind_of_difference_there_is(invoke: Invoke, bigger: Catalogue) -> None:
+    codes = [invoke("plan", "--detailed-exitcode", code=one).exit_code for one in (NODE, SMALLER, bigger)]
+    assert codes == [0, 3, 4]
+    assert invoke("plan", "--detailed-exitcode", "--fill", 'Node.role="pe"', code=bigger).exit_code == 2
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_what_cannot_be_applied_is_refused_with_a_code_of_its_own(invoke: Invoke, bigger: Catalogue) -> None:
+    refused = invoke("apply", code=bigger)
+    assert (refused.exit_code, "✗" in refused.output) == (4, True)
+    assert "Applied." in invoke("apply", "--fill", "Node.role=pe", code=bigger).output
+
+
+@pytest.mark.usefixtures("with_a_site")
+def test_what_waits_for_the_back_fill_is_said_with_the_command(invoke: Invoke, bigger: Catalogue) -> None:
+    applied = invoke("apply", "--fill", "Node.role=pe", code=bigger)
+    assert "1 wait; run `orchestrator catalogue backfill`." in applied.output
+    assert "1 wait." in invoke("backfill", "--show", code=bigger).output
+
+
+def test_wrong_usage_is_no_difference(invoke: Invoke) -> None:
+    wrong = invoke("plan", "--fill", "role")
+    assert wrong.exit_code == 1 and "'role' is not BLOCK.VALUE=JSON" in wrong.output

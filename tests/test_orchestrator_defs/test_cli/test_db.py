@@ -86,3 +86,24 @@ def test_an_unreachable_database_is_a_line_not_a_traceback(monkeypatch: pytest.M
     assert result.exit_code == 1
     assert result.output.startswith("Error: PostgreSQL does not answer: database core on 127.0.0.1")
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("name", ["migrate-domain-models", "migrate-workflows", "migrate-tasks", "revision"])
+def test_a_command_of_orchestrator_core_that_has_gone_says_in_a_sentence_what_replaces_it(name: str) -> None:
+    result = call(name, "Add a field", "--test", "-x")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert f"`db {name}`" in result.output and "orchestrator catalogue plan" in result.output
+
+
+@pytest.mark.parametrize("name", ["init", "merge"])
+def test_a_command_of_orchestrator_core_that_is_not_needed_says_why(name: str) -> None:
+    result = call(name)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+
+
+@pytest.mark.usefixtures("yours")
+def test_the_names_of_orchestrator_core_that_still_mean_something_work() -> None:
+    assert call("upgrade", "heads").exit_code == 0
+    assert call("history", "-v", "-c").exit_code == 0
+    assert call("downgrade", "-1", "--yes").exit_code == 0
+    assert call("heads").output == f"{schema.head()} (head)\n"

@@ -20,7 +20,7 @@ from resources.database.session import SubscriptionDatabase
 from resources.errors import StartRefused, UnknownWorkflow, WorkflowDeclarationError
 from resources.types import SubscriptionLifecycle, Target
 
-RULES = ("authorize_callback", "retry_auth_callback", "run_predicate")
+RULES = ("formerly", "authorize_callback", "retry_auth_callback", "run_predicate")
 RULES += ("usable_when", "usable_while_out_of_sync", "blocked_by_in_use")
 
 
