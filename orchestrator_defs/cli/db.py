@@ -111,7 +111,8 @@ REPLACED = {
     "migrate-domain-models": _CATALOGUE.format("models of products"),
     "migrate-workflows": _CATALOGUE.format("workflows"),
     "migrate-tasks": _CATALOGUE.format("tasks"),
-    "revision": _CATALOGUE.format("products and workflows"),
+    "revision": "a migration is written for tables of your own alone, by `orchestrator db own revision NAME MESSAGE`; "
+    "for products and workflows `orchestrator catalogue plan` and `apply` do its work.",
     "init": "no folder of migrations is needed: `orchestrator db upgrade` makes and migrates the schema, and "
     "`orchestrator init DIR` writes a project.",
     "merge": "nothing is to be merged: the schema has one branch, and products are no migrations.",

@@ -37,9 +37,10 @@ class DomainModel(BaseModel, Specialised):
             return data
         if info.context is KEPT:
             return of_dump(cls, data, former_names(getattr(cls, "formerly", None)))
-        if not cls.model_computed_fields:
+        computed = cls.model_computed_fields
+        if computed.keys().isdisjoint(data):
             return data
-        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
+        return {name: value for name, value in data.items() if name not in computed}
 
     @classmethod
     def plain_fields(cls) -> Mapping[str, PlainField]:

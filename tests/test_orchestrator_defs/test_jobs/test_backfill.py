@@ -213,6 +213,7 @@ def test_a_batch_takes_as_many_statements_whatever_its_size(deployments: Deploym
 # --- at scale ---
 
 
+@pytest.mark.timeout(3600)
 def test_each_kind_of_change_on_many_live_subscriptions(deployments: Deployments, scaled: Scaled) -> None:
     """Nothing is lost, and applying takes as many statements as with few."""
     number, flying = scaled(10_000, least=30), scaled(20, least=2)

@@ -87,9 +87,7 @@ def test_what_fits_the_new_type_is_left_alone(with_a_node: Any) -> None:
 
 
 def test_what_does_not_fit_the_new_type_is_refused_with_an_example(with_a_node: Any) -> None:
-    with pytest.raises(
-        CatalogueBlocked, match=r"what is stored does not fit, such as 'ams1': .*Formerly"
-    ):
+    with pytest.raises(CatalogueBlocked, match=r"what is stored does not fit, such as 'ams1': .*Formerly"):
         node(node_name=int).apply()
 
 
