@@ -1,6 +1,7 @@
 """Importing rows: what becomes of them, and what they cost."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -228,3 +229,12 @@ def test_the_statements_of_a_batch_do_not_grow_with_it(bed: Testbed, statements:
         load(bed, "Test Circuit", *({**CIRCUIT_ROW, "key": f"{number} {one}"} for one in range(number)))
         counts.append(statements.count)
     assert counts[0] == counts[1]
+
+
+def test_two_imports_of_the_same_rows_import_each_once(bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH", 5)
+    rows = devices(*(f"ams{number}" for number in range(50)))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load(bed, "Test Device", *rows), range(2))
+    assert first.imported + second.imported == first.present + second.present == 50
+    assert reasons(first) + reasons(second) == []
