@@ -40,10 +40,8 @@ def ended(process: Row) -> str | None:
     if process["last_status"] in FINAL:
         return None
     step = f" at step '{process['last_step']}'" if process["last_step"] else ""
-    return (
-        f"It was {process['last_status'].replace('_', ' ')}{step} in orchestrator-core when it was imported, and "
-        "cannot be resumed here: start its workflow again."
-    )
+    status = process["last_status"].replace("_", " ")
+    return f"Its status was {status}{step} when it was imported; here it cannot be resumed: start its workflow again."
 
 
 @dataclass(frozen=True)

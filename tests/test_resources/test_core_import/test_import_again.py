@@ -141,7 +141,7 @@ def test_an_unfinished_process_is_ended_and_followed_if_asked(
     row = core.execute(b"SELECT pid FROM processes WHERE last_status = 'suspended'").fetchone()
     assert row is not None
     [(outcome, reason)] = of(first, row[0])
-    assert outcome == "ended" and reason.startswith("It was suspended at step")
+    assert outcome == "ended" and reason.startswith("Its status was suspended at step")
     core.execute("UPDATE processes SET last_status = 'completed', last_modified_at = now() WHERE pid = %s", row)
     assert of(imported(), row[0])[0][0] == "differs"
     assert of(imported(updates=True), row[0])[0][0] == "updated"
