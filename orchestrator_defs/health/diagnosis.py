@@ -13,6 +13,7 @@ from ops.tasks.validation import systems_of
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.jobs.type_names import type_names
 from resources import clock
+from resources.catalogue.backlog import read_backlog
 from resources.catalogue.differences import counted
 from resources.catalogue.kinds import ENGINE, NOBODY
 from resources.database import schema
@@ -86,6 +87,7 @@ def _schema(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]
 def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:
     with orchestrator.database.transaction(read_only=True):
         plan = orchestrator.catalogue.plan()
+        left = read_backlog(Owner(orchestrator.catalogue.owner).owns_product())
     if not plan:
         found = f"The database has the products and workflows of code location '{plan.owner}'."
         yield Finding("catalogue", Verdict.OK, found)
@@ -99,6 +101,9 @@ def _catalogue(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Findi
         found += f", {len(plan) - additions} of them removals." if additions < len(plan) else "."
         advice = "See `orchestrator catalogue plan`, then run `orchestrator catalogue apply`, for this location."
         yield Finding("catalogue", Verdict.WRONG if is_missing else Verdict.NOTE, found, advice)
+    if left.total:
+        found = f"Subscriptions that a change of a model has yet to reach: {left}."
+        yield Finding("catalogue", Verdict.NOTE, found, "Run `orchestrator catalogue backfill`.")
     for owner, numbers in plan.others.items():
         found = f"It also has {counted(numbers)} of '{owner}', which code location '{plan.owner}' leaves alone."
         advice = f"If that is the former name of '{plan.owner}': `orchestrator catalogue apply --take-over {owner}`."

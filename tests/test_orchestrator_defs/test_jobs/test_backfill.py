@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from dagster import DagsterInstance
 
+from orchestrator_defs.health.diagnosis import diagnose
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.testing import Run, Testbed
 from resources import tags
@@ -208,6 +210,14 @@ def test_a_batch_takes_as_many_statements_whatever_its_size(deployments: Deploym
             bring_up_batch(sa.true(), {})
             counts.append(counted.count)
     assert counts[0] == counts[1] <= 8
+
+
+def test_the_doctor_says_what_waits(deployments: Deployments, dagster_instance: DagsterInstance) -> None:
+    add_ports(deployments.bed, 2)
+    deployments.deploy(1)
+    found = [one for one in diagnose(deployments.bed.orchestrator, dagster_instance) if one.about == "catalogue"]
+    waits = "Subscriptions that a change of a model has yet to reach: 2 wait."
+    assert (waits, "Run `orchestrator catalogue backfill`.") in [(one.found, one.advice) for one in found]
 
 
 # --- at scale ---
