@@ -29,17 +29,7 @@ from tests.architecture import ROOT
 from tests.drift import write_result
 
 ACCEPT = Answer.ACCEPT_REALITY
-PAGES = (
-    "forms",
-    "external_systems",
-    "steps",
-    "validation",
-    "testing",
-    "model_a_product",
-    "write_a_workflow",
-    "waits",
-    "from_dagster",
-)
+PAGES = ("forms", "external_systems", "steps", "validation", "testing", "model_a_product", "write_a_workflow", "waits")
 BEFORE = {"write_a_workflow": ("model_a_product",)}
 """Pages from which others go on."""
 
@@ -465,15 +455,6 @@ def test_a_line_that_a_prefix_uses_is_not_terminated(
         bed.run("terminate_line", on(line))
     bed.run("terminate_prefix", on(prefix)).assert_completed()
     bed.run("terminate_line", on(line)).assert_completed()
-
-
-# --- docs/from_dagster.md ---
-
-
-def test_the_first_ten_lines_find_the_answer(
-    page_of: Callable[[str], ModuleType], testbed_of: Callable[..., Testbed]
-) -> None:
-    testbed_of([page_of("from_dagster").find_the_answer]).run("find_the_answer").assert_state({"number": 42})
 
 
 # --- docs/waits.md ---

@@ -1,11 +1,11 @@
-"""The examples of docs/dagster.md run, as they stand on the page."""
+"""The examples of docs/dagster.md and docs/from_dagster.md run, as they stand on their pages."""
 
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -63,6 +63,14 @@ def test_both_orchestrators_are_in_the_location(page: ModuleType) -> None:
 
 def test_the_executor_is_refused_with_the_reason(page: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert "reserve: its executor 'multiprocess' may run each step in a process of its own" in capsys.readouterr().out
+
+
+def test_the_first_ten_lines_find_the_answer(testbed_of: Callable[..., Testbed]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/from_dagster.md").read_text(), re.DOTALL)
+    module = ModuleType("answer")
+    exec(compile(code, "docs/from_dagster.md", "exec"), module.__dict__)
+
+    testbed_of([module.find_the_answer], []).run("find_the_answer").assert_state({"number": 42})
 
 
 @pytest.mark.slow
