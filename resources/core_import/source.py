@@ -141,37 +141,38 @@ class ProcessBatch:
 class CoreDatabase:
     """An open database of orchestrator-core: everything is read as it was at the first statement. Writes nothing."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, where: str) -> None:
+        self._connection, self._where = connection, where
 
     @classmethod
     @contextmanager
     def opened(cls, uri: str) -> Iterator[Self]:
-        """Open it. Raises SettingsError for another database or release, and DatabaseUnreachable."""
+        """Open it. Raises SettingsError for another database or release, and DatabaseUnreachable, also when reading."""
         url = postgres_url(uri, "psycopg")
         options = {"application_name": "orchestrator import core", "connect_timeout": CONNECT_SECONDS}
         engine = sa.create_engine(url, isolation_level="REPEATABLE READ", connect_args=options)
         try:
-            with engine.connect() as connection:
-                connection.execute(sa.text("SET TRANSACTION READ ONLY"))
-                found = cls(connection)
-                found._check(place(url))
+            with _told(place(url)):
+                connection = engine.connect()
+            with connection:
+                found = cls(connection, place(url))
+                found._check()
                 yield found
-        except DBAPIError as error:
-            if not isinstance(error, sa.exc.OperationalError):
-                raise
-            reason = str(error.orig).splitlines()[0]
-            raise DatabaseUnreachable(f"Reading {place(url)} failed: {reason}") from error
         finally:
             engine.dispose()
 
-    def _check(self, where: str) -> None:
-        known = {(table, column) for table, column in self._connection.execute(KNOWN)}
+    def _check(self) -> None:
+        self._execute(sa.text("SET TRANSACTION READ ONLY"))
+        known = {tuple(row) for row in self._execute(KNOWN)}
         if missing := [f"{table}.{column}" for table, column in NEEDED.items() if (table, column) not in known]:
             raise SettingsError(
-                f"The {where} is not of orchestrator-core 5: it has no {', '.join(missing)}. Name its database with "
-                "--from, and if its release is older, first migrate it there with `db upgrade heads`."
+                f"The {self._where} is not of orchestrator-core 5: it has no {', '.join(missing)}. Name its database "
+                "with --from, and if its release is older, first migrate it there with `db upgrade heads`."
             )
+
+    def _execute(self, statement: sa.TextClause, **parameters: Any) -> sa.CursorResult[Any]:
+        with _told(self._where):
+            return self._connection.execute(statement, parameters)
 
     def products(self) -> list[Row]:
         """The products, with their fixed inputs as texts and the number of their subscriptions."""
@@ -193,7 +194,7 @@ class CoreDatabase:
             yield ProcessBatch(self._rows(PROCESSES, ids), _by(steps, "process_id"), _by(links, "process_id"))
 
     def _batch(self, wanted: list[UUID]) -> Batch:
-        ids = [*wanted, *(set(self._connection.scalars(_of(REACHED), {"ids": wanted})) - set(wanted))]
+        ids = [*wanted, *(set(self._execute(_of(REACHED), ids=wanted).scalars()) - set(wanted))]
         blocks = {row["id"]: SourceBlock(**row) for row in self._rows(BLOCKS, ids)}
         for row in self._rows(VALUES, ids):
             blocks[row["id"]].values[row["name"]] = row["texts"]
@@ -205,13 +206,22 @@ class CoreDatabase:
     def _ids(self, table: str, key: str, size: int) -> Iterator[list[UUID]]:
         query = sql(f"SELECT {key} FROM {table} WHERE {key} > :after ORDER BY {key} LIMIT :size", after=sa.Uuid)
         after = UUID(int=0)
-        while ids := list(self._connection.scalars(query, {"after": after, "size": size})):
+        while ids := list(self._execute(query, after=after, size=size).scalars()):
             yield ids
             after = ids[-1]
 
     def _rows(self, statement: str, ids: Collection[UUID] = ()) -> list[Row]:
         parameters = {"ids": list(ids)} if ":ids" in statement else {}
-        return [dict(row) for row in self._connection.execute(_of(statement), parameters).mappings()]
+        return [dict(row) for row in self._execute(_of(statement), **parameters).mappings()]
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Tell in one sentence what the server of the source refuses."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseUnreachable(f"Reading {where} failed: {str(error.orig).splitlines()[0]}") from error
 
 
 def _of(statement: str) -> sa.TextClause:

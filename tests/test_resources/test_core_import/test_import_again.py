@@ -11,7 +11,7 @@ from resources.core_import.findings import Outcome, Report
 from resources.core_import.importing import CoreImport, Options
 from resources.core_import.source import CoreDatabase
 from resources.domain.subscription_model import SubscriptionModel
-from resources.errors import SettingsError
+from resources.errors import DatabaseUnreachable, SettingsError
 from resources.subscriptions.lists import count_subscriptions
 from tests.test_resources.test_core_import.conftest import Import
 from tests.test_resources.test_core_import.test_equality import assert_equal
@@ -189,3 +189,10 @@ def test_another_fixed_input_leaves_the_product_out(imported: Import, core: psyc
 def test_another_database_is_refused(bed: Testbed) -> None:
     with pytest.raises(SettingsError, match="is not of orchestrator-core 5"), CoreDatabase.opened(bed.database.uri):
         pass
+
+
+def test_what_the_source_refuses_is_one_sentence(imported: Import, core: psycopg.Connection) -> None:
+    """As it does for a role that may not read a table."""
+    core.execute(b"ALTER TABLE subscriptions RENAME note TO remark")
+    with pytest.raises(DatabaseUnreachable, match=r'^Reading database .* failed: column "note" does not exist$'):
+        imported()
