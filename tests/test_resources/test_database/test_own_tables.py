@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class Package:
 
 
 @pytest.fixture
-def package(tmp_path: Path, own_database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> Package:
+def package(tmp_path: Path, own_database: SubscriptionDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("DATABASE_URI", own_database.uri)
@@ -60,7 +61,9 @@ def package(tmp_path: Path, own_database: SubscriptionDatabase, monkeypatch: pyt
     made = Package(tmp_path, "bulkco")
     made.write()
     made.declare("bulkco", "bulkco.tables")
-    return made
+    yield made
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 def call(*arguments: str) -> Result:
