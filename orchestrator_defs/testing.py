@@ -260,6 +260,9 @@ def _fill(block: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(held := getattr(block, name), ProductBlockModel):
             _fill(held, value)
+        elif value and isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+            for held, below in zip(getattr(block, name), value, strict=True):
+                _fill(held, below)
         else:
             setattr(block, name, value)
 

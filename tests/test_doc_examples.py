@@ -21,8 +21,7 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from ops.starting.drift_answer import Answer
-from orchestrator_defs.scaffolding.product import ProductSpec
-from orchestrator_defs.scaffolding.project import write_project
+from orchestrator_defs.scaffolding.project import first_product, write_project
 from orchestrator_defs.testing import Run, Testbed
 from resources.errors import ExternalSystemError, ExternalSystemUnavailable, FormInvalid, StartRefused
 from tests.architecture import ROOT
@@ -44,7 +43,7 @@ def blocks(page: str, language: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project from which the pages continue."""
     folder = tmp_path_factory.mktemp("own") / "acme"
-    write_project(folder, ProductSpec("Line"))
+    write_project(folder, first_product("Line"))
     return folder
 
 
@@ -135,7 +134,7 @@ MORE = (
 def test_a_value_more_needs_no_other_place_than_the_page_names(
     tmp_path: Path, testbed_of: Callable[..., Testbed]
 ) -> None:
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
     text = (ROOT / "docs" / "your_own_product.md").read_text()
     for room, anchor, written in MORE:
         assert f"`{written}`" in text

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator_defs.scaffolding.product import ProductSpec
-from orchestrator_defs.scaffolding.project import write_project
+from orchestrator_defs.scaffolding.project import first_product, write_project
 
 NEXT = """\
 {folder} has the package {package}, with the product {product}. In {folder}, install it, then test or run it:
@@ -24,5 +23,5 @@ def init(folder: Path, product: str) -> None:
 
     Its package is called like the folder.
     """
-    package = write_project(folder, ProductSpec(product))
+    package = write_project(folder, first_product(product))
     click.echo(NEXT.format(folder=folder, package=package, product=product))

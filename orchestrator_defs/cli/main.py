@@ -108,6 +108,10 @@ COMMANDS = {
         "orchestrator_defs.cli.projects.port_code:port_code",
         "Carry the project of orchestrator-core in DIR over, into a package beside its code, and list what is left.",
     ),
+    "new": (
+        "orchestrator_defs.cli.new:new",
+        "Write another product into the project of this folder: blocks, steps, forms, workflows, a test, run configs.",
+    ),
     "demo": (
         "orchestrator_defs.cli.demo:demo",
         "Create nodes, ports, core links and L2VPNs in the lab; change, drift, validate, reconcile and terminate.",

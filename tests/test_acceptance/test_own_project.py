@@ -101,7 +101,7 @@ class OwnProject:
 
     def subscription(self, site: str) -> Mapping[str, Any]:
         """The line to this site, as the API shows it."""
-        (found,) = [one for one in self.get("subscriptions/") if f" {site} " in one["description"]]
+        (found,) = [one for one in self.get("subscriptions/") if f" {site}" in one["description"]]
         whole: Mapping[str, Any] = self.get(f"subscriptions/domain-model/{found['subscription_id']}")
         return whole
 
@@ -120,6 +120,9 @@ def project(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         done = made.shell(init)
         assert done.returncode == 0, done.stderr
         made.folder = folder / init.split()[-1]
+        (another,) = [line for line in commands(PAGE) if line.startswith("orchestrator new")]
+        done = made.shell(another)
+        assert done.returncode == 0, done.stderr
         yield made
 
 
@@ -210,6 +213,18 @@ def test_whole_life(running: OwnProject, door: Callable[[OwnProject], Start], si
 
     assert start("terminate_line", [on])
     assert (running.subscription(site)["status"], running.service(circuit)) == ("terminated", None)
+
+
+def test_another_product_relates_to_the_first(running: OwnProject) -> None:
+    """What `orchestrator new` writes runs in the launchpad beside what `orchestrator init` wrote."""
+    start = by_launchpad(running)
+    assert start("create_line", [{"product": "Line"}, {"site": "Breda", "speed": 100}])
+    line = running.subscription("Breda")["subscription_id"]
+    assert start("create_ip_prefix", [{"product": "IP prefix"}, {"prefix": "10.9.0.0/24", "line": line}])
+
+    prefix = running.subscription("10.9.0.0/24")
+    assert (prefix["status"], prefix["ip_prefix"]["line"]["site"]) == ("active", "Breda")
+    assert start("validate_ip_prefix", [{"subscription_id": prefix["subscription_id"]}])
 
 
 def test_whole_life_by_the_commands_of_the_readme(running: OwnProject) -> None:

@@ -10,10 +10,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from orchestrator_defs.cli.main import main
-from orchestrator_defs.scaffolding import project
-from orchestrator_defs.scaffolding.layout import wrapped
-from orchestrator_defs.scaffolding.product import LONGEST, ProductSpec
-from orchestrator_defs.scaffolding.project import write_project
+from orchestrator_defs.scaffolding import generated
+from orchestrator_defs.scaffolding.checks import LONGEST
+from orchestrator_defs.scaffolding.layout import laid_out
+from orchestrator_defs.scaffolding.project import first_product, write_project
 from resources.runs import workspaces
 from tests.architecture import ROOT
 
@@ -27,7 +27,7 @@ def init(folder: Path, product: str = "Line") -> Result:
 @pytest.mark.parametrize("name", NAMES)
 def test_code_is_as_ruff_would_have_it(tmp_path: Path, name: str) -> None:
     """Whatever the length of the product's name."""
-    write_project(tmp_path / "acme", ProductSpec(name))
+    write_project(tmp_path / "acme", first_product(name))
 
     for words in (("check",), ("format", "--check")):
         ruff = [Path(sys.executable).with_name("ruff"), *words, "--no-cache", "."]
@@ -36,21 +36,21 @@ def test_code_is_as_ruff_would_have_it(tmp_path: Path, name: str) -> None:
 
 
 def test_package_is_called_like_the_folder_and_its_files_like_the_product(tmp_path: Path) -> None:
-    assert write_project(tmp_path / "my-net", ProductSpec("Internet access")) == "my_net"
+    assert write_project(tmp_path / "my-net", first_product("Internet access")) == "my_net"
 
     found = {path.relative_to(tmp_path / "my-net").as_posix() for path in tmp_path.rglob("internet_access.py")}
     assert found == {f"my_net/{room}/internet_access.py" for room in ("resources", "ops", "definitions")}
 
 
 def test_no_placeholder_is_left(tmp_path: Path) -> None:
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
 
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.name for path in files if "{{" in path.read_text() or "{%" in path.read_text()] == []
 
 
 def test_dagster_runs_in_it_as_in_this_project(tmp_path: Path) -> None:
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
 
     own, ours = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (tmp_path / "acme", ROOT))
     assert own == ours
@@ -58,7 +58,7 @@ def test_dagster_runs_in_it_as_in_this_project(tmp_path: Path) -> None:
 
 def test_no_file_is_named_that_an_installed_distribution_does_not_have(tmp_path: Path) -> None:
     """The pages of this project stay in its repository."""
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
 
     texts = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert [name for name, text in texts.items() if "docs/" in text] == []
@@ -71,7 +71,7 @@ def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when somebody names workspace.yaml."""
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
     monkeypatch.chdir(tmp_path / "acme")
 
     origins = [*workspaces.find({}), *workspaces.find({"workspace": ["workspace.yaml"]})]
@@ -164,7 +164,7 @@ def test_nothing_stays_of_a_project_that_cannot_be_written_whole(
         path.touch()
         return 0
 
-    monkeypatch.setattr(project.Path, "write_text", full)
+    monkeypatch.setattr(generated.Path, "write_text", full)
 
     done = init(tmp_path / "new" / "acme")
 
@@ -175,7 +175,7 @@ def test_nothing_stays_of_a_project_that_cannot_be_written_whole(
 def test_a_long_line_is_broken_at_its_last_bracket() -> None:
     arguments = ", ".join(f"{letter * 25}=({letter}, {letter})" for letter in "abcd")
 
-    assert wrapped(f'    x = f("(") + g({arguments})\n').splitlines() == [
+    assert laid_out(f'    x = f("(") + g({arguments})\n', "acme").splitlines() == [
         '    x = f("(") + g(',
         *(f"        {letter * 25}=({letter}, {letter})," for letter in "abcd"),
         "    )",
