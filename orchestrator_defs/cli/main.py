@@ -109,7 +109,7 @@ COMMANDS = {
         "Carry the project of orchestrator-core in DIR over, into a package beside its code, and list what is left.",
     ),
     "new": (
-        "orchestrator_defs.cli.new:new",
+        "orchestrator_defs.cli.projects.new:new",
         "Write another product into the project of this folder: blocks, steps, forms, workflows, a test, run configs.",
     ),
     "demo": (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator_defs.cli import new
 from orchestrator_defs.cli.main import main
+from orchestrator_defs.cli.projects import new
 from orchestrator_defs.scaffolding.project import first_product, write_project
 from orchestrator_defs.scaffolding.registration import registered
 from tests.architecture import ROOT

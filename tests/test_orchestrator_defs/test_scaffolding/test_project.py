@@ -83,7 +83,7 @@ def test_location_has_the_same_name_and_module_wherever_it_is_looked_up(
 def test_a_location_that_is_added_to_the_workspace_is_found_without_naming_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_project(tmp_path / "acme", ProductSpec("Line"))
+    write_project(tmp_path / "acme", first_product("Line"))
     monkeypatch.chdir(tmp_path / "acme")
     with Path("workspace.yaml").open("a") as workspace:
         workspace.write("  - python_module: {module_name: orchestrator_defs, location_name: shipped}\n")
