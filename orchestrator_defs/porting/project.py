@@ -19,8 +19,8 @@ from orchestrator_defs.porting.rewriting import (
     their_module,
     workflow_functions,
 )
-from orchestrator_defs.scaffolding.product import ProductSpec
-from orchestrator_defs.scaffolding.project import files_of, package_name
+from orchestrator_defs.scaffolding.project import first_product, package_name
+from orchestrator_defs.scaffolding.rendering import files_of
 
 LEFT = ("migrations", "tests", "test", "venv", "build")
 """Folders that are not carried over: migrations are read, and tests are to be written anew."""
@@ -85,7 +85,7 @@ class Porting:
             if folder / "__init__.py" not in known:
                 sentence = ROOMS.get(folder.name, "") or f"{folder.name.replace('_', ' ').capitalize()}."
                 made.append(PortedFile(folder / "__init__.py", f'"""{sentence}"""\n'))
-        beside = files_of("project", self.package, ProductSpec("Line"))
+        beside = files_of("project", self.package, first_product("Line"))
         made += [PortedFile(path, text) for path, text in beside.items() if path.suffix == ".yaml"]
         yield from sorted(made, key=lambda one: one.path)
 
