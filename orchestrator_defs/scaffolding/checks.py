@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from ops.steps.forms import SubmitFormPage
 from orchestrator_defs.scaffolding.coded_values import Value
 from orchestrator_defs.scaffolding.faults import Fault, Place
+from orchestrator_defs.scaffolding.plain_types import Unfit
 from orchestrator_defs.scaffolding.product import ProductSpec, snake
-from orchestrator_defs.scaffolding.value_types import Unfit
 from resources.domain.blocks import ProductBlockModel
 from resources.domain.subscription_model import SubscriptionModel
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator_defs.scaffolding.existing import Relation
 from orchestrator_defs.scaffolding.faults import Place
+from orchestrator_defs.scaffolding.plain_types import ValueType, quoted
 from orchestrator_defs.scaffolding.product_file import FieldText
-from orchestrator_defs.scaffolding.value_types import ValueType, quoted
 
 STAGES = ("Inactive", "Provisioning", "")
 """How the classes of a block end; the last is that in service."""

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator_defs.scaffolding.coded_values import Block, Value
 from orchestrator_defs.scaffolding.existing import Existing, Samples
 from orchestrator_defs.scaffolding.faults import Fault
-from orchestrator_defs.scaffolding.value_types import Unfit, quoted
+from orchestrator_defs.scaffolding.plain_types import Unfit, quoted
 
 
 class Example:

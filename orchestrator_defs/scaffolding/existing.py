@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from orchestrator_defs.scaffolding.faults import ScaffoldingError
-from orchestrator_defs.scaffolding.value_types import Unfit, ValueType, quoted
+from orchestrator_defs.scaffolding.plain_types import Unfit, ValueType, quoted
 from resources.catalogue.catalogue import Product
 from resources.domain.blocks import ProductBlockModel
 

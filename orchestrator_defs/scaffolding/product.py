@@ -11,6 +11,7 @@ from orchestrator_defs.scaffolding.coded_values import STAGES, Block, Value, cla
 from orchestrator_defs.scaffolding.example import Example
 from orchestrator_defs.scaffolding.existing import Existing, Relation
 from orchestrator_defs.scaffolding.faults import Fault, Place
+from orchestrator_defs.scaffolding.plain_types import PLAIN, Unfit, enum_type, quoted, value_type
 from orchestrator_defs.scaffolding.product_file import (
     BlockText,
     FieldText,
@@ -19,7 +20,6 @@ from orchestrator_defs.scaffolding.product_file import (
     ValidationText,
     WorkflowText,
 )
-from orchestrator_defs.scaffolding.value_types import PLAIN, Unfit, enum_type, quoted, value_type
 
 WORKFLOWS = ("create", "modify", "validate", "reconcile", "terminate")
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from orchestrator_defs.scaffolding.coded_values import STAGES
 from orchestrator_defs.scaffolding.faults import ScaffoldingError
 from orchestrator_defs.scaffolding.layout import OFFERED_NAMES, documented, laid_out, names_bound, twice_bound
+from orchestrator_defs.scaffolding.plain_types import quoted
 from orchestrator_defs.scaffolding.product import ProductSpec, line_of
-from orchestrator_defs.scaffolding.value_types import quoted
 
 TEMPLATES = Path(__file__).with_name("templates")
 SUFFIX = ".jinja"
