@@ -96,16 +96,17 @@ def test_an_unusable_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pid", "base_url", "expected"),
+    ("is_running", "base_url", "expected"),
     [
-        (os.getpid(), None, "http://127.0.0.1:8131/api/x"),
-        (os.getpid(), "https://orchestrator.example.org/", "https://orchestrator.example.org/api/x"),
-        (2**22 + 1, None, "http://localhost:8080/api/x"),  # no machine has a process of that number
+        (True, None, "http://127.0.0.1:8131/api/x"),
+        (True, "https://orchestrator.example.org/", "https://orchestrator.example.org/api/x"),
+        (False, None, "http://localhost:8080/api/x"),
     ],
 )
 def test_links_lead_to_the_orchestrator_up_that_runs_here(
-    project: Path, monkeypatch: pytest.MonkeyPatch, pid: int, base_url: str | None, expected: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, is_running: bool, base_url: str | None, expected: str
 ) -> None:
+    pid = os.getpid() if is_running else 2**22 + 1  # no machine has a process of that number
     (project / ".orchestrator").mkdir()
     (project / ".orchestrator" / ADDRESS).write_text(f"http://127.0.0.1:8131/ {pid}")
     monkeypatch.delenv("BASE_URL", raising=False)
