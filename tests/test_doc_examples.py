@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,8 +70,9 @@ def project(folder: Path) -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def page_of(project: ModuleType) -> Callable[[str], ModuleType]:
-    """A page's examples as one module."""
+def page_of(project: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """A page's examples as one module, with a folder for temporary files of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def load(page: str) -> ModuleType:
         module = ModuleType(f"examples_of_{page}")
@@ -437,7 +439,8 @@ def test_the_prefix_lives_its_whole_life(page_of: Callable[[str], ModuleType], b
 
     bed.run("modify_prefix", [on(prefix), {"metric": 5}]).assert_completed()
     bed.run("validate_prefix", on(prefix)).assert_completed()
-    page.ROUTERS.routes[str(prefix.subscription_id)]["metric"] = 7
+    name = str(prefix.subscription_id)
+    page.ROUTERS.configure(name, page.ROUTERS.routes()[name] | {"metric": 7})
     bed.run("validate_prefix", on(prefix)).assert_drift("routers.metric is 7 and should be 5")
 
 
