@@ -12,7 +12,7 @@ from resources.catalogue.kinds import BLOCK, KINDS, LINKS, PRODUCT, VALUE, Kind,
 from resources.catalogue.owners import Share
 from resources.catalogue.plan import Match, match, surplus_values, vanished
 from resources.catalogue.rows import DeclaredCatalogue
-from resources.catalogue.stored import count_all_holders
+from resources.catalogue.stored import count_all_holders, count_places
 from resources.catalogue.value_edits import BlockEdit, edit_root_fields, edit_stored_values
 from resources.database.session import current_session
 from resources.database.tables import ProductBlockResourceTypeTable, ResourceTypeTable, Table
@@ -106,20 +106,37 @@ def _new_id(kind: Kind, name: str, row: Any, taken: Set[UUID]) -> UUID:
 
 def _edit_subscriptions(share: Share, matched: Match, fills: Fills, *, drop_values: bool) -> None:
     """Rename, fill and drop what subscriptions hold, in a number of statements that no number of them changes."""
-    moved = {
-        share.stored[PRODUCT][known].id: dict(share.declared.products[name].moved)
-        for name, known in matched.names[PRODUCT].items()
-        if share.declared.products[name].moved
+    fields = {
+        kind: {
+            (known, old): new
+            for name, known in matched.names[kind].items()
+            for old, new in share.declared.of(kind)[name].moved.items()
+        }
+        for kind in (BLOCK, PRODUCT)
     }
-    edit_root_fields(moved)
-    edit_stored_values(_edits(share.declared, matched, fills, drop_values=drop_values))
+    places = count_places(fields[BLOCK], fields[PRODUCT])  # a field that was moved before is not moved again
+    roots: dict[UUID, dict[str, str]] = {}
+    for known, old in places[PRODUCT]:
+        roots.setdefault(share.stored[PRODUCT][known].id, {})[old] = fields[PRODUCT][known, old]
+    moved: dict[str, dict[str, str]] = {}
+    for known, old in places[BLOCK]:
+        moved.setdefault(known, {})[old] = fields[BLOCK][known, old]
+    edit_root_fields(roots)
+    edit_stored_values(_edits(share.declared, matched, fills, moved, drop_values=drop_values))
 
 
-def _edits(declared: DeclaredCatalogue, matched: Match, fills: Fills, *, drop_values: bool) -> dict[str, BlockEdit]:
+def _edits(
+    declared: DeclaredCatalogue,
+    matched: Match,
+    fills: Fills,
+    moved_fields: Mapping[str, Mapping[str, str]],
+    *,
+    drop_values: bool,
+) -> dict[str, BlockEdit]:
     surplus = surplus_values(declared, matched, count_all_holders()) if drop_values else {}
     edits: dict[str, BlockEdit] = {}
     for name, known in matched.names[BLOCK].items():
-        moved = declared.blocks[name].moved
+        moved = moved_fields.get(known, {})
         edit = BlockEdit(
             name,
             {**moved, **matched.renamed_values.get(name, {})},
