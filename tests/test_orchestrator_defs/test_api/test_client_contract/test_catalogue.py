@@ -11,7 +11,7 @@ from tests.web_client import WebClient
 OTHER = "00000000-0000-4000-8000-000000000000"
 SCHEDULE_KEYS = [
     *("schedule_id", "name", "workflow_id", "workflow_name", "trigger", "trigger_kwargs", "user_inputs"),
-    *("created_by", "created_at", "next_run_at", "missed", "grace_seconds", "last_run"),
+    *("created_by", "created_at", "next_run_at", "missed", "grace_seconds", "last_run", "starts_as", "rights_at"),
 ]
 
 
