@@ -77,6 +77,7 @@ def test_metadata_has_the_extras(metadata: Message) -> None:
         "celery",
         "kubernetes",
         "otel",
+        "port",
         "docs",
         "testing",
         "test",
@@ -89,7 +90,8 @@ def test_what_is_imported_is_declared(metadata: Message) -> None:
         canonicalize_name(one.name)
         for one in requirements
         if one.marker is None
-        or str(one.marker) in {f'extra == "{extra}"' for extra in ("embedded", "redis", "celery", "otel", "testing")}
+        or str(one.marker)
+        in {f'extra == "{extra}"' for extra in ("embedded", "redis", "celery", "otel", "port", "testing")}
     }
     brought_by = packages_distributions()
     imported = {one.name.partition(".")[0] for module in project_modules().values() for one in module.imports}

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from orchestrator_defs.api.server_settings import ApiSettings
 from orchestrator_defs.api.updates.broadcaster import Broadcaster
+from orchestrator_defs.api.updates.cancelling import cancelled
 from orchestrator_defs.api.updates.messages import EVERYTHING, Kind, Message, is_sendable, message_of, messages_of
 from orchestrator_defs.api.updates.pacing import MANY
 from resources.database.session import SubscriptionDatabase
@@ -42,9 +43,7 @@ class LiveUpdates:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(*tasks)
             self.broadcaster.close()
             if self._channel is not None:
                 await self._channel.close()

@@ -8,6 +8,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from orchestrator_defs.api.security.problems import problem
 from orchestrator_defs.api.updates.broadcaster import Client
+from orchestrator_defs.api.updates.cancelling import cancelled
 from orchestrator_defs.api.updates.live_updates import LiveUpdates
 from orchestrator_defs.api.updates.messages import Kind, Message
 from orchestrator_defs.processes.processes import Processes
@@ -89,9 +90,7 @@ async def _exchange(websocket: WebSocket, client: Client, format_: Format) -> in
             (receiving, sending), timeout=_seconds_of_login(websocket), return_when=asyncio.FIRST_COMPLETED
         )
     finally:
-        receiving.cancel()
-        sending.cancel()
-        await asyncio.gather(receiving, sending, return_exceptions=True)
+        await cancelled(receiving, sending)
     if not done:
         return LOGIN_EXPIRED
     return (receiving if receiving in done else sending).result()
