@@ -26,7 +26,9 @@ from resources.processes.recovery import Aborting, Place, ProcessState
 from resources.runs.launching.launcher import (
     end_lost_runs,
     end_run,
+    enter_again,
     executed_though_over,
+    is_entered,
     launches_to_workers,
     start_missing_workers,
 )
@@ -180,6 +182,8 @@ class Sweeper:
             self._without_run(one, sweep)
         elif run.status is DagsterRunStatus.NOT_STARTED:
             self._never_launched(one, run, sweep)
+        elif run.status is DagsterRunStatus.STARTING and one.status in TO_LAUNCH:
+            self._half_launched(one, run, sweep)
         elif run.status is DagsterRunStatus.CANCELED:
             how = "before it began" if one.status is not ProcessStatus.RUNNING else "between two steps"
             self._mark_as_failed(one, f"Its run {run.run_id} was canceled {how}. Resume or abort the process.", sweep)
@@ -209,6 +213,14 @@ class Sweeper:
             sweep.report.append(f"{one.process_id}: its run {run.run_id} cannot be launched: {error}")
         else:
             sweep.report.append(f"{one.process_id}: its run {run.run_id} was created and not launched: launched")
+
+    def _half_launched(self, one: ProcessState, run: DagsterRun, sweep: Sweep) -> None:
+        """Enter a run for the workers whose launcher was killed just before; Dagster would give it up after minutes."""
+        if one.quiet_seconds <= LAUNCH_SECONDS or is_entered(self.instance, run.run_id):
+            return
+        if not self.is_preview:
+            enter_again(self.instance, run)
+        sweep.report.append(f"{one.process_id}: the launch of its run {run.run_id} was cut off: launched")
 
     def _continue(self, one: ProcessState, reason: str, sweep: Sweep) -> None:
         """Continue from the last committed step, unless that was done too often without another commit."""

@@ -56,7 +56,7 @@ def killed_at_random(place: Scene, daemons: Daemons, until: int) -> int:
     def fired() -> int:
         return int(place.rows(FIRED)[0][0])
 
-    while (before := fired()) < until:
+    while (before := fired()) < until or kills == 0:
         some = min(before + chance.randint(1, 12), until)
         place.wait_for(lambda some=some: fired() >= some, pause=0.05)
         daemons.kill(chance.randrange(2), with_server=chance.random() < 0.7)

@@ -100,6 +100,17 @@ def launches_to_workers(instance: DagsterInstance) -> bool:
     )
 
 
+def is_entered(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether the workers know of a run; True also where other launchers have the runs, whose state is theirs."""
+    launcher = instance.run_launcher
+    return not isinstance(launcher, WarmRunLauncher) or launcher.dispatch.entry(run_id) is not None
+
+
+def enter_again(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Launch a run once more; Dagster says of it that it starts. May run twice: one worker executes it."""
+    instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+
+
 def end_lost_runs(instance: DagsterInstance, run_ids: Collection[str]) -> list[tuple[str, str]]:
     """Fail those of these unfinished runs whose process is certainly dead. Returns them, and the runs whose state is
     known.

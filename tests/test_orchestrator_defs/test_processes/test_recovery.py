@@ -173,11 +173,12 @@ def test_resumed_process_without_a_run_is_launched_with_the_steps_that_are_left(
     assert ward.instance.get_run_by_id(run_id).step_keys_to_execute == ["tomorrow", "two", "done"]
 
 
-def test_created_run_that_was_not_launched_is_launched(ward):
+@pytest.mark.parametrize(("status", "said"), [("NOT_STARTED", "created and not launched"), ("STARTING", "cut off")])
+def test_run_that_no_worker_has_heard_of_is_launched(ward, status, said):
     process_id, run_id = ward.half_done()
     ward.put(process_id, "resumed", run_id)
-    ward.run_of(run_id, DagsterRunStatus.NOT_STARTED)
-    assert "created and not launched: launched" in ward.sweep()
+    ward.run_of(run_id, DagsterRunStatus[status])
+    assert f"{said}: launched" in ward.sweep()
     assert ward.queued() == [run_id]
 
 
