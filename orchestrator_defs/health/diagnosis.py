@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from dagster import DagsterInstance, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from ops.tasks.validation import systems_of
 from orchestrator_defs.jobs.orchestrator import Orchestrator
@@ -22,7 +22,8 @@ from resources.errors import OrchestratorError, TransportError
 from resources.figures.counts import status_counts
 from resources.processes import pause, recovery, schedules
 from resources.processes.owner import Owner
-from resources.runs.launching.launcher import WarmRunLauncher
+from resources.processes.recovery import ProcessState
+from resources.runs.launching.launcher import WarmRunLauncher, is_entered
 from resources.runs.storage_identity import storage_id
 from resources.settings import settings
 from resources.types import ProcessStatus, Target
@@ -33,6 +34,7 @@ OVERDUE = timedelta(seconds=30)
 """How long after its deadline an aborted step may take to be killed."""
 QUIET_SECONDS = 60.0
 """What the sensors have not repaired after so long, they do not repair."""
+LAUNCHING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
 SENSORS = ("wake", "sweeper", "run_time_schedules")
 
 
@@ -203,15 +205,23 @@ def _processes(orchestrator: Orchestrator, instance: DagsterInstance) -> Iterato
         ]
     ids = [one.run_id for one in quiet if one.run_id]
     runs = {run.run_id: run for run in instance.get_runs(RunsFilter(run_ids=ids))} if ids else {}
-    inconsistent = [one for one in quiet if (run := runs.get(one.run_id or "")) is None or run.is_finished]
-    for one in inconsistent:
-        run = runs.get(one.run_id or "")
-        found = f"{one.process_id} is {one.status}, and its run " + (
-            f"is over ({run.status.value})." if run else "is not there."
-        )
+    inconsistent = {one: why for one in quiet if (why := _trouble(instance, one, runs.get(one.run_id or "")))}
+    for one, why in inconsistent.items():
+        found = f"{one.process_id} is {one.status}, and its run {why}."
         yield Finding("processes", Verdict.WRONG, found, "The sensor `sweeper` repairs this: check the daemon.")
     if not inconsistent:
         yield Finding("processes", Verdict.OK, "All states are consistent.")
+
+
+def _trouble(instance: DagsterInstance, one: ProcessState, run: DagsterRun | None) -> str:
+    """Why a run does not execute its process, although nothing has changed for long; empty when it may."""
+    if run is None:
+        return "is not there"
+    if run.is_finished:
+        return f"is over ({run.status.value})"
+    is_launched = one.status is ProcessStatus.RUNNING or run.status not in LAUNCHING
+    is_known = is_launched or is_entered(instance, run.run_id)
+    return "" if is_known else f"is {run.status.value}, and no worker has heard of it"
 
 
 def _locations(orchestrator: Orchestrator, _: DagsterInstance) -> Iterator[Finding]:

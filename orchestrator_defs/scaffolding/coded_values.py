@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator_defs.scaffolding.existing import Relation
 from orchestrator_defs.scaffolding.faults import Place
 from orchestrator_defs.scaffolding.plain_types import ValueType, quoted
+from orchestrator_defs.scaffolding.present_products import Relation
 from orchestrator_defs.scaffolding.product_file import FieldText
 
 STAGES = ("Inactive", "Provisioning", "")

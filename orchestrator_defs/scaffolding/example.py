@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator_defs.scaffolding.coded_values import Block, Value
-from orchestrator_defs.scaffolding.existing import Existing, Samples
 from orchestrator_defs.scaffolding.faults import Fault
 from orchestrator_defs.scaffolding.plain_types import Unfit, quoted
+from orchestrator_defs.scaffolding.present_products import Existing, Samples
 
 
 class Example:

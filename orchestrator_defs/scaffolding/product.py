@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator_defs.scaffolding.coded_values import STAGES, Block, Value, class_name_of, item_type
 from orchestrator_defs.scaffolding.example import Example
-from orchestrator_defs.scaffolding.existing import Existing, Relation
 from orchestrator_defs.scaffolding.faults import Fault, Place
 from orchestrator_defs.scaffolding.plain_types import PLAIN, Unfit, enum_type, quoted, value_type
+from orchestrator_defs.scaffolding.present_products import Existing, Relation
 from orchestrator_defs.scaffolding.product_file import (
     BlockText,
     FieldText,

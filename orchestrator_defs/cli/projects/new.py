@@ -8,8 +8,8 @@ import click
 
 from orchestrator_defs.cli.application import Application
 from orchestrator_defs.cli.code_options import code_options
-from orchestrator_defs.scaffolding.another import Another, answers_as_yaml, field_of, write_another
 from orchestrator_defs.scaffolding.faults import ScaffoldingError
+from orchestrator_defs.scaffolding.new_product import Another, answers_as_yaml, field_of, write_another
 
 STAGES = ("provisioning", "active", "never")
 PART = "name:type[:required][:modifiable]"

@@ -184,7 +184,7 @@ def test_failed_processes_are_counted_as_the_advice_finds_them(engine, status):
 
 
 @pytest.mark.parametrize("status", ["created", "resumed", "running"])
-def test_process_in_hand_of_no_run_is_found(engine, status):
+def test_process_that_no_run_executes_is_found(engine, status):
     """When it has been so for longer than the sweeper needs."""
     process_id = engine.run("ask")
     changed = "run_id = :run_id, last_status = :status, last_modified_at = now() - interval '1 hour'"

@@ -95,15 +95,14 @@ class Ward(Engine):
 
     def run_of(self, run_id: str, status: DagsterRunStatus) -> None:
         """Make Dagster have a run of this id and status."""
-        job = self.orchestrator.job("sleep_a_night")
-        self.instance.create_run_for_job(job_def=job, run_id=run_id, status=status)
+        self.instance.create_run_for_job(self.orchestrator.job("sleep_a_night"), run_id=run_id, status=status)
 
     def queued(self) -> list[str]:
         """The runs that wait for a worker."""
         launcher = self.instance.run_launcher
         assert isinstance(launcher, WarmRunLauncher)
-        rows = launcher.dispatch._rows("SELECT run_id FROM orchestrator_dispatch WHERE state = 'queued'")
-        return [row["run_id"] for row in rows]
+        query = "SELECT run_id FROM orchestrator_dispatch WHERE state = 'queued'"
+        return [row["run_id"] for row in launcher.dispatch._rows(query)]
 
 
 @contextmanager
@@ -159,7 +158,6 @@ def test_created_process_without_a_run_is_launched(ward):
 
 
 def test_starter_has_a_moment_to_launch(ward):
-    """A sweep at the very moment of the start leaves the process alone."""
     ward.start()
     assert ward.tick("sweeper")[0] == "1 processes are in progress; nothing to repair."
     assert ward.queued() == []
@@ -178,6 +176,8 @@ def test_run_that_no_worker_has_heard_of_is_launched(ward, status, said):
     process_id, run_id = ward.half_done()
     ward.put(process_id, "resumed", run_id)
     ward.run_of(run_id, DagsterRunStatus[status])
+    ward.an_hour_later()
+    assert f"is {status}, and no worker has heard" in str(diagnose(ward.orchestrator, ward.instance))
     assert f"{said}: launched" in ward.sweep()
     assert ward.queued() == [run_id]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator_defs.jobs.orchestrator import Orchestrator
 from orchestrator_defs.scaffolding.checks import check
-from orchestrator_defs.scaffolding.existing import Existing
+from orchestrator_defs.scaffolding.present_products import Existing
 from orchestrator_defs.scaffolding.product import ProductSpec
 from orchestrator_defs.scaffolding.product_file import product_text
 from orchestrator_defs.scaffolding.project import first_product, write_project

@@ -12,9 +12,9 @@ import yaml
 
 from orchestrator_defs.scaffolding.checks import check
 from orchestrator_defs.scaffolding.coded_values import class_name_of
-from orchestrator_defs.scaffolding.existing import Existing
 from orchestrator_defs.scaffolding.faults import Fault, ScaffoldingError
 from orchestrator_defs.scaffolding.generated import Generated, Outcome, difference
+from orchestrator_defs.scaffolding.present_products import Existing
 from orchestrator_defs.scaffolding.product import WORKFLOWS, ProductSpec, snake
 from orchestrator_defs.scaffolding.product_file import read_product_file
 from orchestrator_defs.scaffolding.registration import lines_to_add, registered
